@@ -280,8 +280,13 @@ impl Sensor {
                     }
                 }
                 Some(Decoded::FirstBytes) => {
+                    let mut is_last = false;
                     for event in self.first.take(&record) {
+                        is_last |= is_younger(&event, begun_ns);
                         take(&event)?;
+                    }
+                    if is_last {
+                        break;
                     }
                 }
                 Some(Decoded::Adopt(pid)) => {
@@ -451,16 +456,24 @@ fn waited(exchange: &Exchange) -> Option<u32> {
     if reader.run_delay_ns.max(paused_ns) >= WAITED_NS { Some(reader.pid) } else { None }
 }
 
-/// True if the record was put into the ring buffer after this time; false for kinds that say an
-/// earlier time.
+/// True if the event happened after this time, so that its record was written after it, too.
 fn is_younger(event: &Event, than_ns: u64) -> bool {
-    let written_ns = match event {
+    let ts_ns = match event {
         Event::Accept(accept) => accept.ts_ns,
         Event::Overflow(overflow) => overflow.ts_ns,
         Event::Syn(syn) => syn.ts_ns,
+        Event::SynAckRetransmit(again) => again.ts_ns,
+        Event::Opened(opened) => opened.ts_ns,
         Event::Exchange(exchange) => exchange.ts_ns,
         Event::Closed(closed) => closed.ts_ns,
-        _ => return false,
+        Event::Process(process) => process.ts_ns,
+        Event::Moment(moment) => moment.ts_ns,
+        Event::Recognised(recognised) => recognised.ts_ns,
+        Event::Quic(datagram) => datagram.ts_ns,
+        Event::Connect(connect) => connect.ts_ns,
+        Event::Late(late) => late.ts_ns,
+        // These come from no record.
+        Event::Connections(_) | Event::Sample(_) | Event::Cpu(_) => return false,
     };
-    written_ns > than_ns
+    ts_ns > than_ns
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use super::{any_tier, each_tier, native};
 use crate::harness::json::{is, number, overflows};
@@ -96,9 +96,20 @@ fn ring_overflow(world: &World) -> anyhow::Result<()> {
 /// Records that come faster than the agent reads them. It still refreshes, and ends when it is told
 /// to.
 fn outrun(world: &World) -> anyhow::Result<()> {
+    for detail in ["exchanges", "events"] {
+        outrun_with(world, detail).context(detail)?;
+    }
+    Ok(())
+}
+
+fn outrun_with(world: &World, detail: &str) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
     // Reading a full buffer of the usual size would take seconds.
-    let watch = world.watch().pid(demo.pid()).env("BACKSCOPE_RING_BYTES", "262144");
+    let watch = world
+        .watch()
+        .pid(demo.pid())
+        .env("BACKSCOPE_RING_BYTES", "262144")
+        .args(["--detail", detail]);
     let mut agent = watch.start()?;
     agent.be_nice()?;
     let over = AtomicBool::new(false);
