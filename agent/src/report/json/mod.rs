@@ -5,6 +5,7 @@ mod body;
 mod connect;
 mod connection;
 mod datagram;
+mod exchange;
 mod moment;
 mod pattern;
 mod proxy;
@@ -25,8 +26,9 @@ use body::{
     SynAckRetransmitBody, SynBody, UnixBody,
 };
 use connect::ConnectBody;
-use connection::{ConnectionBody, ExchangeBody};
+use connection::ConnectionBody;
 use datagram::{DatagramBody, QuicBody};
+use exchange::ExchangeBody;
 use moment::MomentBody;
 use pattern::PatternBody;
 use proxy::ProxyBody;

@@ -11,8 +11,9 @@ use super::body::{
     SynAckRetransmitBody, SynBody, UnixBody,
 };
 use super::connect::ConnectBody;
-use super::connection::{ConnectionBody, ExchangeBody};
+use super::connection::ConnectionBody;
 use super::datagram::{DatagramBody, QuicBody};
+use super::exchange::ExchangeBody;
 use super::moment::MomentBody;
 use super::pattern::PatternBody;
 use super::proxy::ProxyBody;
