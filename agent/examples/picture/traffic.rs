@@ -153,7 +153,7 @@ pub(crate) fn connection(
         pid: PID,
         comm: "api-server".to_owned(),
         state: TcpState::Established,
-        midway: false,
+        preexisting: false,
         since_ns: now_ns - 9_400_000_000,
         closed_ns: None,
         ended: None,

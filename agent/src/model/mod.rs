@@ -124,15 +124,15 @@ pub use connections::{
 };
 pub use datagrams::MAX_DATAGRAM_VIEWS;
 use event::{
-    Accept, Connect, ConnectionSample, Cost, Event, Exchange, Moment, Overflow, Process,
-    ProcessChange, SynAckRetransmit,
+    Accept, Connect, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange,
+    SocketEvent, SynAckRetransmit,
 };
 use event_log::EventLog;
 pub use event_log::MAX_STREAM;
 use finding::Findings;
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
-use output::{ExchangeOutput, Interest, MomentOutput, Output, OverflowOutput};
+use output::{ExchangeOutput, Interest, Output, OverflowOutput, SocketEventOutput};
 use pattern::Patterns;
 use proxy::Proxies;
 pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
@@ -182,7 +182,7 @@ fn is_port(part: &str) -> bool {
 /// 1. [`new`](Self::new) with the [`Setup`]. [`set_interest`](Self::set_interest),
 ///    [`set_notices`](Self::set_notices) and [`set_target`](Self::set_target) follow, and may come
 ///    again at any time.
-/// 2. [`apply`](Self::apply) with each event. `accept`, `overflow`, `exchange`, `moment`,
+/// 2. [`apply`](Self::apply) with each event. `accept`, `overflow`, `exchange`, `socket_event`,
 ///    `process`, `connect` and `scan` each handle one kind. A sample is a refresh: `sample`, in
 ///    `refresh.rs`, brings every part up to date, judges (`judge_…`) and reports (`report_…`).
 /// 3. [`snapshot`](Self::snapshot) or [`brief`](Self::brief), when a front-end draws.
@@ -305,7 +305,7 @@ impl Model {
                 self.advance(part.ts_ns);
                 self.scan(part.ts_ns, &part.connections, out);
             }
-            Event::Moment(moment) => self.moment(moment, out),
+            Event::SocketEvent(socket_event) => self.socket_event(socket_event, out),
             Event::Sample(sample) => self.sample(sample, out),
             Event::Cpu(state) => {
                 self.advance(state.ts_ns);
@@ -422,11 +422,11 @@ impl Model {
         self.connections.exchanged(self.now_ns, exchange, &mut report);
     }
 
-    fn moment(&mut self, moment: &Moment, out: &mut Vec<Output>) {
-        self.advance(moment.ts_ns);
+    fn socket_event(&mut self, socket_event: &SocketEvent, out: &mut Vec<Output>) {
+        self.advance(socket_event.ts_ns);
         if self.setup.detail_events {
-            let peer = self.connections.get(moment.sock).map(|connection| connection.peer());
-            out.push(Output::Moment(MomentOutput { moment: *moment, peer }));
+            let peer = self.connections.get(socket_event.sock).map(|connection| connection.peer());
+            out.push(Output::SocketEvent(SocketEventOutput { event: *socket_event, peer }));
         }
     }
 

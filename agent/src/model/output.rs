@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::event::{
-    Accept, Connect, Exchange, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit,
+    Accept, Connect, Exchange, Process, Role, SockId, SocketEvent, Stage, Syn, SynAckRetransmit,
     UnixListener,
 };
 use super::exchange;
@@ -73,7 +73,7 @@ pub enum Output {
     /// the run.
     Proxy(Box<ProxyOutput>),
     /// Something happened on a connection (`--detail events` only).
-    Moment(MomentOutput),
+    SocketEvent(SocketEventOutput),
     /// A finding began, says something else than it did, or ended.
     Finding(FindingOutput),
     /// Records or map entries were lost.
@@ -100,7 +100,7 @@ impl Output {
             Self::Process(process) => process.ts_ns,
             Self::Pattern(pattern) => pattern.ts_ns,
             Self::Proxy(proxy) => proxy.ts_ns,
-            Self::Moment(output) => output.moment.ts_ns,
+            Self::SocketEvent(output) => output.event.ts_ns,
             Self::Finding(finding) => finding.ts_ns,
             Self::Lost(lost) => lost.ts_ns,
             Self::Summary(summary) => summary.ts_ns,
@@ -136,7 +136,7 @@ pub struct ExchangeOutput {
     /// The side on which the process is.
     pub role: Role,
     /// It had begun when the connection became known.
-    pub midway: bool,
+    pub preexisting: bool,
     /// Protocol, where known.
     pub protocol: Option<Protocol>,
     /// The exchange.
@@ -153,7 +153,7 @@ impl ExchangeOutput {
             ts_ns: view.start_ns.saturating_add(view.total_us.saturating_mul(1_000)),
             sock: exchange.sock,
             role: exchange.role,
-            midway: exchange.midway,
+            preexisting: exchange.preexisting,
             protocol,
             view: view.clone(),
         }
@@ -200,9 +200,9 @@ pub struct DatagramOutput {
 
 /// Something happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MomentOutput {
+pub struct SocketEventOutput {
     /// The event.
-    pub moment: Moment,
+    pub event: SocketEvent,
     /// The connection's peer, once that is known.
     pub peer: Option<SocketAddr>,
 }

@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::format;
 use crate::model::event::{
-    self, Cost, DatagramSample, DelayedAcks, Ending, Hold, InAccept, Moment, Process, Progress,
-    QuicDatagram, Recognised, Role, Side, SockId, Stage, Syn, TcpState, ThreadUse, WaitKind,
-    Waiting,
+    self, Cost, DatagramSample, DelayedAcks, Ending, Hold, InAccept, Process, Progress,
+    QuicDatagram, Recognised, Role, Side, SockId, SocketEvent, Stage, Syn, TcpState, ThreadUse,
+    WaitKind, Waiting,
 };
 
 /// The version that this is about.
@@ -76,7 +76,7 @@ pub(super) enum Event {
     Process(Process),
     Connections(ConnectionPart),
     Sample(Sample),
-    Moment(Moment),
+    SocketEvent(SocketEvent),
     Recognised(Recognised),
     Quic(QuicDatagram),
 }
@@ -94,7 +94,7 @@ impl From<Event> for event::Event {
             Event::Process(process) => Self::Process(process),
             Event::Connections(part) => Self::Connections(part.into()),
             Event::Sample(sample) => Self::Sample(sample.into()),
-            Event::Moment(moment) => Self::Moment(moment),
+            Event::SocketEvent(socket_event) => Self::SocketEvent(socket_event),
             Event::Recognised(recognised) => Self::Recognised(recognised),
             Event::Quic(datagram) => Self::Quic(datagram),
         }
@@ -153,7 +153,7 @@ older! {
         pid: u32,
         comm: String,
         handshake_us: Option<u64>,
-        midway: bool,
+        preexisting: bool,
     } new {
         asked_ns: None,
         syns_again: 0,
@@ -166,7 +166,7 @@ older! {
         sock: SockId,
         seq: u32,
         role: Role,
-        midway: bool,
+        preexisting: bool,
         progress: Progress,
         inbound: Option<Inbound> => optional,
         outbound: Option<Outbound> => optional,

@@ -1,7 +1,7 @@
 //! Front-ends that write text: `--json` and `--plain`.
 
 pub mod json;
-mod moment;
+mod kernel_names;
 pub mod plain;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -467,7 +467,7 @@ fn is_younger(event: &Event, than_ns: u64) -> bool {
         Event::Exchange(exchange) => exchange.ts_ns,
         Event::Closed(closed) => closed.ts_ns,
         Event::Process(process) => process.ts_ns,
-        Event::Moment(moment) => moment.ts_ns,
+        Event::SocketEvent(socket_event) => socket_event.ts_ns,
         Event::Recognised(recognised) => recognised.ts_ns,
         Event::Quic(datagram) => datagram.ts_ns,
         Event::Connect(connect) => connect.ts_ns,

@@ -143,7 +143,7 @@ fn no_exchange_and_an_opening_not_seen_are_told() {
     let mut snapshot = traffic::traffic();
     let leak =
         snapshot.connections.iter_mut().find(|connection| connection.state == TcpState::CloseWait);
-    leak.expect("the leak").midway = true;
+    leak.expect("the leak").preexisting = true;
     assert_screen("connection_without_exchange", &mut open(snapshot, "10.0.0.8"));
 }
 

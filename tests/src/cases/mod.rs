@@ -18,7 +18,6 @@ mod learn;
 mod ledger;
 mod listener;
 mod loaded;
-mod moments;
 mod overflow;
 mod pattern;
 mod protocol;
@@ -30,6 +29,7 @@ mod robust;
 mod secure;
 mod send;
 mod server;
+mod socket_events;
 mod target;
 mod waiting;
 
@@ -70,7 +70,7 @@ pub fn all() -> Vec<Case> {
         pattern::SERVERS,
         server::CASES,
         loaded::CASES,
-        moments::CASES,
+        socket_events::CASES,
         &field::cases(),
     ]
     .concat();

@@ -196,8 +196,8 @@ mod tests {
 
     use super::*;
 
-    fn exchange(unknown: u64, midway: bool) -> Value {
-        json!({"type": "exchange", "sock": "1", "seq": 1, "total_us": 100, "midway": midway,
+    fn exchange(unknown: u64, preexisting: bool) -> Value {
+        json!({"type": "exchange", "sock": "1", "seq": 1, "total_us": 100, "midway": preexisting,
             "request_bytes": 4, "response_bytes": 6, "slices": [
                 {"owner": "app", "kind": "app", "us": 60 - unknown, "cpu_us": 7},
                 {"owner": "unknown", "kind": "unknown", "us": unknown},

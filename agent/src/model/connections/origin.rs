@@ -26,7 +26,7 @@ pub(in crate::model) struct Origin {
     /// The thread that accepted it; 0 if that is not known.
     pub(in crate::model) acceptor: u32,
     /// It was open at the attach.
-    pub(super) midway: bool,
+    pub(super) preexisting: bool,
     /// Its protocol, once that is known.
     pub(super) protocol: Option<Protocol>,
     /// Its listener has TCP_DEFER_ACCEPT: the handshake, as the kernel measures it, lasted until
@@ -104,7 +104,7 @@ mod tests {
             pid,
             comm: "server".into(),
             acceptor: pid,
-            midway: false,
+            preexisting: false,
             protocol: None,
             deferred: false,
             fast_open: false,

@@ -171,7 +171,7 @@ pub(in crate::model) fn pid_of(exchange: &Exchange, connection: &Connection) -> 
 fn pushed_after_us(exchange: &Exchange, details: &Details) -> Option<u64> {
     let is_pushed = exchange.role == Role::Server
         && exchange.inbound.is_none()
-        && !exchange.midway
+        && !exchange.preexisting
         && exchange.seq > 1;
     if !is_pushed {
         return None;

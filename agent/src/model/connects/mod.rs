@@ -49,7 +49,7 @@ pub(super) struct Connects {
 impl Connects {
     /// Counts a connect that brought a connection.
     pub(super) fn made(&mut self, opened: &Opened) {
-        if opened.role != Role::Client || opened.midway {
+        if opened.role != Role::Client || opened.preexisting {
             return;
         }
         self.totals.made += 1;

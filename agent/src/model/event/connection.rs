@@ -39,7 +39,7 @@ pub struct Opened {
     /// SYN sent → SYN-ACK received; `None` when not observed.
     pub handshake_us: Option<u64>,
     /// It was open at the attach.
-    pub midway: bool,
+    pub preexisting: bool,
     /// Of one that the process made: time of the call of `connect`; `None` when not observed.
     pub asked_ns: Option<u64>,
     /// Of one that the process made: SYNs that were sent again.

@@ -28,7 +28,7 @@ pub struct Exchange {
     /// On which side the process is: a server's exchange begins inbound, a client's outbound.
     pub role: Role,
     /// It had begun when the connection became known, so that its beginning was not observed.
-    pub midway: bool,
+    pub preexisting: bool,
     /// Its progress.
     pub progress: Progress,
     /// Bytes from the peer; `None` if none came (a server that speaks first).

@@ -11,9 +11,9 @@ mod datagram;
 mod end;
 mod exchange;
 mod listener;
-mod moment;
 mod protocol;
 mod quic;
+mod socket_event;
 mod thread;
 
 use std::net::SocketAddr;
@@ -31,11 +31,11 @@ pub use exchange::{
     ThreadUse,
 };
 pub use listener::{AcceptFails, LeftQueue, ListenerSample, OtherListener, UnixListener, Used};
-pub use moment::{Call, Moment, What};
 pub use protocol::{
     ClientHello, Http2Streams, Recognised, RequestLine, ServerHello, Sign, TlsRecord,
 };
 pub use quic::{QuicDatagram, QuicPackets};
+pub use socket_event::{Call, SocketEvent, SocketEventKind};
 pub use thread::{ThreadSample, WaitKind, Waiting};
 
 /// A socket's id, unique for a run.
@@ -65,7 +65,7 @@ pub enum Event {
     /// The state and totals of every known listener, read from the kernel at each refresh.
     Sample(Sample),
     /// Something happened on a connection (`--detail events` only).
-    Moment(Moment),
+    SocketEvent(SocketEvent),
     /// The first bytes of a connection were recognised.
     Recognised(Recognised),
     /// Packets of QUIC were read or written.

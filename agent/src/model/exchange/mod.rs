@@ -91,7 +91,7 @@ pub(super) fn view_in(
     let mut tile = Tile::new(buf);
     let at_its_end = end::at_its_end(exchange);
     let timed = at_its_end.as_ref().unwrap_or(exchange);
-    let is_first = exchange.seq == 1 && !exchange.midway;
+    let is_first = exchange.seq == 1 && !exchange.preexisting;
     let first = if is_first { beginning.first } else { None };
     match exchange.role {
         Role::Server => server(&mut tile, timed, first),

@@ -22,7 +22,7 @@ pub(in crate::model) fn is_farewell(exchange: &Exchange, protocol: Option<Protoc
     exchange.role == Role::Server
         && exchange.inbound.is_none()
         && exchange.seq == 1
-        && !exchange.midway
+        && !exchange.preexisting
         && protocol.is_some_and(Protocol::is_http1)
 }
 
@@ -49,7 +49,7 @@ pub(in crate::model) fn next(exchange: &Exchange, (first_ns, last_ns): (u64, u64
     let unread_bytes = exchange.unread_bytes();
     let inbound = Inbound { first_ns, last_ns, unread_bytes, ..Inbound::default() };
     let seq = exchange.seq.saturating_add(1);
-    Exchange { seq, midway: false, inbound: Some(inbound), outbound: None, ..exchange.clone() }
+    Exchange { seq, preexisting: false, inbound: Some(inbound), outbound: None, ..exchange.clone() }
 }
 
 /// Nothing of it is on the way or waits to be read: it is over unless more comes.

@@ -358,7 +358,7 @@ pub struct ConnectionView {
     /// State; `Closed` once it has ended.
     pub state: TcpState,
     /// It was open at the attach.
-    pub midway: bool,
+    pub preexisting: bool,
     /// Time at which it was accepted, made, or found.
     pub since_ns: u64,
     /// Its end.

@@ -17,7 +17,7 @@ const AT_ONCE_NS: u64 = 1_000_000_000;
 pub(super) fn greets(exchange: &Exchange) -> bool {
     exchange.role == Role::Server
         && exchange.seq == 1
-        && !exchange.midway
+        && !exchange.preexisting
         && exchange.inbound.is_none()
 }
 

@@ -17,7 +17,7 @@ const US: u64 = 1_000;
 /// The first connection that a world accepts.
 const SOCK: SockId = 1_000_001;
 
-pub(crate) fn opened(sock: SockId, role: Role, midway: bool) -> Event {
+pub(crate) fn opened(sock: SockId, role: Role, preexisting: bool) -> Event {
     Event::Opened(Opened {
         ts_ns: START,
         sock,
@@ -28,7 +28,7 @@ pub(crate) fn opened(sock: SockId, role: Role, midway: bool) -> Event {
         pid: 4242,
         comm: "server".into(),
         handshake_us: None,
-        midway,
+        preexisting,
         asked_ns: None,
         syns_again: 0,
     })
@@ -235,7 +235,7 @@ fn the_end_of_the_run_reports_what_is_done_and_what_is_open() {
     assert_eq!(open, [(1, None), (2, None), (3, None), (4, None)]);
     assert_eq!((summary.connections, summary.times.exchanges, summary.exchange.count), (4, 2, 2));
     assert!(summary.phases_us.contains(&(SliceKind::Response, 5_000)));
-    assert!(connections(&world)[0].view.midway);
+    assert!(connections(&world)[0].view.preexisting);
 }
 
 #[test]

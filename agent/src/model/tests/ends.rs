@@ -28,7 +28,7 @@ fn opened(sock: SockId, role: Role, client_port: u16) -> Event {
         pid: if role == Role::Server { 4242 } else { 5_000 },
         comm: "one".into(),
         handshake_us: None,
-        midway: false,
+        preexisting: false,
         asked_ns: None,
         syns_again: 0,
     })

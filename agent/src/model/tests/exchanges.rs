@@ -402,7 +402,7 @@ fn what_was_not_observed_is_unknown() {
     let mut unsent = server();
     unsent.outbound().sent_ns = None;
     assert_eq!(slices(&judged(&unsent))[2..], [("unknown", 30)]);
-    let mut unread = Exchange { midway: true, ..server() };
+    let mut unread = Exchange { preexisting: true, ..server() };
     let inbound = unread.inbound();
     (inbound.read_first_ns, inbound.read_last_ns) = (None, None);
     assert_eq!(slices(&judged(&unread))[..2], [("unknown", 950), ("ack_wait", 30)]);
@@ -544,7 +544,7 @@ impl Garbage {
             sock: 1,
             seq: 1,
             role: if self.next().is_multiple_of(2) { Role::Server } else { Role::Client },
-            midway: self.next().is_multiple_of(4),
+            preexisting: self.next().is_multiple_of(4),
             progress,
             inbound: self.maybe(Self::inbound),
             outbound: self.maybe(Self::outbound),

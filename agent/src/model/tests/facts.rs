@@ -43,7 +43,7 @@ pub(crate) fn server() -> Exchange {
         sock: 1,
         seq: 1,
         role: Role::Server,
-        midway: false,
+        preexisting: false,
         progress: Progress::Followed,
         inbound: Some(inbound),
         outbound: Some(outbound),

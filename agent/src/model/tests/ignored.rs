@@ -152,7 +152,7 @@ fn called(world: &mut World, local: &str, server: &str) -> Vec<(&'static str, u6
         pid: 4242,
         comm: "proxy".into(),
         handshake_us: Some(30),
-        midway: false,
+        preexisting: false,
         asked_ns: None,
         syns_again: 0,
     }));

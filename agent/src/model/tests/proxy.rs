@@ -64,7 +64,7 @@ fn opened(sock: SockId, role: Role, peer: SocketAddr) -> Event {
         pid: 4242,
         comm: "proxy".into(),
         handshake_us: None,
-        midway: true,
+        preexisting: true,
         asked_ns: None,
         syns_again: 0,
     })

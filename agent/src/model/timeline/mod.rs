@@ -79,7 +79,7 @@ pub fn counted(exchange: &ExchangeView) -> &[Slice] {
 
 /// Returns the steps by which a connection came about, up to the accept.
 pub fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<Step> {
-    if connection.midway {
+    if connection.preexisting {
         return vec![Step::Gap { text: "open before the watch began".to_owned() }];
     }
     match connection.role {

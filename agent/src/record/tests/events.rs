@@ -6,10 +6,10 @@ use crate::model::event::{
     Accept, AcceptFails, Call, ClientHello, Closed, Connect, ConnectionPart, ConnectionSample,
     Cost, CpuLimit, CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending,
     Event, Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue,
-    ListenerSample, Moment, NetSettings, Opened, OtherListener, Outbound, Outcome, Overflow,
-    Pauses, Process, ProcessChange, Progress, QuicDatagram, QuicPackets, Recognised, RequestLine,
-    Role, Sample, ServerHello, Side, Sign, Stage, Syn, SynAckRetransmit, TcpState, ThreadSample,
-    ThreadUse, TlsRecord, UnixListener, Used, WaitKind, Waiting, What, Why,
+    ListenerSample, NetSettings, Opened, OtherListener, Outbound, Outcome, Overflow, Pauses,
+    Process, ProcessChange, Progress, QuicDatagram, QuicPackets, Recognised, RequestLine, Role,
+    Sample, ServerHello, Side, Sign, SocketEvent, SocketEventKind, Stage, Syn, SynAckRetransmit,
+    TcpState, ThreadSample, ThreadUse, TlsRecord, UnixListener, Used, WaitKind, Waiting, Why,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup, udp_socket};
 
@@ -41,7 +41,7 @@ fn exchange() -> Exchange {
         sock: 77,
         seq: 1,
         role: Role::Client,
-        midway: true,
+        preexisting: true,
         progress: Progress::Followed,
         inbound: Some(Inbound {
             first_ns: START,
@@ -219,7 +219,7 @@ pub(super) fn every() -> Vec<Event> {
             pid: 1,
             comm: String::new(),
             handshake_us: Some(1),
-            midway: true,
+            preexisting: true,
             asked_ns: Some(2),
             syns_again: 3,
         }),
@@ -259,7 +259,7 @@ pub(super) fn every() -> Vec<Event> {
         Event::Sample(sample()),
     ]
     .into_iter()
-    .chain(moments())
+    .chain(socket_events())
     .chain(signs())
     .chain([
         quic(),
@@ -271,31 +271,33 @@ pub(super) fn every() -> Vec<Event> {
 }
 
 /// A single event of every name.
-fn moments() -> impl Iterator<Item = Event> {
+fn socket_events() -> impl Iterator<Item = Event> {
     let call = |result| Call { tid: 7, result, left_bytes: 8, blocked_us: Some(9) };
     let everything = [
-        What::Data {
+        SocketEventKind::Data {
             unread_bytes: 1,
             buffer_used_bytes: 2,
             buffer_bytes: 3,
             quick: 4,
             pingpong: 5,
         },
-        What::Read(call(Ok(0))),
-        What::Peek(Call { blocked_us: None, ..call(Err(11)) }),
-        What::Write { call: call(Ok(u32::MAX)), why: Some(HoldReason::Cork) },
-        What::Segment { bytes: 1, seq: 2, ack_seq: 3, flags: 0xff, again: true },
-        What::Ack { bytes: 1, window_bytes: 2, unacked_bytes: 3 },
-        What::Hold { why: HoldReason::Nagle, bytes: 1 },
-        What::Release { why: HoldReason::Pacing, held_us: 1 },
-        What::DelayedAck { waited_us: 40_000, inferred: true },
-        What::Retransmit { bytes: 1, seq: 2, flags: 3, ca_state: 4, rto_us: 5 },
-        What::Window { side: Side::Local, zero: true, bytes: 0 },
-        What::State { from: 5, to: 6, shutdown: 3, substate: 255, inferred: false },
-        What::Reset { by: Side::Peer },
-        What::Destroyed,
+        SocketEventKind::Read(call(Ok(0))),
+        SocketEventKind::Peek(Call { blocked_us: None, ..call(Err(11)) }),
+        SocketEventKind::Write { call: call(Ok(u32::MAX)), why: Some(HoldReason::Cork) },
+        SocketEventKind::Segment { bytes: 1, seq: 2, ack_seq: 3, flags: 0xff, again: true },
+        SocketEventKind::Ack { bytes: 1, window_bytes: 2, unacked_bytes: 3 },
+        SocketEventKind::Hold { why: HoldReason::Nagle, bytes: 1 },
+        SocketEventKind::Release { why: HoldReason::Pacing, held_us: 1 },
+        SocketEventKind::DelayedAck { waited_us: 40_000, inferred: true },
+        SocketEventKind::Retransmit { bytes: 1, seq: 2, flags: 3, ca_state: 4, rto_us: 5 },
+        SocketEventKind::Window { side: Side::Local, zero: true, bytes: 0 },
+        SocketEventKind::State { from: 5, to: 6, shutdown: 3, substate: 255, inferred: false },
+        SocketEventKind::Reset { by: Side::Peer },
+        SocketEventKind::Destroyed,
     ];
-    everything.into_iter().map(|what| Event::Moment(Moment { ts_ns: START, sock: 77, what }))
+    everything
+        .into_iter()
+        .map(|kind| Event::SocketEvent(SocketEvent { ts_ns: START, sock: 77, kind }))
 }
 
 /// Everything that can be recognised.
@@ -397,7 +399,7 @@ fn place(event: &Event) -> usize {
         Event::Process(_) => 7,
         Event::Connections(_) => 8,
         Event::Sample(_) => 9,
-        Event::Moment(_) => 10,
+        Event::SocketEvent(_) => 10,
         Event::Recognised(_) => 11,
         Event::Quic(_) => 12,
         Event::Connect(_) => 13,

@@ -158,7 +158,7 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             retransmits: view.retransmits,
             state: state_name(view.state),
             close: close(view),
-            attached_midway: view.midway,
+            attached_midway: view.preexisting,
             gaps: connection_gaps(output),
         }
     }
@@ -299,7 +299,7 @@ fn connection_gaps(output: &ConnectionOutput) -> Vec<&'static str> {
             output.delayed_acks_sent.is_none(),
             "delayed_acks: known from its first exchange on, where this kernel shows them",
         ),
-        (view.midway, "phases_us, bytes: from the attach on; it was open before"),
+        (view.preexisting, "phases_us, bytes: from the attach on; it was open before"),
     ])
 }
 

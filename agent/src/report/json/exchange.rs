@@ -189,7 +189,7 @@ impl From<&ExchangeOutput> for ExchangeBody {
             protocol: exchange.protocol.map(Protocol::name),
             verdict: view.verdict.as_ref().map(verdict),
             done: view.done,
-            midway: exchange.midway,
+            midway: exchange.preexisting,
             inside: view.inside.iter().map(inside).collect(),
             within: view.within.iter().map(inside).collect(),
             connects: view.connects.iter().map(FailureBody::from).collect(),
@@ -203,7 +203,7 @@ impl From<&ExchangeOutput> for ExchangeBody {
             gaps: gaps([
                 (exchange.protocol.is_none(), NO_PROTOCOL),
                 (
-                    exchange.midway,
+                    exchange.preexisting,
                     "slices: it had begun when the connection became known; what came before is \
                      not in them",
                 ),

@@ -6,11 +6,11 @@ mod connect;
 mod connection;
 mod datagram;
 mod exchange;
-mod moment;
 mod pattern;
 mod proxy;
 #[cfg(test)]
 pub(crate) mod schema;
+mod socket_event;
 mod summary;
 
 use std::io;
@@ -29,9 +29,9 @@ use connect::ConnectBody;
 use connection::ConnectionBody;
 use datagram::{DatagramBody, QuicBody};
 use exchange::ExchangeBody;
-use moment::MomentBody;
 use pattern::PatternBody;
 use proxy::ProxyBody;
+use socket_event::SocketEventBody;
 use summary::SummaryBody;
 
 /// Writes one JSON object a line.
@@ -112,8 +112,8 @@ impl Sink for Json {
                 Output::Proxy(proxy) => {
                     self.line(out, "proxy", ts_ns, ProxyBody::from(&proxy.view))
                 }
-                Output::Moment(output) => {
-                    self.line(out, "event", ts_ns, MomentBody::from(&output.moment))
+                Output::SocketEvent(output) => {
+                    self.line(out, "event", ts_ns, SocketEventBody::from(&output.event))
                 }
                 Output::Finding(finding) => {
                     self.line(out, "finding", ts_ns, FindingBody::from(finding))

@@ -14,9 +14,9 @@ use super::connect::ConnectBody;
 use super::connection::ConnectionBody;
 use super::datagram::{DatagramBody, QuicBody};
 use super::exchange::ExchangeBody;
-use super::moment::MomentBody;
 use super::pattern::PatternBody;
 use super::proxy::ProxyBody;
+use super::socket_event::SocketEventBody;
 use super::summary::SummaryBody;
 
 /// Returns the schema of the whole stream: an object is one of the types, by its field `type`.
@@ -27,7 +27,10 @@ pub(crate) fn document() -> Value {
         ("syn", object::<SynBody>("syn")),
         (
             "event",
-            either(named(object::<MomentBody>("event")), object::<SynAckRetransmitBody>("event")),
+            either(
+                named(object::<SocketEventBody>("event")),
+                object::<SynAckRetransmitBody>("event"),
+            ),
         ),
         ("process", object::<ProcessBody>("process")),
         ("overflow", object::<OverflowBody>("overflow")),

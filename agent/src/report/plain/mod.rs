@@ -3,8 +3,8 @@
 mod connects;
 mod datagrams;
 mod exchanges;
-mod moments;
 mod proxy;
+mod socket_events;
 mod table;
 mod unix;
 
@@ -165,9 +165,13 @@ impl Plain {
             Output::Proxy(proxy) => {
                 self.event(out, ts_ns, "proxy", &proxy::text(&proxy.view), false)
             }
-            Output::Moment(moment) => {
-                self.event(out, ts_ns, moment.moment.what.name(), &moments::text(moment), false)
-            }
+            Output::SocketEvent(output) => self.event(
+                out,
+                ts_ns,
+                output.event.kind.name(),
+                &socket_events::text(output),
+                false,
+            ),
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),
         }

@@ -62,10 +62,10 @@ fn what_is_special_about_an_exchange_is_told() {
     world.apply(opened(1, Role::Server, true));
     world.apply(opened(2, Role::Client, false));
     world.apply(Event::Exchange(Exchange { sock: 2, ..client().later(MS) }));
-    let mut midway = Exchange { midway: true, ..server().writing(at(20 * MS)) };
-    midway.outbound().writer.as_mut().expect("a writer").tid = 11;
-    midway.inbound().reader = None;
-    world.apply(Event::Exchange(midway));
+    let mut preexisting = Exchange { preexisting: true, ..server().writing(at(20 * MS)) };
+    preexisting.outbound().writer.as_mut().expect("a writer").tid = 11;
+    preexisting.inbound().reader = None;
+    world.apply(Event::Exchange(preexisting));
     world.sample_after(3_000 * MS);
     let proxies = objects(&world, "proxy");
     let objects = objects(&world, "exchange");

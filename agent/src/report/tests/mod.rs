@@ -2,9 +2,9 @@
 
 mod connection;
 mod json;
-mod moment;
 mod plain;
 pub(crate) mod schema;
+mod socket_event;
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -25,7 +25,7 @@ pub(super) fn fill(
         sock,
         seq,
         role,
-        midway,
+        preexisting,
         progress,
         inbound,
         outbound,
@@ -33,7 +33,7 @@ pub(super) fn fill(
         delayed_acks,
         end,
     } = exchange;
-    (*ts_ns, *sock, *seq, *midway) = (raw.ts_ns, raw.sock, raw.seq, raw.preexisting != 0);
+    (*ts_ns, *sock, *seq, *preexisting) = (raw.ts_ns, raw.sock, raw.seq, raw.preexisting != 0);
     (*role, *progress) = (role_of(raw.role), progress_of(raw.progress));
     *min_rtt_us = round_trip_us(raw.min_rtt_us);
     let no_delayed_acks = DelayedAcks::default();

@@ -25,7 +25,7 @@ pub(super) fn opened(raw: &abi::Opened) -> Opened {
         pid: raw.tgid,
         comm: procfs::comm(raw.tgid).unwrap_or_default(),
         handshake_us,
-        midway: false,
+        preexisting: false,
         asked_ns: known(raw.asked_ns),
         syns_again: raw.again,
     }

@@ -25,7 +25,7 @@ pub(in crate::sensor) fn exchange(raw: &abi::Exchange, capabilities: Capabilitie
         sock: raw.sock,
         seq: raw.seq,
         role: role(raw.role),
-        midway: raw.preexisting != 0,
+        preexisting: raw.preexisting != 0,
         progress: progress(raw.progress),
         inbound: if raw.in_first_ns == 0 { None } else { Some(inbound(raw)) },
         outbound: if raw.writes == 0 { None } else { Some(outbound(raw, capabilities.tick_ns)) },

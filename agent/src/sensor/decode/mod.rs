@@ -11,8 +11,8 @@ mod datagram;
 mod exchange;
 mod first;
 mod listener;
-mod moments;
 mod record;
+mod socket_events;
 
 use backscope_abi as abi;
 
@@ -62,7 +62,7 @@ pub(super) fn decode(bytes: &[u8], context: DecodeContext, event: &mut Event) ->
         abi::ENDED => Event::Closed(connection::closed(&record(bytes)?, capabilities)),
         abi::FAILED => Event::Connect(connects::failed(&record(bytes)?)),
         abi::LATE => Event::Late(connects::late(&record(bytes)?)),
-        abi::EVENT => Event::Moment(moments::moment(&record(bytes)?, context)?),
+        abi::EVENT => Event::SocketEvent(socket_events::socket_event(&record(bytes)?, context)?),
         abi::PROCESS => Event::Process(process(record(bytes)?)?),
         abi::PAYLOAD_PREFIX | abi::DATAGRAM_PREFIX => return Some(Decoded::FirstBytes),
         abi::ADOPT => return Some(Decoded::Adopt(record::<abi::Adopt>(bytes)?.tgid)),

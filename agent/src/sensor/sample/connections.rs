@@ -225,7 +225,7 @@ impl Connections {
                 pid: head.tgid,
                 comm: self.name(head.tgid),
                 handshake_us: None,
-                midway: true,
+                preexisting: true,
                 asked_ns: None,
                 syns_again: 0,
             }));

@@ -65,7 +65,7 @@ impl Connection {
         let Some(outbound) = &exchange.outbound else { return false };
         self.origin.role == Role::Client
             && exchange.seq == 1
-            && !exchange.midway
+            && !exchange.preexisting
             && outbound.retransmits > 0
     }
 

@@ -80,7 +80,7 @@ impl Connection {
             pid: accept.pid,
             comm: accept.comm.clone(),
             acceptor: accept.tid,
-            midway: false,
+            preexisting: false,
             protocol: None,
             deferred,
             fast_open: false,
@@ -112,7 +112,7 @@ impl Connection {
             pid: opened.pid,
             comm: opened.comm.as_str().into(),
             acceptor: 0,
-            midway: opened.midway,
+            preexisting: opened.preexisting,
             protocol: None,
             deferred: false,
             fast_open: false,
@@ -184,7 +184,7 @@ impl Connection {
 
     /// Time of the call of `connect` for a connection that was made, if that was seen.
     pub(in crate::model) fn asked_ns(&self) -> Option<u64> {
-        if self.origin.midway {
+        if self.origin.preexisting {
             return None;
         }
         let took_ns = match self.queued_for_ns() {
@@ -268,7 +268,7 @@ impl Connection {
         let end = self.end()?;
         let (side, how) = end.by?;
         let unread = side == Side::Local && self.bytes_in.get() == 0;
-        let seen = !self.origin.midway && end.since_ns > 0;
+        let seen = !self.origin.preexisting && end.since_ns > 0;
         if !unread || !seen {
             return None;
         }
@@ -339,7 +339,7 @@ impl Connection {
         let came = closed.bytes_in + closed.unread_bytes > 0 || closed.unseen;
         let asked = came || self.exchanges_reported() > 0;
         let http = self.protocol().is_some_and(Protocol::is_http1);
-        http && !asked && self.origin.role == Role::Server && !self.origin.midway
+        http && !asked && self.origin.role == Role::Server && !self.origin.preexisting
     }
 
     /// Time by kind over all exchanges: those that took any, in order.

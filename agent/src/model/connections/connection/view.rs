@@ -79,7 +79,7 @@ impl Connection {
             fast_open: origin.fast_open,
             multipath: origin.multipath,
             state: self.state(),
-            midway: origin.midway,
+            preexisting: origin.preexisting,
             since_ns: self.since_ns,
             closed_ns: self.closed_ns(),
             ended: self.end().and_then(|end| end.by),

@@ -18,7 +18,7 @@ fn exchange(seq: u32, arrived_ms: u64, asked: u64, answered: u64) -> Exchange {
         sock: 77,
         seq,
         role: Role::Server,
-        midway: false,
+        preexisting: false,
         progress: Progress::Followed,
         inbound: Some(Inbound {
             first_ns,

@@ -1,36 +1,36 @@
 //! Lines for single events of connections.
 
-use crate::model::event::{Call, Side, What};
-use crate::model::output::MomentOutput;
-use crate::report::moment::{cause, flags, shutdown, state, why};
+use crate::model::event::{Call, Side, SocketEventKind};
+use crate::model::output::SocketEventOutput;
+use crate::report::kernel_names::{cause, flags, shutdown, state, why};
 use crate::text::{count, count_of, duration_us};
 
 /// Words of a line behind the event's name.
-pub(super) fn text(output: &MomentOutput) -> String {
-    let sock = output.moment.sock;
+pub(super) fn text(output: &SocketEventOutput) -> String {
+    let sock = output.event.sock;
     let who = match output.peer {
         Some(peer) => peer.to_string(),
         None => format!("socket {sock}"),
     };
-    format!("{who}: {}", carries(&output.moment.what))
+    format!("{who}: {}", carries(&output.event.kind))
 }
 
-fn carries(what: &What) -> String {
-    match *what {
-        What::Data { unread_bytes, buffer_used_bytes, buffer_bytes, .. } => {
+fn carries(kind: &SocketEventKind) -> String {
+    match *kind {
+        SocketEventKind::Data { unread_bytes, buffer_used_bytes, buffer_bytes, .. } => {
             let (used, all) = (count(buffer_used_bytes.into()), count(buffer_bytes.into()));
             format!("{} unread, buffer {used} of {all}", bytes(unread_bytes))
         }
-        What::Read(call) | What::Peek(call) => called(&call, "unread"),
-        What::Write { call, why: None } => called(&call, "unsent"),
-        What::Write { call, why: Some(reason) } => {
+        SocketEventKind::Read(call) | SocketEventKind::Peek(call) => called(&call, "unread"),
+        SocketEventKind::Write { call, why: None } => called(&call, "unsent"),
+        SocketEventKind::Write { call, why: Some(reason) } => {
             format!("{}: {}", called(&call, "unsent"), why(reason))
         }
-        What::Segment { bytes: size, seq, ack_seq, flags: bits, again } => {
+        SocketEventKind::Segment { bytes: size, seq, ack_seq, flags: bits, again } => {
             let again = if again { ", again" } else { "" };
             format!("{}, {} seq {seq} ack {ack_seq}{again}", bytes(size), flags(bits).join(" "))
         }
-        What::Ack { bytes: size, window_bytes, unacked_bytes } => {
+        SocketEventKind::Ack { bytes: size, window_bytes, unacked_bytes } => {
             format!(
                 "{} more, {} not yet; window {}",
                 bytes(size),
@@ -38,14 +38,16 @@ fn carries(what: &What) -> String {
                 count(window_bytes.into())
             )
         }
-        What::Hold { why: reason, bytes: size } => format!("{} held: {}", bytes(size), why(reason)),
-        What::Release { why: reason, held_us } => {
+        SocketEventKind::Hold { why: reason, bytes: size } => {
+            format!("{} held: {}", bytes(size), why(reason))
+        }
+        SocketEventKind::Release { why: reason, held_us } => {
             format!("sent after {}: {}", duration_us(held_us.into()), why(reason))
         }
-        What::DelayedAck { waited_us, .. } => {
+        SocketEventKind::DelayedAck { waited_us, .. } => {
             format!("sent by timer after {}", duration_us(waited_us.into()))
         }
-        What::Retransmit { bytes: size, seq, ca_state, rto_us, .. } => {
+        SocketEventKind::Retransmit { bytes: size, seq, ca_state, rto_us, .. } => {
             format!(
                 "{} seq {seq}: {}, timeout {}",
                 bytes(size),
@@ -53,19 +55,19 @@ fn carries(what: &What) -> String {
                 duration_us(rto_us)
             )
         }
-        What::Window { side, zero, bytes: size } => {
-            let (whose, what) = (
+        SocketEventKind::Window { side, zero, bytes: size } => {
+            let (whose, change) = (
                 if side == Side::Local { "ours" } else { "the peer's" },
                 if zero { "shut" } else { "open" },
             );
-            format!("{whose} is {what}, {}", bytes(size))
+            format!("{whose} is {change}, {}", bytes(size))
         }
-        What::State { from, to, shutdown: bits, .. } => {
+        SocketEventKind::State { from, to, shutdown: bits, .. } => {
             format!("{} → {}, shut down: {}", state(from), state(to), shutdown(bits))
         }
-        What::Reset { by: Side::Local } => "sent".to_owned(),
-        What::Reset { by: Side::Peer } => "received".to_owned(),
-        What::Destroyed => "gone".to_owned(),
+        SocketEventKind::Reset { by: Side::Local } => "sent".to_owned(),
+        SocketEventKind::Reset { by: Side::Peer } => "received".to_owned(),
+        SocketEventKind::Destroyed => "gone".to_owned(),
     }
 }
 

@@ -3,13 +3,13 @@
 use serde::Serialize;
 
 use super::body::gaps;
-use crate::model::event::{Call, HoldReason, Moment, Side, What};
-use crate::report::moment::{ca_state, cause, flags, shutdown, state, why};
+use crate::model::event::{Call, HoldReason, Side, SocketEvent, SocketEventKind};
+use crate::report::kernel_names::{ca_state, cause, flags, shutdown, state, why};
 
 /// Single event of a connection: with `--detail events`.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct MomentBody {
+pub(super) struct SocketEventBody {
     /// Id of the connection.
     sock: String,
     /// Name of the event.
@@ -190,22 +190,23 @@ struct Write {
     reason: Option<&'static str>,
 }
 
-impl From<&Moment> for MomentBody {
-    fn from(moment: &Moment) -> Self {
-        let (inferred_by, blind) = match &moment.what {
-            What::Read(call) | What::Peek(call) | What::Write { call, .. } => {
-                (None, call.blocked_us.is_none())
-            }
-            What::DelayedAck { inferred: true, .. } => (Some("tcp_wstamp_ns"), false),
-            What::State { inferred: true, .. } => (Some("sk_err"), false),
+impl From<&SocketEvent> for SocketEventBody {
+    fn from(socket_event: &SocketEvent) -> Self {
+        let (inferred_by, blind) = match &socket_event.kind {
+            SocketEventKind::Read(call)
+            | SocketEventKind::Peek(call)
+            | SocketEventKind::Write { call, .. } => (None, call.blocked_us.is_none()),
+            SocketEventKind::DelayedAck { inferred: true, .. } => (Some("tcp_wstamp_ns"), false),
+            SocketEventKind::State { inferred: true, .. } => (Some("sk_err"), false),
             _ => (None, false),
         };
-        let unnamed = matches!(moment.what, What::State { to: TIME_WAIT, substate: 0, .. });
+        let unnamed =
+            matches!(socket_event.kind, SocketEventKind::State { to: TIME_WAIT, substate: 0, .. });
         Self {
-            sock: moment.sock.to_string(),
-            name: moment.what.name(),
-            tid: moment.what.tid(),
-            carries: Carries::from(&moment.what),
+            sock: socket_event.sock.to_string(),
+            name: socket_event.kind.name(),
+            tid: socket_event.kind.tid(),
+            carries: Carries::from(&socket_event.kind),
             observed_by: inferred_by,
             gaps: gaps([
                 (blind, "blocked_us: no hook on this kernel sees a call wait"),
@@ -218,32 +219,40 @@ impl From<&Moment> for MomentBody {
 /// `TCP_TIME_WAIT`.
 const TIME_WAIT: u8 = 6;
 
-impl From<&What> for Carries {
-    fn from(what: &What) -> Self {
-        match *what {
-            What::Data { unread_bytes, buffer_used_bytes, buffer_bytes, quick, pingpong } => {
-                Self::Data { unread_bytes, buffer_used_bytes, buffer_bytes, quick, pingpong }
-            }
-            What::Read(call) | What::Peek(call) => Self::Read {
+impl From<&SocketEventKind> for Carries {
+    fn from(kind: &SocketEventKind) -> Self {
+        match *kind {
+            SocketEventKind::Data {
+                unread_bytes,
+                buffer_used_bytes,
+                buffer_bytes,
+                quick,
+                pingpong,
+            } => Self::Data { unread_bytes, buffer_used_bytes, buffer_bytes, quick, pingpong },
+            SocketEventKind::Read(call) | SocketEventKind::Peek(call) => Self::Read {
                 bytes: call.result.ok(),
                 error: call.result.err(),
                 would_block: would_block(&call),
                 blocked_us: call.blocked_us,
                 unread_bytes: call.left_bytes,
             },
-            What::Write { call, why: reason } => Self::Write(write(&call, reason)),
-            What::Segment { bytes, seq, ack_seq, flags: bits, again } => {
+            SocketEventKind::Write { call, why: reason } => Self::Write(write(&call, reason)),
+            SocketEventKind::Segment { bytes, seq, ack_seq, flags: bits, again } => {
                 Self::Segment { bytes, seq, ack_seq, flags: flags(bits), again }
             }
-            What::Ack { bytes, window_bytes, unacked_bytes } => {
+            SocketEventKind::Ack { bytes, window_bytes, unacked_bytes } => {
                 Self::Ack { bytes, window_bytes, unacked_bytes }
             }
-            What::Hold { why: reason, bytes } => Self::Hold { reason: why(reason), bytes },
-            What::Release { why: reason, held_us } => {
+            SocketEventKind::Hold { why: reason, bytes } => {
+                Self::Hold { reason: why(reason), bytes }
+            }
+            SocketEventKind::Release { why: reason, held_us } => {
                 Self::Release { reason: why(reason), held_us }
             }
-            What::DelayedAck { waited_us, .. } => Self::DelayedAck { waited_us, by: "timer" },
-            What::Retransmit { bytes, seq, flags: bits, ca_state: number, rto_us } => {
+            SocketEventKind::DelayedAck { waited_us, .. } => {
+                Self::DelayedAck { waited_us, by: "timer" }
+            }
+            SocketEventKind::Retransmit { bytes, seq, flags: bits, ca_state: number, rto_us } => {
                 Self::Retransmit {
                     bytes,
                     seq,
@@ -253,17 +262,17 @@ impl From<&What> for Carries {
                     rto_us,
                 }
             }
-            What::Window { side: whose, zero, bytes } => {
+            SocketEventKind::Window { side: whose, zero, bytes } => {
                 Self::Window { side: side(whose), zero, bytes }
             }
-            What::State { from, to, shutdown: bits, substate, .. } => Self::State {
+            SocketEventKind::State { from, to, shutdown: bits, substate, .. } => Self::State {
                 from: state(from),
                 to: state(to),
                 shutdown: shutdown(bits),
                 substate: if substate == 0 { None } else { Some(state(substate)) },
             },
-            What::Reset { by } => Self::Reset { by: side(by) },
-            What::Destroyed => Self::Destroyed {},
+            SocketEventKind::Reset { by } => Self::Reset { by: side(by) },
+            SocketEventKind::Destroyed => Self::Destroyed {},
         }
     }
 }

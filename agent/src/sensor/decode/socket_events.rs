@@ -7,47 +7,47 @@ use super::{
     context::DecodeContext,
     record::{hold_reason, known},
 };
-use crate::model::event::{Call, Moment, Side, What};
+use crate::model::event::{Call, Side, SocketEvent, SocketEventKind};
 
 /// Returns `None` for an event that another one shows better, or that is none.
-pub(super) fn moment(raw: &abi::Event, context: DecodeContext) -> Option<Moment> {
+pub(super) fn socket_event(raw: &abi::Event, context: DecodeContext) -> Option<SocketEvent> {
     let [a, b, c] = raw.small;
     let [x, y, z] = raw.values;
-    let what = match raw.name {
-        event_kind::DATA => What::Data {
+    let kind = match raw.name {
+        event_kind::DATA => SocketEventKind::Data {
             unread_bytes: x,
             buffer_used_bytes: y,
             buffer_bytes: z,
             quick: a,
             pingpong: b,
         },
-        event_kind::READ => What::Read(call(raw, context.blocked_reads)),
-        event_kind::PEEK => What::Peek(call(raw, context.blocked_reads)),
+        event_kind::READ => SocketEventKind::Read(call(raw, context.blocked_reads)),
+        event_kind::PEEK => SocketEventKind::Peek(call(raw, context.blocked_reads)),
         event_kind::WRITE => {
-            What::Write { call: call(raw, context.blocked_writes), why: hold_reason(a) }
+            SocketEventKind::Write { call: call(raw, context.blocked_writes), why: hold_reason(a) }
         }
         event_kind::SEGMENT => {
-            What::Segment { bytes: x, seq: y, ack_seq: z, flags: a, again: b != 0 }
+            SocketEventKind::Segment { bytes: x, seq: y, ack_seq: z, flags: a, again: b != 0 }
         }
-        event_kind::ACK => What::Ack { bytes: x, window_bytes: y, unacked_bytes: z },
-        event_kind::HOLD => What::Hold { why: hold_reason(a)?, bytes: x },
-        event_kind::RELEASE => What::Release { why: hold_reason(a)?, held_us: x },
-        event_kind::DELAYED_ACK => What::DelayedAck { waited_us: x, inferred: a == 0 },
+        event_kind::ACK => SocketEventKind::Ack { bytes: x, window_bytes: y, unacked_bytes: z },
+        event_kind::HOLD => SocketEventKind::Hold { why: hold_reason(a)?, bytes: x },
+        event_kind::RELEASE => SocketEventKind::Release { why: hold_reason(a)?, held_us: x },
+        event_kind::DELAYED_ACK => SocketEventKind::DelayedAck { waited_us: x, inferred: a == 0 },
         event_kind::RETRANSMIT => {
             let rto_us = u64::from(z) * context.capabilities.tick_ns / 1_000;
-            What::Retransmit { bytes: x, seq: y, flags: b, ca_state: a, rto_us }
+            SocketEventKind::Retransmit { bytes: x, seq: y, flags: b, ca_state: a, rto_us }
         }
-        event_kind::WINDOW => What::Window { side: whose(a), zero: b != 0, bytes: x },
+        event_kind::WINDOW => SocketEventKind::Window { side: whose(a), zero: b != 0, bytes: x },
         event_kind::STATE if y == 0 && context.time_wait => return None,
         event_kind::STATE => {
             let substate = u8::try_from(x).unwrap_or(0);
-            What::State { from: a, to: b, shutdown: c, substate, inferred: y == 0 }
+            SocketEventKind::State { from: a, to: b, shutdown: c, substate, inferred: y == 0 }
         }
-        event_kind::RESET => What::Reset { by: whose(a) },
-        event_kind::DESTROYED => What::Destroyed,
+        event_kind::RESET => SocketEventKind::Reset { by: whose(a) },
+        event_kind::DESTROYED => SocketEventKind::Destroyed,
         _ => return None,
     };
-    Some(Moment { ts_ns: raw.ts_ns, sock: raw.sock, what })
+    Some(SocketEvent { ts_ns: raw.ts_ns, sock: raw.sock, kind })
 }
 
 /// A wait of 0 means none only where a hook would have seen one.
@@ -79,17 +79,23 @@ mod tests {
     const FULL: DecodeContext =
         DecodeContext { blocked_reads: true, blocked_writes: true, time_wait: true, ..BLIND };
 
-    fn decoded(name: u8, small: [u8; 3], values: [u32; 3], context: DecodeContext) -> Option<What> {
+    fn decoded(
+        name: u8,
+        small: [u8; 3],
+        values: [u32; 3],
+        context: DecodeContext,
+    ) -> Option<SocketEventKind> {
         let raw = abi::Event { kind: abi::EVENT, name, small, ts_ns: 1, sock: 2, tid: 3, values };
-        moment(&raw, context).map(|moment| moment.what)
+        socket_event(&raw, context).map(|socket_event| socket_event.kind)
     }
 
     #[test]
     fn a_result_is_bytes_or_an_error() {
         let read =
             |result: i32| decoded(event_kind::READ, [0; 3], [result.cast_unsigned(), 0, 0], FULL);
-        let call =
-            |result| Some(What::Read(Call { tid: 3, result, left_bytes: 0, blocked_us: Some(0) }));
+        let call = |result| {
+            Some(SocketEventKind::Read(Call { tid: 3, result, left_bytes: 0, blocked_us: Some(0) }))
+        };
         assert_eq!(read(40), call(Ok(40)));
         assert_eq!(read(0), call(Ok(0)));
         assert_eq!(read(-512), call(Err(512)));
@@ -103,7 +109,7 @@ mod tests {
             [1, 0, waited],
             context,
         ) {
-            Some(What::Write { call, why: None }) => call.blocked_us,
+            Some(SocketEventKind::Write { call, why: None }) => call.blocked_us,
             other => panic!("{other:?}"),
         };
         assert_eq!(blocked(0, FULL), Some(0));
@@ -117,7 +123,13 @@ mod tests {
         assert_eq!(inferred(FULL), None);
         assert_eq!(
             inferred(BLIND),
-            Some(What::State { from: 5, to: 6, shutdown: 3, substate: 0, inferred: true })
+            Some(SocketEventKind::State {
+                from: 5,
+                to: 6,
+                shutdown: 3,
+                substate: 0,
+                inferred: true
+            })
         );
     }
 

@@ -18,18 +18,20 @@ use crate::harness::trace::{Conversation, Trace};
 use crate::harness::{Agent, Case, Ended, Tier, World};
 
 pub(super) const CASES: &[Case] = &[
-    exchange("moments::what_the_programs_did", dialogue),
-    any_tier("moments::every_way_to_read_and_write", every_way).by_tier(),
-    exchange("moments::held_and_released", held).by_tier().alone(),
-    exchange("moments::the_wire", wire).on_each_kernel().alone(),
-    any_tier("moments::both_ends_of_a_reset", reset).since(SOCKETS_FROM_FILES),
-    any_tier("moments::both_ends_of_a_shut_window", shut_window).since(SOCKETS_FROM_FILES).alone(),
-    exchange("moments::time_wait", time_wait),
-    exchange("moments::half_closed", half_closed),
-    any_tier("moments::delayed_acks", delayed_acks).since(SOCKETS_FROM_FILES).alone(),
-    any_tier("moments::recorded", recorded),
-    native("moments::none_lost_at_moderate_load", moderate_load).alone(),
-    native("moments::left_away_first", left_away_first).alone(),
+    exchange("socket_events::what_the_programs_did", dialogue),
+    any_tier("socket_events::every_way_to_read_and_write", every_way).by_tier(),
+    exchange("socket_events::held_and_released", held).by_tier().alone(),
+    exchange("socket_events::the_wire", wire).on_each_kernel().alone(),
+    any_tier("socket_events::both_ends_of_a_reset", reset).since(SOCKETS_FROM_FILES),
+    any_tier("socket_events::both_ends_of_a_shut_window", shut_window)
+        .since(SOCKETS_FROM_FILES)
+        .alone(),
+    exchange("socket_events::time_wait", time_wait),
+    exchange("socket_events::half_closed", half_closed),
+    any_tier("socket_events::delayed_acks", delayed_acks).since(SOCKETS_FROM_FILES).alone(),
+    any_tier("socket_events::recorded", recorded),
+    native("socket_events::none_lost_at_moderate_load", moderate_load).alone(),
+    native("socket_events::left_away_first", left_away_first).alone(),
 ];
 
 const EVENTS: [&str; 2] = ["--detail", "events"];

@@ -6,19 +6,19 @@ use super::{HoldReason, Side, SockId};
 
 /// Something happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moment {
+pub struct SocketEvent {
     /// Its time. For a call it is the return. For data, a release, and an inferred delayed ACK it
     /// is the socket's own stamp, which may be earlier than the times of events reported before.
     pub ts_ns: u64,
     /// The connection.
     pub sock: SockId,
     /// The event.
-    pub what: What,
+    pub kind: SocketEventKind,
 }
 
 /// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum What {
+pub enum SocketEventKind {
     /// Data are in the receive queue.
     Data {
         /// Bytes that can be read.
@@ -143,7 +143,7 @@ pub struct Call {
     pub blocked_us: Option<u32>,
 }
 
-impl What {
+impl SocketEventKind {
     /// Its name in the event stream.
     pub fn name(&self) -> &'static str {
         match self {
