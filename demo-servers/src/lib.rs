@@ -6,7 +6,7 @@
 //! ADDR` and compare the times that the server itself took (`--trace`).
 
 mod acceptor;
-pub mod ask;
+pub mod client;
 pub mod communication;
 mod connection;
 pub mod connects;

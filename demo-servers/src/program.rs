@@ -15,8 +15,8 @@ use crate::protocols::{self, grpc, websocket};
 use crate::protocols::{layers, tcp, udp, webrtc};
 use crate::proxying::{forward, layer4, layer7};
 use crate::{
-    ask, connects, datagrams, delay_link, fork_storm, https, inherit, io_uring, load, never_accept,
-    payments, serve, slow_acceptor,
+    client, connects, datagrams, delay_link, fork_storm, https, inherit, io_uring, load,
+    never_accept, payments, serve, slow_acceptor,
 };
 
 /// Servers with known faults, and the clients that bring them out
@@ -107,7 +107,7 @@ pub(crate) enum Verb {
     /// Makes connections
     Load(load::Options),
     /// Asks a request-response server
-    Ask(ask::Options),
+    Client(client::Options),
     /// Asks for connections that may fail
     Connects(connects::Options),
 }
@@ -148,7 +148,7 @@ impl Verb {
             Self::Layer4(options) => layer4::run(options, launcher),
             Self::Layer7(options) => layer7::run(options, launcher),
             Self::Load(options) => load::run(options),
-            Self::Ask(options) => ask::run(options),
+            Self::Client(options) => client::run(options),
             Self::Connects(options) => connects::run(options),
         }
     }

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 
 use backscope::model::event::{HoldReason, Role, Side, TcpState};
 use backscope::model::snapshot::{
-    ConnectionView, ExchangeView, Finding, HoldView, Io, Owner, OwnerTimes, PatternName,
-    PatternThread, PatternView, Severity, Slice, SliceKind, Snapshot, ThreadView, Trailing, Units,
-    Verdict, WaitView,
+    ConnectionView, ExchangeVerdict, ExchangeView, Finding, HoldView, Io, Owner, OwnerTimes,
+    PatternName, PatternThread, PatternView, Severity, Slice, SliceKind, Snapshot, ThreadView,
+    Trailing, Units, WaitView,
 };
 
 use super::scene;
@@ -104,16 +104,16 @@ pub(crate) fn exchange(
 
 /// Returns the longest of some slices, the first of equals. As in the model a delayed ACK at the
 /// end is not counted.
-fn verdict(parts: &[(SliceKind, u64, Option<u64>)]) -> Option<Verdict> {
+fn verdict(parts: &[(SliceKind, u64, Option<u64>)]) -> Option<ExchangeVerdict> {
     let counted = match parts {
         [before @ .., (SliceKind::DelayedAck, ..)] => before,
         _ => parts,
     };
     let total: u64 = counted.iter().map(|part| part.1).sum();
-    let mut longest: Option<Verdict> = None;
+    let mut longest: Option<ExchangeVerdict> = None;
     for &(kind, us, _) in counted {
         if longest.is_none_or(|longest| us > longest.us) {
-            longest = Some(Verdict { kind, us, share: us as f64 / total as f64 });
+            longest = Some(ExchangeVerdict { kind, us, share: us as f64 / total as f64 });
         }
     }
     longest

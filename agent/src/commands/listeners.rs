@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct ListenerRow<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     sock: String,
@@ -85,8 +85,8 @@ pub(super) fn run(args: &ListenersArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(listener: &ListenerSample) -> Row<'_> {
-    Row {
+fn row(listener: &ListenerSample) -> ListenerRow<'_> {
+    ListenerRow {
         kind: "listener",
         sock: listener.sock.to_string(),
         family: if listener.local.is_ipv4() { "ipv4" } else { "ipv6" },

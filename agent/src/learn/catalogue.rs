@@ -12,7 +12,7 @@ use super::{
 
 /// A lesson in this program: its text, its code, and a recording for each round.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CatalogueEntry {
     /// Its name on the command line.
     pub slug: &'static str,
     /// Its Markdown.
@@ -26,7 +26,7 @@ pub struct Entry {
     pub missing: Option<&'static str>,
 }
 
-impl Entry {
+impl CatalogueEntry {
     /// Reads the lesson.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ macro_rules! lesson {
         lesson!($slug, $check, [$($round),*], None)
     };
     ($slug:literal, $check:expr, [$($round:literal),*], $missing:expr) => {
-        Entry {
+        CatalogueEntry {
             slug: $slug,
             text: include_str!(concat!("../../lessons/", $slug, ".md")),
             check: &$check,
@@ -63,7 +63,7 @@ macro_rules! lesson {
 const WEBRTC: Option<&str> = if cfg!(feature = "webrtc") { None } else { Some("webrtc") };
 
 /// Every lesson, in the order of the lectures.
-static LESSONS: &[Entry] = &[
+static LESSONS: &[CatalogueEntry] = &[
     lesson!("request-response", talk::REQUESTS, [1, 2, 3]),
     lesson!("async", talk::JOBS, [1, 2, 3]),
     lesson!("push", talk::BYTES, [1, 2]),
@@ -107,17 +107,17 @@ static LESSONS: &[Entry] = &[
 ];
 
 /// Every lesson, in the order of the lectures.
-pub fn all() -> &'static [Entry] {
+pub fn all() -> &'static [CatalogueEntry] {
     LESSONS
 }
 
 /// The lesson of that name, or of that lecture.
-pub fn find(name: &str) -> Option<&'static Entry> {
+pub fn find(name: &str) -> Option<&'static CatalogueEntry> {
     let lecture = name.parse::<u8>().ok();
     LESSONS.iter().find(|entry| entry.slug == name || goes_with(entry, lecture))
 }
 
-fn goes_with(entry: &Entry, lecture: Option<u8>) -> bool {
+fn goes_with(entry: &CatalogueEntry, lecture: Option<u8>) -> bool {
     let Some(lecture) = lecture else { return false };
     matches!(entry.lesson(), Ok(lesson) if lesson.lectures.contains(&lecture))
 }

@@ -6,7 +6,7 @@ use demo_servers::{delay_link, demo};
 
 use super::{
     evidence::Evidence,
-    fact::{Facts, Spec},
+    fact::{LessonFacts, Spec},
     lesson::Knobs,
 };
 use crate::model::{snapshot::Owner, timeline::Step};
@@ -21,9 +21,9 @@ pub struct Check {
     /// Makes the scenario that runs.
     pub scenario: fn(&Knobs) -> Scenario,
     /// Draws the facts from the evidence.
-    pub gather: fn(&Knobs, &Evidence, &mut Facts),
+    pub gather: fn(&Knobs, &Evidence, &mut LessonFacts),
     /// Draws the picture from the evidence.
-    pub picture: fn(&Knobs, &Evidence, &Facts) -> Picture,
+    pub picture: fn(&Knobs, &Evidence, &LessonFacts) -> Picture,
 }
 
 /// A server and its clients: verbs of the demo servers with their arguments.
@@ -36,7 +36,7 @@ pub struct Scenario {
     pub server: Vec<String>,
     /// The clients.
     pub clients: Vec<Vec<String>>,
-    /// The clients first connect; then, all at once, each gets a line on standard input (`ask
+    /// The clients first connect; then, all at once, each gets a line on standard input (`client
     /// --wait`).
     pub together: bool,
     /// The clients begin once so many workers have said that they are there.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::fact::{Facts, Spec, Unit, Value, show, spec};
+use super::fact::{LessonFacts, Spec, Unit, Value, show, spec};
 
 /// A claim of the text on one fact.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -68,7 +68,7 @@ impl Claim {
     }
 
     /// Says what is wrong with it by these facts; `None` if it holds.
-    pub fn broken(&self, facts: &Facts) -> Option<Broken> {
+    pub fn broken(&self, facts: &LessonFacts) -> Option<Broken> {
         let measured = match facts.get(&self.fact) {
             Some(measured) if self.holds(measured, facts) => return None,
             Some(_) => facts.shown(&self.fact),
@@ -86,7 +86,7 @@ impl Claim {
         })
     }
 
-    fn holds(&self, measured: &Value, facts: &Facts) -> bool {
+    fn holds(&self, measured: &Value, facts: &LessonFacts) -> bool {
         let unit = self.unit(facts);
         if let Some(bound) = &self.is
             && bound.value(unit, facts).as_ref() != Some(measured)
@@ -105,7 +105,7 @@ impl Claim {
     }
 
     /// Says it as text.
-    pub fn expected(&self, facts: &Facts) -> String {
+    pub fn expected(&self, facts: &LessonFacts) -> String {
         let unit = self.unit(facts);
         let mut parts = Vec::new();
         for (bound, before) in [(&self.is, ""), (&self.from, "at least "), (&self.to, "at most ")] {
@@ -124,7 +124,7 @@ impl Claim {
         parts.join(", ")
     }
 
-    fn unit(&self, facts: &Facts) -> Unit {
+    fn unit(&self, facts: &LessonFacts) -> Unit {
         match facts.spec(&self.fact) {
             Some(spec) => spec.unit,
             None => Unit::Count,
@@ -146,7 +146,7 @@ impl Bound {
         }
     }
 
-    fn value(&self, unit: Unit, facts: &Facts) -> Option<Value> {
+    fn value(&self, unit: Unit, facts: &LessonFacts) -> Option<Value> {
         match self {
             Self::Number(number) => Some(Value::Number(*number)),
             Self::Text(word) if unit == Unit::Word => Some(Value::Word(word.clone())),
@@ -191,8 +191,8 @@ mod tests {
         Spec::word("by", "by"),
     ];
 
-    fn facts() -> Facts {
-        let mut facts = Facts::new(SPECS);
+    fn facts() -> LessonFacts {
+        let mut facts = LessonFacts::new(SPECS);
         facts.whole("here", 3);
         facts.whole("room", 3);
         facts.whole("held", 43_500);
@@ -226,10 +226,11 @@ mod tests {
 
     #[test]
     fn what_was_not_observed_breaks_a_claim() {
-        let broken =
-            claim("fact = 'here'\nfrom = 0").broken(&Facts::new(SPECS)).expect("nothing is known");
+        let broken = claim("fact = 'here'\nfrom = 0")
+            .broken(&LessonFacts::new(SPECS))
+            .expect("nothing is known");
         assert_eq!(broken.measured, "nothing: it was not observed");
-        assert!(claim("fact = 'here'\nis = 'room'").broken(&Facts::new(SPECS)).is_some());
+        assert!(claim("fact = 'here'\nis = 'room'").broken(&LessonFacts::new(SPECS)).is_some());
     }
 
     #[test]

@@ -61,12 +61,12 @@ pub enum Value {
 
 /// The facts of one run, without those that could not be observed.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct LessonFacts {
     specs: &'static [Spec],
     values: BTreeMap<&'static str, Value>,
 }
 
-impl Facts {
+impl LessonFacts {
     /// Makes facts without a value.
     pub fn new(specs: &'static [Spec]) -> Self {
         Self { specs, values: BTreeMap::new() }
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn facts_are_shown_in_their_units() {
-        let mut facts = Facts::new(SPECS);
+        let mut facts = LessonFacts::new(SPECS);
         facts.number("clients", 8.04);
         facts.whole("held", 43_512);
         facts.word("by", "kernel");
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_was_not_observed_is_not_0() {
-        let mut facts = Facts::new(SPECS);
+        let mut facts = LessonFacts::new(SPECS);
         facts.whole("clients", None);
         assert_eq!((facts.get("clients"), facts.shown("clients")), (None, "?".to_owned()));
     }

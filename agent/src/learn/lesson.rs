@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     check::Check,
     claim::{self, Claim},
-    fact::{Facts, Unit, Value, spec},
+    fact::{LessonFacts, Unit, Value, spec},
     text::{Block, Piece, pieces},
 };
 use crate::model::snapshot::Owner;
@@ -117,7 +117,7 @@ impl fmt::Display for Knobs {
 impl Round {
     /// Returns which of the offered answers the facts bear out: the nearest one. `None` if the
     /// answer was not observed.
-    pub fn right(&self, facts: &Facts) -> Option<usize> {
+    pub fn right(&self, facts: &LessonFacts) -> Option<usize> {
         let unit = facts.spec(&self.plan.answer)?.unit;
         let measured = facts.get(&self.plan.answer)?;
         let mut nearest: Option<(usize, f64)> = None;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     model::{WallClock, event::Event, snapshot::Snapshot},
-    record::{self, Entry, Writer},
+    record::{self, RecordEntry, Writer},
     run::{self, DRAIN, Live, Run},
     sensor::{Options, Sensor, Targets, now_ns},
 };
@@ -285,8 +285,8 @@ impl WatchedScenario {
             self.reports.extend(switches(thread.pid, thread.tid));
         }
         self.read_lines();
-        self.live.run.take(Entry::Notices(self.reports.clone()))?;
-        self.live.run.take(Entry::Finish(now_ns()))?;
+        self.live.run.take(RecordEntry::Notices(self.reports.clone()))?;
+        self.live.run.take(RecordEntry::Finish(now_ns()))?;
         Ok(self.live.run.end_recording()?)
     }
 }

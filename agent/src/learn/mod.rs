@@ -20,11 +20,11 @@ mod text;
 
 use std::io;
 
-pub use catalogue::{Entry, all, find};
+pub use catalogue::{CatalogueEntry, all, find};
 pub use check::{Bar, Check, Picture, Scenario};
 pub use claim::{Broken, Claim};
 pub use evidence::{Evidence, Who};
-pub use fact::{Facts, Unit, Value};
+pub use fact::{LessonFacts, Unit, Value};
 pub use lesson::{Knobs, Lesson, LessonError, Plan, Round};
 pub use progress::{Done, Progress};
 pub use recording::Recording;
@@ -37,7 +37,7 @@ use evidence::Collector;
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The figures.
-    pub facts: Facts,
+    pub facts: LessonFacts,
     /// The picture.
     pub picture: Picture,
     /// Claims of the text that do not hold.
@@ -51,7 +51,7 @@ pub struct Outcome {
 /// Draws facts and picture from the evidence, and holds the claims of the text against them.
 pub fn judge(lesson: &Lesson, round: usize, evidence: Evidence, recorded: bool) -> Outcome {
     let (check, plan) = (lesson.check, &lesson.rounds[round].plan);
-    let mut facts = Facts::new(check.facts);
+    let mut facts = LessonFacts::new(check.facts);
     (check.gather)(&plan.knobs, &evidence, &mut facts);
     let picture = (check.picture)(&plan.knobs, &evidence, &facts);
     let mut broken = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-fn lessons() -> impl Iterator<Item = (&'static Entry, Lesson)> {
+fn lessons() -> impl Iterator<Item = (&'static CatalogueEntry, Lesson)> {
     all().iter().map(|entry| (entry, entry.lesson().unwrap_or_else(|error| panic!("{error}"))))
 }
 
@@ -127,7 +127,7 @@ fn flawed_texts_are_refused() {
 fn the_nearest_answer_is_right() {
     let (_, lesson) = lessons().find(|(entry, _)| entry.slug == "nagle").expect("it is there");
     let right = |us: u64| {
-        let mut facts = Facts::new(lesson.check.facts);
+        let mut facts = LessonFacts::new(lesson.check.facts);
         facts.whole("took", us);
         lesson.rounds[0].right(&facts).map(|at| lesson.rounds[0].plan.offered[at].as_str())
     };
@@ -135,5 +135,5 @@ fn the_nearest_answer_is_right() {
         [right(30), right(3_000), right(52_000)],
         [Some("0.1 ms"), Some("4 ms"), Some("44 ms")]
     );
-    assert_eq!(lesson.rounds[0].right(&Facts::new(lesson.check.facts)), None);
+    assert_eq!(lesson.rounds[0].right(&LessonFacts::new(lesson.check.facts)), None);
 }

@@ -1,6 +1,6 @@
 //! The text of a lesson: paragraphs and items, with places for what was measured.
 
-use super::fact::Facts;
+use super::fact::LessonFacts;
 use crate::model::snapshot::Owner;
 
 /// A part of the text with a line of its own.
@@ -34,7 +34,7 @@ pub enum Piece {
 
 impl Piece {
     /// The text with what was measured in its place.
-    pub fn filled(&self, facts: Option<&Facts>) -> String {
+    pub fn filled(&self, facts: Option<&LessonFacts>) -> String {
         match self {
             Self::Plain(text) | Self::Strong(text) => text.clone(),
             Self::Fact(name) => match facts {

@@ -13,13 +13,13 @@ pub(super) const MAX_ACCEPTORS: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Acceptors {
     /// By (process, thread).
-    threads: BTreeMap<(u32, u32), Thread>,
+    threads: BTreeMap<(u32, u32), AcceptorThread>,
     /// Start of the present period.
     period_ns: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Thread {
+struct AcceptorThread {
     view: Acceptor,
     last_ns: u64,
     /// Accepts in the present period.
@@ -123,21 +123,22 @@ impl Acceptors {
     /// Returns the number of accepts of each thread that was there at or after `since_ns`, by
     /// (process, thread).
     pub(super) fn counts(&self, since_ns: u64) -> impl Iterator<Item = ((u32, u32), u64)> {
-        let there = move |thread: &Thread| thread.view.in_accept || thread.last_ns >= since_ns;
+        let there =
+            move |thread: &AcceptorThread| thread.view.in_accept || thread.last_ns >= since_ns;
         self.threads
             .iter()
             .filter(move |(_, thread)| there(thread))
             .map(|(&id, thread)| (id, thread.view.accepts))
     }
 
-    fn thread(&mut self, pid: u32, tid: u32, now_ns: u64) -> &mut Thread {
+    fn thread(&mut self, pid: u32, tid: u32, now_ns: u64) -> &mut AcceptorThread {
         if self.threads.len() >= MAX_ACCEPTORS && !self.threads.contains_key(&(pid, tid)) {
             let oldest = self.threads.iter().min_by_key(|(_, thread)| thread.last_ns);
             if let Some((&id, _)) = oldest {
                 self.threads.remove(&id);
             }
         }
-        self.threads.entry((pid, tid)).or_insert_with(|| Thread {
+        self.threads.entry((pid, tid)).or_insert_with(|| AcceptorThread {
             view: Acceptor {
                 pid,
                 tid,

@@ -88,7 +88,7 @@ impl Crossings {
 
 /// Question about a slow exchange, asked once its other side is known.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Ask {
+pub(super) enum LateQuestion {
     /// The time that it waited for calls: the application took `us`, and `cpu` is how long it was
     /// on a CPU, out of the time for which that is known, µs.
     App { us: u64, cpu: (u64, u64), inside: bool, unanswered: Option<Unanswered> },
@@ -112,7 +112,7 @@ pub(super) struct Late {
     pub(super) pid: u32,
     pub(super) id: (SockId, u32),
     pub(super) scope: Scope,
-    pub(super) ask: Ask,
+    pub(super) question: LateQuestion,
 }
 
 /// Slow exchanges that are judged later.
@@ -127,10 +127,16 @@ impl Lates {
         exchange: &Exchange,
         pid: u32,
         scope: Scope,
-        ask: Ask,
+        question: LateQuestion,
     ) {
         let id = (exchange.sock, exchange.seq);
-        self.0.push_back(Late { due_ns: now_ns.saturating_add(JOINED_NS), pid, id, scope, ask });
+        self.0.push_back(Late {
+            due_ns: now_ns.saturating_add(JOINED_NS),
+            pid,
+            id,
+            scope,
+            question,
+        });
     }
 
     /// Takes out those whose time has come, and those beyond the bound.

@@ -24,7 +24,7 @@ pub(super) fn writer(exchange: &Exchange) -> Option<&ThreadUse> {
 }
 
 #[derive(Clone, Debug)]
-struct Thread {
+struct ThreadUsage {
     /// The newest sample.
     sample: ThreadSample,
     view: ThreadView,
@@ -35,7 +35,7 @@ struct Thread {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Threads {
     /// By thread id, which the kernel gives out once at a time.
-    table: HashMap<u32, Thread>,
+    table: HashMap<u32, ThreadUsage>,
     /// Accepts in the present period, by thread id.
     accepts: FxHashMap<u32, u64>,
     sampled_ns: u64,
@@ -62,7 +62,7 @@ impl Threads {
             let accepted = accepts.get(&thread.tid).copied().unwrap_or(0);
             let view = view(thread, old.as_ref(), accepted, elapsed_ns);
             let delay_ns = old.map(|old| thread.run_delay_ns.saturating_sub(old.run_delay_ns));
-            self.table.insert(thread.tid, Thread { sample: thread.clone(), view, delay_ns });
+            self.table.insert(thread.tid, ThreadUsage { sample: thread.clone(), view, delay_ns });
         }
         self.refused = self.refused.max(sample.threads.len().saturating_sub(MAX_THREADS) as u64);
         self.sampled_ns = sample.ts_ns;

@@ -91,7 +91,7 @@ impl Waits {
 
 /// Questions about a reported exchange. Each flag is true once its question needs no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum WaitQuestion {
     /// Of a request that lay unread: its reader's time until the read (`known`), and whether
     /// another thread of the process lacked a CPU (`lack`). The reader is known to have waited for
     /// a CPU for `delay_us`.
@@ -117,7 +117,7 @@ struct Pending {
     /// The time at which it was counted.
     counted_ns: u64,
     stretch: Stretch,
-    ask: Ask,
+    question: WaitQuestion,
 }
 
 /// A thread lacked a CPU for as long as a wait if it did so for nine tenths of it.
@@ -126,8 +126,9 @@ const AS_LONG: (u64, u64) = (9, 10);
 impl Pending {
     /// Whether threads of its process lacked a CPU, once that is known.
     fn lack(&mut self, spans: &Spans) -> Option<Found> {
-        let unread = matches!(self.ask, Ask::Unread { .. });
-        let (Ask::Unread { lack, .. } | Ask::App { lack, .. }) = &mut self.ask;
+        let unread = matches!(self.question, WaitQuestion::Unread { .. });
+        let (WaitQuestion::Unread { lack, .. } | WaitQuestion::App { lack, .. }) =
+            &mut self.question;
         let Stretch { pid, from_ns, to_ns, .. } = self.stretch;
         let lacked_ns = if *lack { None } else { spans.lacked(pid, from_ns, to_ns) }?;
         *lack = true;
@@ -141,14 +142,14 @@ impl Pending {
         let stretch = &self.stretch;
         let us = stretch.us();
         let spent = || spans.spent(stretch.tid, stretch.from_ns, stretch.to_ns);
-        match &mut self.ask {
-            Ask::Unread { known: true, .. } => None,
-            Ask::Unread { delay_us, known, .. } => {
+        match &mut self.question {
+            WaitQuestion::Unread { known: true, .. } => None,
+            WaitQuestion::Unread { delay_us, known, .. } => {
                 let spent = spent()?;
                 *known = true;
                 Some(Found::Unread { us, delay_us: *delay_us, spent })
             }
-            Ask::App { known, held, .. } => {
+            WaitQuestion::App { known, held, .. } => {
                 let behind = if *held { HeldUp::default() } else { waits.behind(stretch) };
                 let spent = if *known { None } else { spent() };
                 if spent.is_none() && behind.count == 0 {
@@ -163,9 +164,9 @@ impl Pending {
 
     /// Every question has its answer.
     fn is_done(&self) -> bool {
-        match self.ask {
-            Ask::Unread { known, lack, .. } => known && lack,
-            Ask::App { known, held, lack } => known && held && lack,
+        match self.question {
+            WaitQuestion::Unread { known, lack, .. } => known && lack,
+            WaitQuestion::App { known, held, lack } => known && held && lack,
         }
     }
 }
@@ -176,11 +177,11 @@ pub(super) struct Pendings(VecDeque<Pending>);
 
 impl Pendings {
     /// Asks of an exchange that was reported and counted just now.
-    pub(super) fn add(&mut self, counted_ns: u64, stretch: Stretch, ask: Ask) {
+    pub(super) fn add(&mut self, counted_ns: u64, stretch: Stretch, question: WaitQuestion) {
         if self.0.len() == MAX_PENDING {
             self.0.pop_front();
         }
-        self.0.push_back(Pending { counted_ns, stretch, ask });
+        self.0.push_back(Pending { counted_ns, stretch, question });
     }
 
     pub(super) fn is_empty(&self) -> bool {

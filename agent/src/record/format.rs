@@ -8,7 +8,7 @@
 //! | kind | contents | where |
 //! |---|---|---|
 //! | 0 | [`Header`] | the first [`HEADER_COPIES`]: damage to one does not cost the recording |
-//! | 1 | [`Entry`] after entry | one a refresh, or as soon as there are [`CHUNK_TARGET`] bytes |
+//! | 1 | [`RecordEntry`] after entry | one a refresh, or as soon as there are [`CHUNK_TARGET`] bytes |
 //! | 2 | [`Totals`] | the last one, of a recording that was ended and not cut off |
 //!
 //! Each chunk is written at once and can be read without the others, so that a file is good up to
@@ -76,7 +76,7 @@ pub struct Header {
 
 /// One input of the model. A writer need not own the event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Entry<E = Event> {
+pub enum RecordEntry<E = Event> {
     /// A batch begins at this moment, ns of `CLOCK_MONOTONIC`: the entries behind it came to the
     /// model then, whatever their own times, and all earlier outputs have been shown.
     Batch(u64),
@@ -90,7 +90,7 @@ pub enum Entry<E = Event> {
     Finish(u64),
 }
 
-impl Entry {
+impl RecordEntry {
     /// Gives it to the model, as a live run does and so a replay must.
     pub fn give(&self, model: &mut Model, out: &mut Vec<Output>) {
         match self {

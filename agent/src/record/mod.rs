@@ -11,6 +11,6 @@ mod reader;
 pub(crate) mod tests;
 mod writer;
 
-pub use format::{Entry, Header, Totals, VERSION};
+pub use format::{Header, RecordEntry, Totals, VERSION};
 pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader};
 pub use writer::{CreateError, WriteError, Writer, check_path, create};

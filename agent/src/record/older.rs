@@ -44,7 +44,7 @@ macro_rules! older {
 
 #[derive(Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "nearly every entry is an event")]
-pub(super) enum Entry {
+pub(super) enum OlderEntry {
     Batch(u64),
     Target(String),
     Notices(Vec<String>),
@@ -52,14 +52,14 @@ pub(super) enum Entry {
     Finish(u64),
 }
 
-impl From<Entry> for format::Entry {
-    fn from(old: Entry) -> Self {
+impl From<OlderEntry> for format::RecordEntry {
+    fn from(old: OlderEntry) -> Self {
         match old {
-            Entry::Batch(ns) => Self::Batch(ns),
-            Entry::Target(target) => Self::Target(target),
-            Entry::Notices(notices) => Self::Notices(notices),
-            Entry::Event(event) => Self::Event(event.into()),
-            Entry::Finish(ns) => Self::Finish(ns),
+            OlderEntry::Batch(ns) => Self::Batch(ns),
+            OlderEntry::Target(target) => Self::Target(target),
+            OlderEntry::Notices(notices) => Self::Notices(notices),
+            OlderEntry::Event(event) => Self::Event(event.into()),
+            OlderEntry::Finish(ns) => Self::Finish(ns),
         }
     }
 }

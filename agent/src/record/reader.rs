@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     chunks::{Chunk, Chunks, Found},
-    format::{Entry, HEADER_COPIES, Header, Kind, MAGIC, PREAMBLE, Totals, VERSION},
+    format::{HEADER_COPIES, Header, Kind, MAGIC, PREAMBLE, RecordEntry, Totals, VERSION},
     older::{self, OLDER},
 };
 
@@ -179,7 +179,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// The system refuses to read on.
-    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<RecordEntry>> {
         loop {
             let rest = &self.contents[self.at..];
             if !rest.is_empty() {
@@ -260,11 +260,11 @@ impl<R: Read> Reader<R> {
 }
 
 /// Reads an entry as its version wrote it; returns the bytes behind it, too.
-fn read_entry(version: u16, bytes: &[u8]) -> postcard::Result<(Entry, &[u8])> {
+fn read_entry(version: u16, bytes: &[u8]) -> postcard::Result<(RecordEntry, &[u8])> {
     if version == VERSION {
         return postcard::take_from_bytes(bytes);
     }
-    let (entry, beyond) = postcard::take_from_bytes::<older::Entry>(bytes)?;
+    let (entry, beyond) = postcard::take_from_bytes::<older::OlderEntry>(bytes)?;
     Ok((entry.into(), beyond))
 }
 

@@ -12,7 +12,7 @@ use std::{
 use serde::Serialize;
 
 use super::format::{
-    CHUNK_TARGET, Entry, HEADER_COPIES, Header, Kind, MAGIC, Totals, VERSION, chunk,
+    CHUNK_TARGET, HEADER_COPIES, Header, Kind, MAGIC, RecordEntry, Totals, VERSION, chunk,
 };
 use crate::model::event::Event;
 
@@ -131,12 +131,12 @@ impl<W: Write> Writer<W> {
     /// `out` takes no more, or the entry is too large.
     pub fn write<E: Borrow<Event> + Serialize>(
         &mut self,
-        entry: &Entry<E>,
+        entry: &RecordEntry<E>,
     ) -> Result<(), WriteError> {
         self.contents = postcard::to_extend(entry, mem::take(&mut self.contents))?;
         self.totals.entries += 1;
         let ends = match entry {
-            Entry::Event(event) => {
+            RecordEntry::Event(event) => {
                 if let Event::Sample(sample) = event.borrow() {
                     self.totals.cost = Some(sample.cost);
                     true
@@ -144,7 +144,7 @@ impl<W: Write> Writer<W> {
                     false
                 }
             }
-            Entry::Finish(_) => true,
+            RecordEntry::Finish(_) => true,
             _ => false,
         };
         if ends || self.contents.len() >= CHUNK_TARGET { self.flush() } else { Ok(()) }

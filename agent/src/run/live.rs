@@ -8,7 +8,7 @@ use crate::{
         Attached, Setup, WallClock,
         event::{ConnectionPart, Event, Sample},
     },
-    record::{Entry, Header},
+    record::{Header, RecordEntry},
     sensor::{Sensor, now_ns},
 };
 
@@ -33,7 +33,7 @@ impl<C: Consumer> Live<C> {
         let (run, mut begun) = (&mut self.run, false);
         self.sensor.drain(|event| {
             if !mem::replace(&mut begun, true) {
-                run.take(Entry::Batch(now_ns()))?;
+                run.take(RecordEntry::Batch(now_ns()))?;
             }
             run.take_event(event)
         })?;
@@ -41,7 +41,7 @@ impl<C: Consumer> Live<C> {
     }
 
     pub(crate) fn begin_batch(&mut self) -> anyhow::Result<()> {
-        self.run.take(Entry::Batch(now_ns()))
+        self.run.take(RecordEntry::Batch(now_ns()))
     }
 
     /// Ends a batch: with the records that are there, and with this, which tells of them all.

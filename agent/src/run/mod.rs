@@ -13,7 +13,7 @@ use crate::{
         event::Event,
         output::{Interest, Output},
     },
-    record::{Entry, WriteError, Writer},
+    record::{RecordEntry, WriteError, Writer},
 };
 
 /// Room is kept for so many times the outputs of the last batch, at least for a few.
@@ -58,23 +58,23 @@ impl<C: Consumer> Run<C> {
     }
 
     /// Takes the next entry. What the model reports on it is shown with the rest of its batch.
-    pub(crate) fn take(&mut self, entry: Entry) -> anyhow::Result<()> {
+    pub(crate) fn take(&mut self, entry: RecordEntry) -> anyhow::Result<()> {
         if let Some(recorder) = &mut self.recorder {
             recorder.write(&entry)?;
         }
         match &entry {
-            Entry::Batch(_) => self.show()?,
-            Entry::Finish(_) => {
+            RecordEntry::Batch(_) => self.show()?,
+            RecordEntry::Finish(_) => {
                 self.show()?;
                 self.consumer.before_summary(&self.model);
             }
-            Entry::Notices(notices) => self.consumer.notices(notices),
-            Entry::Target(_) | Entry::Event(_) => {}
+            RecordEntry::Notices(notices) => self.consumer.notices(notices),
+            RecordEntry::Target(_) | RecordEntry::Event(_) => {}
         }
         entry.give(&mut self.model, &mut self.outputs);
         match entry {
-            Entry::Event(Event::Sample(_)) => self.consumer.refresh(&self.model)?,
-            Entry::Finish(_) => self.show()?,
+            RecordEntry::Event(Event::Sample(_)) => self.consumer.refresh(&self.model)?,
+            RecordEntry::Finish(_) => self.show()?,
             _ => {}
         }
         Ok(())
@@ -84,7 +84,7 @@ impl<C: Consumer> Run<C> {
     pub(crate) fn take_event(&mut self, event: &Event) -> anyhow::Result<()> {
         self.model.apply(event, &mut self.outputs);
         if let Some(recorder) = &mut self.recorder {
-            recorder.write(&Entry::Event(event))?;
+            recorder.write(&RecordEntry::Event(event))?;
         }
         Ok(())
     }

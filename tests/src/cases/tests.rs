@@ -13,14 +13,14 @@ const END: &str = "<!-- table: end -->";
 
 /// Cases of one topic, by where they run.
 #[derive(Default)]
-struct Row<'a> {
+struct TopicRow<'a> {
     native: usize,
     by_tier: usize,
     on_each_kernel: Vec<&'a str>,
     with_long: usize,
 }
 
-impl<'a> Row<'a> {
+impl<'a> TopicRow<'a> {
     fn add(&mut self, case: &'a Case, name: &'a str) {
         self.native += 1;
         if case.place == Where::Native {
@@ -36,7 +36,7 @@ impl<'a> Row<'a> {
 }
 
 fn table(cases: &[Case]) -> String {
-    let mut rows: BTreeMap<&str, Row<'_>> = BTreeMap::new();
+    let mut rows: BTreeMap<&str, TopicRow<'_>> = BTreeMap::new();
     for case in cases {
         let (topic, name) = case.name.rsplit_once("::").unwrap_or(("", case.name));
         rows.entry(topic).or_default().add(case, name);

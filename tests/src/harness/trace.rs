@@ -49,7 +49,7 @@ pub struct Conversation {
     pub handshake: Handshake,
     /// The server's accept.
     pub accepted: Accepted,
-    /// Traces of the client's requests, in order (`ask --trace`).
+    /// Traces of the client's requests, in order (`client --trace`).
     pub asked: Vec<Trace>,
     /// Traces of the server's answers, in order (`serve --trace`).
     pub served: Vec<Trace>,
@@ -73,7 +73,9 @@ impl Conversation {
 
     /// Starts a client of a server that is reached under another address than it listens on.
     pub fn begin_at(world: &World, target: &str, client: &[&str]) -> anyhow::Result<Begun> {
-        Ok(Begun(world.demo_waiting(&[&["ask", "--target", target, "--trace"], client].concat())?))
+        Ok(Begun(
+            world.demo_waiting(&[&["client", "--target", target, "--trace"], client].concat())?,
+        ))
     }
 }
 

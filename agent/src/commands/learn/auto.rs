@@ -5,12 +5,15 @@ use std::{process::ExitCode, time::Instant};
 use super::LessonRun;
 use crate::{
     cli::LearnArgs,
-    learn::{self, Entry},
+    learn::{self, CatalogueEntry},
     text::escape,
 };
 
 /// Runs the lesson that was named, else all; fails if a claim does not hold.
-pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    args: &LearnArgs,
+    named: Option<&'static CatalogueEntry>,
+) -> anyhow::Result<ExitCode> {
     let mut entries = Vec::new();
     match named {
         Some(entry) => entries.push(entry),

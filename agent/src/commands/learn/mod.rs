@@ -18,7 +18,7 @@ use super::Usage;
 use crate::{
     cli::LearnArgs,
     kernel::preflight::Preflight,
-    learn::{self, Entry, Lesson, Outcome, Progress, live},
+    learn::{self, CatalogueEntry, Lesson, Outcome, Progress, live},
     sensor::SensorError,
     text::escape,
     tui::lesson::list_text,
@@ -53,7 +53,7 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
     screen::run(lessons, progress, at, args.recorded)
 }
 
-fn find(name: &str) -> anyhow::Result<&'static Entry> {
+fn find(name: &str) -> anyhow::Result<&'static CatalogueEntry> {
     if let Some(entry) = learn::find(name) {
         return Ok(entry);
     }
@@ -63,7 +63,7 @@ fn find(name: &str) -> anyhow::Result<&'static Entry> {
 }
 
 /// Fails now with what would be said after the first prediction.
-fn check_privileges(named: Option<&Entry>) -> anyhow::Result<()> {
+fn check_privileges(named: Option<&CatalogueEntry>) -> anyhow::Result<()> {
     let Some(blocker) = Preflight::of_this_machine().blocker() else { return Ok(()) };
     let lesson = match named {
         Some(entry) => format!(" {}", entry.slug),
@@ -81,13 +81,13 @@ const RUNS: u32 = 4;
 
 /// A lesson and the source of its runs: live, or recordings.
 struct LessonRun {
-    entry: &'static Entry,
+    entry: &'static CatalogueEntry,
     lesson: Lesson,
     recorded: bool,
 }
 
 impl LessonRun {
-    fn of(entry: &'static Entry, args: &LearnArgs) -> anyhow::Result<Self> {
+    fn of(entry: &'static CatalogueEntry, args: &LearnArgs) -> anyhow::Result<Self> {
         let is_named = match &args.lesson {
             Some(name) => matches!(find(name), Ok(named) if named.slug == entry.slug),
             None => false,
@@ -140,7 +140,7 @@ impl LessonRun {
 }
 
 /// The lesson of a file, for its author.
-fn read(path: &Path, entry: &Entry) -> anyhow::Result<Lesson> {
+fn read(path: &Path, entry: &CatalogueEntry) -> anyhow::Result<Lesson> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("cannot read {}", escape(&path.to_string_lossy())))?;
     match Lesson::parse(entry.slug, &text, entry.check) {
@@ -150,7 +150,7 @@ fn read(path: &Path, entry: &Entry) -> anyhow::Result<Lesson> {
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct LessonRow<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     name: &'a str,
@@ -176,7 +176,7 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
     }
     for lesson in &lessons {
         let done = progress.of(&lesson.slug);
-        let row = Row {
+        let row = LessonRow {
             kind: "lesson",
             name: &lesson.slug,
             lecture: lesson.lectures[0],

@@ -17,7 +17,7 @@ use super::{event_loop, frontend::Frontend, signals::Signals};
 use crate::{
     cli::ReplayArgs,
     model::Model,
-    record::{Damage, Entry, Reader},
+    record::{Damage, Reader, RecordEntry},
     run::Run,
     text::escape,
 };
@@ -67,8 +67,8 @@ async fn text(reader: &mut Reader<File>, json: bool, speed: Option<f64>) -> anyh
     let mut now_ns = attached_ns;
     while let Some(entry) = reader.next_entry()? {
         match entry {
-            Entry::Finish(end_ns) => now_ns = end_ns,
-            Entry::Batch(batch_ns) => {
+            RecordEntry::Finish(end_ns) => now_ns = end_ns,
+            RecordEntry::Batch(batch_ns) => {
                 now_ns = batch_ns;
                 run.take(entry)?;
                 let Some((speed, signals)) = &mut pace else { continue };
@@ -76,12 +76,12 @@ async fn text(reader: &mut Reader<File>, json: bool, speed: Option<f64>) -> anyh
                     Duration::from_nanos(batch_ns.saturating_sub(attached_ns)).div_f64(*speed);
                 tokio::select! {
                     () = sleep_until(begin + since) => {}
-                    () = signals.any() => return run.take(Entry::Finish(now_ns)),
+                    () = signals.any() => return run.take(RecordEntry::Finish(now_ns)),
                 }
             }
             entry => run.take(entry)?,
         }
     }
     // A recording that was cut off has no end of its own.
-    run.take(Entry::Finish(now_ns))
+    run.take(RecordEntry::Finish(now_ns))
 }

@@ -9,7 +9,7 @@ use crate::{
         output::{FindingState, Output},
         snapshot::Snapshot,
     },
-    record::{Damage, Entry, ReadError, Reader},
+    record::{Damage, ReadError, Reader, RecordEntry},
 };
 
 /// Findings that can be jumped to; further ones are left out.
@@ -34,7 +34,9 @@ impl Timeline {
         let (mut model, mut out) = (Model::new(setup), Vec::new());
         while let Some(entry) = reader.next_entry()? {
             match entry {
-                Entry::Batch(now_ns) | Entry::Finish(now_ns) => end_ns = end_ns.max(now_ns),
+                RecordEntry::Batch(now_ns) | RecordEntry::Finish(now_ns) => {
+                    end_ns = end_ns.max(now_ns)
+                }
                 entry => entry.give(&mut model, &mut out),
             }
             let found = out.drain(..).any(is_new);
@@ -128,10 +130,10 @@ impl Player {
         while !self.ended && self.next_ns.is_none_or(|next_ns| next_ns <= to_ns) {
             self.next_ns = None;
             match self.reader.next_entry()? {
-                Some(Entry::Batch(next_ns)) => self.next_ns = Some(next_ns),
-                Some(Entry::Finish(_)) | None => self.ended = true,
+                Some(RecordEntry::Batch(next_ns)) => self.next_ns = Some(next_ns),
+                Some(RecordEntry::Finish(_)) | None => self.ended = true,
                 Some(entry) => {
-                    self.refreshed |= matches!(entry, Entry::Event(Event::Sample(_)));
+                    self.refreshed |= matches!(entry, RecordEntry::Event(Event::Sample(_)));
                     entry.give(&mut self.model, &mut self.out);
                     self.out.clear();
                 }

@@ -19,7 +19,7 @@ use crate::{
         signals::Signals,
     },
     model::{Attached, Model, WallClock, event::Event},
-    record::{Entry, Writer},
+    record::{RecordEntry, Writer},
     run::{self, DRAIN, Live, Run},
     sensor::{Sensor, StoppedCommand, now_ns},
 };
@@ -160,11 +160,11 @@ impl Session {
         }
         if self.announced.0 != target {
             self.announced.0.clone_from(&target);
-            self.live.run.take(Entry::Target(target))?;
+            self.live.run.take(RecordEntry::Target(target))?;
         }
         if self.announced.1 != notices {
             self.announced.1.clone_from(&notices);
-            self.live.run.take(Entry::Notices(notices))?;
+            self.live.run.take(RecordEntry::Notices(notices))?;
         }
         Ok(())
     }
@@ -200,7 +200,7 @@ impl Session {
         self.live.take_connections(&mut sample)?;
         self.live.begin_batch()?;
         self.live.end_batch(&Event::Sample(sample))?;
-        self.live.run.take(Entry::Finish(now_ns()))
+        self.live.run.take(RecordEntry::Finish(now_ns()))
     }
 }
 

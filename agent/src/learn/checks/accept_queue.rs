@@ -4,7 +4,7 @@ use crate::{
     learn::{
         check::{Check, Picture, Scenario},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec, Value},
+        fact::{LessonFacts, Spec, Value},
         lesson::Knobs,
     },
     model::{
@@ -45,7 +45,7 @@ fn scenario(knobs: &Knobs) -> Scenario {
     ))
 }
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     // Every connection leaves a trace with its port; the sum comes last.
     let sum = evidence.lines(Who::Client, "connected").find(|line| line.contains("failed"));
     let mut numbers = Vec::new();
@@ -71,7 +71,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     }
 }
 
-fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     let arrow = |text: String| Step::Arrow { at: None, from: Lane::Peer, to: Lane::Kernel, text };
     let people = |name: &str| match facts.shown(name).parse() {
         Ok(clients) => count_of(clients, "client"),
@@ -99,7 +99,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
     ])
 }
 
-fn facts_us(facts: &Facts, name: &str) -> u64 {
+fn facts_us(facts: &LessonFacts, name: &str) -> u64 {
     match facts.get(name) {
         Some(Value::Number(us)) => *us as u64,
         _ => 0,

@@ -6,7 +6,7 @@ use crate::{
     learn::{
         check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec, Value},
+        fact::{LessonFacts, Spec, Value},
         lesson::Knobs,
     },
     model::snapshot::Owner,
@@ -47,7 +47,7 @@ fn scenario(knobs: &Knobs) -> Scenario {
     .client(&format!("load --connections {connections} --rate {rate}/s --concurrency 2 --silent"))
 }
 
-fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let workers = knobs.number("workers", WORKERS);
     facts.whole("workers", workers);
     let connections = evidence.number_after(Who::Client, "connected");
@@ -85,7 +85,7 @@ fn accepts(evidence: &Evidence) -> BTreeMap<u32, (String, u64)> {
     accepts
 }
 
-fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     let accepts = accepts(evidence);
     let wakeups = evidence.named(Who::Server, "switches", "voluntary");
     let mut bars = Vec::new();

@@ -5,7 +5,7 @@ use crate::{
     learn::{
         check::{Bar, Check, Picture},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::snapshot::{ConnectionView, Owner},
@@ -46,7 +46,7 @@ fn ends(evidence: &Evidence) -> (Option<&ConnectionView>, Vec<&ConnectionView>) 
     (publisher, subscribers)
 }
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     for name in ["published", "delivered", "lost"] {
         facts.whole(name, evidence.number_after(Who::Client, name));
     }
@@ -64,7 +64,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("slowest", longest_us(&exchanges));
 }
 
-fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     let (_, subscribers) = ends(evidence);
     let mut bars = vec![bar(facts, "in", "the publisher wrote", Owner::Peer)];
     for (at, end) in subscribers.iter().enumerate() {

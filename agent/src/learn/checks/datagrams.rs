@@ -5,7 +5,7 @@ use crate::{
     learn::{
         check::{Check, Picture, Scenario},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::{
@@ -44,7 +44,7 @@ fn scenario(knobs: &Knobs) -> Scenario {
     }
 }
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let (asked, answers) = (
         evidence.number_before(Who::Client, "asked"),
         evidence.number_before(Who::Client, "answered"),
@@ -82,7 +82,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     }
 }
 
-fn picture(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {
+fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
         bar(facts, "sent", "the client sent", Owner::Peer),
         bar(facts, "dropped", "the kernel dropped", Owner::Kernel),

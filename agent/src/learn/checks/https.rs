@@ -6,7 +6,7 @@ use crate::{
     learn::{
         check::{Check, Picture, Scenario},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::{
@@ -59,7 +59,7 @@ fn scenario(knobs: &Knobs) -> Scenario {
     Scenario::demo(&knobs.text("demo", "https-tls13 --connections 2")).far(LINK_MS)
 }
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let said = |word| evidence.number_after(Who::Client, word);
     facts.whole("link", evidence.link_us());
     facts.whole("first_byte", said("first_byte_us"));
@@ -109,7 +109,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 }
 
 /// Facts that only TCP's connections show.
-fn over_tcp(evidence: &Evidence, connection: &ConnectionView, facts: &mut Facts) {
+fn over_tcp(evidence: &Evidence, connection: &ConnectionView, facts: &mut LessonFacts) {
     facts.whole("syn_data", u64::from(connection.fast_open));
     if let Some(tls) = &connection.tls {
         facts.whole("early", u64::from(tls.early_data));
@@ -153,7 +153,7 @@ fn asks(turn: &ExchangeView) -> bool {
 
 /// The handshakes and the first request of a TCP connection, one below the other; of QUIC, which
 /// the kernel does not see, the steps as bars.
-fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     if let Some(connection) = evidence.connections(Role::Client).last() {
         return Picture::Lanes(beginning(evidence, connection));
     }

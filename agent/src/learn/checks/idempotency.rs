@@ -5,7 +5,7 @@ use crate::{
     learn::{
         check::{Check, Picture, Scenario},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::{event::Role, snapshot::Owner},
@@ -35,7 +35,7 @@ fn scenario(knobs: &Knobs) -> Scenario {
     ))
 }
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let said = |word| evidence.number_after(Who::Client, word);
     facts.whole("orders", said("orders"));
     facts.whole("timeouts", said("retries"));
@@ -50,7 +50,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("retransmits", retransmits);
 }
 
-fn picture(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {
+fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
         bar(facts, "orders", "the client wanted", Owner::Peer),
         bar(facts, "asked", "the client sent", Owner::Peer),

@@ -4,7 +4,7 @@ use crate::{
     learn::{
         check::{Check, Picture, Scenario},
         evidence::{Evidence, Who, median, time},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::{
@@ -37,10 +37,11 @@ fn scenario(knobs: &Knobs) -> Scenario {
         "none" => String::new(),
         option => format!(" --{option}"),
     };
-    Scenario::server("serve").client(&format!("ask --count 10 --trace --writes {writes}{option}"))
+    Scenario::server("serve")
+        .client(&format!("client --count 10 --trace --writes {writes}{option}"))
 }
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let took = || evidence.named(Who::Client, "asked", "us");
     facts.whole("exchanges", took().count() as u64);
     facts.whole("took", median(took()));
@@ -68,7 +69,7 @@ fn typical(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
     exchanges.get(exchanges.len().checked_sub(1)? / 2).copied()
 }
 
-fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     Picture::Lanes(match typical(evidence) {
         Some((sock, exchange)) => evidence.request_steps(sock, exchange),
         None => Vec::new(),

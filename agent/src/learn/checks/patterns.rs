@@ -7,7 +7,7 @@ use crate::{
     learn::{
         check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who, median, time},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::{
@@ -52,10 +52,10 @@ const CHECK: Check = Check {
 
 fn scenario(knobs: &Knobs) -> Scenario {
     let server = knobs.text("server", "thread-per-connection");
-    Scenario::server(&server).clients_together(knobs.number("clients", 1), "ask")
+    Scenario::server(&server).clients_together(knobs.number("clients", 1), "client")
 }
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let took = || evidence.named(Who::Client, "asked", "us");
     facts.whole("clients", took().count() as u64);
     facts.whole("quickest", took().min());
@@ -115,7 +115,7 @@ fn hands(evidence: &Evidence) -> Option<u64> {
 }
 
 /// The slowest request, once it is there.
-fn request(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+fn request(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     Picture::Lanes(match slowest(evidence) {
         Some((sock, exchange)) => evidence.request_steps(sock, exchange),
         None => Vec::new(),
@@ -124,7 +124,7 @@ fn request(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
 
 /// The slowest request from the handshake on. The client was told to wait before it asks, so that
 /// time is nobody's doing.
-fn connection(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+fn connection(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     Picture::Lanes(match slowest(evidence) {
         Some((sock, exchange)) => evidence.steps_but(&[SliceKind::Request], sock, exchange),
         None => Vec::new(),
@@ -136,7 +136,7 @@ fn slowest(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
 }
 
 /// Every request by its time, the quickest first: who answered it, and what held it.
-fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let mut exchanges: Vec<_> = evidence.views(Role::Server).collect();
     exchanges.sort_by_key(|exchange| served_us(exchange));
     let mut bars = Vec::new();

@@ -5,7 +5,7 @@ use crate::{
     learn::{
         check::{Check, Picture},
         evidence::{Evidence, Who, median, time},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::{
@@ -35,7 +35,7 @@ pub(in crate::learn) static CHECK: Check = Check {
     picture,
 };
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     for name in ["news", "missed", "empty"] {
         facts.whole(name, evidence.number_after(Who::Client, name));
     }
@@ -60,7 +60,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("held", median(held));
 }
 
-fn picture(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {
+fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
         bar(facts, "requests", "requests", Owner::Peer),
         bar(facts, "empty", "answers without news", Owner::App),

@@ -6,7 +6,7 @@ use crate::{
     learn::{
         check::{Check, Picture, Scenario},
         evidence::{Evidence, Who, median},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::{
@@ -57,7 +57,7 @@ fn scenario(knobs: &Knobs) -> Scenario {
     }
 }
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let said = |word| evidence.number_after(Who::Client, word);
     let asked = evidence.number_before(Who::Client, "asked");
     facts.whole("asked", asked);
@@ -105,7 +105,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 }
 
 /// Bytes of all connections, and their ends.
-fn sums(connections: &[&ConnectionView], facts: &mut Facts) {
+fn sums(connections: &[&ConnectionView], facts: &mut LessonFacts) {
     let (mut bytes_out, mut bytes_in) = (0, 0);
     let (mut ended, mut broken, mut silent) = (0, 0, 0);
     for connection in connections {
@@ -135,7 +135,7 @@ fn turns(evidence: &Evidence) -> Vec<&ExchangeView> {
 }
 
 /// One request and its answer as the kernel saw them, in the middle of the run.
-fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let mut turns: Vec<_> = evidence.exchanges(Role::Client).collect();
     turns.sort_by_key(|(_, turn)| turn.start_ns);
     Picture::Lanes(match turns.get(turns.len() / 2) {

@@ -7,7 +7,7 @@ use crate::{
     learn::{
         check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::snapshot::{ConnectionView, Owner},
@@ -75,7 +75,7 @@ const CHECK: Check = Check { knobs: &["demo"], facts: &[], scenario, gather, pic
 /// A time that only a server exceeds that was told to wait for 20 ms, µs.
 const SLOW_US: u64 = 15_000;
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let clients: Vec<_> = of_clients(evidence).collect();
     let behind: Vec<_> = behind(evidence).collect();
     facts.whole("clients", clients.len() as u64);
@@ -150,7 +150,7 @@ fn servers(evidence: &Evidence) -> Vec<(&str, Share)> {
     servers
 }
 
-fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let clients = Share::of(of_clients(evidence));
     let mut bars = vec![clients.bar("from clients".to_owned(), Owner::Peer)];
     for (name, share) in servers(evidence) {

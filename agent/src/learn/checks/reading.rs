@@ -4,7 +4,7 @@ use crate::{
     learn::{
         check::{Check, Picture, Scenario},
         evidence::{Evidence, Who, time},
-        fact::{Facts, Spec, Value},
+        fact::{LessonFacts, Spec, Value},
         lesson::Knobs,
     },
     model::{event::Role, snapshot::SliceKind},
@@ -29,10 +29,10 @@ pub(in crate::learn) static CHECK: Check = Check {
 fn scenario(knobs: &Knobs) -> Scenario {
     let (bytes, delay) = (knobs.number("bytes", 60_000), knobs.number("delay_ms", 300));
     Scenario::server(&format!("serve --sleep-before-read {delay}ms --read-size 16000000"))
-        .client(&format!("ask --trace --writes {bytes}"))
+        .client(&format!("client --trace --writes {bytes}"))
 }
 
-fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     facts.whole("sent", knobs.number("bytes", 60_000));
     let asked = |name| evidence.named(Who::Client, "asked", name).next();
     facts.whole("took", asked("us"));
@@ -54,7 +54,7 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 }
 
 /// The server's side of a small request; of a large one the client's, where the write waits.
-fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     let waited = !matches!(facts.get("blocked"), None | Some(Value::Number(0.0)));
     let role = if waited { Role::Client } else { Role::Server };
     Picture::Lanes(match evidence.exchanges(role).next() {

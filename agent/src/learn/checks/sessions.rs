@@ -7,7 +7,7 @@ use crate::{
     learn::{
         check::{Bar, Check, Picture},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::{event::Role, snapshot::Owner},
@@ -30,7 +30,7 @@ pub(in crate::learn) static CHECK: Check = Check {
     picture,
 };
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     for name in ["sessions", "steps", "lost"] {
         facts.whole(name, evidence.number_after(Who::Client, name));
     }
@@ -53,7 +53,7 @@ fn read(evidence: &Evidence) -> BTreeMap<u32, u64> {
     read
 }
 
-fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let read = read(evidence);
     let bar = |(tid, count): (&u32, &u64)| Bar {
         label: evidence.thread_name(*tid),

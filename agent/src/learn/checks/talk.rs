@@ -8,7 +8,7 @@ use crate::{
     learn::{
         check::{Bar, Check, Picture},
         evidence::{Evidence, Who, time},
-        fact::{Facts, Spec},
+        fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
     model::{
@@ -76,7 +76,7 @@ pub(in crate::learn) static BYTES: Check = Check {
 
 const CHECK: Check = Check { knobs: &["demo"], facts: &[], scenario, gather, picture };
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let ends: Vec<_> = of_clients(evidence).collect();
     let read = || ends.iter().map(|end| end.bytes_in);
     facts.whole("clients", ends.len() as u64);
@@ -104,7 +104,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 }
 
 /// The beginning and the time of each request, the first on top.
-fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let mut exchanges = exchanges_on(evidence, of_clients(evidence));
     exchanges.sort_by_key(|exchange| exchange.start_ns);
     let mut bars = Vec::new();
@@ -126,7 +126,7 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
     }
 }
 
-fn jobs(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {
+fn jobs(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
         bar(facts, "done", "jobs done", Owner::App),
         bar(facts, "requests", "requests", Owner::Peer),
@@ -135,7 +135,7 @@ fn jobs(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {
     Picture::Bars { title: "what the jobs cost".to_owned(), bars }
 }
 
-fn bytes(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {
+fn bytes(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
         bar(facts, "sent", "all clients wrote", Owner::Peer),
         bar(facts, "received", "all clients read", Owner::App),

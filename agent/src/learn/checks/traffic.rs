@@ -7,7 +7,7 @@ use crate::{
     learn::{
         check::{Bar, Scenario},
         evidence::{Evidence, Who, median},
-        fact::{Facts, Value},
+        fact::{LessonFacts, Value},
         lesson::Knobs,
     },
     model::{
@@ -102,7 +102,7 @@ pub(super) fn latency_us(evidence: &Evidence, name: &str) -> Option<u64> {
 }
 
 /// A fact as a bar.
-pub(super) fn bar(facts: &Facts, name: &str, label: &str, owner: Owner) -> Bar {
+pub(super) fn bar(facts: &LessonFacts, name: &str, label: &str, owner: Owner) -> Bar {
     let length = match facts.get(name) {
         Some(Value::Number(number)) => *number,
         _ => 0.0,

@@ -47,7 +47,7 @@ pub use protocols::MAX_HELLOS;
 use protocols::{Hellos, Requests};
 pub(super) use scan::present;
 pub(super) use settle::pid_of;
-use table::Table;
+use table::ConnectionMap;
 use views::connection_output;
 
 /// Connections known at once, open or closed.
@@ -82,7 +82,7 @@ impl<F: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView)> Told for F {}
 ///   [`refused`](Self::refused).
 #[derive(Debug)]
 pub(super) struct Connections {
-    table: Table,
+    table: ConnectionMap,
     /// In the order in which they closed.
     closed: VecDeque<SockId>,
     details: Details,
@@ -117,7 +117,7 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new() -> Self {
         Self {
-            table: Table::default(),
+            table: ConnectionMap::default(),
             closed: VecDeque::new(),
             details: Details::default(),
             nested_calls: NestedCalls::default(),

@@ -22,7 +22,7 @@ struct Span {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Thread {
+struct CallingThread {
     /// From the last read to the first write of requests served.
     served: VecDeque<Span>,
     /// Calls to others.
@@ -32,7 +32,7 @@ struct Thread {
 /// Recent exchanges by thread.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NestedCalls {
-    threads: FxHashMap<u32, Thread>,
+    threads: FxHashMap<u32, CallingThread>,
     /// A watched process has made a connection. Before that no request can have a nested call.
     calls: bool,
 }
@@ -74,7 +74,7 @@ impl NestedCalls {
         enclosing
     }
 
-    fn thread(&mut self, tid: u32) -> Option<&mut Thread> {
+    fn thread(&mut self, tid: u32) -> Option<&mut CallingThread> {
         if self.threads.len() >= MAX_THREADS && !self.threads.contains_key(&tid) {
             return None;
         }

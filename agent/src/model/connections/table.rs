@@ -13,7 +13,7 @@ use crate::model::event::SockId;
 /// A map that spends few bytes on free entries: a place takes four bytes and one of the hash
 /// table's own, and the free slots lie behind those that are used.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct ConnectionMap {
     places: HashTable<u32>,
     slots: Vec<(SockId, Connection)>,
 }
@@ -23,7 +23,7 @@ fn hash(sock: SockId) -> u64 {
     FxBuildHasher.hash_one(sock)
 }
 
-impl Table {
+impl ConnectionMap {
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }

@@ -35,7 +35,7 @@ pub use protocol::{
     ClientHello, Http2Streams, Recognised, RequestLine, ServerHello, Sign, TlsRecord,
 };
 pub use quic::{QuicDatagram, QuicPackets};
-pub use socket_event::{Call, SocketEvent, SocketEventKind};
+pub use socket_event::{SocketCall, SocketEvent, SocketEventKind};
 pub use thread::{ThreadSample, WaitKind, Waiting};
 
 /// A socket's id, unique for a run.

@@ -33,13 +33,13 @@ pub enum SocketEventKind {
         pingpong: u8,
     },
     /// A read returned.
-    Read(Call),
+    Read(SocketCall),
     /// A read that takes nothing (MSG_PEEK) returned.
-    Peek(Call),
+    Peek(SocketCall),
     /// A write returned.
     Write {
         /// The call: what it left are bytes not sent.
-        call: Call,
+        call: SocketCall,
         /// Why it left them; `None` if it left none.
         why: Option<HoldReason>,
     },
@@ -132,7 +132,7 @@ pub enum SocketEventKind {
 
 /// Result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
+pub struct SocketCall {
     /// Thread.
     pub tid: u32,
     /// Bytes, or the number of the error.

@@ -1,7 +1,7 @@
 //! Slices that are laid: what they come to, and what is cut out of them.
 
 use crate::model::event::Outcome;
-use crate::model::snapshot::{ConnectFailure, Slice, SliceKind, Verdict};
+use crate::model::snapshot::{ConnectFailure, ExchangeVerdict, Slice, SliceKind};
 
 /// The delayed ACK at the end of an exchange, µs: nothing was behind it, so it held nobody.
 pub(in crate::model) fn trailing_us(slices: &[Slice]) -> Option<u64> {
@@ -18,7 +18,7 @@ pub(in crate::model) fn counted(slices: &[Slice]) -> impl Iterator<Item = (Slice
 }
 
 /// The kind that took most of the time.
-pub(in crate::model) fn verdict(slices: &[Slice]) -> Option<Verdict> {
+pub(in crate::model) fn verdict(slices: &[Slice]) -> Option<ExchangeVerdict> {
     let (mut by_kind, mut total) = ([0; SliceKind::ALL.len()], 0);
     for (kind, us) in counted(slices) {
         by_kind[kind as usize] += us;
@@ -36,7 +36,7 @@ pub(in crate::model) fn verdict(slices: &[Slice]) -> Option<Verdict> {
     if us == 0 {
         return None;
     }
-    Some(Verdict { kind, share: us as f64 / total as f64, us })
+    Some(ExchangeVerdict { kind, share: us as f64 / total as f64, us })
 }
 
 /// Cuts the waits for connects that failed out of the application's time.

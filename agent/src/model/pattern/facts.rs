@@ -26,7 +26,7 @@ enum Role {
 
 /// Sums over the newest connections.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct PatternFacts {
     /// Connections with a known server.
     pub(super) connections: u64,
     /// Connections with a known server, with more weight to those with more exchanges.
@@ -76,7 +76,7 @@ pub(super) struct Group<'a> {
     pub(super) root: u32,
 }
 
-impl Facts {
+impl PatternFacts {
     pub(super) fn of(group: &Group<'_>, thread_starts: &ThreadStarts) -> Self {
         let mut facts = Self { listeners: group.listeners, ..Self::default() };
         facts.accepting.extend(group.waiting.keys());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::ReadsShared;
-use super::facts::{self, Facts};
+use super::facts::{self, PatternFacts};
 use super::herd::{Herd, Totals};
 use super::judge::{self, Helpers, Judgement, Reason};
 use super::listener_history::{Calls, Key};
@@ -131,7 +131,7 @@ impl Group {
     }
 
     /// Sums the newest connections.
-    fn facts(&self, now: &Now<'_>, thread_starts: &ThreadStarts) -> Facts {
+    fn facts(&self, now: &Now<'_>, thread_starts: &ThreadStarts) -> PatternFacts {
         let waiting = self.waiting.iter().map(|(&id, &(listener, _))| (id, listener)).collect();
         let group = facts::Group {
             histories: now.histories.clone(),
@@ -139,11 +139,11 @@ impl Group {
             listeners: now.listeners,
             root: now.root,
         };
-        Facts::of(&group, thread_starts)
+        PatternFacts::of(&group, thread_starts)
     }
 
     /// Finds threads of the serving process that neither accept nor serve, and how often they ran.
-    fn helpers(&mut self, now: &Now<'_>, facts: &Facts) -> Helpers {
+    fn helpers(&mut self, now: &Now<'_>, facts: &PatternFacts) -> Helpers {
         let reads = now.totals.reads;
         self.helped_reads += reads.saturating_sub(self.reads.unwrap_or(reads));
         self.reads = Some(reads);
@@ -181,7 +181,7 @@ impl Group {
     fn share(
         &mut self,
         now: &Now<'_>,
-        facts: &Facts,
+        facts: &PatternFacts,
         thread_starts: &ThreadStarts,
         name: PatternName,
     ) {
@@ -201,7 +201,7 @@ impl Group {
     fn pattern_view(
         &self,
         now: &Now<'_>,
-        facts: &Facts,
+        facts: &PatternFacts,
         thread_starts: &ThreadStarts,
         judgement: Judgement,
         helpers: Helpers,
@@ -250,7 +250,7 @@ fn is_uneven(stretch: &Stretch<Id>) -> bool {
 
 fn threads(
     now: &Now<'_>,
-    facts: &Facts,
+    facts: &PatternFacts,
     thread_starts: &ThreadStarts,
     name: PatternName,
 ) -> Vec<PatternThread> {

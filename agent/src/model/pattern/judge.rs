@@ -6,7 +6,7 @@
 //! 5)`, up to 0.99, where n counts a connection once and once more for each of its exchanges, up to
 //! seven: five connections with one exchange each give 0.67 at best, fifty 0.95.
 
-use super::facts::Facts;
+use super::facts::PatternFacts;
 use crate::model::snapshot::{PatternName, Units};
 
 /// Fewer connections than this show nothing.
@@ -63,7 +63,7 @@ impl Judgement {
 }
 
 /// Names what the facts show.
-pub(super) fn judge(facts: &Facts, helpers: Helpers) -> Judgement {
+pub(super) fn judge(facts: &PatternFacts, helpers: Helpers) -> Judgement {
     if facts.connections < LEAST_CONNECTIONS {
         return Judgement::unknown(Reason::Few);
     }
@@ -83,7 +83,7 @@ pub(super) fn judge(facts: &Facts, helpers: Helpers) -> Judgement {
 type Way = (PatternName, Units, f64);
 
 /// The thread that accepts a connection serves it.
-fn own(facts: &Facts, helpers: Helpers) -> Way {
+fn own(facts: &PatternFacts, helpers: Helpers) -> Way {
     let fit = facts.share(facts.own + facts.peer);
     if facts.accepting.len() > 1 {
         let several = if facts.processes() > 1 { Units::Processes } else { Units::Threads };
@@ -113,12 +113,12 @@ fn own(facts: &Facts, helpers: Helpers) -> Way {
 }
 
 /// The thread that accepts a connection hands it to one of those that serve.
-fn handed(facts: &Facts) -> Way {
+fn handed(facts: &PatternFacts) -> Way {
     (PatternName::AcceptorPlusReaders, units(facts), facts.share(facts.handed))
 }
 
 /// A thread or a process begins for each connection.
-fn for_it(facts: &Facts) -> Way {
+fn for_it(facts: &PatternFacts) -> Way {
     let units = units(facts);
     let name = match units {
         Units::Processes => PatternName::ProcessPerConnection,
@@ -127,6 +127,6 @@ fn for_it(facts: &Facts) -> Way {
     (name, units, facts.share(facts.for_it))
 }
 
-fn units(facts: &Facts) -> Units {
+fn units(facts: &PatternFacts) -> Units {
     if facts.other_process * 2 > facts.connections { Units::Processes } else { Units::Threads }
 }

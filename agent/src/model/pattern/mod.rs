@@ -2,7 +2,7 @@
 //! listen, accept, read and write.
 //!
 //! Each connection leaves a [`ServiceHistory`]. The newest histories of a listener and of its
-//! SO_REUSEPORT siblings add up to [`facts::Facts`], which `judge` names. Processes that hold one
+//! SO_REUSEPORT siblings add up to [`facts::PatternFacts`], which `judge` names. Processes that hold one
 //! listener are a family, under its eldest. A family with several listeners is judged by the
 //! busiest one.
 

@@ -15,7 +15,7 @@ const FULL_SAMPLE: usize = 1_024;
 const LATER_NS: u64 = 100_000_000;
 
 #[derive(Clone, Debug)]
-struct Thread {
+struct ThreadStart {
     pid: u32,
     parent: u32,
     started_ns: u64,
@@ -25,8 +25,8 @@ struct Thread {
 /// Threads of the last two samples, and recent forks.
 #[derive(Debug, Default)]
 pub(super) struct ThreadStarts {
-    now: HashMap<u32, Thread>,
-    before: HashMap<u32, Thread>,
+    now: HashMap<u32, ThreadStart>,
+    before: HashMap<u32, ThreadStart>,
     forks: HashMap<u32, u64>,
     order: VecDeque<u32>,
     truncated: bool,
@@ -51,12 +51,12 @@ impl ThreadStarts {
         for thread in sample.threads.iter().take(FULL_SAMPLE) {
             let ThreadSample { pid, parent, started_ns, .. } = *thread;
             let comm = thread.comm.clone();
-            now.insert(thread.tid, Thread { pid, parent, started_ns, comm });
+            now.insert(thread.tid, ThreadStart { pid, parent, started_ns, comm });
         }
         self.before = std::mem::replace(&mut self.now, now);
     }
 
-    fn of(&self, (pid, tid): Id) -> Option<&Thread> {
+    fn of(&self, (pid, tid): Id) -> Option<&ThreadStart> {
         let thread = match self.now.get(&tid) {
             Some(thread) => thread,
             None => self.before.get(&tid)?,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::Facts;
+use super::facts::PatternFacts;
 use super::service_history::Id;
 use crate::model::event::{Sample, WaitKind};
 use crate::model::snapshot::{Io, PatternName};
@@ -69,7 +69,12 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    pub(super) fn sampled(&mut self, sample: &Sample, servers: &BTreeSet<Id>, facts: &Facts) {
+    pub(super) fn sampled(
+        &mut self,
+        sample: &Sample,
+        servers: &BTreeSet<Id>,
+        facts: &PatternFacts,
+    ) {
         for thread in &sample.threads {
             let (id, Some(sleep)) = ((thread.pid, thread.tid), thread.sleep) else { continue };
             if servers.contains(&id) {
@@ -81,7 +86,7 @@ impl Waits {
     }
 
     /// Returns how the threads that serve under this name wait; `None` while nothing shows it.
-    pub(super) fn io(&self, name: PatternName, facts: &Facts) -> Option<Io> {
+    pub(super) fn io(&self, name: PatternName, facts: &PatternFacts) -> Option<Io> {
         match name {
             PatternName::Unknown => None,
             // Whatever it calls to wait, it waits for one connection.
@@ -100,7 +105,7 @@ impl Waits {
         }
     }
 
-    fn own_io(&self, facts: &Facts) -> Option<Io> {
+    fn own_io(&self, facts: &PatternFacts) -> Option<Io> {
         let turns = facts.serial + facts.overlapping;
         let (serial, overlapping) = (facts.serial * 5 >= turns * 4, facts.overlapping * 2 >= turns);
         let (servers, acceptors) = (self.servers, self.acceptors);

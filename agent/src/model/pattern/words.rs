@@ -1,7 +1,7 @@
 //! The evidence in sentences. Threads and processes are named by number only: nothing here came
 //! from outside.
 
-use super::facts::Facts;
+use super::facts::PatternFacts;
 use super::judge::{Helpers, Judgement, Reason};
 use super::listener_history::Key;
 use super::waits::Waits;
@@ -11,7 +11,7 @@ use crate::text::{count, count_of, duration_us, times};
 /// Everything that sentences are made of.
 pub(super) struct Evidence<'a> {
     pub(super) judgement: Judgement,
-    pub(super) facts: &'a Facts,
+    pub(super) facts: &'a PatternFacts,
     pub(super) helpers: Helpers,
     pub(super) waits: &'a Waits,
     pub(super) handoff: WaitView,

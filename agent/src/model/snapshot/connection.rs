@@ -166,7 +166,7 @@ pub struct Slice {
 
 /// The kind that took most of an exchange's time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Verdict {
+pub struct ExchangeVerdict {
     /// On what.
     pub kind: SliceKind,
     /// Its share of the exchange's time.
@@ -283,7 +283,7 @@ pub struct ExchangeView {
     /// Its time, in order.
     pub slices: Vec<Slice>,
     /// The kind that took most of it; `None` for an exchange without time.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<ExchangeVerdict>,
     /// Bytes of the request: inbound for a server, outbound for a client.
     pub request_bytes: u64,
     /// Bytes of the response.

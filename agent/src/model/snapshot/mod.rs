@@ -14,8 +14,8 @@ use compact_str::CompactString;
 
 pub use connect::{ConnectFailure, ConnectTotals, error_name};
 pub use connection::{
-    ConnectionView, ExchangeView, HoldView, OwnerTimes, Pieces, Slice, SliceKind, ThreadView,
-    Trailing, Verdict,
+    ConnectionView, ExchangeVerdict, ExchangeView, HoldView, OwnerTimes, Pieces, Slice, SliceKind,
+    ThreadView, Trailing,
 };
 pub use datagram::{DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView};
 pub use end::{Cause, EndView, ResetTotals};

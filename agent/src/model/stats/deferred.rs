@@ -8,7 +8,7 @@ use super::sums::LeftOut;
 use super::unread::Unread;
 use super::{ExchangeStats, SLOW_US, StatsByScope, scope_of, unanswered};
 use crate::model::connections::{Connection, pid_of};
-use crate::model::crossings::{Ask, Late};
+use crate::model::crossings::{Late, LateQuestion};
 use crate::model::event::{Exchange, Role};
 use crate::model::proxy::Proxies;
 use crate::model::snapshot::{ExchangeView, SliceKind};
@@ -29,9 +29,9 @@ impl StatsByScope {
         let is_server = exchange.role == Role::Server;
         let app = is_server && app_us >= SLOW_US && !excused;
         let unread_late = !is_server && unread.us() >= SLOW_US;
-        let ask = if app {
+        let question = if app {
             let time = CpuTime::of(view, SliceKind::App);
-            Ask::App {
+            LateQuestion::App {
                 us: app_us,
                 cpu: (time.cpu_us, time.known_us),
                 inside: !view.inside.is_empty(),
@@ -39,7 +39,7 @@ impl StatsByScope {
             }
         } else if unread_late {
             let queued = CpuTime::of(view, SliceKind::ReceiveQueue);
-            Ask::Unread {
+            LateQuestion::Unread {
                 us: unread.us(),
                 known_us: queued.known_us + unread.delay_us,
                 cpu_us: queued.cpu_us,
@@ -49,7 +49,7 @@ impl StatsByScope {
             return LeftOut::default();
         };
         let scope = scope_of(&connection.origin);
-        self.lates.add(now_ns, exchange, pid_of(exchange, connection), scope, ask);
+        self.lates.add(now_ns, exchange, pid_of(exchange, connection), scope, question);
         LeftOut { waits: false, app, unread: unread_late }
     }
 
@@ -65,8 +65,8 @@ impl StatsByScope {
 
 impl ExchangeStats {
     fn add_late(&mut self, late: &Late, proxies: &Proxies) {
-        match late.ask {
-            Ask::App { us, cpu: (cpu_us, known_us), inside, unanswered } => {
+        match late.question {
+            LateQuestion::App { us, cpu: (cpu_us, known_us), inside, unanswered } => {
                 let waited = match proxies.waited(late.pid, late.id) {
                     Some((waited_us, peer)) if waited_us > 0 => Some((waited_us.min(us), peer)),
                     _ => None,
@@ -86,10 +86,10 @@ impl ExchangeStats {
                     self.app.upstreams.add(peer, waited_us);
                 }
             }
-            Ask::Unread { us, .. } if proxies.full_us(late.pid, late.id) * 2 >= us => {
+            LateQuestion::Unread { us, .. } if proxies.full_us(late.pid, late.id) * 2 >= us => {
                 self.unread.held_back.add(us);
             }
-            Ask::Unread { us, known_us, cpu_us, delay_us } => {
+            LateQuestion::Unread { us, known_us, cpu_us, delay_us } => {
                 self.unread.waits.add(us);
                 self.unread.cpu_us += cpu_us;
                 self.unread.delay_us += delay_us;

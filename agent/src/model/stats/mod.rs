@@ -223,7 +223,7 @@ impl StatsByScope {
             stats.unanswered.add_call(connection.peer(), unanswered);
         }
         if is_slow {
-            entry.ask(now_ns, exchange, view, excused || view.unanswered);
+            entry.question(now_ns, exchange, view, excused || view.unanswered);
         }
         if let Some(app_us) = polled_us
             && excused

@@ -9,7 +9,7 @@ use crate::model::event::{Exchange, Role, ThreadUse};
 use crate::model::long_poll::{self, Answer, Why};
 use crate::model::snapshot::{ExchangeView, SliceKind};
 use crate::model::spans::{Spans, Spent};
-use crate::model::waits::{Ask, Found, Stretch, Waits};
+use crate::model::waits::{Found, Stretch, WaitQuestion, Waits};
 
 /// The thread's time from the last read to the first write of a request that one thread read and
 /// answered.
@@ -43,7 +43,7 @@ fn is_cpu_known(view: &ExchangeView, kind: SliceKind) -> bool {
 impl ScopeStats {
     /// Asks about an exchange that was counted just now. With `waits` its application time is no
     /// work.
-    pub(super) fn ask(
+    pub(super) fn question(
         &mut self,
         now_ns: u64,
         exchange: &Exchange,
@@ -55,8 +55,8 @@ impl ScopeStats {
             && let Some(wait) = Unread::stretch(exchange)
         {
             let known = is_cpu_known(view, SliceKind::ReceiveQueue);
-            let ask = Ask::Unread { delay_us: unread.delay_us, known, lack: false };
-            self.pendings.add(now_ns, wait, ask);
+            let question = WaitQuestion::Unread { delay_us: unread.delay_us, known, lack: false };
+            self.pendings.add(now_ns, wait, question);
         }
         if !waits
             && let Some(work) = answered_by(exchange)
@@ -66,7 +66,7 @@ impl ScopeStats {
             // says nothing. Whether threads of the process lacked a CPU does.
             let alone = work_of(exchange).is_some();
             let known = !alone || is_cpu_known(view, SliceKind::App);
-            self.pendings.add(now_ns, work, Ask::App { known, held: !alone, lack: false });
+            self.pendings.add(now_ns, work, WaitQuestion::App { known, held: !alone, lack: false });
         }
     }
 

@@ -2,7 +2,7 @@
 //! is read.
 
 use super::super::format::{CHUNK_HEAD, Kind, MAX_CONTENTS, PREAMBLE, SYNC, chunk};
-use super::super::{DamageKind, Entry, ReadError, Reader};
+use super::super::{DamageKind, ReadError, Reader, RecordEntry};
 use super::{header, read, recording, ticks};
 use crate::model::tests::world::setup;
 
@@ -26,7 +26,7 @@ fn a_cut_leaves_a_beginning_and_is_named() {
             }
             Err(error) => panic!("{length}: {error}"),
         };
-        let read: Vec<Entry> = std::iter::from_fn(|| reader.next_entry().unwrap()).collect();
+        let read: Vec<RecordEntry> = std::iter::from_fn(|| reader.next_entry().unwrap()).collect();
         assert!(entries.starts_with(&read), "{length}");
         let kinds: Vec<_> = reader.damages().iter().map(|damage| damage.kind).collect();
         let expected =
@@ -60,7 +60,8 @@ fn every_changed_byte_is_noticed_and_costs_one_chunk() {
                 Err(error) => panic!("{at}: {error}"),
             };
             assert_eq!(*reader.header(), header(setup("full")), "{at}");
-            let read: Vec<Entry> = std::iter::from_fn(|| reader.next_entry().unwrap()).collect();
+            let read: Vec<RecordEntry> =
+                std::iter::from_fn(|| reader.next_entry().unwrap()).collect();
             assert_eq!(reader.damage_count(), 1, "{at}: {:?}", reader.damages());
             assert!(read.len() + 2 >= entries.len(), "{at}");
             assert!(read.iter().all(|entry| entries.contains(entry)), "{at}");
@@ -135,7 +136,7 @@ fn contents_without_meaning_are_left_out() {
 #[test]
 fn a_chunk_that_is_too_long_is_neither_written_nor_believed() {
     assert!(chunk(Kind::Entries, 0, &vec![0; MAX_CONTENTS + 1]).is_none());
-    let notices: Entry = Entry::Notices(vec!["x".repeat(MAX_CONTENTS)]);
+    let notices: RecordEntry = RecordEntry::Notices(vec!["x".repeat(MAX_CONTENTS)]);
     let mut writer = super::Writer::new(Vec::new(), &header(setup("full"))).unwrap();
     assert!(writer.write(&notices).is_err());
 }

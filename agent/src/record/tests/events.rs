@@ -1,15 +1,16 @@
 //! One event of every type.
 
-use super::super::{Entry, VERSION};
+use super::super::{RecordEntry, VERSION};
 use super::{header, read, recording};
 use crate::model::event::{
-    Accept, AcceptFails, Call, ClientHello, Closed, Connect, ConnectionPart, ConnectionSample,
-    Cost, CpuLimit, CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending,
-    Event, Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue,
+    Accept, AcceptFails, ClientHello, Closed, Connect, ConnectionPart, ConnectionSample, Cost,
+    CpuLimit, CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending, Event,
+    Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue,
     ListenerSample, NetSettings, Opened, OtherListener, Outbound, Outcome, Overflow, Pauses,
     Process, ProcessChange, Progress, QuicDatagram, QuicPackets, Recognised, RequestLine, Role,
-    Sample, ServerHello, Side, Sign, SocketEvent, SocketEventKind, Stage, Syn, SynAckRetransmit,
-    TcpState, ThreadSample, ThreadUse, TlsRecord, UnixListener, Used, WaitKind, Waiting, Why,
+    Sample, ServerHello, Side, Sign, SocketCall, SocketEvent, SocketEventKind, Stage, Syn,
+    SynAckRetransmit, TcpState, ThreadSample, ThreadUse, TlsRecord, UnixListener, Used, WaitKind,
+    Waiting, Why,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup, udp_socket};
 
@@ -272,7 +273,7 @@ pub(super) fn every() -> Vec<Event> {
 
 /// A single event of every name.
 fn socket_events() -> impl Iterator<Item = Event> {
-    let call = |result| Call { tid: 7, result, left_bytes: 8, blocked_us: Some(9) };
+    let call = |result| SocketCall { tid: 7, result, left_bytes: 8, blocked_us: Some(9) };
     let everything = [
         SocketEventKind::Data {
             unread_bytes: 1,
@@ -282,7 +283,7 @@ fn socket_events() -> impl Iterator<Item = Event> {
             pingpong: 5,
         },
         SocketEventKind::Read(call(Ok(0))),
-        SocketEventKind::Peek(Call { blocked_us: None, ..call(Err(11)) }),
+        SocketEventKind::Peek(SocketCall { blocked_us: None, ..call(Err(11)) }),
         SocketEventKind::Write { call: call(Ok(u32::MAX)), why: Some(HoldReason::Cork) },
         SocketEventKind::Segment { bytes: 1, seq: 2, ack_seq: 3, flags: 0xff, again: true },
         SocketEventKind::Ack { bytes: 1, window_bytes: 2, unacked_bytes: 3 },
@@ -414,14 +415,14 @@ fn every_event_comes_back_as_it_was() {
     let mut places: Vec<_> = events.iter().map(place).collect();
     places.dedup();
     assert_eq!(places, (0..=15).collect::<Vec<_>>());
-    let mut entries: Vec<Entry> = events.into_iter().map(Entry::Event).collect();
-    entries.insert(0, Entry::Batch(START));
-    entries.insert(1, Entry::Target("server 4242 (+1 child)".into()));
+    let mut entries: Vec<RecordEntry> = events.into_iter().map(RecordEntry::Event).collect();
+    entries.insert(0, RecordEntry::Batch(START));
+    entries.insert(1, RecordEntry::Target("server 4242 (+1 child)".into()));
     entries.insert(
         2,
-        Entry::Notices(vec!["the command's output goes to a file".into(), String::new()]),
+        RecordEntry::Notices(vec!["the command's output goes to a file".into(), String::new()]),
     );
-    entries.push(Entry::Finish(START + SECOND));
+    entries.push(RecordEntry::Finish(START + SECOND));
     let bytes = recording(&entries);
     let (read, reader) = read(&bytes);
     assert_eq!(read, entries);

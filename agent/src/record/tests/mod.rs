@@ -10,7 +10,7 @@ pub(crate) use replay::busy_entries;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Entry, Header, Reader, Writer};
+use super::{Header, Reader, RecordEntry, Writer};
 use crate::{
     model::{
         Setup,
@@ -41,7 +41,7 @@ fn header(setup: Setup) -> Header {
 }
 
 /// A recording of these entries, ended in good order.
-pub(crate) fn recording(entries: &[Entry]) -> Vec<u8> {
+pub(crate) fn recording(entries: &[RecordEntry]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), &header(setup("full"))).unwrap();
     for entry in entries {
         writer.write(entry).unwrap();
@@ -50,20 +50,20 @@ pub(crate) fn recording(entries: &[Entry]) -> Vec<u8> {
 }
 
 /// Every entry that can be read, with the reader at the end.
-fn read(bytes: &[u8]) -> (Vec<Entry>, Reader<&[u8]>) {
+fn read(bytes: &[u8]) -> (Vec<RecordEntry>, Reader<&[u8]>) {
     let mut reader = Reader::new(bytes).unwrap();
     let entries = std::iter::from_fn(|| reader.next_entry().unwrap()).collect();
     (entries, reader)
 }
 
 /// A sample a second, each with a batch: a chunk of its own for each.
-fn ticks(count: u64) -> Vec<Entry> {
+fn ticks(count: u64) -> Vec<RecordEntry> {
     let tick = |second: u64| {
         let ts_ns = START + second * SECOND;
         [
-            Entry::Batch(ts_ns),
-            Entry::Event(Event::Sample(Sample { ts_ns, seen: second, ..Sample::default() })),
+            RecordEntry::Batch(ts_ns),
+            RecordEntry::Event(Event::Sample(Sample { ts_ns, seen: second, ..Sample::default() })),
         ]
     };
-    (0..count).flat_map(tick).chain([Entry::Finish(START + count * SECOND)]).collect()
+    (0..count).flat_map(tick).chain([RecordEntry::Finish(START + count * SECOND)]).collect()
 }

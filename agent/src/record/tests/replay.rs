@@ -1,6 +1,6 @@
 //! A replay reports what the run did.
 
-use super::super::{Entry, Reader, Writer};
+use super::super::{Reader, RecordEntry, Writer};
 use super::{events, header, recording};
 use crate::model::Model;
 use crate::model::event::{Event, Process, ProcessChange, Stage};
@@ -29,13 +29,13 @@ fn busy_world(tier: &str) -> World {
 }
 
 /// The same as entries, each second a batch that comes at its end.
-pub(crate) fn busy_entries() -> Vec<Entry> {
+pub(crate) fn busy_entries() -> Vec<RecordEntry> {
     let (mut entries, mut batch) = (Vec::new(), Vec::new());
     for event in busy_world("full").given {
         let sample = if let Event::Sample(sample) = &event { Some(sample.ts_ns) } else { None };
-        batch.push(Entry::Event(event));
+        batch.push(RecordEntry::Event(event));
         if let Some(ts_ns) = sample {
-            entries.push(Entry::Batch(ts_ns));
+            entries.push(RecordEntry::Batch(ts_ns));
             entries.append(&mut batch);
         }
     }
@@ -63,16 +63,16 @@ fn a_replay_reports_what_the_run_did() {
         let mut world = busy_world(tier);
         let mut writer = Writer::new(Vec::new(), &header(setup(tier))).unwrap();
         for entry in [
-            Entry::Target("server 4242 (+1 child)".into()),
-            Entry::Notices(vec!["a notice".into()]),
+            RecordEntry::Target("server 4242 (+1 child)".into()),
+            RecordEntry::Notices(vec!["a notice".into()]),
         ] {
             entry.give(&mut world.model, &mut world.out);
             writer.write(&entry).unwrap();
         }
         for event in &world.given {
-            writer.write(&Entry::Event(event.clone())).unwrap();
+            writer.write(&RecordEntry::Event(event.clone())).unwrap();
         }
-        let end = Entry::Finish(world.now + SECOND);
+        let end = RecordEntry::Finish(world.now + SECOND);
         end.give(&mut world.model, &mut world.out);
         writer.write(&end).unwrap();
 
@@ -99,7 +99,7 @@ fn a_replay_reports_what_the_run_did() {
 fn a_replay_of_every_event_reports_what_the_run_did() {
     let mut model = Model::new(setup("full"));
     let mut out = Vec::new();
-    let entries: Vec<Entry> = events::every().into_iter().map(Entry::Event).collect();
+    let entries: Vec<RecordEntry> = events::every().into_iter().map(RecordEntry::Event).collect();
     for entry in &entries {
         entry.give(&mut model, &mut out);
     }

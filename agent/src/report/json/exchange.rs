@@ -8,7 +8,7 @@ use super::connection::{MULTIPLEXED, NO_PROTOCOL, role_name};
 use super::proxy::JoinBody;
 use crate::model::event::SockId;
 use crate::model::output::ExchangeOutput;
-use crate::model::snapshot::{Pieces, Protocol, Slice, SliceKind, Verdict};
+use crate::model::snapshot::{ExchangeVerdict, Pieces, Protocol, Slice, SliceKind};
 
 /// An exchange is over: a burst in each direction.
 #[derive(Serialize)]
@@ -237,7 +237,7 @@ fn slice(slice: &Slice) -> SliceBody {
     }
 }
 
-fn verdict(verdict: &Verdict) -> VerdictBody {
+fn verdict(verdict: &ExchangeVerdict) -> VerdictBody {
     let share = (verdict.share * 1e4).round() / 1e4;
     VerdictBody { owner: verdict.kind.owner().name(), kind: verdict.kind.name(), share }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::body::gaps;
-use crate::model::event::{Call, HoldReason, Side, SocketEvent, SocketEventKind};
+use crate::model::event::{HoldReason, Side, SocketCall, SocketEvent, SocketEventKind};
 use crate::report::kernel_names::{ca_state, cause, flags, shutdown, state, why};
 
 /// Single event of a connection: with `--detail events`.
@@ -277,7 +277,7 @@ impl From<&SocketEventKind> for Carries {
     }
 }
 
-fn write(call: &Call, reason: Option<HoldReason>) -> Write {
+fn write(call: &SocketCall, reason: Option<HoldReason>) -> Write {
     Write {
         bytes: call.result.ok(),
         error: call.result.err(),
@@ -288,7 +288,7 @@ fn write(call: &Call, reason: Option<HoldReason>) -> Write {
     }
 }
 
-fn would_block(call: &Call) -> bool {
+fn would_block(call: &SocketCall) -> bool {
     const EAGAIN: u32 = 11;
     call.result == Err(EAGAIN)
 }

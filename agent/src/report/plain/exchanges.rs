@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use crate::model::event::{Role, SockId};
 use crate::model::output::ExchangeOutput;
-use crate::model::snapshot::{ConnectionView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict};
+use crate::model::snapshot::{
+    ConnectionView, ExchangeVerdict, Owner, OwnerTimes, SliceKind, Snapshot,
+};
 use crate::text::{count_of, duration_us, escape, percent};
 
 /// Slow exchanges written in one interval: the slowest.
@@ -26,7 +28,7 @@ struct Slow {
     sock: SockId,
     role: Role,
     seq: u32,
-    verdict: Verdict,
+    verdict: ExchangeVerdict,
     total_us: u64,
     /// Wait for its calls, µs, and the upstream that it waited for.
     upstream: Option<(u64, SocketAddr)>,

@@ -20,7 +20,7 @@ use crate::model::output::{
 use crate::model::snapshot::{ListenerView, Owner, PatternView, Severity, Snapshot, Totals};
 use crate::text::{count, count_of, duration_us, escape, escape_again, wrap};
 use exchanges::{Exchanges, owners};
-use table::Table;
+use table::TextTable;
 use unix::UnixLines;
 
 /// Lines of one sort that are written in one second; further ones are counted and summed up at the
@@ -59,7 +59,7 @@ impl Colour {
 pub struct Plain {
     colour: Colour,
     attached_ns: u64,
-    table: Table,
+    table: TextTable,
     unix: UnixLines,
     exchanges: Exchanges,
     accepts: Budget,

@@ -1,6 +1,6 @@
 //! Lines for single events of connections.
 
-use crate::model::event::{Call, Side, SocketEventKind};
+use crate::model::event::{Side, SocketCall, SocketEventKind};
 use crate::model::output::SocketEventOutput;
 use crate::report::kernel_names::{cause, flags, shutdown, state, why};
 use crate::text::{count, count_of, duration_us};
@@ -75,7 +75,7 @@ fn bytes(size: u32) -> String {
     count_of(size.into(), "byte")
 }
 
-fn called(call: &Call, left: &str) -> String {
+fn called(call: &SocketCall, left: &str) -> String {
     let result = match call.result {
         Ok(size) => bytes(size),
         Err(error) => format!("error {error}"),

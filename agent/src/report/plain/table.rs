@@ -14,12 +14,12 @@ const MOST: usize = 20;
 const HEADING_EVERY: u32 = 20;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table {
+pub(super) struct TextTable {
     /// Tables since the last heading.
     tables: u32,
 }
 
-impl Table {
+impl TextTable {
     pub(super) fn write(
         &mut self,
         out: &mut dyn Write,

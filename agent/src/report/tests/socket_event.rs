@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::schema::parsed;
 use super::{clock, written};
-use crate::model::event::{Call, Event, HoldReason, Side, SocketEvent, SocketEventKind};
+use crate::model::event::{Event, HoldReason, Side, SocketCall, SocketEvent, SocketEventKind};
 use crate::model::output::{Output, SocketEventOutput};
 use crate::model::tests::world::{MS, START, World};
 use crate::model::{Model, Setup, tests::world::setup};
 use crate::report::json::Json;
 use crate::report::plain::{Colour, Plain};
 
-const CALL: Call = Call { tid: 11, result: Ok(40), left_bytes: 2, blocked_us: Some(0) };
+const CALL: SocketCall = SocketCall { tid: 11, result: Ok(40), left_bytes: 2, blocked_us: Some(0) };
 
 fn told(kind: SocketEventKind) -> Output {
     Output::SocketEvent(SocketEventOutput {
@@ -42,7 +42,7 @@ fn calls_have_a_thread_and_a_result() {
         "blocked_us": 0,
         "unread_bytes": 2});
     assert_eq!(carried(SocketEventKind::Read(CALL)), read);
-    let blind = Call { result: Err(11), blocked_us: None, ..CALL };
+    let blind = SocketCall { result: Err(11), blocked_us: None, ..CALL };
     let peek = json!({"name": "peek", "tid": 11, "bytes": null, "error": 11, "would_block": true,
         "blocked_us": null,
         "unread_bytes": 2, "gaps": ["blocked_us: no hook on this kernel sees a call wait"]});
@@ -52,7 +52,7 @@ fn calls_have_a_thread_and_a_result() {
         "unsent_bytes": 2, "reason": "nagle"});
     assert_eq!(
         carried(SocketEventKind::Write {
-            call: Call { result: Err(104), ..CALL },
+            call: SocketCall { result: Err(104), ..CALL },
             why: Some(HoldReason::Nagle)
         }),
         write
@@ -115,7 +115,7 @@ fn numbers_that_the_kernel_does_not_have_are_unknown() {
 fn lines() {
     let world = World::with_limit(8);
     let line = |kind| written(&mut Plain::new(Colour::Never), &[told(kind)], &world);
-    let read = line(SocketEventKind::Read(Call { blocked_us: Some(1_500), ..CALL }));
+    let read = line(SocketEventKind::Read(SocketCall { blocked_us: Some(1_500), ..CALL }));
     assert_eq!(
         read,
         "    0.001 read      socket 9: 40 bytes by thread 11, blocked 1.5 ms, 2 unread\n"

@@ -7,7 +7,7 @@ use super::{
     context::DecodeContext,
     record::{hold_reason, known},
 };
-use crate::model::event::{Call, Side, SocketEvent, SocketEventKind};
+use crate::model::event::{Side, SocketCall, SocketEvent, SocketEventKind};
 
 /// Returns `None` for an event that another one shows better, or that is none.
 pub(super) fn socket_event(raw: &abi::Event, context: DecodeContext) -> Option<SocketEvent> {
@@ -51,10 +51,10 @@ pub(super) fn socket_event(raw: &abi::Event, context: DecodeContext) -> Option<S
 }
 
 /// A wait of 0 means none only where a hook would have seen one.
-fn call(raw: &abi::Event, sees_waits: bool) -> Call {
+fn call(raw: &abi::Event, sees_waits: bool) -> SocketCall {
     let [result, left_bytes, waited_us] = raw.values;
     let result = result.cast_signed();
-    Call {
+    SocketCall {
         tid: raw.tid,
         result: if result < 0 { Err(result.unsigned_abs()) } else { Ok(result.unsigned_abs()) },
         left_bytes,
@@ -94,7 +94,12 @@ mod tests {
         let read =
             |result: i32| decoded(event_kind::READ, [0; 3], [result.cast_unsigned(), 0, 0], FULL);
         let call = |result| {
-            Some(SocketEventKind::Read(Call { tid: 3, result, left_bytes: 0, blocked_us: Some(0) }))
+            Some(SocketEventKind::Read(SocketCall {
+                tid: 3,
+                result,
+                left_bytes: 0,
+                blocked_us: Some(0),
+            }))
         };
         assert_eq!(read(40), call(Ok(40)));
         assert_eq!(read(0), call(Ok(0)));

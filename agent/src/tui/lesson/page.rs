@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::words;
-use crate::learn::{Bar, Claim, Facts, Lesson, Outcome, Picture, Scenario, Value};
+use crate::learn::{Bar, Claim, Lesson, LessonFacts, Outcome, Picture, Scenario, Value};
 use crate::model::snapshot::Owner;
 use crate::model::timeline::{Lane, Step};
 use crate::tui::text::{escape, left, right, wrap};
@@ -309,7 +309,7 @@ pub(super) fn evidence(
     out
 }
 
-fn facts(theme: Theme, facts: &Facts, width: usize) -> Lines {
+fn facts(theme: Theme, facts: &LessonFacts, width: usize) -> Lines {
     let mut widest = 0;
     for spec in facts.specs() {
         widest = widest.max(facts.shown(spec.name).chars().count());
@@ -327,7 +327,13 @@ fn facts(theme: Theme, facts: &Facts, width: usize) -> Lines {
     out
 }
 
-fn claim(theme: Theme, claim: &Claim, facts: &Facts, holds: bool, width: usize) -> Line<'static> {
+fn claim(
+    theme: Theme,
+    claim: &Claim,
+    facts: &LessonFacts,
+    holds: bool,
+    width: usize,
+) -> Line<'static> {
     let sign = if holds { " ✓ " } else { " ✗ " };
     let measured = match facts.get(&claim.fact) {
         Some(Value::Word(word)) => word.clone(),

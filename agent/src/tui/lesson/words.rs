@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use unicode_width::UnicodeWidthStr;
 
-use crate::learn::{Block, Facts, Piece};
+use crate::learn::{Block, LessonFacts, Piece};
 use crate::tui::theme::Theme;
 use crate::tui::view::parts::{Row, columns, raw, span};
 
@@ -15,7 +15,7 @@ const MARK: usize = 5;
 pub(super) fn blocks(
     theme: Theme,
     blocks: &[Block],
-    facts: Option<&Facts>,
+    facts: Option<&LessonFacts>,
     width: usize,
 ) -> Vec<Line<'static>> {
     let mut out = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn blocks(
 pub(super) fn block(
     theme: Theme,
     block: &Block,
-    facts: Option<&Facts>,
+    facts: Option<&LessonFacts>,
     width: usize,
 ) -> Vec<Line<'static>> {
     let (mut mark, indent) = match block {
@@ -58,7 +58,7 @@ pub(super) fn block(
 }
 
 /// Breaks pieces at spaces into rows of at most `width` columns. Measured figures stand out.
-fn flow(theme: Theme, pieces: &[Piece], facts: Option<&Facts>, width: usize) -> Vec<Row> {
+fn flow(theme: Theme, pieces: &[Piece], facts: Option<&LessonFacts>, width: usize) -> Vec<Row> {
     let mut rows = vec![Row::new()];
     // A word may have parts in several styles: "(44 ms)".
     let mut word = Row::new();

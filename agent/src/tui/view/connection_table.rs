@@ -9,7 +9,7 @@ use super::grid::{self, Column};
 use super::parts::{Row, raw, span, widest};
 use super::{owners, words};
 use crate::model::event::{Role, TcpState};
-use crate::model::snapshot::{ConnectionView, ExchangeView, Protocol, Snapshot, Verdict};
+use crate::model::snapshot::{ConnectionView, ExchangeVerdict, ExchangeView, Protocol, Snapshot};
 use crate::tui::app::Hits;
 use crate::tui::order::{By, counted_us, last, state, worst};
 use crate::tui::text::{bytes, clip_address, compact, escape, fine, left, right};
@@ -20,12 +20,12 @@ const VERDICT: usize = 22;
 const BAR_LEAST: usize = 8;
 
 /// The columns, made to a width and the rows that are to be seen.
-pub(super) struct Table {
+pub(super) struct ConnectionTable {
     grid: Vec<Column>,
     theme: Theme,
 }
 
-impl Table {
+impl ConnectionTable {
     /// Shares out a width: the least that a screen shows, then more columns, then a longer bar.
     pub(super) fn new<'a>(
         theme: Theme,
@@ -153,7 +153,7 @@ pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
 
 /// Returns what most of an exchange's time went on, with whose doing it was.
 pub(super) fn verdict(theme: Theme, exchange: &ExchangeView) -> Row {
-    let Some(Verdict { kind, us, .. }) = exchange.verdict else {
+    let Some(ExchangeVerdict { kind, us, .. }) = exchange.verdict else {
         return vec![span("–", theme.dim())];
     };
     let owner = kind.owner();

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::connection_table::{self, Table};
+use super::connection_table::{self, ConnectionTable};
 use super::parts::{paragraph, raw, rule, span};
 use super::queues::{first_row, take};
 use super::{exchange, lanes, owners, proxy, put, verdict};
@@ -61,7 +61,7 @@ fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits
     let rows = usize::from(area.height.saturating_sub(1));
     let first = first_row(list.cursor(), list.len(), rows);
     let visible: Vec<&ConnectionView> = list.window(snapshot, first).take(rows).collect();
-    let table = Table::new(app.theme, area.width.into(), visible.iter().copied());
+    let table = ConnectionTable::new(app.theme, area.width.into(), visible.iter().copied());
     let mut lines = vec![table.titles(list.order(), area, Some(hits))];
     for (at, connection) in visible.iter().enumerate() {
         lines.push(table.row(snapshot, connection, first + at == list.cursor()));

@@ -28,12 +28,12 @@ const QUEUE: &str = "ACCEPT QUEUE";
 ///
 /// Behind the listener's name they stand close: each is as wide as its figures with a blank before
 /// them.
-pub(super) struct Table {
+pub(super) struct ListenerTable {
     grid: Vec<Column>,
     theme: Theme,
 }
 
-impl Table {
+impl ListenerTable {
     /// Shares out a width: the least that a screen shows, then more columns, then a longer gauge.
     pub(super) fn new<'a>(
         theme: Theme,

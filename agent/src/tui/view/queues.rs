@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::listener_table::Table;
+use super::listener_table::ListenerTable;
 use super::parts::{paragraph, raw, rule, span};
 use super::{datagrams, event_log, finding, panel, put, unix, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
@@ -92,7 +92,7 @@ fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits
     let rows = usize::from(area.height.saturating_sub(1));
     let first = first_row(app.listeners.cursor(), app.listeners.len(), rows);
     let visible: Vec<&ListenerView> = app.listeners.window(snapshot, first).take(rows).collect();
-    let table = Table::new(app.theme, area.width.into(), visible.iter().copied());
+    let table = ListenerTable::new(app.theme, area.width.into(), visible.iter().copied());
     let mut lines = vec![table.titles(app.listeners.order(), area, hits)];
     for (at, listener) in visible.iter().enumerate() {
         lines.push(table.row(listener, first + at == app.listeners.cursor()));

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::connection_table::Table;
+use super::connection_table::ConnectionTable;
 use super::gauge::bar;
 use super::grid::{self, Column};
 use super::parts::{Row, paragraph, raw, rule, span};
@@ -197,7 +197,7 @@ fn served(
         out.push(Line::from(span(" none of those that are known", theme.dim())));
         return out;
     }
-    let table = Table::new(theme, width, shown.iter().copied());
+    let table = ConnectionTable::new(theme, width, shown.iter().copied());
     out.push(table.titles((By::Known, false), area, None));
     for connection in shown {
         out.push(table.row(snapshot, connection, false));

@@ -6,7 +6,8 @@ use ratatui::text::Line;
 use super::parts::{cut, paragraph, raw, span, spread};
 use super::{finding, threads, words};
 use crate::model::snapshot::{
-    ConnectionView, ExchangeView, Finding, ListenerView, Owner, Snapshot, ThreadView, Verdict,
+    ConnectionView, ExchangeVerdict, ExchangeView, Finding, ListenerView, Owner, Snapshot,
+    ThreadView,
 };
 use crate::model::timeline::sentence;
 use crate::tui::order::{counted_us, worst};
@@ -199,7 +200,7 @@ fn exchange_words(
     snapshot: &Snapshot,
     connection: &ConnectionView,
     exchange: &ExchangeView,
-    verdict: Verdict,
+    verdict: ExchangeVerdict,
 ) -> (String, String) {
     let which = if exchange.done { "its worst exchange" } else { "the exchange that it is in" };
     let whose = match verdict.kind.owner() {

@@ -15,7 +15,7 @@ use backscope_tests::servers::PORT;
 
 use crate::client::Outcome;
 use crate::faults::{self, Fault};
-use crate::judge::{self, Verdict};
+use crate::judge::{self, Comparison};
 use crate::limits::Quota;
 use crate::stage::Stage;
 use crate::subjects::{Place, Subject};
@@ -33,7 +33,7 @@ pub(crate) enum Played {
 /// A cell that was played.
 #[derive(Clone)]
 pub(crate) struct Judgement {
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: Comparison,
     /// Findings of warning level and above, and others that name the cause.
     pub(crate) findings: Vec<Found>,
     /// Breach of the contract in the stream of objects, if there is one.

@@ -19,7 +19,7 @@ pub(crate) struct Judged {
 
 /// Errors in all that was told of a cell.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Verdict {
+pub(crate) struct Comparison {
     pub(crate) exchanges: Vec<Judged>,
     /// Reported exchanges that no client had, with their times.
     pub(crate) invented: Vec<String>,
@@ -41,10 +41,10 @@ pub(crate) fn judge(
     objects: &[Value],
     truths: &[Truth],
     counted: &BTreeMap<u16, Option<(u64, u64)>>,
-) -> Verdict {
+) -> Comparison {
     let ports = ports(objects);
     let mut told: BTreeMap<u16, Vec<Told<'_>>> = BTreeMap::new();
-    let mut verdict = Verdict::default();
+    let mut verdict = Comparison::default();
     for object in
         objects.iter().filter(|object| is(object, "exchange") && object["role"] == "server")
     {

@@ -112,7 +112,7 @@ fn listens_after_attach(world: &World) -> anyhow::Result<()> {
     agent.await_refresh(port)?;
     for _ in 0..3 {
         world
-            .demo_waiting(&["ask", "--target", &listen, "--count", "3"])?
+            .demo_waiting(&["client", "--target", &listen, "--count", "3"])?
             .await_line("answered 3")?;
     }
     agent.await_accepted(port, 3)?;
@@ -161,7 +161,7 @@ fn speaks_it(world: &World) -> anyhow::Result<()> {
     let target = demo.addr.to_string();
     for _ in 0..3 {
         world
-            .demo_waiting(&["ask", "--mptcp", "--target", &target, "--response", "41"])?
+            .demo_waiting(&["client", "--mptcp", "--target", &target, "--response", "41"])?
             .await_line("answered 1")?;
     }
     let ports: Vec<u16> = demo.await_accepts(3)?.iter().map(|accept| accept.port).collect();

@@ -127,7 +127,7 @@ fn late_calls(world: &World) -> anyhow::Result<()> {
     let (place, served) = closes_idle(Duration::from_millis(500))?;
     let target = place.to_string();
     let knobs = [
-        "ask",
+        "client",
         "--target",
         &target,
         "--count",

@@ -1,6 +1,6 @@
 //! Claims about who accepts, and what becomes of those who are not accepted.
 
-use super::Row;
+use super::ClaimRow;
 use crate::model::event::{Ending, Side, Used};
 use crate::model::tests::accepts::{
     ECONNABORTED, EMFILE, ENFILE, ENOMEM, EPERM, failing, left, member_closed, served, uneven,
@@ -8,12 +8,12 @@ use crate::model::tests::accepts::{
 };
 use crate::model::tests::world::{MS, World};
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<ClaimRow> {
     [accept_fails(), abandoned(), closed_unserved(), uneven_workers()].concat()
 }
 
-fn accept_fails() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn accept_fails() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "accept-fails",
         claim,
         supported,
@@ -40,9 +40,13 @@ fn open(open: u64, limit: u64) -> World {
     failing(EMFILE, 5, 0, Some(Used { open, limit })).0
 }
 
-fn abandoned() -> Vec<Row> {
-    let row =
-        |claim, supported, contradicted| Row { kind: "abandoned", claim, supported, contradicted };
+fn abandoned() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
+        kind: "abandoned",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("gave-up", || left(20), || member_closed(1)),
         row("cut", || member_closed(1), || left(20)),
@@ -50,8 +54,8 @@ fn abandoned() -> Vec<Row> {
     ]
 }
 
-fn closed_unserved() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn closed_unserved() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "closed-unserved",
         claim,
         supported,
@@ -79,8 +83,8 @@ fn both() -> World {
     served(&[(Ending::Fin, 10), (Ending::Reset, 10)], Side::Local, 2 * MS, (0, 0))
 }
 
-fn uneven_workers() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn uneven_workers() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "uneven-workers",
         claim,
         supported,

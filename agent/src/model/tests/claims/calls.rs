@@ -1,6 +1,6 @@
 //! Claims about who waits for whom, and about what nobody answered.
 
-use super::Row;
+use super::ClaimRow;
 use crate::model::event::{Ending, Event, Exchange, Outcome, Role, Side};
 use crate::model::tests::connection_facts::{after, on_listener, times};
 use crate::model::tests::connections::opened;
@@ -12,13 +12,17 @@ use crate::model::tests::proxy::{Waits, behind_an_upstream};
 use crate::model::tests::unanswered::{asked, called, end};
 use crate::model::tests::world::{MS, SECOND, World};
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<ClaimRow> {
     [slow_app(), unanswered()].concat()
 }
 
-fn slow_app() -> Vec<Row> {
-    let row =
-        |claim, supported, contradicted| Row { kind: "slow-app", claim, supported, contradicted };
+fn slow_app() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
+        kind: "slow-app",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("upstream", || behind_an_upstream(Waits::ForAnswers), || slow(300 * MS)),
         row("computed-or-not", || slow(300 * MS), || behind_an_upstream(Waits::ForAnswers)),
@@ -28,9 +32,13 @@ fn slow_app() -> Vec<Row> {
     ]
 }
 
-fn unanswered() -> Vec<Row> {
-    let row =
-        |claim, supported, contradicted| Row { kind: "unanswered", claim, supported, contradicted };
+fn unanswered() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
+        kind: "unanswered",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("left", || requests(Side::Peer), || requests(Side::Local)),
         row("closed-here", || requests(Side::Local), || requests(Side::Peer)),

@@ -1,24 +1,24 @@
 //! Claims about what exchanges went through.
 
-use super::Row;
+use super::ClaimRow;
 use crate::model::event::{Accept, Closed, Ending, Event, Exchange, Hold, HoldReason, Role, Side};
 use crate::model::tests::connection_facts::{after, sending, times};
 use crate::model::tests::connections::{closed, opened};
 use crate::model::tests::facts::{Build, at, client, server};
 use crate::model::tests::world::{MS, SECOND, World};
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<ClaimRow> {
     [retransmits(), small_writes(), churn()].concat()
 }
 
-fn retransmits() -> Vec<Row> {
-    let row = |claim, contradicted| Row {
+fn retransmits() -> Vec<ClaimRow> {
+    let row = |claim, contradicted| ClaimRow {
         kind: "retransmits",
         claim,
         supported: || resent_for(210 * MS),
         contradicted,
     };
-    let ignored = Row {
+    let ignored = ClaimRow {
         kind: "retransmits",
         claim: "lost-or-ignored",
         supported: calls_sent_again,
@@ -32,8 +32,8 @@ fn retransmits() -> Vec<Row> {
     ]
 }
 
-fn small_writes() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn small_writes() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "small-writes",
         claim,
         supported,
@@ -47,8 +47,8 @@ fn small_writes() -> Vec<Row> {
     ]
 }
 
-fn churn() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn churn() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "connection-churn",
         claim,
         supported,

@@ -1,6 +1,6 @@
 //! Claims about connects, and about connections that a RST ended.
 
-use super::Row;
+use super::ClaimRow;
 use crate::model::event::{Closed, Connect, Outcome, Sign};
 use crate::model::tests::connects::{
     after, called_late, ends, failed, late_ends, lingering, made, served_one, several, unread,
@@ -8,12 +8,12 @@ use crate::model::tests::connects::{
 };
 use crate::model::tests::world::{MS, SECOND, World, address};
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<ClaimRow> {
     [fails(), ended()].concat()
 }
 
-fn row(claim: &'static str, supported: fn() -> World, contradicted: fn() -> World) -> Row {
-    Row { kind: "connect-fails", claim, supported, contradicted }
+fn row(claim: &'static str, supported: fn() -> World, contradicted: fn() -> World) -> ClaimRow {
+    ClaimRow { kind: "connect-fails", claim, supported, contradicted }
 }
 
 fn refused() -> World {
@@ -68,7 +68,7 @@ fn all_made() -> World {
     world
 }
 
-fn fails() -> Vec<Row> {
+fn fails() -> Vec<ClaimRow> {
     vec![
         row("failed", refused, all_made),
         row("refused", refused, refused_here),
@@ -100,12 +100,12 @@ fn unused() -> World {
     world
 }
 
-fn race(claim: &'static str, supported: fn() -> World, contradicted: fn() -> World) -> Row {
-    Row { kind: "keepalive-race", claim, supported, contradicted }
+fn race(claim: &'static str, supported: fn() -> World, contradicted: fn() -> World) -> ClaimRow {
+    ClaimRow { kind: "keepalive-race", claim, supported, contradicted }
 }
 
-fn cut(claim: &'static str, supported: fn() -> World, contradicted: fn() -> World) -> Row {
-    Row { kind: "truncated-responses", claim, supported, contradicted }
+fn cut(claim: &'static str, supported: fn() -> World, contradicted: fn() -> World) -> ClaimRow {
+    ClaimRow { kind: "truncated-responses", claim, supported, contradicted }
 }
 
 fn late() -> World {
@@ -138,7 +138,7 @@ fn behind() -> World {
     ends(4, true, |closed| closed.idle_ns = Some(MS))
 }
 
-fn ended() -> Vec<Row> {
+fn ended() -> Vec<ClaimRow> {
     vec![
         race("came-late", late, quiet),
         race("reset", late, lingered),

@@ -1,6 +1,6 @@
 //! Claims about threads: what they did while somebody waited for them, and what kept them from it.
 
-use super::Row;
+use super::ClaimRow;
 use crate::model::event::{CpuRefresh, CpuState, Event, Exchange, Progress};
 use crate::model::tests::connection_facts::{after, on_listener, times};
 use crate::model::tests::connections::sampled;
@@ -11,8 +11,9 @@ use crate::model::tests::streams::{calls, greeted, late_rest, rest_computed, res
 use crate::model::tests::tails;
 use crate::model::tests::world::{MS, SECOND, World};
 
-pub(super) fn rows() -> Vec<Row> {
-    let row = |kind, claim, supported, contradicted| Row { kind, claim, supported, contradicted };
+pub(super) fn rows() -> Vec<ClaimRow> {
+    let row =
+        |kind, claim, supported, contradicted| ClaimRow { kind, claim, supported, contradicted };
     vec![
         row("slow-app", "slow-answers", slow_answers, late_rest),
         row(

@@ -22,7 +22,7 @@ use crate::model::snapshot::Finding;
 
 /// A claim, a world that supports it and one that contradicts it.
 #[derive(Clone, Copy)]
-struct Row {
+struct ClaimRow {
     /// The finding's kind.
     kind: &'static str,
     /// The name of the claim.
@@ -34,7 +34,7 @@ struct Row {
 }
 
 /// Every row, one file a group of findings.
-fn rows() -> Vec<Row> {
+fn rows() -> Vec<ClaimRow> {
     let groups = [
         accepts::rows(),
         calls::rows(),
@@ -49,7 +49,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// Findings of a kind that make a claim.
-fn with_claim(world: &World, row: &Row) -> Vec<Finding> {
+fn with_claim(world: &World, row: &ClaimRow) -> Vec<Finding> {
     let says = |finding: &Finding| finding.kind == row.kind && finding.claims.contains(&row.claim);
     world.reported_findings().into_iter().filter(says).collect()
 }

@@ -1,6 +1,6 @@
 //! Claims about the accept queue and the SYN queue.
 
-use super::Row;
+use super::ClaimRow;
 use crate::model::event::{
     AcceptFails, Event, Exchange, InAccept, ListenerSample, NetSettings, Progress, Stage,
     ThreadSample, WaitKind,
@@ -9,12 +9,12 @@ use crate::model::tests::facts::server;
 use crate::model::tests::processors::accepted_late;
 use crate::model::tests::world::{LISTENER, MS, SECOND, World, listener};
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<ClaimRow> {
     [overflow(), starved(), clamped(), pressure()].concat()
 }
 
-fn overflow() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn overflow() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "accept-queue-overflow",
         claim,
         supported,
@@ -142,8 +142,8 @@ fn asked(world: &mut World, backlog: u32) {
     world.listeners[0].backlog = Some(backlog);
 }
 
-fn starved() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn starved() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "accept-starved",
         claim,
         supported,
@@ -258,8 +258,8 @@ fn slowly(away_ns: u64) -> World {
     world
 }
 
-fn clamped() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn clamped() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "backlog-clamped",
         claim,
         supported,
@@ -283,8 +283,8 @@ fn shorter(stages: &[Stage], change: fn(&mut World)) -> World {
     world
 }
 
-fn pressure() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn pressure() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "syn-queue-pressure",
         claim,
         supported,

@@ -1,33 +1,38 @@
 //! Claims about responses on their way out.
 
-use super::Row;
+use super::ClaimRow;
 use crate::model::event::{ConnectionSample, DelayedAcks, Hold, HoldReason, Outbound};
 use crate::model::tests::connection_facts::{after, on_listener, sending, times};
 use crate::model::tests::connections::sampled;
 use crate::model::tests::facts::{Build, at, server};
 use crate::model::tests::world::{MS, SECOND, World};
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<ClaimRow> {
     [nagle(), blocked(), others()].into_iter().flatten().collect()
 }
 
-fn nagle() -> Vec<Row> {
+fn nagle() -> Vec<ClaimRow> {
     let kind = "nagle-delayed-ack";
     vec![
-        Row {
+        ClaimRow {
             kind,
             claim: "delayed-ack",
             supported: || held_by_nagle(41 * MS, 0),
             contradicted: far_away,
         },
-        Row { kind, claim: "far", supported: far_away, contradicted: || held_by_nagle(41 * MS, 0) },
-        Row {
+        ClaimRow {
+            kind,
+            claim: "far",
+            supported: far_away,
+            contradicted: || held_by_nagle(41 * MS, 0),
+        },
+        ClaimRow {
             kind,
             claim: "beyond",
             supported: || held_by_nagle(700 * MS, 0),
             contradicted: || held_by_nagle(41 * MS, 0),
         },
-        Row {
+        ClaimRow {
             kind,
             claim: "resent",
             supported: || held_by_nagle(700 * MS, 1),
@@ -36,16 +41,16 @@ fn nagle() -> Vec<Row> {
     ]
 }
 
-fn blocked() -> Vec<Row> {
+fn blocked() -> Vec<ClaimRow> {
     let kind = "send-blocked";
     vec![
-        Row {
+        ClaimRow {
             kind,
             claim: "by-peer",
             supported: || without_room(140 * MS),
             contradicted: || without_room(0),
         },
-        Row {
+        ClaimRow {
             kind,
             claim: "by-network",
             supported: || without_room(0),
@@ -54,15 +59,15 @@ fn blocked() -> Vec<Row> {
     ]
 }
 
-fn others() -> Vec<Row> {
+fn others() -> Vec<ClaimRow> {
     vec![
-        Row {
+        ClaimRow {
             kind: "cork-held",
             claim: "by-timer",
             supported: || held(HoldReason::Cork, 207 * MS, |_| ()),
             contradicted: || held(HoldReason::Cork, 40 * MS, |_| ()),
         },
-        Row {
+        ClaimRow {
             kind: "slow-start-after-idle",
             claim: "held",
             supported: || {
@@ -70,13 +75,13 @@ fn others() -> Vec<Row> {
             },
             contradicted: || held(HoldReason::Congestion, 60 * MS, |_| ()),
         },
-        Row {
+        ClaimRow {
             kind: "zero-window",
             claim: "held",
             supported: || held(HoldReason::ReceiveWindow, 60 * MS, |_| ()),
             contradicted: shut,
         },
-        Row {
+        ClaimRow {
             kind: "delayed-ack",
             claim: "nagle-there",
             supported: || in_parts(at(40 * MS)),

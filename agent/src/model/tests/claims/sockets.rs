@@ -1,15 +1,15 @@
 //! Claims about listeners that many threads wait for, and about UDP sockets.
 
-use super::Row;
+use super::ClaimRow;
 use crate::model::event::{DatagramFlow, DatagramSample, Waiting};
 use crate::model::tests::world::{LISTENER, MS, SECOND, World, udp_socket};
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<ClaimRow> {
     [herd(), datagrams()].concat()
 }
 
-fn herd() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn herd() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "thundering-herd",
         claim,
         supported,
@@ -45,8 +45,8 @@ fn waits(at: u32, switches: u64) -> Waiting {
     Waiting { pid: 4242, tid, listener: LISTENER, epoll, exclusive: false, switches }
 }
 
-fn datagrams() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row {
+fn datagrams() -> Vec<ClaimRow> {
+    let row = |claim, supported, contradicted| ClaimRow {
         kind: "udp-receive-overflow",
         claim,
         supported,
