@@ -12,6 +12,8 @@ use aya_ebpf::{
     },
 };
 use backscope_abi as abi;
+use backscope_abi::errno::{EAGAIN, ECANCELED, EINTR, EMFILE, negative};
+use backscope_abi::tcp_state::TCP_LISTEN;
 use backscope_abi::{Call, Queued, counter};
 
 use crate::{
@@ -31,14 +33,9 @@ use crate::{
 
 const _: () = assert!(size_of::<Head>() <= size_of::<abi::Accept>());
 
-const TCP_LISTEN: u8 = 10;
-const EINTR: i64 = -4;
-const EAGAIN: i64 = -11;
-const EMFILE: i64 = -24;
-const ECANCELED: i64 = -125;
-/// Results of a call that a signal interrupted, before the kernel restarts it: `ERESTARTSYS` to
+/// Errors of a call that a signal interrupted, before the kernel restarts it: `ERESTARTSYS` to
 /// `ERESTART_RESTARTBLOCK`.
-const RESTARTS: core::ops::RangeInclusive<i64> = -516..=-512;
+const RESTARTS: core::ops::RangeInclusive<u32> = 512..=516;
 
 /// A thread asks for a connection. Every thread of the machine that does comes here: the first
 /// lookup sends the unwatched away.
@@ -109,14 +106,15 @@ fn leave_empty(thread: u64, result: i64) {
 /// interrupted is no failure, nor is the end of the listener itself.
 #[inline(always)]
 fn without_connection(id: u64, thread: u64, result: i64) {
-    if result == EINTR || result == ECANCELED || RESTARTS.contains(&result) {
+    let errno = result.unsigned_abs() as u32;
+    if errno == EINTR || errno == ECANCELED || RESTARTS.contains(&errno) {
         return;
     }
     let Some(mut listener) = LISTENERS.find(id) else { return };
-    if result == EAGAIN {
+    if errno == EAGAIN {
         add(&raw mut listener.eagain, 1);
     } else if listener.closed_ns == 0 {
-        count_failure(id, result.unsigned_abs() as u32, thread);
+        count_failure(id, errno, thread);
     }
 }
 
@@ -276,8 +274,9 @@ fn do_accept_done(ctx: FExitContext) -> i32 {
 ///     int __user *upeer_addrlen, int flags)
 #[fexit(function = "__sys_accept4")]
 fn accept_call_done(ctx: FExitContext) -> i32 {
-    if ctx.arg::<i32>(4) as i64 == EMFILE {
-        failed_on(file_of_fd(ctx.arg::<u32>(0)), EMFILE);
+    let result = ctx.arg::<i32>(4);
+    if result == negative(EMFILE) {
+        failed_on(file_of_fd(ctx.arg::<u32>(0)), result.into());
     }
     0
 }
@@ -287,8 +286,10 @@ fn accept_call_done(ctx: FExitContext) -> i32 {
 /// proto: 6.1..7.3 io_uring/net.c: int io_accept(struct io_kiocb *req, unsigned int issue_flags)
 #[fexit(function = "io_accept")]
 fn uring_accept_done(ctx: FExitContext) -> i32 {
-    if ctx.arg::<i32>(2) as i64 == EMFILE {
-        failed_on(read!(ctx.arg::<*const c_void>(0), uring_file as u64) as *const c_void, EMFILE);
+    let result = ctx.arg::<i32>(2);
+    if result == negative(EMFILE) {
+        let file = read!(ctx.arg::<*const c_void>(0), uring_file as u64);
+        failed_on(file as *const c_void, result.into());
     }
     0
 }

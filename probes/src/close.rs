@@ -7,6 +7,11 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext},
 };
 use backscope_abi as abi;
+use backscope_abi::errno::{ECONNABORTED, ECONNREFUSED, ECONNRESET, EPIPE, ETIMEDOUT};
+use backscope_abi::tcp_state::{
+    TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_SENT,
+    TCP_TIME_WAIT,
+};
 use backscope_abi::{Connection, Exchange, Queued, counter, ending, progress, role, why};
 
 use crate::{
@@ -25,24 +30,12 @@ use crate::{
     tcp::{tcp_of, unread},
 };
 
-const TCP_ESTABLISHED: i32 = 1;
-const TCP_SYN_SENT: i32 = 2;
-const TCP_FIN_WAIT1: i32 = 4;
-const TCP_CLOSE: i32 = 7;
-const TCP_CLOSE_WAIT: i32 = 8;
-const TCP_LISTEN: u8 = 10;
-const TCP_TIME_WAIT: u8 = 6;
-const EPIPE: u32 = 32;
-const ECONNABORTED: u32 = 103;
-const ECONNRESET: u32 = 104;
-const ETIMEDOUT: u32 = 110;
-const ECONNREFUSED: u32 = 111;
 pub(crate) const BY_LOCAL: u8 = 1;
 pub(crate) const BY_PEER: u8 = 2;
 
 /// The state of a socket that is no listener's child changes.
 #[inline(always)]
-pub(crate) fn state_changed(sk: *mut c_void, old: i32, new: i32) {
+pub(crate) fn state_changed(sk: *mut c_void, old: u8, new: u8) {
     if new == TCP_SYN_SENT {
         connect::asked(sk);
         event::state(sk, old, new);
@@ -75,7 +68,7 @@ pub(crate) fn state_changed(sk: *mut c_void, old: i32, new: i32) {
 
 /// A socket goes to CLOSE, without an error, from a state in which this host has closed.
 #[inline(always)]
-fn ends_quietly(sk: *mut c_void, old: i32) -> bool {
+fn ends_quietly(sk: *mut c_void, old: u8) -> bool {
     !matches!(old, TCP_ESTABLISHED | TCP_SYN_SENT | TCP_CLOSE_WAIT)
         && load!(sk as *const c_void, sk_err as u32) == 0
 }
@@ -84,7 +77,7 @@ fn ends_quietly(sk: *mut c_void, old: i32) -> bool {
 /// one, and before this host had closed, close reset it (`__tcp_close`, 5.10 to 7.3): since data
 /// were unread, or for SO_LINGER with a time of 0.
 #[inline(always)]
-fn closes(sk: *mut c_void, mut connection: Live<Connection>, old: i32) {
+fn closes(sk: *mut c_void, mut connection: Live<Connection>, old: u8) {
     let error = load!(sk as *const c_void, sk_err as u32);
     let (by, how, why) = match error {
         // `ends_quietly` has sent all other states away.
@@ -118,7 +111,7 @@ fn given_up(sk: *mut c_void) -> u8 {
 /// This host resets the connection: notes what is lost by that. Returns the bytes unread; the
 /// peer's FIN has a number, too.
 #[inline(always)]
-fn note_lost(sk: *mut c_void, mut connection: Live<Connection>, old: i32) -> u32 {
+fn note_lost(sk: *mut c_void, mut connection: Live<Connection>, old: u8) -> u32 {
     let mut unread = read!(sk, rcv_nxt as u32).wrapping_sub(read!(sk, copied_seq as u32));
     if old == TCP_CLOSE_WAIT && unread != 0 {
         unread -= 1;
@@ -228,7 +221,7 @@ fn came_late(sk: *const c_void, skb: *const c_void) {
         return;
     }
     let state = if sk.is_null() { 0 } else { read!(sk, skc_state as u8) };
-    if !matches!(state as i32, 0 | TCP_CLOSE) && state != TCP_TIME_WAIT && state != TCP_LISTEN {
+    if !matches!(state, 0 | TCP_CLOSE | TCP_TIME_WAIT | TCP_LISTEN) {
         return;
     }
     let bytes = payload_of(skb);

@@ -10,6 +10,7 @@ use aya_ebpf::{
     programs::{FExitContext, SockAddrContext},
 };
 use backscope_abi as abi;
+use backscope_abi::errno::EADDRNOTAVAIL;
 use backscope_abi::{Connection, Endpoint, Exchange, attempt, ending, role, why};
 
 use crate::{
@@ -22,7 +23,6 @@ use crate::{
 };
 
 const SHUT: u8 = 3;
-const EADDRNOTAVAIL: u32 = 99;
 
 /// Where the address that was asked for stands, 24 bytes, until there is a connection: in what
 /// holds come to be counted in.

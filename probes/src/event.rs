@@ -9,6 +9,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext},
 };
 use backscope_abi as abi;
+use backscope_abi::tcp_state::{TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT2, TCP_TIME_WAIT};
 use backscope_abi::{Connection, counter, event_kind, hold, side};
 
 use crate::{
@@ -20,10 +21,6 @@ use crate::{
 };
 
 const MSG_PEEK: u32 = 2;
-const TCP_FIN_WAIT2: u8 = 5;
-const TCP_TIME_WAIT: u8 = 6;
-const TCP_CLOSE: u8 = 7;
-const TCP_CLOSING: u8 = 11;
 
 /// Hands an event to the agent. Single events are the first to be left away.
 #[inline(always)]
@@ -176,12 +173,12 @@ const TIMEWAIT_MADE: u8 = 4;
 
 /// The state of a socket changes.
 #[inline(always)]
-pub(crate) fn state(sk: *mut c_void, old: i32, new: i32) {
+pub(crate) fn state(sk: *mut c_void, old: u8, new: u8) {
     if config!(events) == 0 {
         return;
     }
     let Some(connection) = connection_of(sk) else { return };
-    let (old, new, shutdown) = (old as u8, new as u8, read!(sk, sk_shutdown as u8));
+    let shutdown = read!(sk, sk_shutdown as u8);
     let ts_ns = now();
     // The kernel closes the socket once a smaller one stands for it.
     let over = new == TCP_CLOSE

@@ -9,6 +9,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use backscope_abi as abi;
+use backscope_abi::tcp_state::TCP_NEW_SYN_RECV;
 use backscope_abi::{Endpoint, Listener, stage};
 
 use crate::{
@@ -374,7 +375,6 @@ static LAST_ANSWERED: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
 /// proto: 5.10..7.3 include/trace/events/net.h: void trace_net_dev_queue(struct sk_buff *skb)
 #[btf_tracepoint(function = "net_dev_queue")]
 fn synack(ctx: BtfTracePointContext) -> i32 {
-    const TCP_NEW_SYN_RECV: u8 = 12;
     let skb: *const c_void = ctx.arg(0);
     let req = read!(skb, skb_sk as u64) as *const c_void;
     if req.is_null() || read!(req, skc_state as u8) != TCP_NEW_SYN_RECV {

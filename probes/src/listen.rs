@@ -8,6 +8,10 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::Listener;
+use backscope_abi::tcp_state::{
+    TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_RECV,
+    TCP_SYN_SENT,
+};
 
 use crate::{
     close::state_changed,
@@ -27,18 +31,13 @@ use crate::{
     tcp::tcp_of,
 };
 
-const TCP_ESTABLISHED: i32 = 1;
-const TCP_SYN_RECV: i32 = 3;
-const TCP_CLOSE: i32 = 7;
-const TCP_LISTEN: i32 = 10;
-
 /// State change of a socket. LISTEN begins and ends in process context, a child appears in softirq.
 /// proto: 5.10..7.3 include/trace/events/sock.h: void trace_inet_sock_set_state(
 ///     const struct sock *sk, const int oldstate, const int newstate)
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
-    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    let (old, new) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
     if !matters(new) {
         return 0;
     }
@@ -68,15 +67,16 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
 
 /// Whether anything is done when a socket comes to this state.
 #[inline(always)]
-fn matters(new: i32) -> bool {
-    const SYN_SENT: u32 = 1 << 2;
-    const FIN_WAIT1: u32 = 1 << 4;
-    const CLOSE_WAIT: u32 = 1 << 8;
-    const ALWAYS: u32 =
-        1 << TCP_ESTABLISHED | 1 << TCP_SYN_RECV | 1 << TCP_CLOSE | CLOSE_WAIT | 1 << TCP_LISTEN;
+fn matters(new: u8) -> bool {
+    const FOR_EXCHANGES: u32 = 1 << TCP_SYN_SENT | 1 << TCP_FIN_WAIT1;
+    const ALWAYS: u32 = 1 << TCP_ESTABLISHED
+        | 1 << TCP_SYN_RECV
+        | 1 << TCP_CLOSE
+        | 1 << TCP_CLOSE_WAIT
+        | 1 << TCP_LISTEN;
     let state = 1 << (new & 31);
     ALWAYS & state != 0
-        || (SYN_SENT | FIN_WAIT1) & state != 0 && config!(exchanges) != 0
+        || FOR_EXCHANGES & state != 0 && config!(exchanges) != 0
         || config!(events) != 0
 }
 

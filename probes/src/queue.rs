@@ -4,6 +4,8 @@ use core::ffi::c_void;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use backscope_abi as abi;
+use backscope_abi::errno::{ECONNRESET, EEXIST, negative};
+use backscope_abi::tcp_state::{TCP_CLOSE, TCP_CLOSE_WAIT};
 use backscope_abi::{Connection, Listener, Queued, counter, role};
 
 use crate::{
@@ -32,12 +34,11 @@ pub(crate) fn enqueue(
     sock: u64,
     joining: u32,
 ) {
-    const EEXIST: i32 = -17;
     let entry = Queued { listener: id, queued_ns: now(), sock, gone: 0 };
     match QUEUED.insert(child as u64, entry, BPF_NOEXIST.into()) {
         Ok(()) => {}
         // 5.10 comes here twice for one connection: once inside the hash dance, once at its end.
-        Err(EEXIST) => return,
+        Err(error) if error == negative(EEXIST) => return,
         Err(_) => count(counter::QUEUED_FULL),
     }
     resume();
@@ -72,10 +73,7 @@ pub(crate) fn leave(sk: *mut c_void) {
 /// The peer closes or resets a connection. If that is in an accept queue still, it did not wait to
 /// be served.
 #[inline(always)]
-pub(crate) fn peer_left(sk: *mut c_void, connection: Option<Live<Connection>>, new: i32) {
-    const TCP_CLOSE: i32 = 7;
-    const TCP_CLOSE_WAIT: i32 = 8;
-    const ECONNRESET: u32 = 104;
+pub(crate) fn peer_left(sk: *mut c_void, connection: Option<Live<Connection>>, new: u8) {
     let reset = new == TCP_CLOSE;
     if !reset && new != TCP_CLOSE_WAIT
         || reset && load!(sk as *const c_void, sk_err as u32) != ECONNRESET

@@ -7,6 +7,8 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use backscope_abi as abi;
+use backscope_abi::errno::{EAGAIN, negative};
+use backscope_abi::tcp_state::TCP_ESTABLISHED;
 use backscope_abi::{Connection, progress, role};
 
 use crate::{
@@ -22,8 +24,6 @@ use crate::{
     tcp::{reached, tcp_of, unread},
 };
 
-const TCP_ESTABLISHED: u8 = 1;
-const EAGAIN: i32 = -11;
 const MSG_PEEK: u32 = 2;
 const MSG_ERRQUEUE: u32 = 0x2000;
 
@@ -118,7 +118,7 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
         return;
     }
     let mut exchange = connection.exchange();
-    if result == EAGAIN {
+    if result == negative(EAGAIN) {
         exchange.eagains = exchange.eagains.saturating_add(1);
     }
     if result <= 0 {

@@ -5,6 +5,7 @@ use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated;
 use backscope_abi as abi;
+use backscope_abi::tcp_state::{TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_SENT};
 use backscope_abi::{Connection, Listener, role};
 
 use crate::{
@@ -27,10 +28,6 @@ use crate::{
 };
 
 const IPPROTO_UDP: u16 = 17;
-const TCP_ESTABLISHED: u8 = 1;
-const TCP_SYN_SENT: u8 = 2;
-const TCP_CLOSE: u8 = 7;
-const TCP_LISTEN: u8 = 10;
 
 #[repr(C)]
 struct Meta {

@@ -7,6 +7,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use backscope_abi as abi;
+use backscope_abi::errno::{EAGAIN, negative};
 use backscope_abi::{Connection, Exchange, SchedDelta, flag, hold, progress, role};
 
 use crate::{
@@ -22,14 +23,12 @@ use crate::{
     threads,
 };
 
-const EAGAIN: i32 = -11;
-
 /// A write returned.
 #[inline(always)]
 fn wrote(sk: *mut c_void, result: i32) {
     let Some(mut connection) = connection_of(sk) else { return datagram::wrote(sk, result) };
     event::write(connection, sk, result);
-    if result == EAGAIN && connection.blocked_since_ns == 0 {
+    if result == negative(EAGAIN) && connection.blocked_since_ns == 0 {
         connection.blocked_since_ns = now();
     }
     if result <= 0 {

@@ -4,6 +4,9 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated;
 use backscope_abi::hold;
+use backscope_abi::tcp_state::{
+    TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_LAST_ACK, TCP_TIME_WAIT,
+};
 
 use crate::kernel::{jiffies, load};
 
@@ -24,12 +27,6 @@ pub(crate) fn reached(a: u32, b: u32) -> bool {
 /// end; once it is in, nothing comes behind it (`tcp_fin`, 5.10 to 7.3).
 #[inline(always)]
 pub(crate) fn unread(tp: *const c_void) -> u32 {
-    const TCP_ESTABLISHED: u8 = 1;
-    const TCP_TIME_WAIT: u8 = 6;
-    const TCP_CLOSE: u8 = 7;
-    const TCP_CLOSE_WAIT: u8 = 8;
-    const TCP_LAST_ACK: u8 = 9;
-    const TCP_CLOSING: u8 = 11;
     let unread = load!(tp, rcv_nxt as u32).wrapping_sub(load!(tp, copied_seq as u32));
     if unread == 0 {
         return 0;

@@ -10,6 +10,7 @@ mod datagram;
 mod event;
 mod idle;
 mod layout;
+mod linux;
 mod payload;
 mod record;
 
@@ -26,6 +27,7 @@ pub use datagram::{
 pub use event::{EVENT, Event, event_kind, side};
 pub use idle::Idle;
 pub use layout::{ABSENT, Config, Layout};
+pub use linux::{errno, tcp_state};
 pub use payload::{
     DATAGRAM_PREFIX, DatagramPrefix, FEW_BYTES, Flow, INSPECTED_PER_PERIOD, MANY_BYTES,
     MAX_DATAGRAMS_INSPECTED, MAX_FLOW_INSPECTED, MAX_FLOWS, MAX_HTTP2_BYTES, MAX_HTTP2_INSPECTED,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use backscope_abi::errno::ECONNRESET;
 use rustc_hash::FxHashSet;
 
 use super::Connection;
@@ -16,8 +17,6 @@ use crate::model::snapshot::{Cause, EndView, Protocol, ResetTotals};
 
 /// A connection that is reset within this time was refused, even if nothing was asked on it, ns.
 const AT_ONCE_NS: u64 = 1_000_000_000;
-/// The error number that its process gets.
-const ECONNRESET: u32 = 104;
 /// Connections that this host closed and that data may still come to; the one closed first is
 /// forgotten.
 pub const MAX_LEFT: usize = 4_096;

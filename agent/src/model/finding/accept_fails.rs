@@ -1,17 +1,11 @@
 //! Calls of `accept` fail, and connections stay in the queue.
 
+use backscope_abi::errno::{EACCES, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM};
+
 use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::listener::Failing;
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, count_of, duration_us, errno_name, rate};
-
-const EPERM: u32 = 1;
-const ENOMEM: u32 = 12;
-const EACCES: u32 = 13;
-const ENFILE: u32 = 23;
-const EMFILE: u32 = 24;
-const ECONNABORTED: u32 = 103;
-const ENOBUFS: u32 = 105;
 
 /// Failures a second from which on the caller does not wait in between.
 const SPINS: f64 = 2_000.0;

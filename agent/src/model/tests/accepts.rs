@@ -1,6 +1,8 @@
 //! Accepts that fail, connections that end in the queue, and those that are accepted and not
 //! served.
 
+pub(super) use backscope_abi::errno::{ECONNABORTED, EMFILE, ENFILE, ENOMEM, EPERM};
+
 use super::connections::{closed, opened};
 use super::connects::{end, late};
 use super::world::{LISTENER, MS, SECOND, START, World, address, listener};
@@ -10,12 +12,7 @@ use crate::model::event::{
 };
 use crate::model::snapshot::{Finding, Owner, Severity};
 
-pub(super) const EPERM: u32 = 1;
 const EIO: u32 = 5;
-pub(super) const ENOMEM: u32 = 12;
-pub(super) const ENFILE: u32 = 23;
-pub(super) const EMFILE: u32 = 24;
-pub(super) const ECONNABORTED: u32 = 103;
 
 /// A thread that waits for the listener by epoll.
 pub(super) fn waits(tid: u32, exclusive: bool) -> Waiting {

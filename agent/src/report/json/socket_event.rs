@@ -1,5 +1,6 @@
 //! `event` objects of connections.
 
+use backscope_abi::errno::EAGAIN;
 use serde::Serialize;
 
 use super::body::gaps;
@@ -289,7 +290,6 @@ fn write(call: &SocketCall, reason: Option<HoldReason>) -> Write {
 }
 
 fn would_block(call: &SocketCall) -> bool {
-    const EAGAIN: u32 = 11;
     call.result == Err(EAGAIN)
 }
 
