@@ -5,6 +5,11 @@
 //! ([`tui`], [`report`]).
 
 #![deny(unsafe_code)]
+// They panic where nobody takes the text.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
+#[macro_use]
+pub mod outlet;
 
 pub mod cli;
 pub mod commands;

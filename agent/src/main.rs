@@ -1,19 +1,31 @@
 //! The `backscope` binary: decides nothing, reports errors.
 
-use std::process::ExitCode;
+use std::panic::{self, PanicHookInfo};
+use std::process::{self, ExitCode};
 
-use backscope::{cli::Cli, commands};
+use backscope::{cli::Cli, commands, outlet::note};
 use clap::Parser;
 
+/// Exit status after a fault of this program itself, as Rust has it.
+const FAULT: i32 = 101;
+
 fn main() -> ExitCode {
+    panic::set_hook(Box::new(end_after_fault));
     match commands::run(Cli::parse()) {
         Ok(status) => status,
         Err(error) => match commands::status_of(&error) {
             Some(status) => {
-                eprintln!("backscope: {error:#}");
+                note(&format!("backscope: {error:#}"));
                 status
             }
             None => ExitCode::SUCCESS,
         },
     }
+}
+
+/// Says what happened and ends the program, whichever thread it was: half of a program shows
+/// nothing that can be relied on. What a recording has by then can be replayed.
+fn end_after_fault(info: &PanicHookInfo<'_>) {
+    note(&format!("backscope: a fault of this program, please report it: {info}"));
+    process::exit(FAULT);
 }

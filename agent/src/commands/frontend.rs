@@ -1,22 +1,26 @@
 //! The ways to show a run, behind one type.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use ratatui::crossterm::event::Event as Input;
 use tokio::sync::mpsc::Receiver;
+use tokio::time::sleep;
 
+use super::signals::Signals;
 use crate::{
     model::{
         Attached, Model, WallClock,
-        output::{Interest, Output},
+        output::{Interest, Lost, Output},
     },
+    outlet::Outlet,
     report::{
         Sink,
         json::Json,
         plain::{Colour, Plain},
     },
     run::{self, Consumer},
-    text::escape_again,
+    text::{count_of, escape_again},
     tui::{self, Action, App, Guard, Theme},
 };
 
@@ -28,7 +32,7 @@ pub(super) enum Frontend {
     /// The terminal screen.
     Screen(Box<Screen>),
     /// Lines on standard output.
-    Text { sink: Box<dyn Sink>, out: BufWriter<io::Stdout>, announced: Vec<String>, json: bool },
+    Text { sink: Box<dyn Sink>, lines: Lines, announced: Vec<String>, json: bool },
     /// Nowhere; what is to be said of the run itself goes to standard error.
     Silent { announced: Vec<String> },
 }
@@ -40,6 +44,57 @@ pub(super) struct Screen {
     input: Receiver<io::Result<Input>>,
     clock: WallClock,
 }
+
+/// Lines on their way to standard output.
+pub(super) struct Lines {
+    outlet: Outlet,
+    pace: Pace,
+    /// Lines that were dropped, since nobody read them.
+    dropped: u64,
+    /// The summary is what comes next.
+    is_last: bool,
+}
+
+/// What happens when the reader is slower than the lines come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Time goes on: what does not fit is dropped, and counted.
+    Live,
+    /// They wait for the reader ([`Frontend::caught_up`]).
+    Reader,
+}
+
+/// Bytes that may be ahead of the reader where lines wait for it.
+const AHEAD: usize = 1 << 16;
+/// Time that a reader has for what is left, once a signal has ended the run.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Lines {
+    fn new(pace: Pace) -> io::Result<Self> {
+        Ok(Self { outlet: Outlet::stdout()?, pace, dropped: 0, is_last: false })
+    }
+
+    /// Returns what tells of the lines that were dropped since the last call.
+    fn lost(&mut self, ts_ns: u64) -> Option<Output> {
+        let count = self.outlet.take_dropped();
+        self.dropped += count;
+        if count == 0 {
+            return None;
+        }
+        Some(Output::Lost(Lost { ts_ns, probe: DROPPED.to_owned(), count, total: self.dropped }))
+    }
+
+    fn send(&self, text: Vec<u8>) {
+        let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        match self.pace {
+            Pace::Live if !self.is_last => self.outlet.send(text, lines),
+            Pace::Live | Pace::Reader => self.outlet.send_anyway(text, lines),
+        }
+    }
+}
+
+/// The name under which dropped lines are counted as lost.
+const DROPPED: &str = "output";
 
 /// Action that the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +114,16 @@ impl Frontend {
         })))
     }
 
+    /// Returns lines of a watch, whose reader may fall behind.
+    pub(super) fn live_text(json: bool, clock: WallClock) -> io::Result<Self> {
+        Self::text(json, clock, Pace::Live)
+    }
+
     pub(super) fn silent() -> Self {
         Self::Silent { announced: Vec::new() }
     }
 
-    pub(super) fn text(json: bool, clock: WallClock) -> Self {
+    pub(super) fn text(json: bool, clock: WallClock, pace: Pace) -> io::Result<Self> {
         let coloured = io::stdout().is_terminal()
             && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let sink: Box<dyn Sink> = if json {
@@ -71,7 +131,7 @@ impl Frontend {
         } else {
             Box::new(Plain::new(if coloured { Colour::Loss } else { Colour::Never }))
         };
-        Self::Text { sink, out: BufWriter::new(io::stdout()), announced: Vec::new(), json }
+        Ok(Self::Text { sink, lines: Lines::new(pace)?, announced: Vec::new(), json })
     }
 
     pub(super) fn is_screen(&self) -> bool {
@@ -81,19 +141,28 @@ impl Frontend {
     pub(super) fn attached(&mut self, attached: &Attached) -> io::Result<()> {
         match self {
             Self::Screen(_) | Self::Silent { .. } => Ok(()),
-            Self::Text { sink, out, .. } => {
-                sink.attached(out, attached)?;
-                out.flush()
+            Self::Text { sink, lines, .. } => {
+                let mut text = Vec::new();
+                sink.attached(&mut text, attached)?;
+                lines.send(text);
+                Ok(())
             }
         }
     }
 
-    /// Waits for the user; for ever where there is no screen.
+    /// Waits for the user. Who closes the terminal, or the pipe that takes the lines, asks for the
+    /// end. Waits for ever where nothing is shown.
     pub(super) async fn user_action(&mut self) -> io::Result<UserAction> {
-        let Self::Screen(screen) = self else { return std::future::pending().await };
-        // A terminal that is gone asks for the end.
-        let Some(input) = screen.input.recv().await else { return Ok(UserAction::Quit) };
-        match screen.app.on_event(input?) {
+        let screen = match self {
+            Self::Screen(screen) => screen,
+            Self::Text { lines, .. } => {
+                lines.outlet.gone().await;
+                return Ok(UserAction::Quit);
+            }
+            Self::Silent { .. } => return std::future::pending().await,
+        };
+        let Some(Ok(input)) = screen.input.recv().await else { return Ok(UserAction::Quit) };
+        match screen.app.on_event(input) {
             Action::Quit => return Ok(UserAction::Quit),
             Action::Suspend => screen.guard.suspend()?,
             Action::None => return Ok(UserAction::Continue),
@@ -101,6 +170,39 @@ impl Frontend {
         }
         screen.guard.draw(&mut screen.app)?;
         Ok(UserAction::Continue)
+    }
+
+    /// Waits until the reader has nearly everything, or has gone: false then.
+    pub(super) async fn caught_up(&self) -> bool {
+        let Self::Text { lines, .. } = self else { return true };
+        lines.outlet.caught_up(AHEAD).await;
+        !lines.outlet.is_gone()
+    }
+
+    /// Waits until the reader has everything. A signal, which may have come already, ends that
+    /// within [`PATIENCE`].
+    ///
+    /// # Errors
+    /// The lines could not be written, and not since the reader has left.
+    pub(super) async fn finish(&mut self, signals: &mut Signals) -> io::Result<()> {
+        let Self::Text { lines, .. } = self else { return Ok(()) };
+        let late = async {
+            if !signals.have_come() {
+                signals.any().await;
+            }
+            sleep(PATIENCE).await;
+        };
+        tokio::select! {
+            () = lines.outlet.caught_up(0) => {}
+            () = late => {
+                let left = count_of(lines.outlet.give_up(), "line");
+                note!("backscope: the end of the output is lost, {left}: nobody read it");
+            }
+        }
+        match lines.outlet.failure() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 }
 
@@ -120,20 +222,24 @@ impl Consumer for Frontend {
         };
         for notice in notices {
             if !announced.contains(notice) {
-                eprintln!("backscope: {}", escape_again(notice));
+                note!("backscope: {}", escape_again(notice));
             }
         }
         *announced = notices.to_vec();
     }
 
     fn report(&mut self, outputs: &mut Vec<Output>, model: &Model) -> io::Result<()> {
-        if let Self::Text { sink, out, .. } = self
+        if let Self::Text { sink, lines, .. } = self
             && !outputs.is_empty()
         {
             let snapshot =
                 if outputs.iter().any(needs_snapshot) { model.snapshot() } else { model.brief() };
-            sink.write(out, outputs, &snapshot)?;
-            out.flush()?;
+            let mut text = Vec::new();
+            if let Some(lost) = lines.lost(snapshot.now_ns) {
+                sink.write(&mut text, &[lost], &snapshot)?;
+            }
+            sink.write(&mut text, outputs, &snapshot)?;
+            lines.send(text);
         }
         run::clear(outputs);
         Ok(())
@@ -150,10 +256,14 @@ impl Consumer for Frontend {
     }
 
     /// Gives the terminal back. The screen goes, the summary stays.
-    fn before_summary(&mut self, _: &Model) {
+    fn before_summary(&mut self, _: &Model) -> io::Result<()> {
         if let Self::Screen(screen) = self {
-            *self = Self::text(false, screen.clock);
+            *self = Self::live_text(false, screen.clock)?;
         }
+        if let Self::Text { lines, .. } = self {
+            lines.is_last = true;
+        }
+        Ok(())
     }
 }
 

@@ -73,7 +73,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let error = sensor::stop_then_exec(&command);
             let name = command.first().cloned().unwrap_or_default();
             let name = name.to_string_lossy();
-            eprintln!("backscope: cannot run {}: {error}", escape(&name));
+            note!("backscope: cannot run {}: {error}", escape(&name));
             // As a shell says it.
             Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }))
         }

@@ -8,6 +8,7 @@ pub(super) struct Signals {
     interrupt: Caught,
     terminate: Caught,
     hangup: Caught,
+    have_come: bool,
 }
 
 impl Signals {
@@ -17,14 +18,22 @@ impl Signals {
             interrupt: catch(SignalKind::interrupt())?,
             terminate: catch(SignalKind::terminate())?,
             hangup: catch(SignalKind::hangup())?,
+            have_come: false,
         })
     }
 
+    /// Waits for the next one.
     pub(super) async fn any(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             _ = self.hangup.recv() => {}
         }
+        self.have_come = true;
+    }
+
+    /// Returns true once [`Signals::any`] has seen one.
+    pub(super) fn have_come(&self) -> bool {
+        self.have_come
     }
 }

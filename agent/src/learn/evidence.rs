@@ -78,8 +78,9 @@ impl Consumer for Collector {
         Ok(())
     }
 
-    fn before_summary(&mut self, model: &Model) {
+    fn before_summary(&mut self, model: &Model) -> io::Result<()> {
         self.end = Some(model.snapshot());
+        Ok(())
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) trait Consumer {
     fn refresh(&mut self, model: &Model) -> io::Result<()>;
 
     /// Learns that the run is at its end: the model is about to sum it up.
-    fn before_summary(&mut self, model: &Model);
+    fn before_summary(&mut self, model: &Model) -> io::Result<()>;
 }
 
 /// Gives the model what a source brings, shows what it reports, and records the same if asked to.
@@ -66,7 +66,7 @@ impl<C: Consumer> Run<C> {
             RecordEntry::Batch(_) => self.show()?,
             RecordEntry::Finish(_) => {
                 self.show()?;
-                self.consumer.before_summary(&self.model);
+                self.consumer.before_summary(&self.model)?;
             }
             RecordEntry::Notices(notices) => self.consumer.notices(notices),
             RecordEntry::Target(_) | RecordEntry::Event(_) => {}

@@ -19,7 +19,7 @@ impl Log for ToStderr {
     }
 
     fn log(&self, record: &Record<'_>) {
-        eprintln!("probe: {}", record.args());
+        note!("probe: {}", record.args());
     }
 
     fn flush(&self) {}

@@ -1,9 +1,9 @@
 //! The terminal in full-screen mode, and back again whatever happens.
 
-use std::io::{self, Stdout, stdout};
-use std::panic;
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
+use std::{mem, panic};
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -15,13 +15,43 @@ use ratatui::crossterm::terminal::{
 use ratatui::{Frame, Terminal};
 use rustix::process::{Signal, kill_current_process_group};
 
-/// Full-screen mode is on. One for the process, as the terminal is.
-static ENTERED: AtomicBool = AtomicBool::new(false);
+use crate::outlet::Outlet;
+
+/// Full-screen mode is on; its output leaves here. One for the process, as the terminal is.
+static ENTERED: Mutex<Option<Outlet>> = Mutex::new(None);
+
+/// Time that the terminal has for what is left when it is given back.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Time that the last screen may still be on its way when the next one is due.
+const ON_ITS_WAY: Duration = Duration::from_millis(10);
 
 /// Holds the terminal in full-screen mode: raw input, alternate screen, mouse reports. Dropping it,
 /// or a panic in any thread, gives the terminal back as it was.
+///
+/// A terminal that takes nothing (Ctrl-S, a connection that hangs) blocks nobody: screens are left
+/// out until it goes on, and one that is gone takes none.
 pub struct Guard {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    terminal: Terminal<CrosstermBackend<Frames>>,
+    outlet: Outlet,
+}
+
+/// Collects what makes up a screen, and sends it as a whole.
+struct Frames {
+    outlet: Outlet,
+    frame: Vec<u8>,
+}
+
+impl Write for Frames {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.frame.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.outlet.send_anyway(mem::take(&mut self.frame), 0);
+        Ok(())
+    }
 }
 
 impl Guard {
@@ -31,9 +61,11 @@ impl Guard {
     /// Fails if standard output or input is not a terminal, or refuses the mode.
     pub fn enter() -> io::Result<Self> {
         restore_on_panic();
-        enter()?;
-        match Terminal::new(CrosstermBackend::new(stdout())) {
-            Ok(terminal) => Ok(Self { terminal }),
+        let outlet = Outlet::stdout()?;
+        enter(&outlet)?;
+        let frames = Frames { outlet: outlet.clone(), frame: Vec::new() };
+        match Terminal::new(CrosstermBackend::new(frames)) {
+            Ok(terminal) => Ok(Self { terminal, outlet }),
             Err(error) => {
                 restore();
                 Err(error)
@@ -44,7 +76,7 @@ impl Guard {
     /// Draws the app's screen.
     ///
     /// # Errors
-    /// Fails if the terminal can't be written to.
+    /// Fails if the terminal's size can't be read.
     pub fn draw(&mut self, app: &mut super::App) -> io::Result<()> {
         self.draw_by(|frame| app.draw(frame))
     }
@@ -54,7 +86,10 @@ impl Guard {
     /// # Errors
     /// As [`Self::draw`].
     pub fn draw_by(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.terminal.draw(draw)?;
+        // What is left out now, the next one shows, and more.
+        if self.outlet.finish(ON_ITS_WAY) && !self.outlet.is_gone() {
+            self.terminal.draw(draw)?;
+        }
         Ok(())
     }
 
@@ -69,7 +104,7 @@ impl Guard {
         // The whole group, as the terminal would: a parent such as sudo must stop too for the shell
         // to notice.
         kill_current_process_group(Signal::TSTP)?;
-        enter()?;
+        enter(&self.outlet)?;
         self.terminal.clear()
     }
 }
@@ -80,19 +115,29 @@ impl Drop for Guard {
     }
 }
 
-fn enter() -> io::Result<()> {
+fn enter(outlet: &Outlet) -> io::Result<()> {
     enable_raw_mode()?;
-    ENTERED.store(true, Ordering::SeqCst);
-    execute!(stdout(), EnterAlternateScreen, EnableMouseCapture).inspect_err(|_| restore())
+    *entered() = Some(outlet.clone());
+    let mut commands = Vec::new();
+    execute!(commands, EnterAlternateScreen, EnableMouseCapture)?;
+    outlet.send_anyway(commands, 0);
+    Ok(())
+}
+
+fn entered() -> MutexGuard<'static, Option<Outlet>> {
+    ENTERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives the terminal back, once. Failures are left alone: there is nobody to tell, and nothing
 /// more to try.
 fn restore() {
-    if ENTERED.swap(false, Ordering::SeqCst) {
-        let _ = execute!(stdout(), DisableMouseCapture, LeaveAlternateScreen, Show);
-        let _ = disable_raw_mode();
+    let Some(outlet) = entered().take() else { return };
+    let mut commands = Vec::new();
+    if execute!(commands, DisableMouseCapture, LeaveAlternateScreen, Show).is_ok() {
+        outlet.send_anyway(commands, 0);
+        outlet.finish(PATIENCE);
     }
+    let _ = disable_raw_mode();
 }
 
 fn restore_on_panic() {

@@ -18,6 +18,7 @@ mod learn;
 mod ledger;
 mod listener;
 mod loaded;
+mod output;
 mod overflow;
 mod pattern;
 mod protocol;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Case> {
     let mut cases = [
         accept::CASES,
         listener::CASES,
+        output::CASES,
         overflow::CASES,
         demo::CASES,
         interop::CASES,

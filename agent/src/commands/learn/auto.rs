@@ -1,6 +1,10 @@
 //! `learn --auto`: runs every round, and compares the text's claims with what was measured.
 
-use std::{process::ExitCode, time::Instant};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Instant,
+};
 
 use super::LessonRun;
 use crate::{
@@ -19,13 +23,14 @@ pub(super) fn run(
         Some(entry) => entries.push(entry),
         None => entries.extend(learn::all()),
     }
-    let mut broken = 0;
+    let (mut broken, mut out) = (0, io::stdout());
     for entry in entries {
         if let (Some(feature), None, false) = (entry.missing, named, args.recorded) {
-            println!(
+            writeln!(
+                out,
                 "{}: left out, this program was built without the feature `{feature}`",
                 entry.slug
-            );
+            )?;
             continue;
         }
         let run = LessonRun::of(entry, args)?;
@@ -34,7 +39,7 @@ pub(super) fn run(
         }
     }
     if broken > 0 {
-        eprintln!("backscope: {broken} claims of the lessons do not hold here");
+        note!("backscope: {broken} claims of the lessons do not hold here");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -45,6 +50,7 @@ fn check(run: &LessonRun, round: usize, args: &LearnArgs) -> anyhow::Result<usiz
     let LessonRun { entry, lesson, .. } = run;
     let file = format!("{}-{}.bsrec", entry.slug, round + 1);
     let recording = args.record.as_ref().map(|folder| folder.join(file));
+    let mut out = io::stdout();
     let begun = Instant::now();
     let outcome = run.outcome(round, recording.as_deref(), &mut |_| {})?;
     let plan = &lesson.rounds[round].plan;
@@ -53,7 +59,8 @@ fn check(run: &LessonRun, round: usize, args: &LearnArgs) -> anyhow::Result<usiz
     } else {
         format!(", took {:.1} s", begun.elapsed().as_secs_f64())
     };
-    println!(
+    writeln!(
+        out,
         "{} {}, {} of {}: {} {} = {}; {} of {} claims hold (kernel {}, {} tier{took})",
         lesson.lecture(),
         entry.slug,
@@ -66,13 +73,13 @@ fn check(run: &LessonRun, round: usize, args: &LearnArgs) -> anyhow::Result<usiz
         plan.claims.len(),
         escape(&outcome.evidence.kernel),
         escape(&outcome.evidence.tier),
-    );
+    )?;
     for broken in &outcome.broken {
-        println!("  does not hold: {broken}");
+        writeln!(out, "  does not hold: {broken}")?;
     }
     if !outcome.broken.is_empty() {
         for line in &outcome.evidence.reports {
-            println!("  {}", escape(line));
+            writeln!(out, "  {}", escape(line))?;
         }
     }
     Ok(outcome.broken.len())

@@ -29,7 +29,7 @@ pub(super) fn run(lesson_run: &LessonRun, mut progress: Progress) -> anyhow::Res
         let right = lesson.rounds[round].right(&outcome.facts) == Some(guess);
         progress.note(entry.slug, round, right);
         if let Err(error) = progress.save() {
-            eprintln!("backscope: the progress could not be saved: {error}");
+            note!("backscope: the progress could not be saved: {error}");
         }
     }
     writeln!(out, "That was the lesson. backscope learn goes on with the next one.")?;

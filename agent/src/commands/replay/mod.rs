@@ -13,7 +13,11 @@ use std::{
 use anyhow::Context;
 use tokio::time::{Instant, sleep_until};
 
-use super::{event_loop, frontend::Frontend, signals::Signals};
+use super::{
+    event_loop,
+    frontend::{Frontend, Pace},
+    signals::Signals,
+};
 use crate::{
     cli::ReplayArgs,
     model::Model,
@@ -40,10 +44,10 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 /// Says what is damaged; true if anything is.
 fn tell(damages: &[Damage], count: u64) -> bool {
     for damage in damages {
-        eprintln!("backscope: the recording is damaged: {damage}");
+        note!("backscope: the recording is damaged: {damage}");
     }
     if count > damages.len() as u64 {
-        eprintln!(
+        note!(
             "backscope: the recording is damaged in {count} places; the first {} are named",
             damages.len()
         );
@@ -51,18 +55,25 @@ fn tell(damages: &[Damage], count: u64) -> bool {
     count > 0
 }
 
-/// Writes all of it, as fast as can be or at this speed. A signal ends it early, with the summary
-/// up to there.
+/// Writes all of it, as fast as it is read or at this speed. A signal ends it early, with the
+/// summary up to there.
 async fn text(reader: &mut Reader<File>, json: bool, speed: Option<f64>) -> anyhow::Result<()> {
     let header = reader.header().clone();
-    let attached_ns = header.setup.attached_ns;
-    let mut run = Run::new(Model::new(header.setup), Frontend::text(json, header.clock), None);
+    let frontend = Frontend::text(json, header.clock, Pace::Reader)?;
+    let mut signals = Signals::catch()?;
+    let mut run = Run::new(Model::new(header.setup.clone()), frontend, None);
     run.consumer.attached(&header.attached)?;
-    // As fast as can be, a signal may end it as any filter.
-    let mut pace = match speed {
-        Some(speed) => Some((speed, Signals::catch()?)),
-        None => None,
-    };
+    play(reader, &mut run, &mut signals, header.setup.attached_ns, speed).await?;
+    Ok(run.consumer.finish(&mut signals).await?)
+}
+
+async fn play(
+    reader: &mut Reader<File>,
+    run: &mut Run<Frontend>,
+    signals: &mut Signals,
+    attached_ns: u64,
+    speed: Option<f64>,
+) -> anyhow::Result<()> {
     let begin = Instant::now();
     let mut now_ns = attached_ns;
     while let Some(entry) = reader.next_entry()? {
@@ -71,12 +82,17 @@ async fn text(reader: &mut Reader<File>, json: bool, speed: Option<f64>) -> anyh
             RecordEntry::Batch(batch_ns) => {
                 now_ns = batch_ns;
                 run.take(entry)?;
-                let Some((speed, signals)) = &mut pace else { continue };
-                let since =
-                    Duration::from_nanos(batch_ns.saturating_sub(attached_ns)).div_f64(*speed);
+                let since = Duration::from_nanos(batch_ns.saturating_sub(attached_ns));
+                let due = speed.map(|speed| begin + since.div_f64(speed));
+                let next = async {
+                    sleep_until(due.unwrap_or(begin)).await;
+                    run.consumer.caught_up().await
+                };
                 tokio::select! {
-                    () = sleep_until(begin + since) => {}
-                    () = signals.any() => return run.take(RecordEntry::Finish(now_ns)),
+                    is_read = next => if !is_read {
+                        break;
+                    },
+                    () = signals.any() => break,
                 }
             }
             entry => run.take(entry)?,

@@ -63,8 +63,8 @@ impl Shown {
     fn frontend(self, clock: WallClock) -> io::Result<Frontend> {
         match self {
             Self::Screen => Frontend::screen(clock),
-            Self::Plain => Ok(Frontend::text(false, clock)),
-            Self::Json => Ok(Frontend::text(true, clock)),
+            Self::Plain => Frontend::live_text(false, clock),
+            Self::Json => Frontend::live_text(true, clock),
             Self::Nowhere => Ok(Frontend::silent()),
         }
     }
@@ -85,7 +85,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let Some(name) = args.command.first()
         && !can_run(name)
     {
-        eprintln!("backscope: cannot run {}: no such program", escape(&name.to_string_lossy()));
+        note!("backscope: cannot run {}: no such program", escape(&name.to_string_lossy()));
         return Ok(ExitCode::from(NOT_FOUND));
     }
     let mut resolved = target::resolve(&args.target)?;
@@ -112,7 +112,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     }
     let frontend = shown.frontend(clock)?;
     if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
-        eprintln!(
+        note!(
             "backscope: recording {} into {}; Ctrl-C ends it",
             words.join(", "),
             escape(&path.to_string_lossy())
@@ -122,10 +122,10 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         Session::new(sensor, frontend, command, words, resolved.notices, &args.run, recording)?;
     let status = event_loop()?.block_on(session.run())?;
     if let Some((path, _)) = &log {
-        eprintln!("The command's output is in {}", path.display());
+        note!("The command's output is in {}", path.display());
     }
     if let Some(path) = &args.recording {
-        eprintln!("backscope: recorded into {}", escape(&path.to_string_lossy()));
+        note!("backscope: recorded into {}", escape(&path.to_string_lossy()));
     }
     Ok(status)
 }

@@ -13,7 +13,8 @@ use crate::{
 pub(super) fn pick() -> anyhow::Result<Option<u32>> {
     let listeners = sensor::look(&Targets { all: true, ..Targets::default() })?.listeners;
     if listeners.is_empty() {
-        println!("Nobody listens on this machine. Start a server, or: backscope watch -- CMD");
+        let nobody = "Nobody listens on this machine. Start a server, or: backscope watch -- CMD";
+        writeln!(io::stdout(), "{nobody}")?;
         return Ok(None);
     }
     let pids = by_process(&listeners);

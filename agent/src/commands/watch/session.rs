@@ -90,21 +90,22 @@ impl Session {
 
     /// Runs to the end, and returns the status to exit with.
     pub(super) async fn run(mut self) -> anyhow::Result<ExitCode> {
-        let outcome = self.begin_to_end().await;
-        // Whatever ended it, the recording is whole.
+        // Caught before anybody can know that we run: a signal that comes right after `attached`
+        // ends us cleanly.
+        let mut signals = Signals::catch()?;
+        let outcome = self.begin_to_end(&mut signals).await;
+        // Whatever ended it, the recording is whole before anybody is waited for.
         let recorded = self.live.run.end_recording();
         outcome?;
         recorded?;
+        self.live.run.consumer.finish(&mut signals).await?;
         Ok(match self.ended {
             Some(status) => status_of(status),
             None => ExitCode::SUCCESS,
         })
     }
 
-    async fn begin_to_end(&mut self) -> anyhow::Result<()> {
-        // Caught before anybody can know that we run: a signal that comes right after `attached`
-        // ends us cleanly.
-        let signals = Signals::catch()?;
+    async fn begin_to_end(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         self.live.begin_batch()?;
         self.announce()?;
         self.live.run.consumer.attached(&self.attached)?;
@@ -113,7 +114,7 @@ impl Session {
         self.finish()
     }
 
-    async fn watch(&mut self, mut signals: Signals) -> anyhow::Result<()> {
+    async fn watch(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let mut drain = interval(DRAIN);
         drain.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refresh = interval(self.refresh);

@@ -1,0 +1,291 @@
+//! Output that nobody takes: a pipe without a reader, a terminal that stands still or goes away, a
+//! full disk. The run ends in good order, and its recording is whole.
+
+use std::ffi::{OsStr, c_int};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use super::{native, record};
+use crate::harness::json::{is, number};
+use crate::harness::{Case, World, converse};
+
+pub(super) const CASES: &[Case] = &[
+    native("output::a_pipe_that_nobody_reads", pipe),
+    native("output::a_terminal_that_stands_still", still_terminal),
+    native("output::a_terminal_that_goes_away", lost_terminal),
+    native("output::a_full_disk", full_disk),
+];
+
+/// A signal ends a run within 2 s. A busy machine may take longer to start the program's last
+/// steps.
+const AT_ONCE: Duration = Duration::from_secs(8);
+/// What so many connections are told with fills any pipe and any terminal.
+const CONNECTIONS: u64 = 400;
+
+/// A child that is killed and reaped when it is dropped.
+struct Guarded(Child);
+
+impl Guarded {
+    fn signal(&self, signal: c_int) {
+        // SAFETY: a system call on a child that has not been reaped.
+        unsafe { libc::kill(self.0.id().cast_signed(), signal) };
+    }
+
+    /// Waits for its end, so long at most.
+    fn ended(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(begin.elapsed() < patience, "it still runs after {patience:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until a thread of this name is blocked in `write`.
+fn await_blocked_write(world: &World, pid: u32, name: &str) -> anyhow::Result<()> {
+    const WRITE: &str = "1 ";
+    let deadline = Instant::now() + world.patience();
+    loop {
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let task = task?.path();
+            let is_it = fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name);
+            let blocked = || {
+                let call = fs::read_to_string(task.join("syscall")).unwrap_or_default();
+                call.starts_with(WRITE)
+            };
+            if is_it && blocked() {
+                return Ok(());
+            }
+        }
+        ensure!(Instant::now() < deadline, "its thread {name} never waited for a reader");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Checks that a recording has its end, and as many accepts as there were.
+fn check_recording(world: &World, file: &Path, accepted: u64) -> anyhow::Result<()> {
+    let (objects, output) = record::replay(world, file)?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = objects.last().filter(|object| is(object, "summary"));
+    let summary = summary.context("the recording has no summary")?;
+    ensure!(number(summary, "/accepted") == Some(accepted), "not {accepted} accepts: {summary}");
+    Ok(())
+}
+
+fn pipe(world: &World) -> anyhow::Result<()> {
+    for (mode, signal) in
+        [("--json", libc::SIGINT), ("--json", libc::SIGHUP), ("--plain", libc::SIGTERM)]
+    {
+        pipe_with(world, mode, signal).with_context(|| format!("{mode}, signal {signal}"))?;
+    }
+    Ok(())
+}
+
+fn pipe_with(world: &World, mode: &str, signal: c_int) -> anyhow::Result<()> {
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("run.bsrec");
+    let pid = demo.pid().to_string();
+    let mut command = world.agent_command(&["watch", mode, "--pid", &pid, "--interval", "50ms"]);
+    command.arg("-o").arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut agent = Guarded(command.spawn()?);
+    let stdout = agent.0.stdout.take().context("no stdout")?;
+    // SAFETY: a system call on a descriptor of ours. The kernel rounds up to a page.
+    unsafe { libc::fcntl(stdout.as_raw_fd(), libc::F_SETPIPE_SZ, 1) };
+    let mut out = BufReader::with_capacity(1, stdout);
+    out.read_line(&mut String::new())?;
+    for _ in 0..CONNECTIONS {
+        converse(demo.addr)?;
+    }
+    await_blocked_write(world, agent.0.id(), "output")?;
+    agent.signal(signal);
+    let status = agent.ended(AT_ONCE)?;
+    let mut stderr = String::new();
+    agent.0.stderr.take().context("no stderr")?.read_to_string(&mut stderr)?;
+    ensure!(status.success(), "it ended with {status}: {stderr}");
+    ensure!(stderr.contains("nobody read it"), "the loss is not told: {stderr}");
+    check_recording(world, &file, CONNECTIONS)
+}
+
+/// A terminal of our own.
+struct Terminal {
+    master: File,
+    slave: OwnedFd,
+}
+
+impl Terminal {
+    fn open() -> anyhow::Result<Self> {
+        let (mut master, mut slave) = (-1, -1);
+        let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: pointers to integers and a struct of ours; null stands for no name and for the
+        // default settings.
+        let status = unsafe {
+            libc::openpty(
+                &raw mut master,
+                &raw mut slave,
+                std::ptr::null_mut(),
+                std::ptr::null(),
+                &raw const size,
+            )
+        };
+        ensure!(status == 0, "openpty: {}", std::io::Error::last_os_error());
+        // SAFETY: two descriptors that were just opened, and that nobody else owns.
+        let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+        // SAFETY: a flag of a descriptor of ours: nobody inherits the far end.
+        unsafe { libc::fcntl(master.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
+        Ok(Self { master, slave })
+    }
+
+    /// Starts a command with it as its three streams. With `controls` it is the controlling
+    /// terminal, whose end is announced by SIGHUP.
+    fn start(&self, mut command: Command, controls: bool) -> anyhow::Result<Guarded> {
+        let stream = || Ok::<_, std::io::Error>(Stdio::from(self.slave.try_clone()?));
+        command.stdin(stream()?).stdout(stream()?).stderr(stream()?);
+        // SAFETY: system calls that are async-signal-safe and touch the child alone.
+        unsafe {
+            command.pre_exec(move || {
+                libc::setsid();
+                if controls {
+                    libc::ioctl(0, libc::TIOCSCTTY, 0);
+                }
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
+        }
+        Ok(Guarded(command.spawn()?))
+    }
+
+    /// Reads until this has been written.
+    fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + world.patience();
+        let (mut seen, mut buffer) = (Vec::new(), [0; 4_096]);
+        while !String::from_utf8_lossy(&seen).contains(wanted) {
+            ensure!(Instant::now() < deadline, "no {wanted:?} on the terminal");
+            let size = self.master.read(&mut buffer)?;
+            seen.extend_from_slice(&buffer[..size]);
+        }
+        Ok(())
+    }
+}
+
+/// A watch on a terminal, of a server that has accepted a connection.
+fn on_terminal<S: AsRef<OsStr>>(
+    world: &World,
+    terminal: &mut Terminal,
+    args: &[S],
+    controls: bool,
+) -> anyhow::Result<Guarded> {
+    let mut command = world.agent_command(&[]);
+    command.args(args).env("TERM", "xterm-256color");
+    terminal.start(command, controls)
+}
+
+fn still_terminal(world: &World) -> anyhow::Result<()> {
+    for mode in [None, Some("--plain"), Some("--json")] {
+        still_with(world, mode).with_context(|| format!("{mode:?}"))?;
+    }
+    Ok(())
+}
+
+fn still_with(world: &World, mode: Option<&str>) -> anyhow::Result<()> {
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("run.bsrec").display().to_string();
+    let pid = demo.pid().to_string();
+    let mut args = vec!["watch", "--pid", &pid, "--interval", "50ms", "-o", &file];
+    args.extend(mode);
+    let mut terminal = Terminal::open()?;
+    let mut agent = on_terminal(world, &mut terminal, &args, true)?;
+    terminal.await_text(world, &pid)?;
+    for _ in 0..CONNECTIONS {
+        converse(demo.addr)?;
+    }
+    await_blocked_write(world, agent.0.id(), "output")?;
+    agent.signal(libc::SIGINT);
+    let status = agent.ended(AT_ONCE)?;
+    ensure!(status.success(), "it ended with {status}");
+    check_recording(world, file.as_ref(), CONNECTIONS)
+}
+
+fn lost_terminal(world: &World) -> anyhow::Result<()> {
+    for controls in [true, false] {
+        for mode in [None, Some("--plain"), Some("--json")] {
+            lost_with(world, mode, controls)
+                .with_context(|| format!("{mode:?}, controlling: {controls}"))?;
+        }
+        let mut terminal = Terminal::open()?;
+        let mut lesson = on_terminal(world, &mut terminal, &["learn", "--recorded"], controls)?;
+        terminal.await_text(world, "essons")?;
+        drop(terminal);
+        let status = lesson.ended(AT_ONCE)?;
+        let hung_up = std::os::unix::process::ExitStatusExt::signal(&status) == Some(libc::SIGHUP);
+        ensure!(status.success() || hung_up, "a lesson ended with {status}");
+    }
+    Ok(())
+}
+
+fn lost_with(world: &World, mode: Option<&str>, controls: bool) -> anyhow::Result<()> {
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("run.bsrec").display().to_string();
+    let pid = demo.pid().to_string();
+    let mut args = vec!["watch", "--pid", &pid, "--interval", "50ms", "-o", &file];
+    args.extend(mode);
+    let mut terminal = Terminal::open()?;
+    let mut agent = on_terminal(world, &mut terminal, &args, controls)?;
+    terminal.await_text(world, &pid)?;
+    converse(demo.addr)?;
+    drop(terminal);
+    let status = agent.ended(AT_ONCE)?;
+    ensure!(status.success(), "it ended with {status}");
+    check_recording(world, file.as_ref(), 1)
+}
+
+fn full_disk(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    let pid = demo.pid().to_string();
+    let verbs: [&[&str]; 13] = [
+        &["completions", "bash"],
+        &["completions", "zsh"],
+        &["schema"],
+        &["man"],
+        &["listeners"],
+        &["listeners", "--json"],
+        &["doctor"],
+        &["doctor", "--json"],
+        &["learn", "--list"],
+        &["learn", "nagle", "--auto", "--recorded"],
+        &["demo", "--list"],
+        &["watch", "--json", "--duration", "300ms", "--pid", &pid],
+        &["watch", "--plain", "--duration", "300ms", "--pid", &pid],
+    ];
+    for verb in verbs {
+        let full = File::options().write(true).open("/dev/full")?;
+        let output = world.agent_command(verb).stdout(full).output()?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.code() == Some(1) && stderr.contains("No space left"),
+            "{verb:?}: {}: {stderr}",
+            output.status
+        );
+    }
+    Ok(())
+}
