@@ -138,7 +138,7 @@ pub(crate) fn family(local: SocketAddr) -> &'static str {
     if local.is_ipv4() { "ipv4" } else { "ipv6" }
 }
 
-/// State of a listener, at each refresh. Peaks run since the last object, counts since the attach.
+/// Listener of TCP. Peaks run since the last object, counts since the attach.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ListenerBody<'a> {
@@ -557,8 +557,8 @@ impl<'a> From<&'a Accept> for AcceptBody<'a> {
     }
 }
 
-/// A SYN-ACK was sent again: with `--detail events`. Fields are in the order of their names: so they
-/// were always written.
+/// A SYN-ACK was sent again.
+// Fields are in the order of their names: so they were always written.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct SynAckRetransmitBody {

@@ -6,11 +6,11 @@ use super::body::gaps;
 use crate::model::event::{Call, HoldReason, Moment, Side, What};
 use crate::report::moment::{ca_state, cause, flags, shutdown, state, why};
 
-/// Single event of a connection: with `--detail events`.
+/// Single event of a connection.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct MomentBody {
-    /// Id of the connection.
+    /// Id of the connection; of `synack_retransmit` that of the listener.
     sock: String,
     /// Name of the event.
     name: &'static str,
@@ -90,13 +90,13 @@ enum Carries {
     /// Written bytes are held from now on.
     #[cfg_attr(test, schemars(extend("name" = ["hold"])))]
     Hold {
-        /// Reason.
+        /// Reason of the hold.
         #[cfg_attr(test, schemars(with = "HoldReason"))]
         reason: &'static str,
         /// Bytes that are held.
         bytes: u32,
     },
-    /// They have been sent.
+    /// Bytes that were held have been sent.
     #[cfg_attr(test, schemars(extend("name" = ["release"])))]
     Release {
         /// Reason of the hold.
@@ -143,7 +143,7 @@ enum Carries {
         side: &'static str,
         /// `true` if it is shut.
         zero: bool,
-        /// Its size.
+        /// Size of the window.
         bytes: u32,
     },
     /// The state changed.
@@ -159,7 +159,7 @@ enum Carries {
         /// Of TIME_WAIT, `"FIN_WAIT2"` while the FIN of the peer is still to come; else `null`.
         substate: Option<&'static str>,
     },
-    /// A RST.
+    /// A RST was sent or received.
     #[cfg_attr(test, schemars(extend("name" = ["reset"])))]
     Reset {
         /// Side that sent it.
@@ -185,7 +185,7 @@ struct Write {
     blocked_us: Option<u32>,
     /// Bytes that are not sent yet.
     unsent_bytes: u32,
-    /// Reason for that; `null` if there is none.
+    /// Reason that they are held; `null` if they are not.
     #[cfg_attr(test, schemars(with = "Option<HoldReason>"))]
     reason: Option<&'static str>,
 }

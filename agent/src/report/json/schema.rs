@@ -23,12 +23,9 @@ use super::summary::SummaryBody;
 pub(crate) fn document() -> Value {
     let types = [
         ("attached", object::<AttachedBody>("attached")),
-        ("listener", either(object::<ListenerBody>("listener"), object::<UnixBody>("listener"))),
+        ("listener", listener()),
         ("syn", object::<SynBody>("syn")),
-        (
-            "event",
-            either(named(object::<MomentBody>("event")), object::<SynAckRetransmitBody>("event")),
-        ),
+        ("event", event()),
         ("process", object::<ProcessBody>("process")),
         ("overflow", object::<OverflowBody>("overflow")),
         ("accept", object::<AcceptBody>("accept")),
@@ -75,11 +72,18 @@ fn generate<T: JsonSchema>() -> Value {
     schema
 }
 
-/// Joins two forms of one type, under the description of the first.
-fn either(mut first: Value, mut second: Value) -> Value {
-    let description = take(&mut first, "description");
-    take(&mut second, "description");
-    json!({ "description": description, "oneOf": [first, second] })
+fn listener() -> Value {
+    json!({
+        "description": "State of a listener, at each refresh.",
+        "oneOf": [object::<ListenerBody>("listener"), object::<UnixBody>("listener")],
+    })
+}
+
+fn event() -> Value {
+    json!({
+        "description": "Single event: with `--detail events`.",
+        "oneOf": [named(object::<MomentBody>("event")), object::<SynAckRetransmitBody>("event")],
+    })
 }
 
 /// Moves the list `name` of each variant into its properties, where it says to which events the

@@ -19,9 +19,14 @@ pub(super) fn with_fields(page: &str, document: &Value) -> String {
         let (kind, after) = after.split_once(" begin -->\n").expect("the beginning has an end");
         let end = format!("<!-- fields: {kind} end -->");
         let (present, after) = after.split_once(&end).expect("a table has an end");
-        let fields = in_order(fields(&document["$defs"][kind], ""), present);
+        let definitions = &document["$defs"];
+        let generated = match kind {
+            "event" => table(&in_order(of_every_event(&definitions["event"]), present)),
+            "event by name" => events(&definitions["event"]),
+            _ => table(&in_order(fields(&definitions[kind], ""), present)),
+        };
         text += before;
-        text += &format!("<!-- fields: {kind} begin -->\n{}{end}", table(&fields));
+        text += &format!("<!-- fields: {kind} begin -->\n{generated}{end}");
         rest = after;
     }
     text + rest
@@ -38,11 +43,57 @@ fn in_order(mut fields: Vec<Field>, present: &str) -> Vec<Field> {
 fn table(fields: &[Field]) -> String {
     let mut text = "| field | type | meaning |\n|---|---|---|\n".to_owned();
     for Field { name, kind, description } in fields {
-        let meaning = description.strip_suffix('.').unwrap_or(description);
-        text += format!("| `{name}` | {kind} | {meaning}").trim_end();
-        text += " |\n";
+        text += &row(&[&format!("`{name}`"), kind, meaning(description)]);
     }
     text
+}
+
+/// Returns the fields that events have whatever their name is.
+fn of_every_event(event: &Value) -> Vec<Field> {
+    let mut form = event["oneOf"][0].clone();
+    form["anyOf"].take();
+    fields(&form, "")
+}
+
+/// Returns the table of events: a row for each, and below it a row for each field of its own.
+fn events(event: &Value) -> String {
+    let mut text = "| event | field | type | meaning |\n|---|---|---|---|\n".to_owned();
+    let connections = event["oneOf"][0]["anyOf"].as_array().expect("the events of connections");
+    let listeners = &event["oneOf"][1];
+    for form in connections.iter().chain([listeners]) {
+        let names = label(&form["properties"]["name"]).replace('"', "");
+        let description = form["description"].as_str().expect("a description");
+        text += &row(&[&names, "", "", meaning(description)]);
+        for Field { name, kind, description } in own_fields(form, event) {
+            text += &row(&["", &format!("`{name}`"), &kind, meaning(&description)]);
+        }
+    }
+    text
+}
+
+/// Returns the fields that only this form of an event has, in the order in which they are written.
+fn own_fields(form: &Value, event: &Value) -> Vec<Field> {
+    let common = of_every_event(event);
+    let mut own = fields(form, "");
+    own.retain(|field| common.iter().all(|common| common.name != field.name));
+    if let Value::Array(written) = &form["required"] {
+        own.sort_by_key(|field| written.iter().position(|name| *name == field.name));
+    }
+    own
+}
+
+fn row(cells: &[&str]) -> String {
+    let mut text = String::new();
+    for cell in cells {
+        text += format!("| {cell}").trim_end();
+        text += " ";
+    }
+    text + "|\n"
+}
+
+/// Returns a description as it stands in a cell: without the full stop at its end.
+fn meaning(description: &str) -> &str {
+    description.strip_suffix('.').unwrap_or(description)
 }
 
 /// Returns the fields of an object but those that every object has. Those of an object in it follow
