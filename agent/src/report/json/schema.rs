@@ -1,4 +1,4 @@
-//! The schema of the objects, generated from the types that they are written from. It is committed
+//! The schema of the JSON output, generated from the types that it is written from. It is committed
 //! as `docs/schema.json`.
 
 use schemars::JsonSchema;
@@ -18,8 +18,14 @@ use super::moment::MomentBody;
 use super::pattern::PatternBody;
 use super::proxy::ProxyBody;
 use super::summary::SummaryBody;
+use crate::commands::doctor::Report;
+use crate::commands::listeners::{Row, UnixRow};
 
-/// Returns the schema of the whole stream: an object is one of the types, by its field `type`.
+/// Commands whose output is no part of the stream. Its schema has the name of the command.
+pub(crate) const COMMANDS: [&str; 2] = ["doctor", "listeners"];
+
+/// Returns the schema of the whole stream: an object is one of the types, by its field `type`. What
+/// other commands write is among the definitions alone.
 pub(crate) fn document() -> Value {
     let types = [
         ("attached", object::<AttachedBody>("attached")),
@@ -45,11 +51,16 @@ pub(crate) fn document() -> Value {
         references.push(json!({ "$ref": format!("#/$defs/{name}") }));
         definitions.insert(name.to_owned(), schema);
     }
+    for (name, schema) in COMMANDS.into_iter().zip([generate::<Report>(), listeners()]) {
+        definitions.insert(name.to_owned(), schema);
+    }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Objects of backscope",
-        "description": "One line of `backscope watch --json` or `backscope replay --json`. Fields \
-            and types may be added, so ignore those you don't know.",
+        "description": "One line of `backscope watch --json` or `backscope replay --json`. One of \
+            `backscope listeners --json` is of `#/$defs/listeners`, that of `backscope doctor \
+            --json` of `#/$defs/doctor`. Fields and types may be added, so ignore those you don't \
+            know.",
         "oneOf": references,
         "$defs": definitions,
     })
@@ -76,6 +87,14 @@ fn listener() -> Value {
     json!({
         "description": "State of a listener, at each refresh.",
         "oneOf": [object::<ListenerBody>("listener"), object::<UnixBody>("listener")],
+    })
+}
+
+/// Returns the schema of the objects of `listeners --json`.
+fn listeners() -> Value {
+    json!({
+        "description": "State of a listening socket.",
+        "oneOf": [generate::<Row>(), generate::<UnixRow>()],
     })
 }
 

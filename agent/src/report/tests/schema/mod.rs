@@ -7,12 +7,22 @@ mod page;
 use std::env;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use check::flaws;
-
 use crate::report::json::schema;
+
+/// Returns the places at which an object of the stream does not keep to the schema of its type.
+fn flaws(object: &Value) -> Vec<String> {
+    check::flaws(document(), object["type"].as_str().unwrap_or_default(), object)
+}
+
+fn document() -> &'static Value {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    DOCUMENT.get_or_init(schema::document)
+}
 
 /// Compares a file of `docs/` with what it should be, or writes it so.
 fn is_up_to_date(name: &str, expected: &str) {
@@ -30,33 +40,31 @@ fn is_up_to_date(name: &str, expected: &str) {
 
 #[test]
 fn the_schema_is_up_to_date() {
-    let text = serde_json::to_string_pretty(&schema::document()).expect("it is JSON");
+    let text = serde_json::to_string_pretty(document()).expect("it is JSON");
     is_up_to_date("schema.json", &(text + "\n"));
 }
 
 #[test]
 fn the_page_has_the_fields_of_the_schema() {
     let page = include_str!("../../../../../docs/json.md");
-    is_up_to_date("json.md", &page::with_fields(page, &schema::document()));
+    is_up_to_date("json.md", &page::with_fields(page, document()));
 }
 
 #[test]
-fn every_type_is_one_of_the_objects() {
-    let document = schema::document();
-    let mut types = Vec::new();
-    for reference in document["oneOf"].as_array().expect("types") {
+fn every_definition_is_of_an_object_or_a_command() {
+    let mut types = schema::COMMANDS.to_vec();
+    for reference in document()["oneOf"].as_array().expect("types") {
         let name = reference["$ref"].as_str().and_then(|name| name.strip_prefix("#/$defs/"));
         types.push(name.expect("the name of a type"));
     }
     types.sort_unstable();
-    let definitions = document["$defs"].as_object().expect("definitions");
+    let definitions = document()["$defs"].as_object().expect("definitions");
     assert_eq!(types, definitions.keys().collect::<Vec<_>>());
 }
 
 #[test]
 fn every_field_of_an_object_has_a_description() {
-    let document = schema::document();
-    for (kind, schema) in document["$defs"].as_object().expect("definitions") {
+    for (kind, schema) in document()["$defs"].as_object().expect("definitions") {
         for field in page::fields(schema, "") {
             let is_part_of_described = field.name.contains('.');
             assert!(
@@ -119,6 +127,13 @@ fn recordings_give_what_the_schema_says() {
     for kind in ["attached", "listener", "exchange", "connection", "datagrams", "quic", "summary"] {
         assert!(checked.contains_key(kind), "no {kind} in {checked:?}");
     }
+}
+
+/// Returns what a command other than `watch` and `replay` writes, which keeps to its definition.
+pub(crate) fn keeps_to(definition: &str, output: &impl Serialize) -> Value {
+    let object = serde_json::to_value(output).expect("it is JSON");
+    assert_eq!(check::flaws(document(), definition, &object), [""; 0], "{object}");
+    object
 }
 
 /// Returns the objects of these lines, each of which keeps to the schema.

@@ -71,14 +71,11 @@ fn events(event: &Value) -> String {
     text
 }
 
-/// Returns the fields that only this form of an event has, in the order in which they are written.
+/// Returns the fields that only this form of an event has.
 fn own_fields(form: &Value, event: &Value) -> Vec<Field> {
     let common = of_every_event(event);
     let mut own = fields(form, "");
     own.retain(|field| common.iter().all(|common| common.name != field.name));
-    if let Value::Array(written) = &form["required"] {
-        own.sort_by_key(|field| written.iter().position(|name| *name == field.name));
-    }
     own
 }
 
@@ -96,12 +93,14 @@ fn meaning(description: &str) -> &str {
     description.strip_suffix('.').unwrap_or(description)
 }
 
-/// Returns the fields of an object but those that every object has. Those of an object in it follow
-/// it, if they have descriptions.
+/// Returns the fields of an object but those that every object of the stream has. Those of an object
+/// in it follow it, if they have descriptions.
 pub(super) fn fields(schema: &Value, prefix: &str) -> Vec<Field> {
     let mut fields = Vec::new();
-    for (name, schema, required) in properties(schema) {
-        if prefix.is_empty() && ["type", "ts_ns", "time"].contains(&name) {
+    let properties = properties(schema);
+    let of_stream = properties.iter().any(|(name, ..)| *name == "ts_ns");
+    for (name, schema, required) in properties {
+        if of_stream && ["type", "ts_ns", "time"].contains(&name) {
             continue;
         }
         let mut kind = label(schema);
@@ -134,13 +133,15 @@ fn is_described(schema: &Value) -> bool {
     described
 }
 
-/// Returns the properties of an object, of all of its forms, and whether each is always there.
+/// Returns the properties of an object, of all of its forms, and whether each is always there. Those
+/// that are come first, in the order in which they are written.
 fn properties(schema: &Value) -> Vec<(&str, &Value, bool)> {
     let mut all: Vec<(&str, &Value, bool)> = Vec::new();
     if let Some(own) = schema["properties"].as_object() {
         for (name, property) in own {
             all.push((name, property, is_required(schema, name)));
         }
+        all.sort_by_key(|(name, ..)| place_among_required(schema, name).unwrap_or(usize::MAX));
     }
     let forms = schema.get("oneOf").or_else(|| schema.get("anyOf"));
     let Some(Value::Array(forms)) = forms else { return all };
@@ -163,10 +164,12 @@ fn properties(schema: &Value) -> Vec<(&str, &Value, bool)> {
 }
 
 fn is_required(schema: &Value, name: &str) -> bool {
-    match &schema["required"] {
-        Value::Array(names) => names.iter().any(|required| required == name),
-        _ => false,
-    }
+    place_among_required(schema, name).is_some()
+}
+
+fn place_among_required(schema: &Value, name: &str) -> Option<usize> {
+    let names = schema["required"].as_array()?;
+    names.iter().position(|required| required == name)
 }
 
 /// Describes a type in a few words.
