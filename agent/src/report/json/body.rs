@@ -47,6 +47,7 @@ impl<'a> From<&'a Attached> for AttachedBody<'a> {
     }
 }
 
+/// Refusals since the accept queue was full.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Overflows {
@@ -63,9 +64,9 @@ impl From<&Totals> for Overflows {
     }
 }
 
-/// Quantiles of a wait; unknown where nothing waited.
+/// Quantiles of a wait; `null` where nothing waited.
 #[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Wait"))]
 pub(super) struct WaitBody {
     p50: Option<u64>,
     p90: Option<u64>,
@@ -87,9 +88,9 @@ impl From<WaitView> for WaitBody {
     }
 }
 
-/// Connections that did not wait in the queue until they were accepted.
+/// Connections that left the accept queue and that nobody accepted.
 #[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "LeftQueue"))]
 pub(super) struct LeftBody {
     /// Connections whose peer sent a FIN while they waited.
     peer_closed: u64,

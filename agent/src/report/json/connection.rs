@@ -470,9 +470,9 @@ impl FirstAnswerBody {
     }
 }
 
-/// Time by owner, as objects have it.
+/// Time by owner.
 #[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OwnerTimes"))]
 pub(super) struct TimesBody {
     kernel: u64,
     app: u64,

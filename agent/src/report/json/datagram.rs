@@ -8,8 +8,9 @@ use crate::model::event::DatagramFlow;
 use crate::model::output::QuicOutput;
 use crate::model::snapshot::{DatagramProtocol, DatagramTotals, DatagramView, QuicAnswer};
 
+/// Datagrams and their bytes in one direction; `null` where not observed.
 #[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Flow"))]
 struct FlowBody {
     datagrams: Option<u64>,
     bytes: Option<u64>,

@@ -161,9 +161,9 @@ struct VerdictBody {
     share: f64,
 }
 
-/// A client exchange on the same thread at the same time: a hint.
+/// Another exchange on the same thread at the same time: a hint.
 #[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Inside"))]
 struct InsideBody {
     /// Id of its connection.
     sock: String,

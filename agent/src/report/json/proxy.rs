@@ -5,8 +5,9 @@ use serde::Serialize;
 use super::body::{WaitBody, gaps};
 use crate::model::snapshot::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
 
+/// Other side of an exchange of a proxy.
 #[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Join"))]
 pub(super) struct JoinBody {
     /// Id of its connection.
     sock: String,
@@ -25,8 +26,9 @@ impl From<&Join> for JoinBody {
     }
 }
 
+/// Those who call a proxy, or those whom it calls.
 #[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ProxySide"))]
 struct SideBody {
     /// Connections on which there was an exchange.
     connections: u64,

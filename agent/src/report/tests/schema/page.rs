@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::report::json::schema;
+
 /// A field of an object, or of an object in it (`overflows.syn`, `slices[].kind`).
 pub(super) struct Field {
     pub(super) name: String,
@@ -13,13 +15,13 @@ pub(super) struct Field {
 /// Returns the page with its tables written anew. New fields come last; whoever adds one moves its
 /// row to where it belongs.
 pub(super) fn with_fields(page: &str, document: &Value) -> String {
+    let definitions = without_references(document);
     let mut text = String::new();
     let mut rest = page;
     while let Some((before, after)) = rest.split_once("<!-- fields: ") {
         let (kind, after) = after.split_once(" begin -->\n").expect("the beginning has an end");
         let end = format!("<!-- fields: {kind} end -->");
         let (present, after) = after.split_once(&end).expect("a table has an end");
-        let definitions = &document["$defs"];
         let generated = match kind {
             "event" => table(&in_order(of_every_event(&definitions["event"]), present)),
             "event by name" => events(&definitions["event"]),
@@ -30,6 +32,15 @@ pub(super) fn with_fields(page: &str, document: &Value) -> String {
         rest = after;
     }
     text + rest
+}
+
+/// Returns the definitions with parts in the place of references to them.
+pub(super) fn without_references(document: &Value) -> Value {
+    let mut definitions = document["$defs"].clone();
+    let parts = document["$defs"].as_object().expect("definitions");
+    schema::inline(&mut definitions, parts);
+    schema::tidy(&mut definitions);
+    definitions
 }
 
 /// Sorts the fields as the rows of the present table are.
