@@ -1,9 +1,9 @@
-//! `event` objects of connections.
+//! The bodies of `event`: single events of connections, and of listeners.
 
 use serde::Serialize;
 
-use super::body::gaps;
-use crate::model::event::{Call, HoldReason, Moment, Side, What};
+use super::parts::{gaps, side_name};
+use crate::model::event::{Call, HoldReason, Moment, SynAckRetransmit, What};
 use crate::report::moment::{ca_state, cause, flags, shutdown, state, why};
 
 /// Single event of a connection.
@@ -139,7 +139,7 @@ enum Carries {
     #[cfg_attr(test, schemars(extend("name" = ["window"])))]
     Window {
         /// Side whose window it is.
-        #[cfg_attr(test, schemars(with = "Side"))]
+        #[cfg_attr(test, schemars(with = "crate::model::event::Side"))]
         side: &'static str,
         /// `true` if it is shut.
         zero: bool,
@@ -163,7 +163,7 @@ enum Carries {
     #[cfg_attr(test, schemars(extend("name" = ["reset"])))]
     Reset {
         /// Side that sent it.
-        #[cfg_attr(test, schemars(with = "Side"))]
+        #[cfg_attr(test, schemars(with = "crate::model::event::Side"))]
         by: &'static str,
     },
     /// The socket is gone.
@@ -254,7 +254,7 @@ impl From<&What> for Carries {
                 }
             }
             What::Window { side: whose, zero, bytes } => {
-                Self::Window { side: side(whose), zero, bytes }
+                Self::Window { side: side_name(whose), zero, bytes }
             }
             What::State { from, to, shutdown: bits, substate, .. } => Self::State {
                 from: state(from),
@@ -262,7 +262,7 @@ impl From<&What> for Carries {
                 shutdown: shutdown(bits),
                 substate: if substate == 0 { None } else { Some(state(substate)) },
             },
-            What::Reset { by } => Self::Reset { by: side(by) },
+            What::Reset { by } => Self::Reset { by: side_name(by) },
             What::Destroyed => Self::Destroyed {},
         }
     }
@@ -284,9 +284,32 @@ fn would_block(call: &Call) -> bool {
     call.result == Err(EAGAIN)
 }
 
-fn side(side: Side) -> &'static str {
-    match side {
-        Side::Local => "local",
-        Side::Peer => "peer",
+/// A SYN-ACK was sent again.
+// Fields are in the order of their names: so they were always written.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SynAckRetransmitBody {
+    /// Number of times that it was sent again.
+    count: u32,
+    /// Name of the event.
+    #[cfg_attr(test, schemars(extend("const" = "synack_retransmit")))]
+    name: &'static str,
+    /// Client that it goes to.
+    peer: String,
+    /// Id of the listener.
+    sock: String,
+    /// Always `null`.
+    tid: Option<u32>,
+}
+
+impl From<&SynAckRetransmit> for SynAckRetransmitBody {
+    fn from(retransmit: &SynAckRetransmit) -> Self {
+        Self {
+            count: retransmit.count,
+            name: "synack_retransmit",
+            peer: retransmit.peer.to_string(),
+            sock: retransmit.listener.to_string(),
+            tid: None,
+        }
     }
 }

@@ -9,18 +9,24 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::Object;
-use super::body::{
-    AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody,
-    SynAckRetransmitBody, SynBody, UnixBody,
-};
+use super::accept::AcceptBody;
+use super::attached::AttachedBody;
 use super::connect::ConnectBody;
 use super::connection::ConnectionBody;
-use super::datagram::{DatagramBody, QuicBody};
+use super::datagram::DatagramBody;
 use super::exchange::ExchangeBody;
-use super::moment::MomentBody;
+use super::finding::FindingBody;
+use super::listener::ListenerBody;
+use super::lost::LostBody;
+use super::moment::{MomentBody, SynAckRetransmitBody};
+use super::overflow::OverflowBody;
 use super::pattern::PatternBody;
+use super::process::ProcessBody;
 use super::proxy::ProxyBody;
+use super::quic::QuicBody;
 use super::summary::SummaryBody;
+use super::syn::SynBody;
+use super::unix::UnixBody;
 use crate::commands::doctor::Report;
 use crate::commands::listeners::{Row, UnixRow};
 use reference::inline_once_used;

@@ -104,8 +104,8 @@ fn meaning(description: &str) -> &str {
     description.strip_suffix('.').unwrap_or(description)
 }
 
-/// Returns the fields of an object but those that every object of the stream has. Those of an object
-/// in it follow it, if they have descriptions.
+/// Returns the fields of an object but those that every object of the stream has. Those of an
+/// object in it follow it, if they have descriptions.
 pub(super) fn fields(schema: &Value, prefix: &str) -> Vec<Field> {
     let mut fields = Vec::new();
     let properties = properties(schema);
@@ -144,8 +144,8 @@ fn is_described(schema: &Value) -> bool {
     described
 }
 
-/// Returns the properties of an object, of all of its forms, and whether each is always there. Those
-/// that are come first, in the order in which they are written.
+/// Returns the properties of an object, of all of its forms, and whether each is always there.
+/// Those that are come first, in the order in which they are written.
 fn properties(schema: &Value) -> Vec<(&str, &Value, bool)> {
     let mut all: Vec<(&str, &Value, bool)> = Vec::new();
     if let Some(own) = schema["properties"].as_object() {
