@@ -92,4 +92,6 @@ Examples:
   backscope schema > backscope.schema.json
   backscope schema | jq '.\"$defs\".exchange.properties | keys'
 
-The schema is of draft 2020-12. `$defs` has each type of object, by the name in its field `type`.";
+The schema is of draft 2020-12. `$defs` has each type of object, by the name in its field `type`,
+and the output of `listeners` and `doctor`, by the name of the command. What begins with a capital
+are parts that several objects share.";

@@ -58,7 +58,8 @@ pub enum Verb {
     /// a better one
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
-    /// Write the JSON schema of the objects that `watch --json` and `replay --json` write
+    /// Write the JSON schema of what `watch`, `replay`, `listeners` and `doctor` write with
+    /// `--json`
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema,
     /// Write a completion script for a shell

@@ -16,25 +16,44 @@ use crate::{
     sensor::{self, Chosen, SensorError},
 };
 
+/// What this kernel and these privileges allow.
 #[derive(Serialize)]
-struct Report {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Report {
+    /// Release of the kernel.
     kernel: String,
+    /// `true` if the kernel shows its types (BTF).
     btf: bool,
+    /// Mode of lockdown; `null` where the kernel has none, or does not show it.
+    #[cfg_attr(test, schemars(extend("enum" = ["none", "integrity", "confidentiality", null])))]
     lockdown: Option<String>,
+    /// Capabilities that are missing.
     missing_capabilities: Vec<&'static str>,
+    /// Length of a tick of the kernel.
     tick_us: u64,
+    /// `true` if `watch` can run here.
     can_watch: bool,
+    /// Reason why it cannot, and what to do about it; `null` if it can.
     blocker: Option<String>,
+    /// Tier of the hooks; `null` if `watch` cannot run here.
+    #[cfg_attr(test, schemars(extend("enum" = ["full", "tracepoint", null])))]
     tier: Option<String>,
+    /// Hooks by the signal that they serve; `null` where no hook does.
     hooks: BTreeMap<String, Option<String>>,
+    /// Better hooks that were refused.
     refused: Vec<Refused>,
+    /// Sentences on what this kernel does not show.
     gaps: Vec<String>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Refused {
+    /// Signal that they would serve.
     signal: &'static str,
+    /// The hooks.
     hooks: String,
+    /// Reason of the kernel, or of backscope.
     reason: String,
 }
 
@@ -126,4 +145,48 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         report.write(&mut out)?;
     }
     Ok(if report.can_watch { ExitCode::SUCCESS } else { ExitCode::from(CANNOT) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::report::tests::schema::keeps_to;
+    use crate::sensor::{Refusal, Signal};
+
+    fn machine(lockdown: Option<&str>) -> Preflight {
+        Preflight {
+            release: "6.12.1".into(),
+            btf: true,
+            lockdown: lockdown.map(Into::into),
+            missing_capabilities: vec!["CAP_BPF"],
+            foreign_pid_namespace: false,
+            tick_ns: 4_000_000,
+        }
+    }
+
+    #[test]
+    fn what_can_watch_keeps_to_the_schema() {
+        let mut chosen = Chosen::default();
+        chosen.refusals.push(Refusal {
+            signal: Signal::Listen,
+            hooks: "inet_listen".into(),
+            reason: "not permitted".into(),
+        });
+        let mut report = Report::new(machine(Some("integrity")), Ok(chosen));
+        report.hooks.insert("accept".into(), Some("inet_csk_accept".into()));
+        report.hooks.insert("syn".into(), None);
+        let object = keeps_to("doctor", &report);
+        assert_eq!((&object["can_watch"], &object["blocker"]), (&true.into(), &Value::Null));
+        assert_eq!(object["refused"][0]["signal"], "listen");
+    }
+
+    #[test]
+    fn what_cannot_watch_keeps_to_the_schema() {
+        let reason = SensorError::Blocked("missing CAP_BPF".into());
+        let object = keeps_to("doctor", &Report::new(machine(None), Err(reason)));
+        assert_eq!((&object["can_watch"], &object["tier"]), (&false.into(), &Value::Null));
+        assert_eq!(object["blocker"], "missing CAP_BPF");
+    }
 }

@@ -15,43 +15,80 @@ use crate::{
     text::{count, escape},
 };
 
+/// Listener of TCP.
 #[derive(Serialize)]
-struct ListenerRow<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ListenerRow<'a> {
+    /// Type of the object.
     #[serde(rename = "type")]
+    #[cfg_attr(test, schemars(extend("const" = "listener")))]
     kind: &'static str,
+    /// Id of the listener.
     sock: String,
+    /// Address family; `"unix"` of a Unix-domain socket.
+    #[cfg_attr(test, schemars(extend("enum" = ["ipv4", "ipv6"])))]
     family: &'static str,
+    /// Address on which it listens.
     local: String,
+    /// Process that holds it.
     pid: u32,
+    /// Name of that process.
     comm: &'a str,
+    /// Processes that have it open.
     holders: &'a [u32],
+    /// Inode of its network namespace.
     netns: u32,
+    /// Limit of the accept queue that is in force.
     limit: u32,
+    /// Connections in the accept queue.
     accept_depth: u32,
+    /// Handshakes that are not finished.
     syn_depth: u32,
+    /// Packets that the kernel dropped at the socket.
     drops: u64,
+    /// Upper bound of the refusals among these; `null` where that cannot be read.
     refused_at_most: Option<u64>,
+    /// TCP_DEFER_ACCEPT in seconds, 0 without; `null` where it was not read.
     defer_accept_s: Option<u64>,
 }
 
-/// A Unix-domain socket.
+/// Unix-domain socket that listens: what only TCP has is `null`.
 #[derive(Serialize)]
-struct UnixRow<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct UnixRow<'a> {
+    /// Type of the object.
     #[serde(rename = "type")]
+    #[cfg_attr(test, schemars(extend("const" = "listener")))]
     kind: &'static str,
+    /// Id of the listener.
     sock: String,
+    /// Address family.
+    #[cfg_attr(test, schemars(extend("enum" = ["unix"])))]
     family: &'static str,
+    /// Name of the socket: `unix:PATH`.
     local: String,
+    /// Path of a Unix-domain socket, absent of others. A name in the abstract namespace begins with
+    /// `@`.
     path: &'a str,
+    /// Process that holds it.
     pid: u32,
+    /// Name of that process.
     comm: &'a str,
+    /// Processes that have it open.
     holders: &'a [u32],
+    /// Inode of its network namespace.
     netns: u32,
+    /// Limit of the accept queue that is in force.
     limit: u32,
+    /// Connections in the accept queue.
     accept_depth: u32,
+    /// Always `null`.
     syn_depth: Option<u32>,
+    /// Always `null`.
     drops: Option<u64>,
+    /// Always `null`.
     refused_at_most: Option<u64>,
+    /// Always `null`.
     defer_accept_s: Option<u64>,
 }
 
@@ -181,4 +218,39 @@ fn process(comm: &str, pid: u32, holders: &[u32]) -> String {
     let others = holders.len().saturating_sub(1);
     let more = if others > 0 { format!(" +{others}") } else { String::new() };
     format!("{} {pid}{more}", escape(comm))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::world::listener;
+    use crate::report::tests::schema::keeps_to;
+
+    #[test]
+    fn objects_keep_to_the_schema() {
+        let told = ListenerSample { drops: 3, defer_accept: None, ..listener(1, 8) };
+        let ipv6 = ListenerSample {
+            local: "[::1]:80".parse().expect("an address"),
+            defer_accept: Some(2),
+            ..listener(2, 8)
+        };
+        for listener in [told, ipv6] {
+            let object = keeps_to("listeners", &row(&listener));
+            assert_eq!(object["limit"], 8);
+            assert_eq!(object["drops"], listener.drops);
+        }
+        let unix = UnixListener {
+            sock: 3,
+            path: "@agent".into(),
+            pid: 4242,
+            comm: "server".into(),
+            holders: vec![4242],
+            netns: 1,
+            depth: 1,
+            limit: 8,
+            refused: None,
+        };
+        let object = keeps_to("listeners", &unix_row(&unix));
+        assert_eq!((&object["family"], &object["path"]), (&"unix".into(), &"@agent".into()));
+    }
 }

@@ -4,13 +4,13 @@
 mod completions;
 #[cfg(feature = "lessons")]
 mod demo;
-mod doctor;
+pub(crate) mod doctor;
 mod frontend;
 #[cfg(feature = "lessons")]
 mod learn;
 #[cfg(feature = "lessons")]
 mod lesson_process;
-mod listeners;
+pub(crate) mod listeners;
 mod man;
 mod record;
 mod replay;

@@ -4,6 +4,7 @@ use anyhow::{Context, ensure};
 
 use super::{any_tier, each_tier, native};
 use crate::harness::json::{Value, listens_on, number};
+use crate::harness::schema::keeps_to;
 use crate::harness::{Case, World, connect, converse, skip};
 
 pub(super) const CASES: &[Case] = &[
@@ -31,6 +32,9 @@ fn listeners_json(world: &World) -> anyhow::Result<()> {
     let text = succeed(world, &["listeners", "--json", "--pid", &demo.pid_arg()])?;
     let objects: Vec<Value> =
         text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context(text.clone())?;
+    for object in &objects {
+        keeps_to("listeners", object)?;
+    }
     let listener = objects
         .iter()
         .find(|object| listens_on(object, demo.addr.port()))
@@ -65,6 +69,7 @@ fn doctor(world: &World) -> anyhow::Result<()> {
 fn doctor_json(world: &World) -> anyhow::Result<()> {
     let text = succeed(world, &["doctor", "--json"])?;
     let report: Value = serde_json::from_str(&text).context(text.clone())?;
+    keeps_to("doctor", &report)?;
     ensure!(report["kernel"].is_string(), "no kernel: {text}");
     ensure!(["full", "tracepoint"].iter().any(|tier| report["tier"] == *tier), "no tier: {text}");
     Ok(())

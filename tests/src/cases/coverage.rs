@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 
 use super::any_tier;
 use crate::harness::json::Value;
+use crate::harness::schema::keeps_to;
 use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
@@ -18,8 +19,10 @@ pub(super) const CASES: &[Case] = &[
 
 fn doctor(world: &World, args: &[&str]) -> anyhow::Result<Value> {
     let output = world.agent_command(&[&["doctor", "--json"], args].concat()).output()?;
-    serde_json::from_slice(&output.stdout)
-        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    let report = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    keeps_to("doctor", &report)?;
+    Ok(report)
 }
 
 /// Signals without a hook.

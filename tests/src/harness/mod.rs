@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod net;
 mod process;
 mod run;
+pub mod schema;
 pub mod trace;
 pub mod truth;
 mod world;

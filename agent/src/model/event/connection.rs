@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Exchange, SockId};
 
-/// Which side of a connection the watched process is on.
+/// Side of a connection on which the watched process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
 pub enum Role {

@@ -140,7 +140,7 @@ pub struct Inbound {
     pub left: bool,
 }
 
-/// Why written bytes were not sent at once.
+/// Reason for which written bytes were not sent at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum HoldReason {

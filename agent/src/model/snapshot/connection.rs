@@ -7,8 +7,8 @@ use crate::model::event::{
     Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState,
 };
 
-/// Kind of a slice, by what its time was spent on. The names are the contract's
-/// (`SliceKind::name`).
+/// Kind of a slice, by what its time was spent on.
+// The names are the contract's (`SliceKind::name`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum SliceKind {

@@ -1,10 +1,10 @@
-//! The body of a `connect` object, and connects in other objects.
+//! The body of `connect`.
 
 use serde::Serialize;
 
-use super::body::gaps;
+use super::parts::gaps;
 use crate::model::event::{Connect, Outcome};
-use crate::model::snapshot::{ConnectFailure, ConnectTotals, ResetTotals, error_name};
+use crate::model::snapshot::error_name;
 
 /// A connect of a watched process that failed.
 #[derive(Serialize)]
@@ -78,110 +78,9 @@ impl<'a> From<&'a Connect> for ConnectBody<'a> {
 }
 
 /// The name of an error number, or the number.
-fn error(error: u32) -> String {
+pub(super) fn error(error: u32) -> String {
     match error_name(error) {
         Some(name) => name.to_owned(),
         None => error.to_string(),
-    }
-}
-
-/// A failed connect that an exchange waited for.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct FailureBody {
-    /// Id of the socket.
-    sock: String,
-    /// Address that was asked for a connection.
-    peer: String,
-    /// Outcome, as of `connect`.
-    #[cfg_attr(test, schemars(with = "Outcome"))]
-    outcome: &'static str,
-    /// Name of the error that `connect` returned, or `null`.
-    error: Option<String>,
-    /// Time that it took.
-    us: u64,
-}
-
-impl From<&ConnectFailure> for FailureBody {
-    fn from(failure: &ConnectFailure) -> Self {
-        Self {
-            sock: failure.sock.to_string(),
-            peer: failure.peer.to_string(),
-            outcome: failure.outcome.name(),
-            error: failure.error.map(error),
-            us: failure.us,
-        }
-    }
-}
-
-/// All connects of a run.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct ConnectTotalsBody {
-    /// Connects that brought a connection.
-    made: u64,
-    /// Connects that failed, for whatever reason.
-    failed: u64,
-    /// Connects that hang.
-    pending: u64,
-    /// Connects that were refused.
-    refused: u64,
-    /// Connects that the kernel gave up without an answer.
-    timed_out: u64,
-    /// Connects whose peer cannot be reached, as the network said.
-    unreachable: u64,
-    /// Connects that found no free local port.
-    no_port: u64,
-    /// Connects that found no route, or that a filter on this host refused.
-    no_route: u64,
-    /// Connects whose socket the application closed first.
-    given_up: u64,
-    /// Connections that the peer reset before it had answered anything.
-    reset: u64,
-    /// Sum of the durations of all that failed.
-    failed_us: u64,
-}
-
-impl From<ConnectTotals> for ConnectTotalsBody {
-    fn from(totals: ConnectTotals) -> Self {
-        let ConnectTotals { made, pending, refused, timed_out, unreachable, .. } = totals;
-        let ConnectTotals { no_port, no_route, given_up, reset, failed_us, .. } = totals;
-        let failed = totals.failed();
-        Self {
-            made,
-            failed,
-            pending,
-            refused,
-            timed_out,
-            unreachable,
-            no_port,
-            no_route,
-            given_up,
-            reset,
-            failed_us,
-        }
-    }
-}
-
-/// Ends that are no plain FIN.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct ResetTotalsBody {
-    /// Connections that this host reset, also after its FIN.
-    sent: u64,
-    /// Connections that the peer reset.
-    received: u64,
-    /// Connections that the kernel gave up.
-    timeouts: u64,
-    /// Requests that met a connection which its server had closed.
-    late_requests: u64,
-    /// Responses that a RST followed since the request was not read to its end.
-    truncated_responses: u64,
-}
-
-impl From<ResetTotals> for ResetTotalsBody {
-    fn from(totals: ResetTotals) -> Self {
-        let ResetTotals { sent, received, timeouts, late_requests, truncated } = totals;
-        Self { sent, received, timeouts, late_requests, truncated_responses: truncated }
     }
 }

@@ -1,23 +1,15 @@
 //! The body of `connection`.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::body::gaps;
-use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Role, Side, TcpState};
+use super::parts::{MULTIPLEXED, NO_PROTOCOL, TimesBody, gaps, phases, role_name, side_name};
+use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Side, TcpState};
 use crate::model::output::ConnectionOutput;
-use crate::model::snapshot::{
-    Cause, ConnectionView, FirstAnswer, OwnerTimes, Protocol, SliceKind, TlsView,
-};
-
-pub(super) const NO_PROTOCOL: &str =
-    "protocol: nothing was recognised in its first bytes, or they were not looked at";
+use crate::model::snapshot::{Cause, ConnectionView, FirstAnswer, Protocol, TlsView};
 
 const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP \
      are not seen, its handshake, its wait and its end are those of its first subflow";
-
-pub(super) const MULTIPLEXED: &str = "multiplexed: the kernel sees one stream of bytes, the app sees \
-     requests; how many is not visible";
 
 /// A connection ended; at the end of the run those that are open.
 #[derive(Serialize)]
@@ -32,7 +24,7 @@ pub(super) struct ConnectionBody<'a> {
     /// Address of the other end.
     peer: String,
     /// `"server"` if it was accepted, `"client"` if the process made it.
-    #[cfg_attr(test, schemars(with = "Role"))]
+    #[cfg_attr(test, schemars(with = "crate::model::event::Role"))]
     role: &'static str,
     /// Process that has it.
     pid: u32,
@@ -467,59 +459,6 @@ impl FirstAnswerBody {
             us: answer.us,
             handshake_us: (&answer.handshake).into(),
         }
-    }
-}
-
-/// Time by owner, as objects have it.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct TimesBody {
-    kernel: u64,
-    app: u64,
-    network: u64,
-    peer: u64,
-    unknown: u64,
-}
-
-impl From<&OwnerTimes> for TimesBody {
-    fn from(times: &OwnerTimes) -> Self {
-        Self {
-            kernel: times.kernel_us,
-            app: times.app_us,
-            network: times.network_us,
-            peer: times.peer_us,
-            unknown: times.unknown_us,
-        }
-    }
-}
-
-/// Time by the contract's name, which two kinds may share.
-pub(super) fn phases(phases: &[(SliceKind, u64)]) -> Map<String, Value> {
-    let mut by_name: Vec<(&str, u64)> = Vec::new();
-    for (kind, us) in phases {
-        match by_name.iter_mut().find(|(name, _)| *name == kind.name()) {
-            Some((_, sum)) => *sum += us,
-            None => by_name.push((kind.name(), *us)),
-        }
-    }
-    let mut out = Map::new();
-    for (name, us) in by_name {
-        out.insert(name.to_owned(), json!(us));
-    }
-    out
-}
-
-pub(super) fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Server => "server",
-        Role::Client => "client",
-    }
-}
-
-fn side_name(side: Side) -> &'static str {
-    match side {
-        Side::Local => "local",
-        Side::Peer => "peer",
     }
 }
 

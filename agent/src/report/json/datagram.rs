@@ -1,36 +1,10 @@
-//! The body of the object of a UDP socket.
+//! The body of `datagrams`.
 
 use serde::Serialize;
 
-use super::body::{WaitBody, gaps};
-use super::connection::role_name;
+use super::parts::{WaitBody, gaps};
 use crate::model::event::DatagramFlow;
-use crate::model::output::QuicOutput;
-use crate::model::snapshot::{DatagramProtocol, DatagramTotals, DatagramView, QuicAnswer};
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct FlowBody {
-    datagrams: Option<u64>,
-    bytes: Option<u64>,
-}
-
-impl From<Option<DatagramFlow>> for FlowBody {
-    fn from(flow: Option<DatagramFlow>) -> Self {
-        match flow {
-            Some(flow) => Self { datagrams: Some(flow.datagrams), bytes: flow.bytes },
-            None => Self { datagrams: None, bytes: None },
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct DatagramWaitBody {
-    #[serde(flatten)]
-    wait: WaitBody,
-    at_least: u64,
-}
+use crate::model::snapshot::{DatagramProtocol, DatagramView};
 
 /// State of a UDP socket, at each refresh and at the end.
 #[derive(Serialize)]
@@ -117,6 +91,31 @@ impl<'a> From<&'a DatagramView> for DatagramBody<'a> {
     }
 }
 
+/// Datagrams and their bytes in one direction; `null` where not observed.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Flow"))]
+struct FlowBody {
+    datagrams: Option<u64>,
+    bytes: Option<u64>,
+}
+
+impl From<Option<DatagramFlow>> for FlowBody {
+    fn from(flow: Option<DatagramFlow>) -> Self {
+        match flow {
+            Some(flow) => Self { datagrams: Some(flow.datagrams), bytes: flow.bytes },
+            None => Self { datagrams: None, bytes: None },
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct DatagramWaitBody {
+    #[serde(flatten)]
+    wait: WaitBody,
+    at_least: u64,
+}
+
 /// Facts of a first datagram of QUIC.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -135,129 +134,5 @@ fn quic(view: &DatagramView) -> Option<QuicSocketBody> {
             Some(QuicSocketBody { version, early_data, connections: view.quic_connections })
         }
         _ => None,
-    }
-}
-
-/// A QUIC connection, once it got its first answer; at the end of the run also those that got none.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct QuicBody<'a> {
-    /// Id of its UDP socket, which may serve many.
-    sock: String,
-    /// Address of this host; `null` if the socket was closed before a refresh showed it.
-    local: Option<String>,
-    /// Address of the other end; `null` until a datagram went there.
-    peer: Option<String>,
-    /// Side that the process is on.
-    #[cfg_attr(test, schemars(with = "crate::model::event::Role"))]
-    role: &'static str,
-    /// Process that has the socket; `null` like `local`.
-    pid: Option<u32>,
-    /// Name of that process; `null` like `local`.
-    comm: Option<&'a str>,
-    /// Moment of its first datagram.
-    since_ns: u64,
-    /// Version of QUIC, 1 or 2.
-    version: u8,
-    /// Connection id that the client goes by, in hexadecimal.
-    client_id: String,
-    /// Connection id that the server goes by, in hexadecimal; `null` if it was not seen to answer.
-    server_id: Option<String>,
-    /// `true` if the client sent early data (0-RTT).
-    early_data: bool,
-    /// `true` if the server had the client prove its address.
-    retry: bool,
-    /// `"app"`: the kernel knows nothing of the handshake.
-    #[cfg_attr(test, schemars(extend("enum" = ["app"])))]
-    handshake_by: &'static str,
-    /// Round trips and time until its first answer; `null` if none was seen.
-    first_answer: Option<QuicAnswerBody>,
-    /// Reasons for what is `null`.
-    gaps: Vec<&'static str>,
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct QuicAnswerBody {
-    /// Round trips until the answer.
-    round_trips: u32,
-    /// Time from its first datagram.
-    us: u64,
-}
-
-impl From<QuicAnswer> for QuicAnswerBody {
-    fn from(answer: QuicAnswer) -> Self {
-        Self { round_trips: answer.round_trips, us: answer.us }
-    }
-}
-
-impl<'a> From<&'a QuicOutput> for QuicBody<'a> {
-    fn from(output: &'a QuicOutput) -> Self {
-        let view = &output.view;
-        let (pid, comm) = match &output.process {
-            Some((pid, comm)) => (Some(*pid), Some(comm.as_str())),
-            None => (None, None),
-        };
-        Self {
-            sock: view.sock.to_string(),
-            local: output.local.map(|local| local.to_string()),
-            peer: view.peer.map(|peer| peer.to_string()),
-            role: role_name(view.role),
-            pid,
-            comm,
-            since_ns: view.since_ns,
-            version: view.version,
-            client_id: hex(&view.client_id),
-            server_id: view.server_id.as_deref().map(hex),
-            early_data: view.early_data,
-            retry: view.retry,
-            handshake_by: "app",
-            first_answer: view.answer.map(QuicAnswerBody::from),
-            gaps: gaps([
-                (
-                    output.local.is_none(),
-                    "local, pid, comm: its socket was closed before a refresh showed it",
-                ),
-                (view.peer.is_none(), "peer: known from the first datagram to it on"),
-                (view.server_id.is_none(), "server_id: the server was not seen to answer"),
-                (view.answer.is_none(), "first_answer: none was seen"),
-            ]),
-        }
-    }
-}
-
-fn hex(id: &[u8]) -> String {
-    let mut digits = String::with_capacity(2 * id.len());
-    for byte in id {
-        digits += &format!("{byte:02x}");
-    }
-    digits
-}
-
-/// Totals in the last object.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct DatagramTotalsBody {
-    /// Sockets ever known.
-    sockets: u64,
-    /// Datagrams that entered a receive queue.
-    r#in: Option<u64>,
-    /// Datagrams that reads returned.
-    read: Option<u64>,
-    /// Datagrams that were written.
-    out: Option<u64>,
-    /// Datagrams that were dropped since their socket became known.
-    drops: u64,
-}
-
-impl From<&DatagramTotals> for DatagramTotalsBody {
-    fn from(totals: &DatagramTotals) -> Self {
-        Self {
-            sockets: totals.sockets,
-            r#in: totals.arrived,
-            read: totals.read,
-            out: totals.written,
-            drops: totals.drops,
-        }
     }
 }

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::body::gaps;
-use super::connect::FailureBody;
-use super::connection::{MULTIPLEXED, NO_PROTOCOL, role_name};
-use super::proxy::JoinBody;
+use super::connect::error;
+use super::parts::{MULTIPLEXED, NO_PROTOCOL, gaps, role_name};
 use crate::model::event::SockId;
 use crate::model::output::ExchangeOutput;
-use crate::model::snapshot::{ExchangeVerdict, Pieces, Protocol, Slice, SliceKind};
+use crate::model::snapshot::{
+    ConnectFailure, ExchangeVerdict, Join, Pieces, Protocol, Slice, SliceKind,
+};
 
 /// An exchange is over: a burst in each direction.
 #[derive(Serialize)]
@@ -94,83 +94,6 @@ pub(super) struct ExchangeBody {
     gaps: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct SliceBody {
-    /// Holder of the time, and so whoever can change it.
-    #[cfg_attr(test, schemars(with = "crate::model::snapshot::Owner"))]
-    owner: &'static str,
-    /// Kind of time; the table below says what each means.
-    #[cfg_attr(test, schemars(with = "SliceKind"))]
-    kind: &'static str,
-    /// Length.
-    us: u64,
-    /// Time on a CPU, of `app` and `receive_queue` where known; else absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cpu_us: Option<u64>,
-    /// Part of `us` for which the application waited for calls in `upstream`, of `app`; else
-    /// absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_us: Option<u64>,
-    /// Evidence of `delayed_ack`, `throttled` and `streaming`, see below; else absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(test, schemars(extend("enum" = ["proved", "inferred"])))]
-    evidence: Option<&'static str>,
-}
-
-/// Pieces of a response that was not written at once.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct PiecesBody {
-    /// Time from the beginning to the first write.
-    first_byte_us: u64,
-    /// Time from there to the last write.
-    rest_us: u64,
-    /// Number of times that nothing was written for a millisecond or longer.
-    pauses: u32,
-    /// Longest of these pauses.
-    longest_pause_us: u64,
-}
-
-impl From<&Pieces> for PiecesBody {
-    fn from(pieces: &Pieces) -> Self {
-        let &Pieces { first_byte_us, rest_us, pauses, longest_pause_us } = pieces;
-        Self { first_byte_us, rest_us, pauses, longest_pause_us }
-    }
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Tids {
-    /// Thread of the first read.
-    read: Option<u32>,
-    /// Thread of the first write.
-    write: Option<u32>,
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct VerdictBody {
-    /// Owner of that kind.
-    #[cfg_attr(test, schemars(with = "crate::model::snapshot::Owner"))]
-    owner: &'static str,
-    /// The kind.
-    #[cfg_attr(test, schemars(with = "SliceKind"))]
-    kind: &'static str,
-    /// Its share of the time, 0 to 1.
-    share: f64,
-}
-
-/// A client exchange on the same thread at the same time: a hint.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct InsideBody {
-    /// Id of its connection.
-    sock: String,
-    /// Its number there.
-    seq: u32,
-}
-
 impl From<&ExchangeOutput> for ExchangeBody {
     fn from(exchange: &ExchangeOutput) -> Self {
         let view = &exchange.view;
@@ -221,6 +144,30 @@ impl From<&ExchangeOutput> for ExchangeBody {
     }
 }
 
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct SliceBody {
+    /// Holder of the time, and so whoever can change it.
+    #[cfg_attr(test, schemars(with = "crate::model::snapshot::Owner"))]
+    owner: &'static str,
+    /// Kind of time; the table below says what each means.
+    #[cfg_attr(test, schemars(with = "SliceKind"))]
+    kind: &'static str,
+    /// Length.
+    us: u64,
+    /// Time on a CPU, of `app` and `receive_queue` where known; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_us: Option<u64>,
+    /// Part of `us` for which the application waited for calls in `upstream`, of `app`; else
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_us: Option<u64>,
+    /// Evidence of `delayed_ack`, `throttled` and `streaming`, see below; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("enum" = ["proved", "inferred"])))]
+    evidence: Option<&'static str>,
+}
+
 fn slice(slice: &Slice) -> SliceBody {
     SliceBody {
         owner: slice.kind.owner().name(),
@@ -237,11 +184,114 @@ fn slice(slice: &Slice) -> SliceBody {
     }
 }
 
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct VerdictBody {
+    /// Owner of that kind.
+    #[cfg_attr(test, schemars(with = "crate::model::snapshot::Owner"))]
+    owner: &'static str,
+    /// The kind.
+    #[cfg_attr(test, schemars(with = "SliceKind"))]
+    kind: &'static str,
+    /// Its share of the time, 0 to 1.
+    share: f64,
+}
+
 fn verdict(verdict: &ExchangeVerdict) -> VerdictBody {
     let share = (verdict.share * 1e4).round() / 1e4;
     VerdictBody { owner: verdict.kind.owner().name(), kind: verdict.kind.name(), share }
 }
 
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Tids {
+    /// Thread of the first read.
+    read: Option<u32>,
+    /// Thread of the first write.
+    write: Option<u32>,
+}
+
+/// Another exchange on the same thread at the same time: a hint.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Inside"))]
+struct InsideBody {
+    /// Id of its connection.
+    sock: String,
+    /// Its number there.
+    seq: u32,
+}
+
 fn inside(&(sock, seq): &(SockId, u32)) -> InsideBody {
     InsideBody { sock: sock.to_string(), seq }
+}
+
+/// A failed connect that an exchange waited for.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct FailureBody {
+    /// Id of the socket.
+    sock: String,
+    /// Address that was asked for a connection.
+    peer: String,
+    /// Outcome, as of `connect`.
+    #[cfg_attr(test, schemars(with = "crate::model::event::Outcome"))]
+    outcome: &'static str,
+    /// Name of the error that `connect` returned, or `null`.
+    error: Option<String>,
+    /// Time that it took.
+    us: u64,
+}
+
+impl From<&ConnectFailure> for FailureBody {
+    fn from(failure: &ConnectFailure) -> Self {
+        Self {
+            sock: failure.sock.to_string(),
+            peer: failure.peer.to_string(),
+            outcome: failure.outcome.name(),
+            error: failure.error.map(error),
+            us: failure.us,
+        }
+    }
+}
+
+/// Other side of an exchange of a proxy.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Join"))]
+struct JoinBody {
+    /// Id of its connection.
+    sock: String,
+    /// Its number there.
+    seq: u32,
+    /// Address of the other end of that connection.
+    peer: String,
+    /// Confidence that the two belong together; the table below says how each was found.
+    confidence: f64,
+}
+
+impl From<&Join> for JoinBody {
+    fn from(join: &Join) -> Self {
+        let Join { sock, seq, peer, confidence } = *join;
+        Self { sock: sock.to_string(), seq, peer: peer.to_string(), confidence }
+    }
+}
+
+/// Pieces of a response that was not written at once.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct PiecesBody {
+    /// Time from the beginning to the first write.
+    first_byte_us: u64,
+    /// Time from there to the last write.
+    rest_us: u64,
+    /// Number of times that nothing was written for a millisecond or longer.
+    pauses: u32,
+    /// Longest of these pauses.
+    longest_pause_us: u64,
+}
+
+impl From<&Pieces> for PiecesBody {
+    fn from(pieces: &Pieces) -> Self {
+        let &Pieces { first_byte_us, rest_us, pauses, longest_pause_us } = pieces;
+        Self { first_byte_us, rest_us, pauses, longest_pause_us }
+    }
 }

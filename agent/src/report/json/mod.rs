@@ -1,17 +1,31 @@
 //! `--json`: one object a line, with the names and units of the event stream's contract. What could
 //! not be observed is `null`, and `gaps` or `observed_by` beside it says why.
+//!
+//! Each type of object has a file with its fields and what fills them: `event` is in `socket_event.rs`,
+//! `datagrams` in `datagram.rs`, and a `listener` that is a Unix-domain socket in `unix.rs`. What
+//! several have is in `parts.rs`.
 
-mod body;
+mod accept;
+mod attached;
 mod connect;
 mod connection;
 mod datagram;
 mod exchange;
+mod finding;
+mod listener;
+mod lost;
+mod overflow;
+mod parts;
 mod pattern;
+mod process;
 mod proxy;
+mod quic;
 #[cfg(test)]
 pub(crate) mod schema;
 mod socket_event;
 mod summary;
+mod syn;
+mod unix;
 
 use std::io;
 
@@ -21,18 +35,24 @@ use super::Sink;
 use crate::model::output::{Interest, Output};
 use crate::model::snapshot::Snapshot;
 use crate::model::{Attached, WallClock};
-use body::{
-    AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody,
-    SynAckRetransmitBody, SynBody, UnixBody,
-};
+use accept::AcceptBody;
+use attached::AttachedBody;
 use connect::ConnectBody;
 use connection::ConnectionBody;
-use datagram::{DatagramBody, QuicBody};
+use datagram::DatagramBody;
 use exchange::ExchangeBody;
+use finding::FindingBody;
+use listener::ListenerBody;
+use lost::LostBody;
+use overflow::OverflowBody;
 use pattern::PatternBody;
+use process::ProcessBody;
 use proxy::ProxyBody;
-use socket_event::SocketEventBody;
+use quic::QuicBody;
+use socket_event::{SocketEventBody, SynAckRetransmitBody};
 use summary::SummaryBody;
+use syn::SynBody;
+use unix::UnixBody;
 
 /// Writes one JSON object a line.
 #[derive(Clone, Copy, Debug)]

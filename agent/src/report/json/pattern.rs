@@ -1,8 +1,8 @@
-//! The body of a `pattern` object.
+//! The body of `pattern`.
 
 use serde::Serialize;
 
-use super::body::{WaitBody, gaps};
+use super::parts::{WaitBody, gaps};
 use crate::model::snapshot::{Io, PatternThread, PatternView, Units};
 
 /// Way in which a family of processes shares its connections: when that is known, when it changes,

@@ -1,44 +1,9 @@
-//! The body of a `proxy` object, and the other side of an exchange.
+//! The body of `proxy`.
 
 use serde::Serialize;
 
-use super::body::{WaitBody, gaps};
-use crate::model::snapshot::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct JoinBody {
-    /// Id of its connection.
-    sock: String,
-    /// Its number there.
-    seq: u32,
-    /// Address of the other end of that connection.
-    peer: String,
-    /// Confidence that the two belong together; the table below says how each was found.
-    confidence: f64,
-}
-
-impl From<&Join> for JoinBody {
-    fn from(join: &Join) -> Self {
-        let Join { sock, seq, peer, confidence } = *join;
-        Self { sock: sock.to_string(), seq, peer: peer.to_string(), confidence }
-    }
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct SideBody {
-    /// Connections on which there was an exchange.
-    connections: u64,
-    /// Exchanges.
-    exchanges: u64,
-}
-
-impl From<ProxySide> for SideBody {
-    fn from(side: ProxySide) -> Self {
-        Self { connections: side.connections, exchanges: side.exchanges }
-    }
-}
+use super::parts::{WaitBody, gaps};
+use crate::model::snapshot::{ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
 
 /// State of a process that serves and calls others, at each refresh if it changed, and at the end.
 #[derive(Serialize)]
@@ -77,6 +42,52 @@ pub(super) struct ProxyBody<'a> {
     gaps: Vec<&'static str>,
 }
 
+impl<'a> From<&'a ProxyView> for ProxyBody<'a> {
+    fn from(view: &'a ProxyView) -> Self {
+        let ProxySide { connections, exchanges } = view.upstream;
+        Self {
+            pid: view.pid,
+            comm: &view.comm,
+            downstream: view.downstream.into(),
+            upstream: view.upstream.into(),
+            joined: view.joined,
+            reuse: view.reuse.map(Reuse::name),
+            exchanges_per_connection: rounded(exchanges as f64 / connections.max(1) as f64),
+            spreading: view.spreading.map(Spreading::name),
+            imbalance: view.imbalance.map(rounded),
+            upstreams: view.upstreams.iter().map(UpstreamBody::from).collect(),
+            gaps: gaps([
+                (
+                    view.reuse.is_none(),
+                    "reuse: too few connections with exchanges that were joined",
+                ),
+                (
+                    view.spreading.is_none(),
+                    "spreading: a single upstream address, or too few connections with several \
+                     requests",
+                ),
+                (view.imbalance.is_none(), "imbalance: a single upstream address"),
+            ]),
+        }
+    }
+}
+
+/// Those who call a proxy, or those whom it calls.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ProxySide"))]
+struct SideBody {
+    /// Connections on which there was an exchange.
+    connections: u64,
+    /// Exchanges.
+    exchanges: u64,
+}
+
+impl From<ProxySide> for SideBody {
+    fn from(side: ProxySide) -> Self {
+        Self { connections: side.connections, exchanges: side.exchanges }
+    }
+}
+
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct UpstreamBody {
@@ -109,36 +120,6 @@ impl From<&UpstreamView> for UpstreamBody {
             time_us: view.time.into(),
             slow: view.slow,
             connect_fails: view.connect_fails,
-        }
-    }
-}
-
-impl<'a> From<&'a ProxyView> for ProxyBody<'a> {
-    fn from(view: &'a ProxyView) -> Self {
-        let ProxySide { connections, exchanges } = view.upstream;
-        Self {
-            pid: view.pid,
-            comm: &view.comm,
-            downstream: view.downstream.into(),
-            upstream: view.upstream.into(),
-            joined: view.joined,
-            reuse: view.reuse.map(Reuse::name),
-            exchanges_per_connection: rounded(exchanges as f64 / connections.max(1) as f64),
-            spreading: view.spreading.map(Spreading::name),
-            imbalance: view.imbalance.map(rounded),
-            upstreams: view.upstreams.iter().map(UpstreamBody::from).collect(),
-            gaps: gaps([
-                (
-                    view.reuse.is_none(),
-                    "reuse: too few connections with exchanges that were joined",
-                ),
-                (
-                    view.spreading.is_none(),
-                    "spreading: a single upstream address, or too few connections with several \
-                     requests",
-                ),
-                (view.imbalance.is_none(), "imbalance: a single upstream address"),
-            ]),
         }
     }
 }

@@ -1,17 +1,17 @@
-//! `event` objects of connections.
+//! The bodies of `event`: single events of connections, and of listeners.
 
 use backscope_abi::errno::EAGAIN;
 use serde::Serialize;
 
-use super::body::gaps;
-use crate::model::event::{HoldReason, Side, SocketCall, SocketEvent, SocketEventKind};
+use super::parts::{gaps, side_name};
+use crate::model::event::{HoldReason, SocketCall, SocketEvent, SocketEventKind, SynAckRetransmit};
 use crate::report::kernel_names::{ca_state, cause, flags, shutdown, state, why};
 
-/// Single event of a connection: with `--detail events`.
+/// Single event of a connection.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct SocketEventBody {
-    /// Id of the connection.
+    /// Id of the connection; of `synack_retransmit` that of the listener.
     sock: String,
     /// Name of the event.
     name: &'static str,
@@ -91,13 +91,13 @@ enum Carries {
     /// Written bytes are held from now on.
     #[cfg_attr(test, schemars(extend("name" = ["hold"])))]
     Hold {
-        /// Reason.
+        /// Reason of the hold.
         #[cfg_attr(test, schemars(with = "HoldReason"))]
         reason: &'static str,
         /// Bytes that are held.
         bytes: u32,
     },
-    /// They have been sent.
+    /// Bytes that were held have been sent.
     #[cfg_attr(test, schemars(extend("name" = ["release"])))]
     Release {
         /// Reason of the hold.
@@ -140,11 +140,11 @@ enum Carries {
     #[cfg_attr(test, schemars(extend("name" = ["window"])))]
     Window {
         /// Side whose window it is.
-        #[cfg_attr(test, schemars(with = "Side"))]
+        #[cfg_attr(test, schemars(with = "crate::model::event::Side"))]
         side: &'static str,
         /// `true` if it is shut.
         zero: bool,
-        /// Its size.
+        /// Size of the window.
         bytes: u32,
     },
     /// The state changed.
@@ -160,11 +160,11 @@ enum Carries {
         /// Of TIME_WAIT, `"FIN_WAIT2"` while the FIN of the peer is still to come; else `null`.
         substate: Option<&'static str>,
     },
-    /// A RST.
+    /// A RST was sent or received.
     #[cfg_attr(test, schemars(extend("name" = ["reset"])))]
     Reset {
         /// Side that sent it.
-        #[cfg_attr(test, schemars(with = "Side"))]
+        #[cfg_attr(test, schemars(with = "crate::model::event::Side"))]
         by: &'static str,
     },
     /// The socket is gone.
@@ -186,7 +186,7 @@ struct Write {
     blocked_us: Option<u32>,
     /// Bytes that are not sent yet.
     unsent_bytes: u32,
-    /// Reason for that; `null` if there is none.
+    /// Reason that they are held; `null` if they are not.
     #[cfg_attr(test, schemars(with = "Option<HoldReason>"))]
     reason: Option<&'static str>,
 }
@@ -264,7 +264,7 @@ impl From<&SocketEventKind> for Carries {
                 }
             }
             SocketEventKind::Window { side: whose, zero, bytes } => {
-                Self::Window { side: side(whose), zero, bytes }
+                Self::Window { side: side_name(whose), zero, bytes }
             }
             SocketEventKind::State { from, to, shutdown: bits, substate, .. } => Self::State {
                 from: state(from),
@@ -272,7 +272,7 @@ impl From<&SocketEventKind> for Carries {
                 shutdown: shutdown(bits),
                 substate: if substate == 0 { None } else { Some(state(substate)) },
             },
-            SocketEventKind::Reset { by } => Self::Reset { by: side(by) },
+            SocketEventKind::Reset { by } => Self::Reset { by: side_name(by) },
             SocketEventKind::Destroyed => Self::Destroyed {},
         }
     }
@@ -293,9 +293,32 @@ fn would_block(call: &SocketCall) -> bool {
     call.result == Err(EAGAIN)
 }
 
-fn side(side: Side) -> &'static str {
-    match side {
-        Side::Local => "local",
-        Side::Peer => "peer",
+/// A SYN-ACK was sent again.
+// Fields are in the order of their names: so they were always written.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SynAckRetransmitBody {
+    /// Number of times that it was sent again.
+    count: u32,
+    /// Name of the event.
+    #[cfg_attr(test, schemars(extend("const" = "synack_retransmit")))]
+    name: &'static str,
+    /// Client that it goes to.
+    peer: String,
+    /// Id of the listener.
+    sock: String,
+    /// Always `null`.
+    tid: Option<u32>,
+}
+
+impl From<&SynAckRetransmit> for SynAckRetransmitBody {
+    fn from(retransmit: &SynAckRetransmit) -> Self {
+        Self {
+            count: retransmit.count,
+            name: "synack_retransmit",
+            peer: retransmit.peer.to_string(),
+            sock: retransmit.listener.to_string(),
+            tid: None,
+        }
     }
 }

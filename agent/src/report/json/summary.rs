@@ -1,14 +1,13 @@
-//! The body of the last object.
+//! The body of `summary`.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::body::{LeftBody, Overflows, WaitBody};
-use super::connect::{ConnectTotalsBody, ResetTotalsBody};
-use super::connection::{TimesBody, phases};
-use super::datagram::DatagramTotalsBody;
+use super::listener::{LeftBody, Overflows};
+use super::parts::{TimesBody, WaitBody, phases};
 use crate::model::event::Cost;
 use crate::model::output::Summary;
+use crate::model::snapshot::{ConnectTotals, DatagramTotals, ResetTotals};
 
 /// Totals: once, last. Fields that `listener` has, too, are over all listeners.
 #[derive(Serialize)]
@@ -65,30 +64,6 @@ pub(super) struct SummaryBody {
     overhead: OverheadBody,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct EventsBody {
-    /// Sum of the other two.
-    seen: u64,
-    /// Records that reached the agent.
-    delivered: u64,
-    /// Records that were lost.
-    lost: u64,
-}
-
-#[derive(Default, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct OverheadBody {
-    /// Average time of a run of a probe, ns.
-    probe_ns_avg: Option<f64>,
-    /// Runs of the probes.
-    probe_runs: Option<u64>,
-    /// CPU time of the agent.
-    agent_cpu_us: Option<u64>,
-    /// Memory of the agent.
-    agent_rss_bytes: Option<u64>,
-}
-
 impl From<&Summary> for SummaryBody {
     fn from(summary: &Summary) -> Self {
         let totals = &summary.totals;
@@ -125,6 +100,130 @@ impl From<&Summary> for SummaryBody {
             },
         }
     }
+}
+
+/// All connects of a run.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ConnectTotalsBody {
+    /// Connects that brought a connection.
+    made: u64,
+    /// Connects that failed, for whatever reason.
+    failed: u64,
+    /// Connects that hang.
+    pending: u64,
+    /// Connects that were refused.
+    refused: u64,
+    /// Connects that the kernel gave up without an answer.
+    timed_out: u64,
+    /// Connects whose peer cannot be reached, as the network said.
+    unreachable: u64,
+    /// Connects that found no free local port.
+    no_port: u64,
+    /// Connects that found no route, or that a filter on this host refused.
+    no_route: u64,
+    /// Connects whose socket the application closed first.
+    given_up: u64,
+    /// Connections that the peer reset before it had answered anything.
+    reset: u64,
+    /// Sum of the durations of all that failed.
+    failed_us: u64,
+}
+
+impl From<ConnectTotals> for ConnectTotalsBody {
+    fn from(totals: ConnectTotals) -> Self {
+        let ConnectTotals { made, pending, refused, timed_out, unreachable, .. } = totals;
+        let ConnectTotals { no_port, no_route, given_up, reset, failed_us, .. } = totals;
+        let failed = totals.failed();
+        Self {
+            made,
+            failed,
+            pending,
+            refused,
+            timed_out,
+            unreachable,
+            no_port,
+            no_route,
+            given_up,
+            reset,
+            failed_us,
+        }
+    }
+}
+
+/// Ends that are no plain FIN.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ResetTotalsBody {
+    /// Connections that this host reset, also after its FIN.
+    sent: u64,
+    /// Connections that the peer reset.
+    received: u64,
+    /// Connections that the kernel gave up.
+    timeouts: u64,
+    /// Requests that met a connection which its server had closed.
+    late_requests: u64,
+    /// Responses that a RST followed since the request was not read to its end.
+    truncated_responses: u64,
+}
+
+impl From<ResetTotals> for ResetTotalsBody {
+    fn from(totals: ResetTotals) -> Self {
+        let ResetTotals { sent, received, timeouts, late_requests, truncated } = totals;
+        Self { sent, received, timeouts, late_requests, truncated_responses: truncated }
+    }
+}
+
+/// Totals in the last object.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct DatagramTotalsBody {
+    /// Sockets ever known.
+    sockets: u64,
+    /// Datagrams that entered a receive queue.
+    r#in: Option<u64>,
+    /// Datagrams that reads returned.
+    read: Option<u64>,
+    /// Datagrams that were written.
+    out: Option<u64>,
+    /// Datagrams that were dropped since their socket became known.
+    drops: u64,
+}
+
+impl From<&DatagramTotals> for DatagramTotalsBody {
+    fn from(totals: &DatagramTotals) -> Self {
+        Self {
+            sockets: totals.sockets,
+            r#in: totals.arrived,
+            read: totals.read,
+            out: totals.written,
+            drops: totals.drops,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct EventsBody {
+    /// Sum of the other two.
+    seen: u64,
+    /// Records that reached the agent.
+    delivered: u64,
+    /// Records that were lost.
+    lost: u64,
+}
+
+#[derive(Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct OverheadBody {
+    /// Average time of a run of a probe, ns.
+    probe_ns_avg: Option<f64>,
+    /// Runs of the probes.
+    probe_runs: Option<u64>,
+    /// CPU time of the agent.
+    agent_cpu_us: Option<u64>,
+    /// Memory of the agent.
+    agent_rss_bytes: Option<u64>,
 }
 
 impl From<&Cost> for OverheadBody {

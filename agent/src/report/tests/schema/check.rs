@@ -1,27 +1,21 @@
 //! A validator of the keywords that the schema has. It is stricter than JSON Schema in one thing: a
-//! field that the schema does not have is a flaw.
+//! field that the schema does not have is a flaw. The end-to-end tests compile this file, too.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::report::json::schema;
-
-/// Returns the places at which an object does not keep to the schema of its type.
-pub(super) fn flaws(object: &Value) -> Vec<String> {
-    static DOCUMENT: OnceLock<Value> = OnceLock::new();
-    let document = DOCUMENT.get_or_init(schema::document);
-    let kind = object["type"].as_str().unwrap_or_default();
-    match document["$defs"].get(kind) {
-        Some(schema) => whole(schema, object, ""),
-        None => vec![format!("no such type: {}", object["type"])],
+/// Returns the places at which an object does not keep to this definition of the schema.
+pub(super) fn flaws(document: &Value, definition: &str, object: &Value) -> Vec<String> {
+    match document["$defs"].get(definition) {
+        Some(schema) => whole(document, schema, object, ""),
+        None => vec![format!("no such type: {definition:?}")],
     }
 }
 
 /// Checks a value, and that the schema has all of its fields.
-fn whole(schema: &Value, value: &Value, path: &str) -> Vec<String> {
-    let mut check = Check::of(schema, value, path);
+fn whole(document: &Value, schema: &Value, value: &Value, path: &str) -> Vec<String> {
+    let mut check = Check::of(document, schema, value, path);
     if let Value::Object(fields) = value {
         for name in fields.keys() {
             check.demand(check.known.contains(name), format!(".{name} is not in the schema"));
@@ -32,6 +26,8 @@ fn whole(schema: &Value, value: &Value, path: &str) -> Vec<String> {
 
 /// A schema that was applied to one value.
 struct Check<'a> {
+    /// The document that references are into.
+    document: &'a Value,
     path: &'a str,
     flaws: Vec<String>,
     /// Fields of the value that the schema has.
@@ -39,8 +35,8 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn of(schema: &Value, value: &Value, path: &'a str) -> Self {
-        let mut check = Self { path, flaws: Vec::new(), known: BTreeSet::new() };
+    fn of(document: &'a Value, schema: &Value, value: &Value, path: &'a str) -> Self {
+        let mut check = Self { document, path, flaws: Vec::new(), known: BTreeSet::new() };
         for (keyword, limit) in schema.as_object().expect("keywords") {
             check.keyword(keyword, limit, value);
         }
@@ -56,6 +52,11 @@ impl<'a> Check<'a> {
     fn keyword(&mut self, keyword: &str, limit: &Value, value: &Value) {
         match keyword {
             "description" => {}
+            "$ref" => {
+                let name = limit.as_str().and_then(|name| name.strip_prefix("#/$defs/"));
+                let schema = &self.document["$defs"][name.expect("the name of a definition")];
+                self.adopt(Check::of(self.document, schema, value, self.path));
+            }
             "type" => self.demand(is_of(value, limit), format!(": {value} is no {limit}")),
             "const" => self.demand(value == limit, format!(": {value} is not {limit}")),
             "enum" => {
@@ -107,33 +108,39 @@ impl<'a> Check<'a> {
     fn items(&mut self, schema: &Value, value: &Value) {
         let Value::Array(items) = value else { return };
         for (place, item) in items.iter().enumerate() {
-            self.flaws.extend(whole(schema, item, &format!("{}[{place}]", self.path)));
+            let path = format!("{}[{place}]", self.path);
+            self.flaws.extend(whole(self.document, schema, item, &path));
         }
     }
 
     fn field(&mut self, name: &str, schema: &Value, value: &Value) {
         self.known.insert(name.to_owned());
         if let Some(field) = value.get(name) {
-            self.flaws.extend(whole(schema, field, &format!("{}.{name}", self.path)));
+            let path = format!("{}.{name}", self.path);
+            self.flaws.extend(whole(self.document, schema, field, &path));
         }
     }
 
     /// Applies the first schema that holds, and returns how many do. If none does, the one with the
     /// fewest flaws says why.
     fn any_of(&mut self, schemas: &[Value], value: &Value) -> usize {
-        let mut best: Option<Check<'_>> = None;
+        let mut best: Option<Check<'a>> = None;
         let mut holding = 0;
         for schema in schemas {
-            let check = Check::of(schema, value, self.path);
+            let check = Check::of(self.document, schema, value, self.path);
             holding += usize::from(check.flaws.is_empty());
             if best.as_ref().is_none_or(|best| check.flaws.len() < best.flaws.len()) {
                 best = Some(check);
             }
         }
-        let best = best.expect("a schema to choose");
-        self.flaws.extend(best.flaws);
-        self.known.extend(best.known);
+        self.adopt(best.expect("a schema to choose"));
         holding
+    }
+
+    /// Takes over what another schema says of the same value.
+    fn adopt(&mut self, check: Check<'_>) {
+        self.flaws.extend(check.flaws);
+        self.known.extend(check.known);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::report::json::schema;
+
 /// A field of an object, or of an object in it (`overflows.syn`, `slices[].kind`).
 pub(super) struct Field {
     pub(super) name: String,
@@ -13,18 +15,32 @@ pub(super) struct Field {
 /// Returns the page with its tables written anew. New fields come last; whoever adds one moves its
 /// row to where it belongs.
 pub(super) fn with_fields(page: &str, document: &Value) -> String {
+    let definitions = without_references(document);
     let mut text = String::new();
     let mut rest = page;
     while let Some((before, after)) = rest.split_once("<!-- fields: ") {
         let (kind, after) = after.split_once(" begin -->\n").expect("the beginning has an end");
         let end = format!("<!-- fields: {kind} end -->");
         let (present, after) = after.split_once(&end).expect("a table has an end");
-        let fields = in_order(fields(&document["$defs"][kind], ""), present);
+        let generated = match kind {
+            "event" => table(&in_order(of_every_event(&definitions["event"]), present)),
+            "event by name" => events(&definitions["event"]),
+            _ => table(&in_order(fields(&definitions[kind], ""), present)),
+        };
         text += before;
-        text += &format!("<!-- fields: {kind} begin -->\n{}{end}", table(&fields));
+        text += &format!("<!-- fields: {kind} begin -->\n{generated}{end}");
         rest = after;
     }
     text + rest
+}
+
+/// Returns the definitions with parts in the place of references to them.
+pub(super) fn without_references(document: &Value) -> Value {
+    let mut definitions = document["$defs"].clone();
+    let parts = document["$defs"].as_object().expect("definitions");
+    schema::inline(&mut definitions, parts);
+    schema::tidy(&mut definitions);
+    definitions
 }
 
 /// Sorts the fields as the rows of the present table are.
@@ -38,19 +54,64 @@ fn in_order(mut fields: Vec<Field>, present: &str) -> Vec<Field> {
 fn table(fields: &[Field]) -> String {
     let mut text = "| field | type | meaning |\n|---|---|---|\n".to_owned();
     for Field { name, kind, description } in fields {
-        let meaning = description.strip_suffix('.').unwrap_or(description);
-        text += format!("| `{name}` | {kind} | {meaning}").trim_end();
-        text += " |\n";
+        text += &row(&[&format!("`{name}`"), kind, meaning(description)]);
     }
     text
 }
 
-/// Returns the fields of an object but those that every object has. Those of an object in it follow
-/// it, if they have descriptions.
+/// Returns the fields that events have whatever their name is.
+fn of_every_event(event: &Value) -> Vec<Field> {
+    let mut form = event["oneOf"][0].clone();
+    form["anyOf"].take();
+    fields(&form, "")
+}
+
+/// Returns the table of events: a row for each, and below it a row for each field of its own.
+fn events(event: &Value) -> String {
+    let mut text = "| event | field | type | meaning |\n|---|---|---|---|\n".to_owned();
+    let connections = event["oneOf"][0]["anyOf"].as_array().expect("the events of connections");
+    let listeners = &event["oneOf"][1];
+    for form in connections.iter().chain([listeners]) {
+        let names = label(&form["properties"]["name"]).replace('"', "");
+        let description = form["description"].as_str().expect("a description");
+        text += &row(&[&names, "", "", meaning(description)]);
+        for Field { name, kind, description } in own_fields(form, event) {
+            text += &row(&["", &format!("`{name}`"), &kind, meaning(&description)]);
+        }
+    }
+    text
+}
+
+/// Returns the fields that only this form of an event has.
+fn own_fields(form: &Value, event: &Value) -> Vec<Field> {
+    let common = of_every_event(event);
+    let mut own = fields(form, "");
+    own.retain(|field| common.iter().all(|common| common.name != field.name));
+    own
+}
+
+fn row(cells: &[&str]) -> String {
+    let mut text = String::new();
+    for cell in cells {
+        text += format!("| {cell}").trim_end();
+        text += " ";
+    }
+    text + "|\n"
+}
+
+/// Returns a description as it stands in a cell: without the full stop at its end.
+fn meaning(description: &str) -> &str {
+    description.strip_suffix('.').unwrap_or(description)
+}
+
+/// Returns the fields of an object but those that every object of the stream has. Those of an
+/// object in it follow it, if they have descriptions.
 pub(super) fn fields(schema: &Value, prefix: &str) -> Vec<Field> {
     let mut fields = Vec::new();
-    for (name, schema, required) in properties(schema) {
-        if prefix.is_empty() && ["type", "ts_ns", "time"].contains(&name) {
+    let properties = properties(schema);
+    let of_stream = properties.iter().any(|(name, ..)| *name == "ts_ns");
+    for (name, schema, required) in properties {
+        if of_stream && ["type", "ts_ns", "time"].contains(&name) {
             continue;
         }
         let mut kind = label(schema);
@@ -84,12 +145,14 @@ fn is_described(schema: &Value) -> bool {
 }
 
 /// Returns the properties of an object, of all of its forms, and whether each is always there.
+/// Those that are come first, in the order in which they are written.
 fn properties(schema: &Value) -> Vec<(&str, &Value, bool)> {
     let mut all: Vec<(&str, &Value, bool)> = Vec::new();
     if let Some(own) = schema["properties"].as_object() {
         for (name, property) in own {
             all.push((name, property, is_required(schema, name)));
         }
+        all.sort_by_key(|(name, ..)| place_among_required(schema, name).unwrap_or(usize::MAX));
     }
     let forms = schema.get("oneOf").or_else(|| schema.get("anyOf"));
     let Some(Value::Array(forms)) = forms else { return all };
@@ -112,10 +175,12 @@ fn properties(schema: &Value) -> Vec<(&str, &Value, bool)> {
 }
 
 fn is_required(schema: &Value, name: &str) -> bool {
-    match &schema["required"] {
-        Value::Array(names) => names.iter().any(|required| required == name),
-        _ => false,
-    }
+    place_among_required(schema, name).is_some()
+}
+
+fn place_among_required(schema: &Value, name: &str) -> Option<usize> {
+    let names = schema["required"].as_array()?;
+    names.iter().position(|required| required == name)
 }
 
 /// Describes a type in a few words.

@@ -1,0 +1,40 @@
+//! The body of `attached`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::model::Attached;
+
+/// The hooks are attached: once, first.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct AttachedBody<'a> {
+    /// Release of the kernel.
+    kernel: &'a str,
+    /// Tier of the hooks.
+    #[cfg_attr(test, schemars(extend("enum" = ["full", "tracepoint"])))]
+    tier: &'a str,
+    /// Hooks by the signal that they serve; `null` where no hook does.
+    hooks: &'a BTreeMap<String, Option<String>>,
+    /// Processes, ports and names that are watched.
+    targets: &'a [String],
+    /// Time that the attach took.
+    attach_us: u64,
+    /// Sentences on what this kernel does not show; absent if there are none.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    gaps: &'a [String],
+}
+
+impl<'a> From<&'a Attached> for AttachedBody<'a> {
+    fn from(attached: &'a Attached) -> Self {
+        Self {
+            kernel: &attached.kernel,
+            tier: &attached.tier,
+            hooks: &attached.hooks,
+            targets: &attached.targets,
+            attach_us: attached.attach_us,
+            gaps: &attached.gaps,
+        }
+    }
+}

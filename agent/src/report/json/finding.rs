@@ -1,0 +1,80 @@
+//! The body of `finding`.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::model::output::FindingOutput;
+use crate::model::snapshot::Severity;
+
+/// Something is wrong: when it begins, when it changes and when it ends.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct FindingBody<'a> {
+    /// Kind of finding; the table below says what each means.
+    kind: &'static str,
+    /// `"begun"`; `"changed"`: it became worse, or its owner, what it says or its fix changed;
+    /// `"ended"`: its condition has not held for three seconds, the figures are its last.
+    #[cfg_attr(test, schemars(with = "crate::model::output::FindingState"))]
+    state: &'static str,
+    /// Severity.
+    #[cfg_attr(test, schemars(with = "Severity"))]
+    severity: &'static str,
+    /// Holder of the time, and so whoever can change it.
+    #[cfg_attr(test, schemars(with = "crate::model::snapshot::Owner"))]
+    owner: &'static str,
+    /// Listener, process or address that it is on.
+    subject: &'a str,
+    /// Id of the listener or UDP socket; the process id where the subject is a process.
+    sock: String,
+    /// Sentence that names it.
+    headline: &'a str,
+    /// Sentences on what was seen.
+    text: &'a str,
+    /// `true` if a sentence of it was inferred from facts, and not itself observed.
+    inferred: bool,
+    /// Numbers by name.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, f64>"))]
+    evidence: Map<String, Value>,
+    /// Advice on what to change.
+    fix: &'a str,
+}
+
+impl<'a> From<&'a FindingOutput> for FindingBody<'a> {
+    fn from(output: &'a FindingOutput) -> Self {
+        let finding = &output.finding;
+        let mut evidence = Map::new();
+        for &(name, value) in &finding.evidence {
+            evidence.insert(name.to_owned(), number(value));
+        }
+        Self {
+            kind: finding.kind,
+            state: output.state.name(),
+            severity: severity_name(finding.severity),
+            owner: finding.owner.name(),
+            subject: &finding.subject,
+            sock: finding.sock.to_string(),
+            headline: &finding.headline,
+            text: &finding.text,
+            inferred: finding.inferred,
+            evidence,
+            fix: &finding.fix,
+        }
+    }
+}
+
+fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Critical => "critical",
+    }
+}
+
+/// Whole numbers without a fraction, others to four digits after the point.
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 && value.abs() < 9e15 {
+        json!(value as i64)
+    } else {
+        json!((value * 1e4).round() / 1e4)
+    }
+}

@@ -1,0 +1,32 @@
+//! The body of `process`.
+
+use serde::Serialize;
+
+use crate::model::event::{Process, ProcessChange};
+
+/// A watched process began, executed a program or ended: with `--detail events`.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ProcessBody<'a> {
+    /// The process.
+    pid: u32,
+    /// Its name.
+    comm: &'a str,
+    /// Change that it went through.
+    #[cfg_attr(test, schemars(extend("enum" = ["forked", "executed", "exited"])))]
+    change: &'static str,
+    /// Process that forked it; absent of other changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<u32>,
+}
+
+impl<'a> From<&'a Process> for ProcessBody<'a> {
+    fn from(process: &'a Process) -> Self {
+        let (change, parent) = match process.change {
+            ProcessChange::Forked { parent } => ("forked", Some(parent)),
+            ProcessChange::Executed => ("executed", None),
+            ProcessChange::Exited => ("exited", None),
+        };
+        Self { pid: process.pid, comm: &process.comm, change, parent }
+    }
+}
