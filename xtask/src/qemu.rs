@@ -1,5 +1,5 @@
-//! One virtual machine: boots a kernel under QEMU's software emulation and reads the verdicts from
-//! its serial console.
+//! One virtual machine: boots a kernel under QEMU's software emulation and reads the output of the
+//! tests from its serial console.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::verdict::{self, Counts, Line, Outcome, Verdict};
+use crate::verdict::{Counts, Outcome, Output, Verdict};
+
+/// Tests that run at once. More are no faster: three keep one emulated processor busy, and with
+/// more threads it is likelier that one is preempted within a probe.
+const THREADS: u32 = 3;
 
 /// Lines of the console that are shown when a machine fails.
 const TAIL: usize = 25;
@@ -116,18 +120,18 @@ const CMDLINE: [&str; 4] = [
 
 fn command(machine: &Machine) -> Command {
     let mut cmdline = CMDLINE.join(" ");
-    match machine.job {
+    // The kernel gives variables that it does not know to init as environment, and what follows
+    // `--` as arguments. Init hands both on to the tests.
+    cmdline += &match machine.job {
         Job::Tests { filter, long } => {
-            if long {
-                cmdline.push_str(" backscope.long");
-            }
-            if let Some(filter) = filter {
-                cmdline.push_str(" backscope.filter=");
-                cmdline.push_str(filter);
-            }
+            let cases = if long { "long" } else { "short" };
+            let filter = filter.unwrap_or_default();
+            format!(" BACKSCOPE_MACHINE={cases} -- --color=never --test-threads={THREADS} {filter}")
         }
-        Job::Costs => cmdline.push_str(" backscope.costs tsc=reliable"),
-    }
+        Job::Costs => {
+            " tsc=reliable BACKSCOPE_MACHINE=costs -- --color=never --test-threads=1".to_owned()
+        }
+    };
     let mut qemu = Command::new("qemu-system-x86_64");
     // One processor. Two that are emulated by a thread each run into instructions that the other
     // one is patching, as attaching a probe does, and the kernel dies. Two that one thread emulates
@@ -177,9 +181,9 @@ fn printable(line: &[u8]) -> String {
 
 fn follow(machine: &Machine, lines: &Receiver<String>, mut log: File) -> Result<Run> {
     let start = Instant::now();
-    let (mut verdicts, mut tail) = (Vec::new(), Vec::new());
-    let (mut booted, mut done, mut garbled) = (false, false, 0);
+    let (mut output, mut tail) = (Output::default(), Vec::new());
     let end = loop {
+        let booted = output.announced.is_some();
         let deadline =
             start + if booted { machine.timeout } else { machine.timeout.min(BOOT_LIMIT) };
         let line = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -189,45 +193,32 @@ fn follow(machine: &Machine, lines: &Receiver<String>, mut log: File) -> Result<
         };
         writeln!(log, "{line}")
             .with_context(|| format!("cannot write {}", machine.log.display()))?;
-        match verdict::parse(&line) {
-            Some(Line::Verdict(verdict)) => {
-                show(machine.version, &verdict);
-                verdicts.push(verdict);
-            }
-            Some(Line::Begin) => booted = true,
-            Some(Line::Done) => done = true,
-            Some(Line::Garbled) => garbled += 1,
-            None => {}
+        if let Some(verdict) = output.read(&line) {
+            show(machine.version, verdict);
         }
         if tail.len() == TAIL {
             tail.remove(0);
         }
         tail.push(line);
     };
-    let fault = if !done {
-        Some(format!(
-            "{end} before the tests did. The last that the console said:\n  {}",
-            tail.join("\n  ")
-        ))
-    } else if garbled > 0 {
-        Some(format!("{garbled} verdicts could not be read"))
-    } else if verdicts.is_empty() {
-        Some("no test ran".to_owned())
-    } else {
-        None
-    };
-    Ok(Run { verdicts, fault, booted })
+    let mut fault = output.fault(end);
+    if let Some(fault) = &mut fault
+        && !output.is_complete()
+    {
+        *fault += &format!(". The last that the console said:\n  {}", tail.join("\n  "));
+    }
+    Ok(Run { fault, booted: output.announced.is_some(), verdicts: output.verdicts })
 }
 
 fn show(version: &str, verdict: &Verdict) {
-    let Verdict { outcome, test, millis, reason } = verdict;
+    let Verdict { outcome, test, took, reason } = verdict;
     let word = match outcome {
         Outcome::Pass => "ok",
         Outcome::Fail => "FAILED",
         Outcome::Skip => "skipped",
     };
     let colon = if reason.is_empty() { "" } else { ": " };
-    eprintln!("    [{version}] {word:<7} {test} ({millis} ms){colon}{reason}");
+    eprintln!("    [{version}] {word:<7} {test} ({} ms){colon}{reason}", took.as_millis());
 }
 
 /// Ends QEMU if it has not ended by itself: after its time limit, or when it hangs with its console
@@ -265,14 +256,17 @@ mod tests {
         follow(&machine, &lines, log).expect("/dev/null can be written")
     }
 
+    const SUMMARY: &str = "test result: ok. 1 passed; 0 failed; 1 ignored; 0 measured";
+
     #[test]
     fn a_complete_run_has_no_fault() {
         let lines = [
             "boot",
-            "VERDICTS begin",
-            "VERDICT pass a 1",
-            "VERDICT skip b 0 no io_uring",
-            "VERDICTS done",
+            "running 2 tests",
+            "test a ... ok",
+            "test b ... ignored (no io_uring)",
+            SUMMARY,
+            "e2e ended: exit status: 0",
         ];
         let run = followed(&lines);
         assert_eq!(run.fault, None);
@@ -283,18 +277,17 @@ mod tests {
     #[test]
     fn a_machine_that_panics_fails_with_its_last_words() {
         assert!(!followed(&["Oops: int3", "Kernel panic - not syncing"]).booted);
-        let run = followed(&["VERDICTS begin", "VERDICT pass a 1", "Kernel panic - not syncing"]);
+        let run = followed(&["running 2 tests", "test a ... ok", "Kernel panic - not syncing"]);
         assert!(run.booted);
         assert_eq!(run.counts(), Counts { passed: 1, failed: 1, skipped: 0 });
         assert!(run.fault.is_some_and(|fault| fault.contains("Kernel panic")));
     }
 
     #[test]
-    fn no_verdict_is_no_success() {
-        assert_eq!(followed(&["VERDICTS done"]).counts().failed, 1);
-        assert_eq!(
-            followed(&["VERDICT pass a 1", "VERDICT pa", "VERDICTS done"]).counts().failed,
-            1
-        );
+    fn no_result_is_no_success() {
+        let ended = "e2e ended: exit status: 0";
+        assert_eq!(followed(&[ended]).counts().failed, 1);
+        let garbled = ["running 2 tests", "test a ... ok", "test b ... ign", SUMMARY, ended];
+        assert_eq!(followed(&garbled).counts().failed, 1);
     }
 }

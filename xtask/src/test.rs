@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::setup;
 use crate::step::{self, Step};
-use crate::verdict::{self, Counts};
+use crate::verdict::{self, Counts, Line};
 use crate::vm;
 
 #[derive(clap::Args)]
@@ -63,18 +63,19 @@ impl Tally {
 
     /// Reads a line of the tests' output.
     fn read(&mut self, line: &str) {
-        if let Some(summary) = verdict::parse_summary(line) {
-            self.counts += summary;
-        } else if line.starts_with("case ")
-            || (line.starts_with("---- ") && line.ends_with(" stdout ----"))
-        {
-            // A failed end-to-end case, or the line with which libtest begins the output of a
-            // failed test.
-            self.told.push(line.trim_end_matches(" stdout ----").replacen(
-                "---- ",
-                "unit test failed: ",
-                1,
-            ));
+        match verdict::parse(line) {
+            Some(Line::Summary(summary)) => self.counts += summary,
+            Some(Line::Reason { how, test, reason }) => {
+                self.told.push(format!("case {how}: {test}: {reason}"));
+            }
+            _ => {
+                // The line with which libtest begins the output of a failed test.
+                if let Some(rest) = line.strip_prefix("---- ")
+                    && let Some(test) = rest.strip_suffix(" stdout ----")
+                {
+                    self.told.push(format!("unit test failed: {test}"));
+                }
+            }
         }
     }
 }
@@ -135,8 +136,17 @@ fn e2e_binary() -> Result<PathBuf> {
         "--test",
         "e2e",
     ]);
-    build.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
-    let messages = step::output(&mut build)?;
+    executable_of_e2e(&mut build)
+}
+
+/// Runs cargo, which builds the end-to-end tests and nothing else that is a test, with messages in
+/// JSON. Returns where it put them.
+///
+/// # Errors
+/// If it fails, or names no such executable.
+pub(crate) fn executable_of_e2e(cargo: &mut Command) -> Result<PathBuf> {
+    cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+    let messages = step::output(cargo)?;
     let path = messages
         .lines()
         .find_map(executable)
@@ -144,7 +154,8 @@ fn e2e_binary() -> Result<PathBuf> {
     Ok(path.into())
 }
 
-/// Returns the executable that one of cargo's messages names. Cargo writes JSON without blanks.
+/// Returns the executable of a test that one of cargo's messages names. Cargo writes JSON without
+/// blanks.
 fn executable(message: &str) -> Option<String> {
     if !message.contains(r#""kind":["test"]"#) {
         return None;

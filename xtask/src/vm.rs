@@ -15,6 +15,7 @@ use crate::module;
 use crate::probes;
 use crate::qemu::{self, Job, Machine, Run};
 use crate::step::{self, Step};
+use crate::test;
 use crate::verdict::{Counts, Outcome};
 
 /// The target whose C library can be linked statically.
@@ -131,8 +132,16 @@ pub(crate) fn run_all(args: &Args) -> Result<Counts> {
     Ok(sum(&reports))
 }
 
-/// Builds what goes into the machine, with this profile, and returns cargo's output directory.
-fn build(profile: &str) -> Result<PathBuf> {
+/// What goes into the machine.
+struct Built {
+    /// Cargo's output directory.
+    dir: PathBuf,
+    /// The end-to-end tests, whose file name only cargo knows.
+    e2e: PathBuf,
+}
+
+/// Builds what goes into the machine, with this profile.
+fn build(profile: &str) -> Result<Built> {
     let step = Step::start("building static binaries for the virtual machines");
     let target_dir = step::target_dir().join("vm");
     let mut cargo = step::cargo();
@@ -148,30 +157,32 @@ fn build(profile: &str) -> Result<PathBuf> {
     for (name, _) in BINARIES {
         cargo.args(["--bin", name]);
     }
+    cargo.args(["--test", "e2e"]);
     cargo.args(["-p", "backscope", "-p", "backscope-tests", "-p", "demo-servers"]);
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    step::run(&mut cargo)?;
+    let e2e = test::executable_of_e2e(&mut cargo)?;
     step.done("built");
-    Ok(target_dir.join(TARGET).join(profile))
+    Ok(Built { dir: target_dir.join(TARGET).join(profile), e2e })
 }
 
 /// Packs the binaries into a root file system and returns where that is.
-fn pack(built: &Path) -> Result<PathBuf> {
+fn pack(built: &Built) -> Result<PathBuf> {
     let mut archive = cpio::Archive::default();
     for name in DIRECTORIES {
         archive.directory(name);
     }
     archive.device("dev/console", 5, 1);
-    for (binary, name) in BINARIES {
-        let path = built.join(binary);
-        let content = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut binaries = vec![(built.e2e.clone(), "bin/e2e")];
+    binaries.extend(BINARIES.map(|(binary, name)| (built.dir.join(binary), name)));
+    for (path, name) in &binaries {
+        let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         archive.executable(name, &content);
     }
     // The one case that wants it is skipped where nobody has made it.
     if let Ok(object) = fs::read(probes::log_object()) {
         archive.executable("bin/backscope-log.bpf.o", &object);
     }
-    let path = built.join("initramfs.cpio");
+    let path = built.dir.join("initramfs.cpio");
     fs::write(&path, archive.finish())
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)

@@ -21,6 +21,7 @@ pub use client::{Client, Protocol, Talk, connect, connect_nonblocking, converse,
 pub use demo::Demo;
 pub use process::{Process, signal, terminate};
 pub use run::{
-    Case, Machine, Since, Tiers, Varies, Verdict, Where, cpu_pressure, run, run_alone, runs,
+    Case, Machine, Since, Tiers, Varies, Verdict, Where, adopt_orphans, cpu_pressure,
+    end_leftovers, run, runs,
 };
 pub use world::{Skip, Tier, World, skip, unprivileged_reason};

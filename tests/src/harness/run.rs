@@ -1,7 +1,9 @@
 //! Runs one case in a thread and a network namespace of its own, with a time limit.
 
 use std::any::Any;
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
 use std::sync::{PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -104,10 +106,10 @@ const MIDDLE: (u32, u32) = (6, 12);
 /// First kernel whose tracepoint tier has every hook that we use.
 const NEWEST_HOOKS: (u32, u32) = (6, 18);
 
-/// The machine that asks for cases.
+/// The machine on which cases run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
-    /// This one.
+    /// The one that built them.
     Native,
     /// A virtual machine, for what its kernel can change.
     Short,
@@ -166,17 +168,12 @@ fn runs_on(case: &Case, machine: Machine, kernel: (u32, u32)) -> Vec<(String, Op
 /// Held shared by cases that may run at once, and exclusively by one that runs alone.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-/// Runs the case, once no case is running that it must not meet.
-pub fn run(case: &Case, world: &World) -> Verdict {
-    run_among(case, world, case.alone)
-}
-
-/// Runs the case with the machine for itself, though it does not ask for that.
-pub fn run_alone(case: &Case, world: &World) -> Verdict {
-    run_among(case, world, true)
-}
-
-fn run_among(case: &Case, world: &World, alone: bool) -> Verdict {
+/// Runs the case once no case is running that it must not meet, and calls `begins` then. With
+/// `alone` it has the machine for itself, though it may not ask for that.
+///
+/// A case that runs alone in a virtual machine meets no process that another one left behind.
+pub fn run(case: &Case, world: &World, alone: bool, begins: &dyn Fn()) -> Verdict {
+    let alone = alone || case.alone;
     // A poisoned lock only means that a case panicked, which leaves no shared state behind.
     let (_shared, _alone);
     if alone {
@@ -184,6 +181,10 @@ fn run_among(case: &Case, world: &World, alone: bool) -> Verdict {
     } else {
         _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     }
+    if alone && world.vm {
+        end_leftovers();
+    }
+    begins();
     let mut disturbed = 0;
     for _ in 1..RUNS {
         let world = World::new(world.vm, world.tier);
@@ -192,22 +193,40 @@ fn run_among(case: &Case, world: &World, alone: bool) -> Verdict {
         let Verdict::Fail(reason) = &verdict else { return verdict };
         let pressure = cpu_pressure() - before;
         if world.skipped() > 0 {
-            eprintln!(
-                "{}: again, as the kernel skipped {} runs of probes: {reason}",
-                case.name,
-                world.skipped()
-            );
+            let skipped = world.skipped();
+            again(case, &format!("the kernel skipped {skipped} runs of probes: {reason}"));
         } else if alone && disturbed < DISTURBED_RUNS && pressure > begin.elapsed() / 50 {
             disturbed += 1;
-            eprintln!(
-                "{}: again, as there was no processor free for {pressure:?}: {reason}",
-                case.name
-            );
+            again(case, &format!("there was no processor free for {pressure:?}: {reason}"));
         } else {
             return verdict;
         }
     }
     run_once(case, world)
+}
+
+/// Prints why the case runs again. The text leaves in one piece, so that it tears no other line.
+fn again(case: &Case, why: &str) {
+    let text = format!("{}: again, as {why}\n", case.name);
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Makes this process the parent of every process that loses its own, so that [`end_leftovers`] can
+/// wait for it.
+pub fn adopt_orphans() -> io::Result<()> {
+    // SAFETY: a plain system call that concerns the calling process alone.
+    let status = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1 as libc::c_ulong) };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Kills every process of a test machine but its init and this one, and waits for their end.
+///
+/// Only for a virtual machine that runs nothing but the tests, and only while no case runs.
+pub fn end_leftovers() {
+    // SAFETY: a plain system call. -1 spares the caller and PID 1; nothing else lives here.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+    // SAFETY: a null pointer asks for no status. No case runs that could await one of them.
+    while unsafe { libc::waitpid(-1, ptr::null_mut(), 0) } > 0 {}
 }
 
 /// Further runs of a case that wants the machine for itself, if it fails while something else

@@ -31,7 +31,7 @@ impl Tier {
 /// The surroundings of a case: the machine, the tier and the programs.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// Whether it runs in the virtual machine, in its PID 1.
+    /// Whether it runs in the virtual machine.
     pub vm: bool,
     /// The tier that the agent is made to use; its own choice if `None`.
     pub tier: Option<Tier>,

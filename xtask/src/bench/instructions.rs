@@ -67,6 +67,8 @@ fn cost(verdict: &Verdict) -> Option<Cost> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{Cost, cost};
     use crate::verdict::{Outcome, Verdict};
 
@@ -75,7 +77,7 @@ mod tests {
         let verdict = |outcome, reason: &str| Verdict {
             outcome,
             test: "keep-alive/full/queues".to_owned(),
-            millis: 12,
+            took: Duration::from_millis(12),
             reason: reason.to_owned(),
         };
         assert_eq!(
