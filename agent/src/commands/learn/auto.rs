@@ -20,7 +20,7 @@ pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Re
     for entry in entries {
         if let (Some(feature), None, false) = (entry.missing, named, args.recorded) {
             println!(
-                "{}: left out, this program was built without the feature `{feature}`",
+                "{}: left out, because this program was built without the feature `{feature}`",
                 entry.slug
             );
             continue;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Re
         }
     }
     if broken > 0 {
-        eprintln!("backscope: {broken} claims of the lessons do not hold here");
+        eprintln!("backscope: {broken} of the lessons' claims do not hold here");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
