@@ -1,4 +1,4 @@
-//! One thread for all: it accepts, reads and answers.
+//! One thread for everything: it accepts, reads and answers.
 
 use clap::Args;
 
