@@ -28,13 +28,13 @@ pub struct Options {
     /// Calls that write
     #[command(flatten)]
     pub output: WriteOptions,
-    /// Times to ask
+    /// Requests to send
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u64,
-    /// Sleep this long before each time
+    /// Sleep this long before each request
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
-    /// But only before each time of which this is a divisor
+    /// Sleep only before every N-th request
     #[arg(long, default_value = "1", value_name = "N")]
     pub pause_every: NonZeroU64,
     /// Bytes of a request, unless --writes says them
@@ -46,13 +46,13 @@ pub struct Options {
     /// Requests to send before their answers are read
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub pipeline: usize,
-    /// The server speaks first, as long as an answer
+    /// The server speaks first, with a message as long as an answer
     #[arg(long)]
     pub listen_first: bool,
     /// Write-write-read: the same as --writes 4,200
     #[arg(long, conflicts_with = "writes")]
     pub wwr: bool,
-    /// Ask for immediate acknowledgements before each read (TCP_QUICKACK)
+    /// Acknowledge at once (TCP_QUICKACK before each read)
     #[arg(long)]
     pub quickack: bool,
     /// Sleep this long before each answer is read
@@ -61,16 +61,16 @@ pub struct Options {
     /// Size of the receive buffer (SO_RCVBUF)
     #[arg(long, value_name = "BYTES")]
     pub receive_buffer: Option<usize>,
-    /// Connect by Multipath TCP
+    /// Connect with Multipath TCP
     #[arg(long)]
     pub mptcp: bool,
-    /// Wait for a line on standard input before the first time
+    /// Wait for a line on standard input before the first request
     #[arg(long)]
     pub wait: bool,
-    /// Keep the connection open afterwards, until a line on standard input
+    /// Then keep the connection open until a line comes on standard input
     #[arg(long)]
     pub keep: bool,
-    /// Print a line for each time and for the connection (CLOCK_MONOTONIC)
+    /// Print a line for each request and for the connection (CLOCK_MONOTONIC)
     #[arg(long)]
     pub trace: bool,
 }
@@ -97,7 +97,7 @@ impl Conversation {
             false => options.output.clone(),
         };
         let mut writer = Writer::new(&output, output.pieces(options.request), b'\n')?;
-        ensure!(!writer.is_empty(), "a request needs one byte at least");
+        ensure!(!writer.is_empty(), "a request needs at least one byte");
         if options.pipeline > 1 {
             writer.repeat(options.pipeline)?;
         }

@@ -14,19 +14,19 @@ use crate::sock::announce;
 /// Knobs of the client.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Address to ask; several are asked one after the other
+    /// Address to connect to; several are tried one after another
     #[arg(long = "to", value_name = "ADDR", required = true)]
     pub targets: Vec<SocketAddr>,
-    /// Times to ask each
+    /// Times to connect to each
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u64,
     /// Give up after this long
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub limit: Option<Duration>,
-    /// Sleep this long before each
+    /// Sleep this long before each attempt
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
-    /// Keep what was made until the end, rather than close it at once
+    /// Keep the connections until the end, instead of closing them at once
     #[arg(long)]
     pub keep: bool,
 }

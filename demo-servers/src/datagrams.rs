@@ -17,7 +17,7 @@ use crate::sock::{address, announce};
 /// Knobs of the receiver and the sender.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Send to this address rather than receive
+    /// Send to this address, instead of receiving
     #[arg(long, value_name = "ADDR")]
     pub target: Option<SocketAddr>,
     /// Address to receive on; port 0 takes a free one
@@ -35,7 +35,7 @@ pub struct Options {
     /// Sender: datagrams to send
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u64,
-    /// Sender: bytes of each
+    /// Sender: bytes of each datagram
     #[arg(long, default_value_t = 100, value_name = "BYTES")]
     pub size: usize,
     /// Receiver: print `received N BYTES dropped M` after each datagram (totals)

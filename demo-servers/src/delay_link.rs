@@ -38,13 +38,13 @@ pub struct Options {
     /// Drop the N-th TCP segment with data, counted from 1
     #[arg(long, value_name = "N")]
     pub drop_nth: Option<u64>,
-    /// Drop every N-th of them
+    /// Drop every N-th TCP segment with data
     #[arg(long, value_name = "N")]
     pub drop_every: Option<u64>,
     /// Whose segments to count and drop
     #[arg(long, value_enum, default_value_t = Side::Server, value_name = "SIDE")]
     pub drop_from: Side,
-    /// Carry no more than so many bytes a second from the server; packets queue for it, without a
+    /// Carry no more than this many bytes a second from the server; the packets queue without a
     /// limit
     #[arg(long, value_name = "BYTES")]
     pub rate: Option<u64>,

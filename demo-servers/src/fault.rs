@@ -16,13 +16,13 @@ use crate::sock::{announce, clock_ns};
 /// Knobs of what holds the server up.
 #[derive(Args, Clone, Debug)]
 pub struct FaultOptions {
-    /// Compute for so much processor time before each answer
+    /// Compute for this much processor time before each answer
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub work: Duration,
-    /// Wait for a lock that another thread holds for so long, before each answer
+    /// Before each answer, wait for a lock that another thread holds this long
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub lock: Duration,
-    /// Sleep before each answer, as if somebody else were asked
+    /// Sleep before each answer, as if waiting for another server
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub sleep: Duration,
     /// Sleep before each read
@@ -34,10 +34,10 @@ pub struct FaultOptions {
         value_parser = parse_duration
     )]
     pub sleep_before_read: Duration,
-    /// Compute for so much processor time before each read
+    /// Compute for this much processor time before each read
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub busy_before_read: Duration,
-    /// Run on this processor alone
+    /// Run on this processor only
     #[arg(long, value_name = "CPU")]
     pub pin_cpu: Option<usize>,
     /// Processes that compete for that processor
@@ -49,7 +49,7 @@ impl FaultOptions {
     /// Takes its place on the processor. To be called while the process has one thread.
     pub fn settle(&self) -> anyhow::Result<()> {
         if let Some(cpu) = self.pin_cpu {
-            pin(cpu).with_context(|| format!("running on processor {cpu} alone"))?;
+            pin(cpu).with_context(|| format!("running only on processor {cpu}"))?;
         }
         for _ in 0..self.spinners {
             match fork()? {

@@ -14,13 +14,13 @@ pub struct Options {
     /// Where and how the last child listens
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// Children that end at once, before the one that listens
+    /// Children that exit at once, before the one that listens
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub children: u32,
     /// Wait for a line on standard input before the first fork
     #[arg(long)]
     pub wait: bool,
-    /// End with this status after the short-lived children, without listening
+    /// Exit with this status after the short-lived children, without listening
     #[arg(long, value_name = "STATUS")]
     pub exit_with: Option<i32>,
 }

@@ -37,10 +37,10 @@ pub(crate) const CONNECTION_NUMBER: &str = "x-connection";
 /// Delays before an answer.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct HoldOptions {
-    /// Compute for so much processor time before each answer, which holds up the whole event loop
+    /// Compute for this much processor time before each answer, which holds up the whole event loop
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub work: Duration,
-    /// Wait for so long before each answer, as if somebody else were asked; the event loop goes on
+    /// Wait this long before each answer, as if for another server; the event loop goes on
     /// meanwhile
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub sleep: Duration,

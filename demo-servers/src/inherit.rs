@@ -28,7 +28,7 @@ pub enum Via {
     Fork,
     /// It passes the socket to a process that already runs
     ScmRights,
-    /// It becomes another program that finds it as descriptor 3 (LISTEN_FDS=1)
+    /// It becomes another program, which finds the socket as descriptor 3 (LISTEN_FDS=1)
     Exec,
 }
 
@@ -38,7 +38,7 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// Way by which the listener reaches the process that accepts
+    /// How the listener reaches the process that accepts
     #[arg(long, value_enum, default_value_t = Via::Fork)]
     pub via: Via,
     /// Sleep this long before each accept
@@ -217,7 +217,7 @@ fn receive_fd(over: &UnixStream) -> io::Result<OwnedFd> {
         }
         let header = libc::CMSG_FIRSTHDR(message);
         if header.is_null() || (*header).cmsg_type != libc::SCM_RIGHTS {
-            return Err(io::Error::other("no descriptor came"));
+            return Err(io::Error::other("no descriptor arrived"));
         }
         Ok(OwnedFd::from_raw_fd(libc::CMSG_DATA(header).cast::<c_int>().read_unaligned()))
     })

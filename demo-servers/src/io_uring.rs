@@ -25,8 +25,8 @@ pub struct Options {
     /// Sleep this long before each accept is submitted
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub accept_delay: Duration,
-    /// Keep accepted connections open, and have no more than N further descriptors: beyond, accept
-    /// fails with EMFILE, which is printed as `failed 24`
+    /// Keep accepted connections open, and have no more than N further descriptors. Beyond that,
+    /// accept fails with EMFILE, which is printed as `failed 24`
     #[arg(long, value_name = "N")]
     pub spare: Option<u64>,
     /// Print `accepted FD PEER-PORT ENTERED-NS RETURNED-NS` for each accept (CLOCK_MONOTONIC)

@@ -21,13 +21,13 @@ pub struct Options {
     /// Server to connect to
     #[arg(long, value_name = "ADDR")]
     pub target: SocketAddr,
-    /// Begin this many connections a time: 50/s, 600/m
+    /// Rate at which to begin connections: 50/s, 600/m
     #[arg(long, value_name = "N/UNIT", value_parser = parse_rate)]
     pub rate: Option<f64>,
-    /// Connections to make in all [default: no end with --rate, else 1]
+    /// Total connections to make [default: no limit with --rate, else 1]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
-    /// Connections at a time
+    /// Concurrent connections
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub concurrency: usize,
     /// Keep each connection this long
@@ -48,7 +48,7 @@ pub struct Options {
     /// Print `connected PORT STARTED-NS DONE-NS` for each connection (CLOCK_MONOTONIC)
     #[arg(long)]
     pub trace: bool,
-    /// Begin --connections (10000) handshakes from as many loopback addresses and ports; only to
+    /// Begin --connections (10000) handshakes from that many loopback addresses and ports; only to
     /// loopback
     #[arg(long)]
     pub flood: bool,
@@ -124,7 +124,7 @@ fn talk(socket: &mut Socket, options: &Options) -> io::Result<()> {
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
-    let wrong = || format!("`{text}` is no rate; write it like 50/s or 600/m");
+    let wrong = || format!("`{text}` is not a rate; write it like 50/s or 600/m");
     let (count, unit) = text.split_once('/').unwrap_or((text, "s"));
     let seconds = match unit {
         "s" => 1.0,

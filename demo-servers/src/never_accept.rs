@@ -16,10 +16,10 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// Listeners to open, on the ports that follow (with port 0: on free ones)
+    /// Listeners to open, on consecutive ports (with port 0: on free ones)
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub listeners: usize,
-    /// On a line on standard input call listen(2) again, with this backlog
+    /// When a line comes on standard input, call listen(2) again, with this backlog
     #[arg(long, value_name = "N")]
     pub relisten: Option<c_int>,
 }
@@ -32,7 +32,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut next = options.listen.clone();
     for _ in 1..options.listeners {
         if next.listen.port() != 0 {
-            next.listen.set_port(next.listen.port().checked_add(1).context("no ports follow")?);
+            next.listen
+                .set_port(next.listen.port().checked_add(1).context("there are no further ports")?);
         }
         let listener = next.bind(false)?;
         listener.listen(options.listen.backlog)?;

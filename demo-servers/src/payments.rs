@@ -22,10 +22,10 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// Be late with each answer of which this is a divisor; 0: with none
+    /// Be late with every N-th answer; 0: with none
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub late_every: u64,
-    /// By this much
+    /// How late
     #[arg(long, default_value = "600ms", value_name = "TIME", value_parser = parse_duration)]
     pub late: Duration,
 }

@@ -39,7 +39,7 @@ enum What {
 /// The verbs.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    /// One thread for all: accepts, reads and answers
+    /// One thread for everything: it accepts, reads and answers
     SingleThread(single_thread::Options),
     /// A thread for each connection
     ThreadPerConnection(ServerOptions),
@@ -51,17 +51,17 @@ pub(crate) enum Verb {
     MessageLoadBalancing(balancing::Options),
     /// Several acceptors on one socket, or on a SO_REUSEPORT group
     Acceptors(acceptors::Options),
-    /// Does each order once, if it has a key; answers late now and then
+    /// Carries out each order once, if it has a key; answers late now and then
     Payments(payments::Options),
-    /// HTTP/1.1 over TLS, by a thread for each connection
+    /// HTTP/1.1 over TLS, with a thread for each connection
     Https(https::server::Options),
-    /// HTTP/3 over QUIC, by an event loop
+    /// HTTP/3 over QUIC, with an event loop
     Quic(https::quic_server::Options),
     /// HTTP/1.1 without TLS, for requests without a body
     Layers(layers::ServerOptions),
     /// Answers datagrams
     Udp(udp::ServerOptions),
-    /// Reads a connection to the end of the client's half, and says how much it was
+    /// Reads until the client closes its half, and answers with the number of bytes
     Tcp(tcp::ServerOptions),
     /// Answers on WebRTC data channels
     Webrtc(webrtc::ServerOptions),
@@ -73,42 +73,42 @@ pub(crate) enum Verb {
     Inherit(inherit::Options),
     /// Forks many short-lived children; the last one listens
     ForkStorm(fork_storm::Options),
-    /// Accepts through io_uring; exits 77 where the kernel refuses it
+    /// Accepts through io_uring; exits with 77 where the kernel refuses it
     IoUring(io_uring::Options),
-    /// Answers every line, with faults to be switched on
+    /// Answers every line, with faults that can be switched on
     Serve(serve::Options),
-    /// Receives datagrams more slowly than they come, or sends them
+    /// Receives datagrams more slowly than they arrive, or sends them
     Datagrams(datagrams::Options),
-    /// A link between 10.77.0.1 and 10.77.0.2 with a round-trip time and losses; exits 77 where
-    /// there is no TUN device
+    /// A link between 10.77.0.1 and 10.77.0.2 with a round-trip time and losses; exits with 77
+    /// where there is no TUN device
     DelayLink(delay_link::Options),
-    /// Answers by HTTP/1.1 or HTTP/2
+    /// Answers over HTTP/1.1 or HTTP/2
     Http(protocols::http::Options),
-    /// Speaks WebSocket: sends each message back, and messages of its own
+    /// Speaks WebSocket: sends each message back, and also messages of its own
     #[command(name = "websocket")]
     WebSocket(websocket::Options),
-    /// Answers gRPC calls of the four kinds
+    /// Answers the four kinds of gRPC call
     Grpc(grpc::Options),
-    /// Does jobs that take long, and answers when they are done or before
+    /// Does jobs that take long, and answers when they are done, or before that
     Jobs(jobs::Options),
-    /// Has news, for those who ask, wait or listen
+    /// Reports events to clients that ask, wait or listen
     News(news::Options),
-    /// Passes on what is published to those who have subscribed
+    /// Passes on published messages to the subscribers
     Broker(broker::Options),
-    /// Keeps the state of sessions in its workers, shared among them, or nowhere
+    /// Keeps session state in each worker, shared among the workers, or not at all
     Sessions(sessions::Options),
-    /// A proxy that the client asks for a tunnel, or to ask for it; its origin is a process of its
-    /// own
+    /// A proxy that makes a tunnel for the client, or the request itself; its origin is a separate
+    /// process
     ForwardProxy(forward::Options),
-    /// A balancer of connections to servers that are processes of their own
+    /// A balancer of connections to servers that are separate processes
     Layer4(layer4::Options),
-    /// A proxy or balancer of HTTP requests to servers that are processes of their own
+    /// A proxy or balancer of HTTP requests to servers that are separate processes
     Layer7(layer7::Options),
     /// Makes connections
     Load(load::Options),
-    /// Asks a request-response server
+    /// Sends requests to a request-response server
     Client(client::Options),
-    /// Asks for connections that may fail
+    /// Makes connections that may fail
     Connects(connects::Options),
 }
 

@@ -23,11 +23,11 @@ pub enum ReceiveMethod {
     Recv,
     /// `recvmsg(2)`
     Recvmsg,
-    /// `recvmmsg(2)` for two messages, of which it waits for one
+    /// `recvmmsg(2)` for two messages, waiting for one of them
     Recvmmsg,
     /// `splice(2)` into a pipe
     Splice,
-    /// A receive by io_uring
+    /// A receive through io_uring
     #[value(name = "io_uring")]
     IoUring,
 }
@@ -35,7 +35,7 @@ pub enum ReceiveMethod {
 /// Options of reading.
 #[derive(Args, Clone, Debug)]
 pub struct ReadOptions {
-    /// System calls that read, by turns
+    /// System calls that read, in turn
     #[arg(long, value_enum, default_value = "read", value_delimiter = ',')]
     pub io: Vec<ReceiveMethod>,
     /// Bytes to ask for in each read
@@ -60,7 +60,7 @@ pub struct Reader {
 impl Reader {
     /// Fails with [`Unavailable`] where the kernel refuses a ring.
     pub fn new(options: &ReadOptions) -> anyhow::Result<Self> {
-        anyhow::ensure!(options.read_size > 0, "a read of no bytes reads nothing");
+        anyhow::ensure!(options.read_size > 0, "a read must ask for at least one byte");
         let wanted = |method| options.io.contains(&method);
         let ring = wanted(ReceiveMethod::IoUring)
             .then(|| IoUring::new(2))

@@ -11,7 +11,7 @@ pub struct Options {
     /// The server
     #[command(flatten)]
     pub server: ServerOptions,
-    /// Serve all connections in one epoll loop, rather than each by a thread of its own
+    /// Serve all connections in one epoll loop, instead of each in its own thread
     #[arg(long)]
     pub epoll: bool,
 }

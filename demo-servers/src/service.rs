@@ -26,25 +26,25 @@ pub struct ServiceOptions {
     /// Bytes of an answer, unless --writes says them
     #[arg(long, default_value_t = 200, value_name = "BYTES")]
     pub response: usize,
-    /// Ask this server of lines before each answer, over a connection for each of its own
+    /// Before each answer, ask this server in lines, over one connection for each client
     #[arg(long, value_name = "ADDR")]
     pub upstream: Option<SocketAddr>,
-    /// Write an answer before anything was asked
+    /// Write an answer before anything is asked
     #[arg(long)]
     pub speak_first: bool,
-    /// Shut the sending side after the first answer, and read on
+    /// Shut down the sending side after the first answer, and read on
     #[arg(long)]
     pub half_close: bool,
-    /// Close after so many answers
+    /// Close after this many answers
     #[arg(long, value_name = "N")]
     pub close_after: Option<u64>,
-    /// Close when nothing was asked for so long (where reads block)
+    /// Close when nothing was asked for this long (where reads block)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub idle_timeout: Option<Duration>,
     /// Close with a reset (SO_LINGER 0)
     #[arg(long)]
     pub linger0: bool,
-    /// Never close what the peer has closed
+    /// Never close a connection that the peer has closed
     #[arg(long)]
     pub leak_close_wait: bool,
     /// Print a line for each accept, exchange and close (CLOCK_MONOTONIC)

@@ -23,10 +23,10 @@ pub struct Options {
     /// Accepting threads
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: usize,
-    /// Call accept4(2) rather than accept(2)
+    /// Call accept4(2) instead of accept(2)
     #[arg(long)]
     pub accept4: bool,
-    /// Non-blocking listener: wait with epoll, sleep, then accept one
+    /// Use a non-blocking listener: wait with epoll, sleep, then accept one
     #[arg(long)]
     pub nonblocking_epoll: bool,
     /// Answer with a small HTTP response before closing
@@ -35,8 +35,8 @@ pub struct Options {
     /// Keep accepted connections open
     #[arg(long)]
     pub keep: bool,
-    /// Have no more than N further descriptors: beyond, accept fails with EMFILE, which is printed
-    /// as `failed 24`
+    /// Have no more than N further descriptors. Beyond that, accept fails with EMFILE, which is
+    /// printed as `failed 24`
     #[arg(long, value_name = "N")]
     pub spare: Option<u64>,
     /// Print `accepted FD PEER-PORT ENTERED-NS RETURNED-NS` for each accept (CLOCK_MONOTONIC)

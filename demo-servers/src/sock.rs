@@ -18,16 +18,16 @@ pub struct ListenOptions {
     /// Address to listen on; port 0 takes a free one, [::]:PORT takes IPv4 too
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
     pub listen: SocketAddr,
-    /// Backlog to ask listen(2) for
+    /// Backlog to pass to listen(2)
     #[arg(long, default_value_t = 128, value_name = "N")]
     pub backlog: c_int,
-    /// Take data in the SYN (TCP Fast Open), with this many pending requests at most
+    /// Accept data in the SYN (TCP Fast Open), with at most this many pending requests
     #[arg(long, value_name = "N")]
     pub fastopen: Option<c_int>,
     /// Keep a connection in the SYN queue until its first data (TCP_DEFER_ACCEPT)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub defer_accept: Option<Duration>,
-    /// Listen by Multipath TCP, as Go does since 1.24; other clients are served by TCP all the same
+    /// Listen with Multipath TCP, as Go does since 1.24; other clients are still served over TCP
     #[arg(long)]
     pub mptcp: bool,
 }

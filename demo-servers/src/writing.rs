@@ -26,23 +26,23 @@ const PIPE: usize = 4096;
 /// The system call that writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SendMethod {
-    /// `write(2)`, a call a piece
+    /// `write(2)`, one call per piece
     Write,
     /// `writev(2)`, all pieces in one call
     Writev,
-    /// `send(2)`, a call a piece
+    /// `send(2)`, one call per piece
     Send,
     /// `sendmsg(2)`, all pieces in one call
     Sendmsg,
-    /// `sendmmsg(2)`, a message a piece, all in one call
+    /// `sendmmsg(2)`, one message per piece, all in one call
     Sendmmsg,
-    /// `sendfile(2)` from memory, a call a piece
+    /// `sendfile(2)` from memory, one call per piece
     Sendfile,
     /// `splice(2)` from memory through a pipe
     Splice,
-    /// `send(2)` with MSG_ZEROCOPY, a call a piece
+    /// `send(2)` with MSG_ZEROCOPY, one call per piece
     Zerocopy,
-    /// Sends by io_uring, one after another
+    /// Sends through io_uring, one after another
     #[value(name = "io_uring")]
     IoUring,
 }
@@ -52,7 +52,7 @@ pub enum SendMethod {
 pub enum Cork {
     /// Set it before the first piece, clear it after the last
     Lift,
-    /// Set it and leave it: the kernel sends after 200 ms
+    /// Set it and never clear it: the kernel sends after 200 ms
     Forget,
 }
 
@@ -62,7 +62,7 @@ pub struct WriteOptions {
     /// System call that writes
     #[arg(long, value_enum, default_value_t = SendMethod::Write)]
     pub out: SendMethod,
-    /// Pieces to write a message in, in place of one: 4,200
+    /// Pieces in which to write a message, instead of one: 4,200
     #[arg(long, value_name = "BYTES,BYTES", value_delimiter = ',')]
     pub writes: Vec<usize>,
     /// Sleep this long between pieces
@@ -111,8 +111,8 @@ impl Writer {
                 | SendMethod::Zerocopy
                 | SendMethod::IoUring
         );
-        ensure!(!options.more || flagged, "this way of writing takes no MSG_MORE");
-        ensure!(pieces.iter().all(|piece| *piece > 0), "a piece of no bytes cannot be written");
+        ensure!(!options.more || flagged, "this way of writing does not take MSG_MORE");
+        ensure!(pieces.iter().all(|piece| *piece > 0), "a piece needs at least one byte");
         let mut payload = vec![b'x'; pieces.iter().sum()];
         if let Some(last) = payload.last_mut() {
             *last = end;
@@ -132,7 +132,7 @@ impl Writer {
     pub fn repeat(&mut self, count: usize) -> anyhow::Result<()> {
         ensure!(
             self.pieces.len() == 1 && self.file.is_none(),
-            "several messages at once take one piece of memory"
+            "several messages at once must be in one piece of memory"
         );
         self.payload = self.payload.repeat(count);
         self.pieces = vec![self.payload.len()];

@@ -135,7 +135,7 @@ impl Claim {
 impl Bound {
     fn flaw(&self, of: &Spec, specs: &'static [Spec]) -> Option<String> {
         match (self, of.unit) {
-            (Self::Number(_), Unit::Word) => Some(format!("{} is a word, no number", of.name)),
+            (Self::Number(_), Unit::Word) => Some(format!("{} is a word, not a number", of.name)),
             (Self::Number(_), _) | (Self::Text(_), Unit::Word) => None,
             (Self::Text(text), unit) => match spec(specs, text) {
                 Some(other) if other.unit == unit => None,

@@ -182,7 +182,9 @@ impl Lesson {
             Some((title, blocks)) if wanted == "Change" && title.starts_with("Change: ") => {
                 Ok((title["Change: ".len()..].to_owned(), blocks))
             }
-            Some((title, _)) => Err(format!("the heading “{wanted}” is to be where “{title}” is")),
+            Some((title, _)) => {
+                Err(format!("the heading “{wanted}” is expected where “{title}” is"))
+            }
             None => Err(format!("the heading “{wanted}” is missing")),
         };
         let intro = section("")?.1;
@@ -226,7 +228,7 @@ impl Lesson {
             if let Piece::Fact(name) = piece
                 && spec(self.check.facts, name).is_none()
             {
-                return Some(format!("the text has a place for {name}, and there is no such fact"));
+                return Some(format!("the text has a place for {name}, but there is no such fact"));
             }
         }
         self.rounds.iter().find_map(|round| self.flaw_of(&round.plan))
@@ -237,7 +239,7 @@ impl Lesson {
             return Some(format!("there is no knob {name}"));
         }
         let Some(answer) = spec(self.check.facts, &plan.answer) else {
-            return Some(format!("the answer is {}, and there is no such fact", plan.answer));
+            return Some(format!("the answer is {}, but there is no such fact", plan.answer));
         };
         let is_of_its_kind = |text: &String| claim::parse(text, answer.unit).is_some();
         if !(2..=4).contains(&plan.offered.len()) || !plan.offered.iter().all(is_of_its_kind) {

@@ -56,7 +56,7 @@ pub fn run(
         let (sender, told) = mpsc::channel();
         let worker = scope.spawn(move || {
             let mut say = |text: &str| drop(sender.send(text.to_owned()));
-            own_network::enter().context("cannot make a network of its own for the lesson")?;
+            own_network::enter().context("cannot make a network namespace for the lesson")?;
             let (sender, lines) = mpsc::channel();
             let (scenario, link) = link(scenario, &sender, &lines, &mut say)?;
             let watched =
@@ -68,7 +68,7 @@ pub fn run(
         }
         match worker.join() {
             Ok(outcome) => outcome,
-            Err(_) => bail!("the run broke off"),
+            Err(_) => bail!("the run was cut short"),
         }
     })
 }
@@ -85,12 +85,12 @@ fn link(
     let words = ["delay-link".to_owned(), format!("--rtt={link_ms}ms")];
     let mut process = Process::start(Who::Link, &words, sender)?;
     process.go()?;
-    let (_, said) = lines.recv_timeout(PATIENCE).context("the link says nothing")?;
+    let (_, said) = lines.recv_timeout(PATIENCE).context("the link printed nothing")?;
     if said.starts_with("link ") {
         let report = report(Who::Link, &format!("round-trip us={}", link_ms * 1_000));
         return Ok((scenario.clone(), Some(Link { report, _process: Some(process) })));
     }
-    tell(&format!("no link, so server and client are next to one another: {said}"));
+    tell(&format!("no link, so server and client run side by side: {said}"));
     let report = report(Who::Link, &said);
     Ok((scenario.clone().near(), Some(Link { report, _process: None })))
 }
@@ -172,7 +172,7 @@ impl WatchedScenario {
             tell("the clients are connected; now all ask at once");
             self.let_clients_go()?;
         }
-        tell("the clients are at it, and the kernel is watched");
+        tell("the clients are running, and the kernel is being watched");
         self.until("the clients to end", |run| {
             let mut ended = true;
             for client in &mut run.clients {
@@ -224,10 +224,13 @@ impl WatchedScenario {
                 return Ok(());
             }
             if self.server.ended()? {
-                bail!("the server ended; it said: {}", self.reports.join("; "));
+                bail!("the server ended; it printed: {}", self.reports.join("; "));
             }
             if Instant::now() > deadline {
-                bail!("waited {PATIENCE:?} for {what}; they said: {}", self.reports.join("; "));
+                bail!(
+                    "waited {PATIENCE:?} for {what}; server and clients printed: {}",
+                    self.reports.join("; ")
+                );
             }
             thread::sleep(DRAIN);
         }

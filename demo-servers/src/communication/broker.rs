@@ -32,7 +32,7 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// Messages that the broker keeps for a subscriber that does not keep up; the oldest are lost
+    /// Messages to keep for a subscriber that does not keep up; the oldest are dropped
     #[arg(
         long,
         default_value_t = 1000,
@@ -162,7 +162,7 @@ pub struct PubSubOptions {
         value_parser = value_parser!(u16).range(1..=1024)
     )]
     pub topics: u16,
-    /// Messages of each publisher; 0: no end
+    /// Messages of each publisher; 0: no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub messages: u64,
     /// Bytes of a message
@@ -176,7 +176,7 @@ pub struct PubSubOptions {
     /// Pause after each message
     #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
-    /// The first subscriber sleeps for so long after each message
+    /// The first subscriber sleeps this long after each message
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub slow_subscriber: Duration,
     /// Give up on an answer after this long

@@ -35,8 +35,8 @@ pub struct Options {
     /// Time that a job takes
     #[arg(long, default_value = "300ms", value_name = "TIME", value_parser = parse_duration)]
     pub job_time: Duration,
-    /// Answer at once with where the result will be (202 Accepted), rather than with the result
-    /// when it is there
+    /// Answer at once with the address of the result (202 Accepted), instead of waiting for the
+    /// result
     #[arg(long)]
     pub asynchronous: bool,
 }
@@ -89,7 +89,7 @@ impl Jobs {
             if done.len() >= MOST_JOBS {
                 return Ok(answer(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "too many results wait to be fetched\n",
+                    "too many results are waiting to be fetched\n",
                 ));
             }
             done.insert(number, false);
@@ -98,7 +98,7 @@ impl Jobs {
             tokio::time::sleep(time).await;
             self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(number, true);
         });
-        let mut response = answer(StatusCode::ACCEPTED, format!("job {number} is begun\n"));
+        let mut response = answer(StatusCode::ACCEPTED, format!("job {number} has begun\n"));
         response.headers_mut().insert(LOCATION, HeaderValue::try_from(format!("{JOBS}{number}"))?);
         Ok(response)
     }
@@ -121,13 +121,13 @@ impl Jobs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct JobOptions {
-    /// Connections, each with a job at a time; 2x is two for each processor
+    /// Connections, each with one job at a time; 2x is two for each processor
     #[arg(long, default_value = "4", value_name = "N")]
     pub clients: Count,
-    /// Jobs of each; 0: no end
+    /// Jobs on each connection; 0: no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub jobs: u64,
-    /// Ask so often for a result that was promised
+    /// Ask for a promised result at this interval
     #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = parse_duration)]
     pub poll: Duration,
     /// Give up on an answer after this long
@@ -159,7 +159,7 @@ impl JobOptions {
                 }
                 tasks.add("polls", 1);
                 let path =
-                    location.as_deref().ok_or("accepted, and not where the result will be")?;
+                    location.as_deref().ok_or("accepted, but without the address of the result")?;
                 (status, _) = self.ask(&mut sender, server, Method::GET, path, tasks).await?;
             }
             if status != StatusCode::OK {

@@ -39,16 +39,16 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// Something happens so often
+    /// Something happens at this interval
     #[arg(long, default_value = "200ms", value_name = "TIME", value_parser = timeout)]
     pub every: Duration,
-    /// The longest that a request may wait for news
+    /// The longest that a request may wait for an event
     #[arg(long, default_value = "20s", value_name = "TIME", value_parser = parse_duration)]
     pub hold: Duration,
-    /// End each stream of events after so many; the client comes again
+    /// End each stream after this many events; the client then reconnects
     #[arg(long, value_name = "N")]
     pub end_after: Option<usize>,
-    /// No HTTP: write the news to each connection, unasked
+    /// No HTTP: write each event to all connections, unasked
     #[arg(long)]
     pub push: bool,
 }
@@ -165,7 +165,7 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
 pub enum By {
     /// Asks again and again
     ShortPolling,
-    /// Asks, and the server waits with its answer until there are news
+    /// Asks, and the server answers only when something has happened
     LongPolling,
     /// Asks once for a stream of events
     Events,
@@ -177,22 +177,22 @@ pub enum By {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct NewsOptions {
-    /// Way to get news
+    /// How to learn of events
     #[arg(long, value_enum, default_value_t = By::ShortPolling, value_name = "HOW")]
     pub by: By,
     /// Connections; 2x is two for each processor
     #[arg(long, default_value = "4", value_name = "N")]
     pub clients: Count,
-    /// End with so many news at each client; 0: no end
+    /// End after this many events at each client; 0: no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub news: u64,
-    /// Short polling: ask so often
+    /// Short polling: ask at this interval
     #[arg(long, default_value = "50ms", value_name = "TIME", value_parser = parse_duration)]
     pub interval: Duration,
-    /// Long polling: have the server wait for so many seconds
+    /// Long polling: have the server wait this many seconds
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pub wait: u64,
-    /// Give up when nothing has come for so long
+    /// Give up when nothing has come for this long
     #[arg(long, default_value = "30s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
 }
@@ -331,9 +331,9 @@ impl NewsOptions {
         tasks.count(|report| report.connections += 1);
         let mut lines = BufReader::new(socket).lines();
         while !self.has_enough(heard) {
-            match in_time("waiting for news", self.timeout, lines.next_line()).await? {
+            match in_time("waiting for an event", self.timeout, lines.next_line()).await? {
                 Some(line) => self.hear(&line, tasks, heard),
-                None => return Err("waiting for news: the server closed".to_owned()),
+                None => return Err("waiting for an event: the server closed".to_owned()),
             }
         }
         Ok(())

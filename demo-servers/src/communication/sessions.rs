@@ -35,10 +35,10 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// Threads, each with an event loop; connections go to each in turn
+    /// Threads, each with an event loop; they get the connections in turn
     #[command(flatten)]
     pub workers: WorkerOptions,
-    /// Where the state of a session is
+    /// Where the state of a session is kept
     #[arg(long, value_enum, default_value_t = State::Memory, value_name = "WHERE")]
     pub state: State,
 }
@@ -50,7 +50,7 @@ pub enum State {
     Memory,
     /// Where all workers find it
     Shared,
-    /// In each request: the workers have none
+    /// In each request: the workers keep none
     Request,
 }
 
@@ -168,16 +168,16 @@ fn with_cookie(value: u64, text: String) -> Answer {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct SessionOptions {
-    /// Sessions at a time; 2x is two for each processor
+    /// Concurrent sessions; 2x is two for each processor
     #[arg(long, default_value = "4", value_name = "N")]
     pub clients: Count,
-    /// Sessions, one after another, of each client; 0: no end
+    /// Sessions of each client, one after another; 0: no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub sessions: u64,
-    /// Requests of a session after it was begun
+    /// Requests of a session after its login
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub steps: u64,
-    /// One connection for a session, rather than one for each request
+    /// Use one connection for a session, instead of one for each request
     #[arg(long)]
     pub keep_alive: bool,
     /// Pause after each answer

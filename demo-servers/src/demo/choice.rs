@@ -38,7 +38,7 @@ pub struct RunOptions {
     /// Run the server alone
     #[arg(long, conflicts_with = "client_only")]
     pub server_only: bool,
-    /// Run both in a network namespace of their own, so far from one another (needs root)
+    /// Run both in their own network namespace, with this round-trip time between them (needs root)
     #[arg(
         long,
         value_name = "TIME",
@@ -46,7 +46,7 @@ pub struct RunOptions {
         conflicts_with_all = ["server_only", "client_only"]
     )]
     pub rtt: Option<Duration>,
-    /// Run the client alone, on this server
+    /// Run the client alone, against this server
     #[arg(long, value_name = "ADDR")]
     pub client_only: Option<SocketAddr>,
 }

@@ -37,38 +37,38 @@ pub(crate) const RETRY: Duration = Duration::from_millis(100);
 pub enum Client {
     /// Sends lines and reads an answer to each
     Requests(RequestOptions),
-    /// Sends orders, and sends one again that was not answered in time
+    /// Sends orders, and resends any that was not answered in time
     Orders(OrderOptions),
     /// Makes connections over one of the ways to HTTPS
     Https(https::client::Options),
     /// Makes connections for HTTP/3, over QUIC
     Quic(https::quic_client::Options),
-    /// Asks over one connection after another, and counts at each layer
+    /// Sends requests over one connection after another, and counts at each layer
     Layers(layers::ClientOptions),
-    /// Asks in datagrams
+    /// Sends requests in datagrams
     Udp(udp::ClientOptions),
-    /// Sends a stream of bytes, and closes a half
+    /// Sends a stream of bytes, and closes its half
     Tcp(tcp::ClientOptions),
     /// Opens WebRTC data channels
     Webrtc(webrtc::ClientOptions),
-    /// Asks by HTTP
+    /// Sends HTTP requests
     Http(HttpOptions),
-    /// Asks by HTTP/1.1, if told so without awaiting the answers (pipelining)
+    /// Sends HTTP/1.1 requests; if told to, without waiting for the answers (pipelining)
     Http1(Http1Options),
-    /// Sends messages by WebSocket
+    /// Sends messages over WebSocket
     #[command(name = "websocket")]
     WebSocket(WebSocketOptions),
-    /// Calls by gRPC
+    /// Makes gRPC calls
     Grpc(GrpcOptions),
-    /// Has jobs done
+    /// Submits jobs
     Jobs(JobOptions),
-    /// Gets news
+    /// Learns of events
     News(NewsOptions),
     /// Publishes and subscribes
     PublishSubscribe(PubSubOptions),
-    /// Has sessions
+    /// Runs sessions
     Sessions(SessionOptions),
-    /// Asks through a forward proxy
+    /// Sends requests through a forward proxy
     ThroughProxy(ThroughOptions),
 }
 
@@ -104,13 +104,13 @@ impl Client {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct RequestOptions {
-    /// Connections at a time; 2x is two for each processor
+    /// Concurrent connections; 2x is two for each processor
     #[arg(long, default_value = "8", value_name = "N")]
     pub clients: Count,
-    /// Requests on each connection; 0: it stays open to the end
+    /// Requests on each connection; 0: it stays open until the end
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub requests: u64,
-    /// Connections in all [default: no end]
+    /// Total connections [default: no limit]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Pause after each answer
@@ -141,7 +141,7 @@ pub struct RequestOptions {
 /// Parses a timeout. It must not be 0, which sockets take for no timeout.
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
-        Ok(time) if time.is_zero() => Err("must be longer than nothing".to_owned()),
+        Ok(time) if time.is_zero() => Err("must be longer than 0".to_owned()),
         Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }

@@ -20,7 +20,7 @@ impl Choice {
     pub fn go_far(&mut self) -> anyhow::Result<()> {
         let Some(rtt) = self.run.rtt else { return Ok(()) };
         own_network::enter().context(
-            "--rtt makes a network namespace of its own, which needs root (CAP_SYS_ADMIN)",
+            "--rtt needs a network namespace of its own, and that needs root (CAP_SYS_ADMIN)",
         )?;
         let device = tun::open("delay0", NEAR).map_err(Unavailable)?;
         let options = delay_link::Options::with_rtt(rtt);

@@ -21,13 +21,13 @@ pub struct OrderOptions {
     /// Orders to send
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub orders: u64,
-    /// Send no key with an order: the server cannot know one that it has carried out
+    /// Send no key with an order, so that the server cannot recognise one that it has carried out
     #[arg(long)]
     pub no_key: bool,
     /// Send an order again after this long without an answer
     #[arg(long, default_value = "200ms", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
-    /// Times to send an order at most
+    /// The most times to send an order
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub attempts: u32,
     /// Pause after each order

@@ -110,7 +110,7 @@ fn await_address(output: ChildStdout) -> anyhow::Result<SocketAddr> {
         }
         announce(format_args!("server: {line}"));
     }
-    bail!("it does not listen")
+    bail!("it is not listening")
 }
 
 fn pass_on(lines: io::Lines<BufReader<ChildStdout>>) {

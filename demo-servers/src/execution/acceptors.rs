@@ -19,13 +19,13 @@ use crate::sock::{self, announce};
 /// The way in which the acceptors share the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// One socket, every worker blocked in accept: the kernel wakes one, which serves that
+    /// One socket, with every worker blocked in accept: the kernel wakes one, which serves that
     /// connection to its end
     Blocking,
-    /// One non-blocking socket, every worker an event loop: the kernel wakes all of them
+    /// One non-blocking socket, with every worker an event loop: the kernel wakes all of them
     Epoll,
-    /// One non-blocking socket, every worker an event loop, with EPOLLEXCLUSIVE: the kernel wakes
-    /// one
+    /// One non-blocking socket, with every worker an event loop that uses EPOLLEXCLUSIVE: the
+    /// kernel wakes one
     Exclusive,
     /// A socket for each worker, in one SO_REUSEPORT group; every worker an event loop
     Reuseport,
@@ -37,13 +37,13 @@ pub struct Options {
     /// The server
     #[command(flatten)]
     pub server: ServerOptions,
-    /// Way in which the acceptors share the work
+    /// How the acceptors share the work
     #[arg(long, value_enum, default_value_t = Mode::Blocking)]
     pub mode: Mode,
     /// The acceptors
     #[command(flatten)]
     pub workers: WorkerOptions,
-    /// Processes rather than threads
+    /// Use processes instead of threads
     #[arg(long)]
     pub processes: bool,
     /// Every worker but the first is away for half a second after each accept

@@ -119,7 +119,7 @@ impl FromStr for Count {
         };
         match digits.parse() {
             Ok(count @ 1..=1024) => Ok(kind(count)),
-            _ => Err("write a number from 1 to 1024, or one for each processor, like 2x"),
+            _ => Err("write a number from 1 to 1024, or a number per processor, like 2x"),
         }
     }
 }

@@ -20,10 +20,10 @@ pub struct Options {
     /// The readers
     #[command(flatten)]
     pub workers: WorkerOptions,
-    /// Hand nine connections of ten to the first reader
+    /// Hand nine of ten connections to the first reader
     #[arg(long)]
     pub uneven: bool,
-    /// One process listens, a child of it accepts and reads
+    /// One process listens, and a child of it accepts and reads
     #[arg(long)]
     pub apart: bool,
 }

@@ -1,4 +1,4 @@
-//! One thread for all: it accepts, reads and answers.
+//! One thread for everything: it accepts, reads and answers.
 
 use clap::Args;
 
@@ -13,7 +13,8 @@ pub struct Options {
     /// The server
     #[command(flatten)]
     pub server: ServerOptions,
-    /// Serve one connection to its end, then accept the next, rather than all in one epoll loop
+    /// Serve one connection to its end, then accept the next, instead of serving all in one epoll
+    /// loop
     #[arg(long)]
     pub blocking: bool,
 }

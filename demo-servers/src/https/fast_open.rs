@@ -21,9 +21,9 @@ pub(super) fn explain_if_forbidden() {
     let allowed = fs::read_to_string(SYSCTL).ok().and_then(|text| text.trim().parse::<u32>().ok());
     if allowed.is_some_and(|allowed| allowed & SERVERS == 0) {
         announce(format_args!(
-            "this kernel takes no data in a SYN: net.ipv4.tcp_fastopen lacks the bit {SERVERS} for \
-             servers. With --rtt the demo has a network of its own, which allows it; or: sysctl -w \
-             net.ipv4.tcp_fastopen=3"
+            "this kernel takes no data in a SYN: net.ipv4.tcp_fastopen lacks bit {SERVERS}, that \
+             for servers. With --rtt the demo has a network namespace of its own, which allows it. \
+             Otherwise set it: sysctl -w net.ipv4.tcp_fastopen=3"
         ));
     }
 }

@@ -44,16 +44,16 @@ impl Version {
 /// The way to take. Server and client have to agree.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct HttpsWay {
-    /// The one version of TLS to speak
+    /// The only TLS version to speak
     #[arg(long, value_enum, default_value = "1.3", value_name = "VERSION")]
     pub tls: Version,
-    /// Resume former sessions
+    /// Resume earlier sessions
     #[arg(long)]
     pub resume: bool,
-    /// Requests in the client's first flight (0-RTT), of sessions that are resumed
+    /// Use early data: requests in the first flight (0-RTT), when a session is resumed
     #[arg(long)]
     pub early_data: bool,
-    /// The client's first flight in the SYN (TCP Fast Open)
+    /// Use TCP Fast Open: the client's first flight goes in the SYN
     #[arg(long)]
     pub fast_open: bool,
 }
@@ -68,7 +68,7 @@ impl HttpsWay {
     fn check(&self) -> anyhow::Result<()> {
         ensure!(
             !self.early_data || self.tls == Version::Tls13,
-            "TLS 1.2 has no early data: take --tls 1.3"
+            "TLS 1.2 has no early data: use --tls 1.3"
         );
         Ok(())
     }

@@ -30,10 +30,10 @@ const NO_ERROR: u32 = 0x100;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct Options {
-    /// Requests in the client's first flight (0-RTT), of sessions that are resumed
+    /// Use early data: requests in the first flight (0-RTT), when a session is resumed
     #[arg(long)]
     pub early_data: bool,
-    /// Requests at a time on each connection, each on a stream of its own
+    /// Concurrent requests on each connection, each on its own stream
     #[arg(
         long,
         default_value_t = 1,

@@ -26,7 +26,7 @@ const EARLY_DATA: u32 = u32::MAX;
 /// Knobs of the server of HTTP/3.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Requests in the client's first flight (0-RTT), of sessions that are resumed
+    /// Use early data: requests in the first flight (0-RTT), when a session is resumed
     #[arg(long)]
     pub early_data: bool,
     /// Address to listen on; port 0 takes a free one
@@ -35,7 +35,7 @@ pub struct Options {
     /// Bytes of an answer's body
     #[arg(long, default_value_t = 200, value_name = "BYTES")]
     pub response: usize,
-    /// Write the server's certificate there (PEM), for clients that verify it
+    /// Write the server's certificate to this file (PEM), for clients that verify it
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
 }

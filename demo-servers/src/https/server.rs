@@ -34,13 +34,13 @@ pub struct Options {
     /// Answer early data only after the client's Finished
     #[arg(long)]
     pub no_half_rtt: bool,
-    /// Tickets for a client after a handshake of TLS 1.3, if sessions are resumed
+    /// Tickets for a client after a TLS 1.3 handshake, if sessions are resumed
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = parse_tickets)]
     pub tickets: usize,
     /// Bytes of an answer's body
     #[arg(long, default_value_t = 200, value_name = "BYTES")]
     pub response: usize,
-    /// Write the server's certificate there (PEM), for clients that verify it
+    /// Write the server's certificate to this file (PEM), for clients that verify it
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
 }

@@ -12,10 +12,10 @@ use crate::demo::Report;
 /// Number and timing of connections.
 #[derive(Args, Clone, Debug)]
 pub struct VisitOptions {
-    /// Connections in all [default: no end]
+    /// Total connections [default: no limit]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
-    /// Requests on each connection; 0: it stays open to the end
+    /// Requests on each connection; 0: it stays open until the end
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub requests: u64,
     /// Pause after each answer

@@ -40,7 +40,7 @@ pub struct Options {
     /// Speak HTTP/2 without TLS (h2c, prior knowledge) rather than HTTP/1.1
     #[arg(long)]
     pub h2c: bool,
-    /// Name of the server in answers, and of its thread
+    /// Name of the server in its answers, and of its thread
     #[arg(long, default_value = "event-loop", value_name = "NAME")]
     pub name: String,
 }
@@ -84,13 +84,13 @@ async fn respond(
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct HttpOptions {
-    /// Connections at a time; 2x is two for each processor
+    /// Concurrent connections; 2x is two for each processor
     #[arg(long, default_value = "4", value_name = "N")]
     pub clients: Count,
-    /// Requests on each connection; 0: it stays open to the end
+    /// Requests on each connection; 0: it stays open until the end
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub requests: u64,
-    /// Connections in all [default: no end]
+    /// Total connections [default: no limit]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Pause after each answer
@@ -99,7 +99,7 @@ pub struct HttpOptions {
     /// Speak HTTP/2 without TLS
     #[arg(long)]
     pub http2: bool,
-    /// Requests at once on each connection, with --http2
+    /// Concurrent requests on each connection, with --http2
     #[arg(
         long,
         default_value_t = 1,

@@ -21,16 +21,16 @@ const LONGEST: usize = 64 << 20;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct Http1Options {
-    /// Connections at a time; 2x is two for each processor
+    /// Concurrent connections; 2x is two for each processor
     #[arg(long, default_value = "4", value_name = "N")]
     pub clients: Count,
-    /// Requests on each connection; 1: no keep-alive; 0: it stays open to the end
+    /// Requests on each connection; 1: no keep-alive; 0: it stays open until the end
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub requests: u64,
-    /// Connections in all [default: no end]
+    /// Total connections [default: no limit]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
-    /// Requests to write at once, before any answer to them
+    /// Requests to write at once, before any of them is answered
     #[arg(
         long,
         default_value_t = 1,
@@ -38,7 +38,7 @@ pub struct Http1Options {
         value_parser = value_parser!(u16).range(1..=1000)
     )]
     pub pipeline: u16,
-    /// Pause after each answer, or after those to all that was written at once
+    /// Pause after each answer, or after all answers to what was written at once
     #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Give up on an answer after this long

@@ -62,10 +62,10 @@ pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct ClientOptions {
-    /// Connections in all [default: no end]
+    /// Total connections [default: no limit]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
-    /// Pause after each
+    /// Pause after each connection
     #[arg(long, default_value = "200ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Give up on a connection or an answer after this long

@@ -20,7 +20,7 @@ pub struct ServerOptions {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// End connections with a reset rather than in order (SO_LINGER 0)
+    /// End connections with a reset instead of closing them in order (SO_LINGER 0)
     #[arg(long)]
     pub server_reset: bool,
 }
@@ -46,13 +46,13 @@ pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct ClientOptions {
-    /// Connections in all [default: no end]
+    /// Total connections [default: no limit]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
-    /// Bytes to send on each
+    /// Bytes to send on each connection
     #[arg(long, default_value_t = 10_000, value_name = "BYTES")]
     pub bytes: usize,
-    /// Send them in so many writes
+    /// Send them in this many writes
     #[arg(
         long,
         default_value_t = 5,
@@ -60,10 +60,10 @@ pub struct ClientOptions {
         value_parser = value_parser!(u64).range(1..)
     )]
     pub writes: u64,
-    /// Reset the connection when they are sent, rather than close a half and read
+    /// Reset the connection once they are sent, instead of closing a half and reading
     #[arg(long)]
     pub client_reset: bool,
-    /// Never close a half: the server cannot know that this was all
+    /// Never close a half, so that the server cannot know that this was all
     #[arg(long, conflicts_with = "client_reset")]
     pub no_half_close: bool,
     /// Pause after each connection
@@ -141,8 +141,8 @@ fn one(
         }
         Err(error) => return Err(explain("waiting for an answer", &error)),
     }
-    let (name, bytes) = answer.trim_end().split_once(' ').ok_or("the answer is no number")?;
-    counts.counted += bytes.parse::<u64>().map_err(|_| "the answer is no number")?;
+    let (name, bytes) = answer.trim_end().split_once(' ').ok_or("the answer is not a number")?;
+    counts.counted += bytes.parse::<u64>().map_err(|_| "the answer is not a number")?;
     report.answer(Some(name), begun.elapsed());
     let info = TcpInfo::of(&socket).map_err(|error| explain("reading TCP_INFO", &error))?;
     counts.segments[0] += u64::from(info.segments_out);

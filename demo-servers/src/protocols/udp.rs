@@ -64,10 +64,10 @@ pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct ClientOptions {
-    /// Datagrams to send in all [default: no end]
+    /// Total datagrams to send [default: no limit]
     #[arg(long, value_name = "N")]
     pub requests: Option<u64>,
-    /// Datagrams to send before the answers are awaited
+    /// Datagrams to send before waiting for the answers
     #[arg(
         long,
         default_value_t = 1,
@@ -75,7 +75,7 @@ pub struct ClientOptions {
         value_parser = value_parser!(u64).range(1..)
     )]
     pub burst: u64,
-    /// Bytes of each
+    /// Bytes of each datagram
     #[arg(
         long,
         default_value_t = 100,
@@ -86,7 +86,7 @@ pub struct ClientOptions {
     /// Pause after the answers
     #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
-    /// Take for lost what was not answered for so long
+    /// Consider a datagram lost if it is not answered within this time
     #[arg(long, default_value = "200ms", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
 }

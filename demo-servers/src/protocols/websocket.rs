@@ -39,7 +39,7 @@ pub struct Options {
     /// Delays before an answer
     #[command(flatten)]
     pub hold: HoldOptions,
-    /// Send a message of its own so often, unasked
+    /// Send an unasked message at this interval
     #[arg(long, value_name = "TIME", value_parser = timeout)]
     pub push: Option<Duration>,
 }
@@ -59,7 +59,7 @@ fn upgrade(mut request: Request<Incoming>, hold: HoldOptions, push: Option<Durat
         .is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
     let key = request.headers().get(SEC_WEBSOCKET_KEY).filter(|_| asks).cloned();
     let Some(key) = key else {
-        let mut response = answer(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket\n");
+        let mut response = answer(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket server\n");
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return Ok(response);
@@ -120,7 +120,7 @@ pub struct WebSocketOptions {
     /// Connections; 2x is two for each processor
     #[arg(long, default_value = "4", value_name = "N")]
     pub clients: Count,
-    /// Messages of each; 0: no end
+    /// Messages on each connection; 0: no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub messages: u64,
     /// Bytes of a message

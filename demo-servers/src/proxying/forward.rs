@@ -41,7 +41,7 @@ pub struct Options {
     /// Delays of the proxy itself, for each request and tunnel
     #[command(flatten)]
     pub hold: HoldOptions,
-    /// The origin waits for so long before each answer
+    /// The origin waits this long before each answer
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub origin_sleep: Duration,
 }
@@ -72,12 +72,15 @@ impl Proxy {
     async fn serve(&self, request: Request<Incoming>) -> Answer {
         self.hold.hold().await;
         if request.uri().authority().is_none() {
-            return Ok(answer(StatusCode::BAD_REQUEST, "say where to: CONNECT, or a whole URL\n"));
+            return Ok(answer(
+                StatusCode::BAD_REQUEST,
+                "say where to connect: CONNECT, or a whole URL\n",
+            ));
         }
         let Some(to) = self.find(request.uri()) else {
             return Ok(answer(
                 StatusCode::FORBIDDEN,
-                format!("only to {ORIGIN} and to this machine\n"),
+                format!("this proxy connects only to {ORIGIN} and to this machine\n"),
             ));
         };
         let outcome = if request.method() == Method::CONNECT {
@@ -89,7 +92,7 @@ impl Proxy {
         };
         Ok(outcome.unwrap_or_else(|error| {
             eprintln!("demo-servers: {to}: {error:#}");
-            answer(StatusCode::BAD_GATEWAY, "there is no answer from there\n")
+            answer(StatusCode::BAD_GATEWAY, "the server did not answer\n")
         }))
     }
 
@@ -125,22 +128,22 @@ async fn tunnel(request: Request<Incoming>, to: SocketAddr) -> Answer {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct ThroughOptions {
-    /// Connections to the proxy at a time; 2x is two for each processor
+    /// Concurrent connections to the proxy; 2x is two for each processor
     #[arg(long, default_value = "4", value_name = "N")]
     pub clients: Count,
-    /// Requests on each connection; 0: it stays open to the end
+    /// Requests on each connection; 0: it stays open until the end
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub requests: u64,
-    /// Connections in all [default: no end]
+    /// Total connections [default: no limit]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Pause after each answer
     #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
-    /// Have the proxy ask, rather than make a tunnel and ask through it
+    /// Have the proxy make the requests, instead of sending them through a tunnel
     #[arg(long)]
     pub absolute_form: bool,
-    /// The server to ask for
+    /// The server to reach
     #[arg(long, default_value = ORIGIN, value_name = "HOST")]
     pub origin: String,
     /// Give up on an answer after this long

@@ -21,11 +21,11 @@ pub struct Options {
     /// The servers behind it
     #[command(flatten)]
     pub backends: BackendOptions,
-    /// The servers behind it speak HTTP/2 without TLS, of which it knows nothing
+    /// The servers behind it speak HTTP/2 without TLS; the balancer knows nothing of that
     #[arg(long)]
     pub h2c: bool,
-    /// Print a line for each connection that has ended: `copied BYTES BYTES`, to the server and to
-    /// the client
+    /// Print a line when a connection has ended: `copied BYTES BYTES`, to the server and to the
+    /// client
     #[arg(long)]
     pub trace: bool,
 }

@@ -36,16 +36,16 @@ pub struct Options {
     /// connection for all requests
     #[arg(long, value_enum, default_value_t = Protocol::Http1, value_name = "PROTOCOL")]
     pub upstream_protocol: Protocol,
-    /// Connections to keep for the next request, to each server; 0: a connection for each request
+    /// Idle connections to keep to each server; 0: a new connection for each request
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub pool: usize,
-    /// Speak HTTP/2 without TLS with the clients
+    /// Speak HTTP/2 without TLS to the clients
     #[arg(long)]
     pub h2c: bool,
-    /// Be a sidecar: pass on to the sidecar of the server, which passes on to it
+    /// Be a sidecar: pass on to the server's sidecar, which passes on to the server
     #[arg(long, conflicts_with = "upstream")]
     pub sidecar: bool,
-    /// Its name, that of its thread
+    /// Its name, which its thread has as well
     #[arg(long, default_value = "proxy", value_name = "NAME")]
     pub name: String,
 }

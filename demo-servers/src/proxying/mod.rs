@@ -18,11 +18,11 @@ use crate::demo::{Launcher, Server};
 /// Options for the servers behind a proxy.
 #[derive(Args, Clone, Debug)]
 pub struct BackendOptions {
-    /// Pass on to this server, which is there; may be given several times [default: those of
+    /// Pass on to this server, which already runs; may be given several times [default: those of
     /// --backends]
     #[arg(long, value_name = "ADDR")]
     pub upstream: Vec<SocketAddr>,
-    /// Servers to start, as processes of their own, and to pass on to
+    /// Servers to start, each as a process, and to pass on to
     #[arg(
         long,
         default_value_t = 3,
@@ -30,10 +30,10 @@ pub struct BackendOptions {
         value_parser = value_parser!(u16).range(1..=64)
     )]
     pub backends: u16,
-    /// These servers wait for so long before each answer
+    /// These servers wait this long before each answer
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub backend_sleep: Duration,
-    /// The first of them waits for so long
+    /// The first of them waits this long
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub slow_backend: Option<Duration>,
     /// Rule that picks the server for the next connection or request
@@ -46,9 +46,9 @@ pub struct BackendOptions {
 pub enum Balance {
     /// Each in turn
     RoundRobin,
-    /// Whoever has fewest
+    /// The one with the fewest
     Least,
-    /// The first gets nine of ten
+    /// Nine of ten to the first
     Uneven,
 }
 

@@ -166,7 +166,7 @@ fn by_line(world: &World) -> anyhow::Result<()> {
     let text = text(&output);
     ensure!(output.status.success(), "{}: {text}", output.status);
     for part in [
-        "none of the answers",
+        "not one of the answers",
         "✓ as you predicted",
         "you predicted 44 ms",
         "WHOSE JOB",

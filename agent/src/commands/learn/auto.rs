@@ -28,7 +28,7 @@ pub(super) fn run(
         if let (Some(feature), None, false) = (entry.missing, named, args.recorded) {
             writeln!(
                 out,
-                "{}: left out, this program was built without the feature `{feature}`",
+                "{}: left out, because this program was built without the feature `{feature}`",
                 entry.slug
             )?;
             continue;
@@ -39,7 +39,7 @@ pub(super) fn run(
         }
     }
     if broken > 0 {
-        note!("backscope: {broken} claims of the lessons do not hold here");
+        note!("backscope: {broken} of the lessons' claims do not hold here");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

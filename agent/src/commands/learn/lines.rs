@@ -32,7 +32,7 @@ pub(super) fn run(lesson_run: &LessonRun, mut progress: Progress) -> anyhow::Res
             note!("backscope: the progress could not be saved: {error}");
         }
     }
-    writeln!(out, "That was the lesson. backscope learn goes on with the next one.")?;
+    writeln!(out, "That was the lesson. For the next one: backscope learn")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -70,6 +70,6 @@ fn predict(
         if spelt_out.is_some() {
             return Ok(spelt_out);
         }
-        writeln!(out, "That is none of the answers.")?;
+        writeln!(out, "That is not one of the answers.")?;
     }
 }

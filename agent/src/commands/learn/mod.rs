@@ -69,10 +69,10 @@ fn check_privileges(named: Option<&CatalogueEntry>) -> anyhow::Result<()> {
         Some(entry) => format!(" {}", entry.slug),
         None => String::new(),
     };
-    let why = "a lesson runs a real server and watches what the kernel does with it, and this \
-               cannot be watched here";
+    let why = "a lesson runs a real server and watches what the kernel does with it, but here the \
+               kernel cannot be watched";
     let way =
-        format!("To see the lesson without, from a recording: backscope learn{lesson} --recorded");
+        format!("To see the lesson from a recording instead: backscope learn{lesson} --recorded");
     Err(SensorError::Blocked(format!("{why}: {blocker}.\n{way}")).into())
 }
 
@@ -119,9 +119,9 @@ impl LessonRun {
         if let Some(feature) = self.entry.missing {
             let slug = self.entry.slug;
             bail!(
-                "this program was built without what the lesson runs \
-                 (`cargo install --path agent --features {feature}`); \
-                 to see it from a recording: backscope learn {slug} --recorded"
+                "this program was built without the servers that the lesson runs \
+                 (`cargo install --path agent --features {feature}` builds them in); \
+                 to see the lesson from a recording: backscope learn {slug} --recorded"
             );
         }
         let scenario = (self.lesson.check.scenario)(&plan.knobs);
@@ -134,7 +134,7 @@ impl LessonRun {
             if outcome.broken.is_empty() || unseen == 0 || again == 0 {
                 return Ok(outcome);
             }
-            tell(&format!("{unseen} events went unseen, so it runs again"));
+            tell(&format!("{unseen} events were missed, so the round runs again"));
         }
     }
 }

@@ -26,7 +26,7 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("refused", "clients that got no answer and gave up"),
         Spec::count("limit", "the kernel's limit of the accept queue"),
         Spec::count("room", "places in the queue: one more than the limit"),
-        Spec::count("depth", "connections in the accept queue at its fullest"),
+        Spec::count("depth", "connections in the accept queue when it was fullest"),
         Spec::count("accepted", "connections that the server accepted"),
         Spec::count("reads", "reads by the server"),
         Spec::count("drops", "SYNs that the kernel dropped"),

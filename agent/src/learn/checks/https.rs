@@ -22,33 +22,27 @@ const LINK_MS: u64 = 40;
 pub(in crate::learn) static CHECK: Check = Check {
     knobs: &["demo"],
     facts: &[
-        Spec::count(
-            "round_trips",
-            "round trips until the first byte of an answer, as the kernel saw them",
-        ),
-        Spec::count("tcp", "of them for TCP's handshake"),
-        Spec::count("tls", "of them for the handshake of TLS"),
-        Spec::count("request", "of them for the request"),
-        Spec::count("before", "of them before the one with the request's answer"),
+        Spec::count("round_trips", "round trips to the first byte, as the kernel saw them"),
+        Spec::count("tcp", "round trips for TCP's handshake"),
+        Spec::count("tls", "round trips for the TLS handshake"),
+        Spec::count("request", "round trips for the request"),
+        Spec::count("before", "round trips before the one that brings the answer"),
         Spec::count("first_visit", "round trips of the very first connection"),
-        Spec::time(
-            "first_byte",
-            "from connect to the answer's first byte, by the client's own clock",
-        ),
-        Spec::time("least", "what the round trips alone take on this link"),
+        Spec::time("first_byte", "from connect to first byte, by the client's own clock"),
+        Spec::time("least", "time that the round trips alone take on this link"),
         Spec::time("link", "a round trip on the link; 0 if there is none"),
-        Spec::count("counted", "round trips as the client counted them"),
+        Spec::count("counted", "round trips, as the client counted them"),
         Spec::count("connections", "TCP connections of the client, as the kernel saw them"),
-        Spec::count("quic", "QUIC connections, as the datagrams at the server's socket tell"),
-        Spec::count("in_all", "round trips of all connections, with their later requests"),
+        Spec::count("quic", "QUIC connections, by the datagrams at the server's socket"),
+        Spec::count("in_all", "round trips of all connections and requests"),
         Spec::count("answers", "requests that were answered"),
         Spec::word("version", "version of TLS that the server chose"),
         Spec::count("resumed", "1 if the last connection resumed a session"),
-        Spec::count("early", "1 if it sent a request in its first flight"),
+        Spec::count("early", "1 if the last connection sent a request in its first flight"),
         Spec::count("taken", "requests that the server took from a first flight"),
-        Spec::count("syn_data", "1 if its SYN carried data"),
-        Spec::bytes("hello", "what the client sent first"),
-        Spec::bytes("flight", "what the server answered to that"),
+        Spec::count("syn_data", "1 if the SYN of the last connection carried data"),
+        Spec::bytes("hello", "bytes that the client sent first"),
+        Spec::bytes("flight", "bytes that the server sent in answer"),
     ],
     scenario,
     gather,
@@ -187,7 +181,7 @@ fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
     let [_, tls, request] = round_trips(connection).unwrap_or_default();
     for (at, exchange) in exchanges.into_iter().take((tls + request) as usize).enumerate() {
         let handshake = (at as u64) < tls;
-        out.push(gap(if handshake { "TLS: a turn of its handshake" } else { "the request" }));
+        out.push(gap(if handshake { "the TLS handshake" } else { "the request" }));
         let later = connection.handshake_us.unwrap_or(0)
             + exchange.start_ns.saturating_sub(begun_ns) / 1_000;
         // What went in the SYN is there already.
@@ -200,7 +194,7 @@ fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
     out
 }
 
-/// A turn of the handshake has neither request nor response.
+/// An exchange of the handshake has neither request nor response.
 fn named(mut step: Step, handshake: bool) -> Step {
     if let (true, Step::Arrow { text, .. }) = (handshake, &mut step) {
         *text = text.replace("request, ", "handshake, ").replace("response, ", "handshake, ");

@@ -57,5 +57,5 @@ fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
         bar(facts, "delivered", "the kernel delivered", Owner::Kernel),
         bar(facts, "done", "the server carried out", Owner::App),
     ];
-    Picture::Bars { title: "orders, from hand to hand".to_owned(), bars }
+    Picture::Bars { title: "orders, step by step".to_owned(), bars }
 }

@@ -1,4 +1,4 @@
-//! News that come to a client that asks: again and again, once for each of them, or once for all.
+//! Events that a client hears of because it asks: again and again, once for each, or once for all.
 
 use super::traffic::{asked_on, bar, exchanges_on, latency_us, longest_us, of_clients, scenario};
 use crate::{
@@ -17,18 +17,18 @@ use crate::{
 pub(in crate::learn) static CHECK: Check = Check {
     knobs: &["demo"],
     facts: &[
-        Spec::count("news", "news that arrived"),
-        Spec::count("missed", "news that the client never got"),
+        Spec::count("news", "events that arrived"),
+        Spec::count("missed", "events that the client never got"),
         Spec::count("requests", "requests that the client wrote"),
-        Spec::count("empty", "answers without news"),
-        Spec::count("useful", "answers with news"),
+        Spec::count("empty", "answers with nothing new"),
+        Spec::count("useful", "answers with something new"),
         Spec::count("connections", "connections that the client made"),
-        Spec::bytes("sent", "what the client wrote"),
-        Spec::bytes("received", "what the client read"),
-        Spec::time("longest", "the longest from a request to the end of its answer"),
-        Spec::time("age", "how old the news were when they arrived, the median"),
-        Spec::time("oldest", "the same of the oldest"),
-        Spec::time("held", "how long the server held a request before it wrote, the median"),
+        Spec::bytes("sent", "bytes that the client wrote"),
+        Spec::bytes("received", "bytes that the client read"),
+        Spec::time("longest", "the longest time from a request to the end of its answer"),
+        Spec::time("age", "age of the events when they arrived (median)"),
+        Spec::time("oldest", "age of the oldest event when it arrived"),
+        Spec::time("held", "how long the server held a request before it wrote (median)"),
     ],
     scenario,
     gather,
@@ -63,9 +63,9 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
         bar(facts, "requests", "requests", Owner::Peer),
-        bar(facts, "empty", "answers without news", Owner::App),
-        bar(facts, "useful", "answers with news", Owner::App),
-        bar(facts, "news", "news", Owner::App),
+        bar(facts, "empty", "answers with nothing new", Owner::App),
+        bar(facts, "useful", "answers with something new", Owner::App),
+        bar(facts, "news", "events", Owner::App),
     ];
-    Picture::Bars { title: "what the news cost".to_owned(), bars }
+    Picture::Bars { title: "what the events cost".to_owned(), bars }
 }

@@ -16,13 +16,14 @@ use crate::{
 const CLIENTS: Spec = Spec::count("clients", "connections of the clients");
 const REQUESTS: Spec = Spec::count("requests", "requests of the clients that were answered");
 const UPSTREAM: Spec = Spec::count("upstream", "connections to servers behind the proxy");
-const ACCEPTS: Spec = Spec::count("accepts", "connections that were accepted, by any program");
-const PROTOCOL: Spec = Spec::word("protocol", "what the proxy speaks with the next one");
-const PROXIES: Spec = Spec::count("proxies", "proxies whose mark an answer bears");
-const ASKED: Spec = Spec::bytes("asked", "what the clients wrote");
-const PASSED: Spec = Spec::bytes("passed", "what was written to the servers behind the proxy");
-const MEDIAN: Spec =
-    Spec::time("median", "an answer, by the client's end of the connection, the median");
+const ACCEPTS: Spec = Spec::count("accepts", "connections accepted, by any program");
+const PROTOCOL: Spec =
+    Spec::word("protocol", "protocol between the proxy and the program behind it");
+const PROXIES: Spec = Spec::count("proxies", "proxies that left their mark on an answer");
+const ASKED: Spec = Spec::bytes("asked", "bytes that the clients wrote");
+const PASSED: Spec =
+    Spec::bytes("passed", "bytes that were written to the servers behind the proxy");
+const MEDIAN: Spec = Spec::time("median", "time to an answer, at the client's end (median)");
 
 /// Many connections onto one, or onto a pool.
 pub(in crate::learn) static POOL: Check =
@@ -33,7 +34,7 @@ pub(in crate::learn) static SIDECAR: Check = Check {
         CLIENTS,
         REQUESTS,
         ACCEPTS,
-        Spec::count("programs", "programs that accepted one"),
+        Spec::count("programs", "programs that accepted a connection"),
         Spec::count("slow", "connections on which an answer took 15 ms or longer"),
         PROTOCOL,
         PROXIES,
@@ -50,7 +51,7 @@ pub(in crate::learn) static PROXY: Check = Check {
         ASKED,
         PASSED,
         Spec::count("marked", "answers with the mark of a forward proxy"),
-        Spec::count("proxies", "reverse proxies whose mark an answer bears"),
+        Spec::count("proxies", "reverse proxies that left their mark on an answer"),
     ],
     ..CHECK
 };
@@ -61,8 +62,8 @@ pub(in crate::learn) static BALANCER: Check = Check {
         REQUESTS,
         UPSTREAM,
         Spec::count("servers", "servers behind the balancer"),
-        Spec::count("busiest", "requests that the busiest of them got"),
-        Spec::count("idlest", "requests that the idlest of them got"),
+        Spec::count("busiest", "requests that the busiest server got"),
+        Spec::count("idlest", "requests that the least busy server got"),
         ASKED,
         PASSED,
         PROXIES,

@@ -13,11 +13,14 @@ use crate::{
 pub(in crate::learn) static CHECK: Check = Check {
     knobs: &["bytes", "delay_ms"],
     facts: &[
-        Spec::bytes("sent", "what the client wrote, in one call"),
+        Spec::bytes("sent", "bytes that the client wrote, in one call"),
         Spec::time("write", "how long the client's write() took"),
         Spec::time("took", "from the write to the answer, by the client's own clock"),
         Spec::time("unread", "how long data lay unread in the server's receive queue"),
-        Spec::time("blocked", "how long the write waited for room: send buffer and receive window"),
+        Spec::time(
+            "blocked",
+            "how long the write waited for room in send buffer and receive window",
+        ),
         Spec::count("reads", "reads by the server"),
         Spec::word("holder", "who held most of the request's time, seen from the server"),
     ],

@@ -1,4 +1,4 @@
-//! Sessions, of which each request may come to another worker.
+//! Sessions whose requests may each come to another worker.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ use crate::{
 pub(in crate::learn) static CHECK: Check = Check {
     knobs: &["demo"],
     facts: &[
-        Spec::count("sessions", "sessions that were begun"),
-        Spec::count("steps", "requests of sessions"),
-        Spec::count("lost", "requests that came to a worker that did not know the session"),
+        Spec::count("sessions", "sessions that were started"),
+        Spec::count("steps", "requests within sessions"),
+        Spec::count("lost", "requests to a worker that did not know the session"),
         Spec::count("connections", "connections that the client made"),
         Spec::count("requests", "requests that were answered"),
         Spec::count("workers", "threads that read requests"),
-        Spec::count("busiest", "requests that the busiest of them read"),
-        Spec::count("idlest", "requests that the idlest of them read"),
+        Spec::count("busiest", "requests that the busiest worker read"),
+        Spec::count("idlest", "requests that the least busy worker read"),
     ],
     scenario,
     gather,

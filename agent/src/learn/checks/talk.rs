@@ -20,9 +20,8 @@ use crate::{
 
 const CLIENTS: Spec = Spec::count("clients", "connections that the clients made");
 const REQUESTS_ANSWERED: Spec = Spec::count("requests", "requests that were answered");
-const AT_ONCE: Spec =
-    Spec::count("at_once", "the most requests that were under way at the same time");
-const TOOK: Spec = Spec::time("took", "from the first request to the last answer");
+const AT_ONCE: Spec = Spec::count("at_once", "the most requests under way at the same time");
+const TOOK: Spec = Spec::time("took", "time from the first request to the last answer");
 const QUICKEST: Spec = Spec::time("quickest", "the quickest answer");
 const SLOWEST: Spec = Spec::time("slowest", "the slowest answer");
 const READING: Spec = Spec::count("reading", "threads of the server that read requests");
@@ -54,7 +53,7 @@ pub(in crate::learn) static JOBS: Check = Check {
         QUICKEST,
         SLOWEST,
         READING,
-        Spec::count("done", "jobs of which the result came"),
+        Spec::count("done", "jobs whose result arrived"),
         Spec::count("polls", "requests for a result"),
     ],
     picture: jobs,
@@ -64,11 +63,11 @@ pub(in crate::learn) static JOBS: Check = Check {
 pub(in crate::learn) static BYTES: Check = Check {
     facts: &[
         CLIENTS,
-        Spec::count("heard", "news that the clients heard"),
-        Spec::bytes("sent", "what all clients wrote"),
-        Spec::bytes("received", "what all clients read"),
-        Spec::bytes("least", "what the client read that got least"),
-        Spec::bytes("most", "what the client read that got most"),
+        Spec::count("heard", "events that the clients heard of"),
+        Spec::bytes("sent", "bytes that all clients wrote"),
+        Spec::bytes("received", "bytes that all clients read"),
+        Spec::bytes("least", "fewest bytes that one client read"),
+        Spec::bytes("most", "most bytes that one client read"),
     ],
     picture: bytes,
     ..CHECK
@@ -111,7 +110,7 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     for exchange in &exchanges {
         let (after, us) = ((exchange.start_ns - exchanges[0].start_ns) / 1_000, exchange.total_us);
         bars.push(Bar {
-            label: format!("asked at {}", duration_us(after)),
+            label: format!("sent at {}", duration_us(after)),
             length: us as f64,
             figure: duration_us(us),
             owner: match &exchange.verdict {
@@ -121,7 +120,7 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
         });
     }
     Picture::Bars {
-        title: "each request: when it was asked, and how long until the answer".to_owned(),
+        title: "each request: when it was sent, and how long until its answer".to_owned(),
         bars,
     }
 }
@@ -130,7 +129,7 @@ fn jobs(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
         bar(facts, "done", "jobs done", Owner::App),
         bar(facts, "requests", "requests", Owner::Peer),
-        bar(facts, "polls", "of which asked for a result", Owner::Peer),
+        bar(facts, "polls", "requests for a result", Owner::Peer),
     ];
     Picture::Bars { title: "what the jobs cost".to_owned(), bars }
 }

@@ -30,7 +30,7 @@ impl LessonApp {
         let area = frame.area();
         if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
             let text = format!(
-                "Please give the lesson {} × {} characters or more. q quits.",
+                "The lesson needs at least {} × {} characters. q quits.",
                 SMALLEST.0, SMALLEST.1
             );
             let lines: Vec<Line<'_>> =
@@ -206,7 +206,7 @@ impl LessonApp {
             Stage::Failed(error) => {
                 out.extend([
                     Line::default(),
-                    rule(theme, vec![span("IT COULD NOT BE RUN", theme.strong())], width),
+                    rule(theme, vec![span("THE RUN FAILED", theme.strong())], width),
                 ]);
                 out.extend(paragraph(error, 1, Style::new(), width));
             }

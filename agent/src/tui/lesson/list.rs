@@ -11,7 +11,7 @@ use crate::tui::view::parts::{Row, cut, paragraph, span, spread};
 
 const INTRO: &str = "Each lesson asks a question, runs a real server on this machine, \
                      and shows what the kernel did with it. \
-                     They go with the lectures of the course, and stand alone as well.";
+                     They follow the lectures of the course, but also stand on their own.";
 
 /// Columns from which on lessons are shown with their names.
 const NAMED: usize = 76;

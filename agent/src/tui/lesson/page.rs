@@ -142,13 +142,12 @@ pub(super) fn legend(theme: Theme, width: usize) -> Lines {
         arrow(Lane::Peer, Lane::Kernel, "the client's bytes reach this host's kernel"),
         held(Owner::Kernel, "the kernel holds them: a buffer, a rule, the scheduler"),
         arrow(Lane::Kernel, Lane::App, "the app calls accept() or read()"),
-        held(Owner::App, "the app holds them: it works, sleeps, or is elsewhere"),
+        held(Owner::App, "the app holds them: it works, sleeps, or is busy elsewhere"),
         arrow(Lane::App, Lane::Kernel, "the app calls write()"),
         held(Owner::Network, "they are on their way, or were lost there"),
         held(Owner::Peer, "the other side holds them"),
     ];
-    let mut out =
-        vec![rule(theme, vec![span("HOW TO READ WHAT YOU WILL SEE", theme.dim())], width)];
+    let mut out = vec![rule(theme, vec![span("HOW TO READ THE PICTURE", theme.dim())], width)];
     out.extend(lanes::lines(theme, &steps, width, 0));
     out
 }
@@ -165,7 +164,7 @@ pub(super) fn verdict(
     let plan = &lesson.rounds[round].plan;
     let evidence = &outcome.evidence;
     let at = format!("(kernel {}, {} tier)", escape(&evidence.kernel), escape(&evidence.tier));
-    let title = if outcome.recorded { "RECORDED elsewhere" } else { "MEASURED JUST NOW" };
+    let title = if outcome.recorded { "RECORDED ELSEWHERE" } else { "MEASURED JUST NOW" };
     let mut out = vec![rule(theme, vec![span(format!("{title} {at}"), theme.dim())], width)];
     let mut row =
         vec![raw(" "), span(format!(" {} ", outcome.facts.shown(&plan.answer)), theme.reversed())];
@@ -191,7 +190,7 @@ pub(super) fn verdict(
 fn broken(theme: Theme, outcome: &Outcome, width: usize) -> Lines {
     let mut out = Lines::new();
     if !outcome.broken.is_empty() {
-        out.push(Line::from(span(" ▲ This run is not as the lesson's text says:", theme.strong())));
+        out.push(Line::from(span(" ▲ This run does not match the lesson's text:", theme.strong())));
     }
     for broken in &outcome.broken {
         out.extend(paragraph(&broken.to_string(), 3, Style::new(), width));
@@ -287,7 +286,7 @@ pub(super) fn evidence(
         let holds = !outcome.broken.iter().any(|broken| broken.fact == claim.fact);
         out.push(self::claim(theme, claim, &outcome.facts, holds, width));
     }
-    out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT SAID")]);
+    out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT PRINTED")]);
     let Scenario { server, clients, .. } =
         (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
     let mut said = vec![format!("$ {}", server.join(" "))];
@@ -300,7 +299,7 @@ pub(super) fn evidence(
     }
     let findings = &outcome.evidence.snapshot.findings;
     if !findings.is_empty() {
-        out.extend([Line::default(), heading("FINDINGS that watch would have made")]);
+        out.extend([Line::default(), heading("FINDINGS that watch would have reported")]);
     }
     for finding in findings {
         let text = format!(" {}: {}", finding.kind, escape(&finding.headline));

@@ -10,13 +10,13 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "request-response",
         title: "The client asks, the server answers",
         lectures: &[6],
-        about: "The pattern under most others: nothing moves unless the client asks. The server \
-                takes 5 ms for each answer, in which both wait.",
+        about: "Most other patterns are built on this one: nothing moves unless the client asks. \
+                The server takes 5 ms for each answer, and both sides wait meanwhile.",
         expect: EVENT_LOOP,
         server: &["http", "--sleep=5ms"],
         client: &["http"],
         variations: &[
-            ("--sleep 100ms", "slow to the client, idle on the server"),
+            ("--sleep 100ms", "slow for the client, idle on the server"),
             ("--sleep 0ms --work 5ms", "busy: requests wait for one another"),
             ("--response 1000000", "most of the time is transfer"),
             ("--requests 1", "a connection for each request"),
@@ -24,11 +24,11 @@ pub(super) static DEMOS: &[Demo] = &[
     },
     Demo {
         name: "synchronous-asynchronous",
-        title: "Work that takes long: wait for it, or be told where the result will be",
+        title: "Slow work: wait for it, or be told where the result will be",
         lectures: &[7],
-        about: "Each job takes 300 ms. The server answers when it is done: to the client, and to a \
-                watcher, it is slow all that time. Asynchronously it answers at once (202 \
-                Accepted) and the client asks again for the result.",
+        about: "Each job takes 300 ms. The server answers when the job is done: to the client, and \
+                to an observer, it is slow all that time. Asynchronously it answers at once (202 \
+                Accepted), and the client asks again for the result.",
         expect: EVENT_LOOP,
         server: &["jobs"],
         client: &["jobs"],
@@ -46,94 +46,94 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "push",
         title: "The server writes when something happens",
         lectures: &[8],
-        about: "The client connects and asks nothing. Each 200 ms something happens, and the \
-                server writes it to every connection at once. Between two writes silence is what \
-                is meant: nobody is slow.",
+        about: "The client connects and asks nothing. Every 200 ms something happens, and the \
+                server writes it to all connections at once. Silence between two writes is \
+                intended: nobody is slow.",
         expect: EVENT_LOOP,
         server: &["news", "--push"],
         client: &["news", "--by=push"],
         variations: &[
-            ("--clients 100", "each of them holds a connection and hears all"),
-            ("--every 1ms", "more than a slow client could take: the server cannot know"),
+            ("--clients 100", "each of them holds a connection and hears everything"),
+            ("--every 1ms", "more than a slow client could take, and the server cannot know"),
         ],
     },
     Demo {
         name: "short-polling",
-        title: "The client asks again and again whether there are news",
+        title: "The client asks again and again whether anything has happened",
         lectures: &[9],
-        about: "Something happens each 200 ms, the client asks each 50 ms: three answers of four \
-                are empty, and news are up to 50 ms old when they arrive.",
+        about: "Something happens every 200 ms, and the client asks every 50 ms. Three answers out \
+                of four are empty, and news is up to 50 ms old when it arrives.",
         expect: EVENT_LOOP,
         server: &["news"],
         client: &["news", "--by=short-polling"],
         variations: &[
-            ("--interval 5ms", "newer news, ten times the requests"),
+            ("--interval 5ms", "fresher news, ten times the requests"),
             ("--interval 1s", "few requests, old news"),
-            ("--every 5s", "nearly all for nothing"),
+            ("--every 5s", "nearly all requests are in vain"),
         ],
     },
     Demo {
         name: "long-polling",
         title: "The client asks, and the server waits until there is an answer",
         lectures: &[10],
-        about: "The server keeps a request (`Prefer: wait=10`) until something happens. No answer \
-                is empty, news arrive at once, and each costs one request. The exchange is long by \
-                design.",
+        about: "The server holds a request (`Prefer: wait=10`) until something happens. No answer \
+                is empty, news arrives at once, and each event costs one request. The exchange is \
+                long by design.",
         expect: EVENT_LOOP,
         server: &["news"],
         client: &["news", "--by=long-polling"],
         variations: &[
             ("--every 3s --wait 1", "an empty answer when the time is over"),
-            ("--every 1ms", "so many news that each answer has several"),
+            ("--every 1ms", "so many events that each answer has several"),
         ],
     },
     Demo {
         name: "server-sent-events",
         title: "One request, and an answer that goes on",
         lectures: &[11],
-        about: "The client asks once for `text/event-stream`; the answer never ends, and each \
+        about: "The client asks once for `text/event-stream`. The answer never ends, and each \
                 event is a chunk of it. It is plain HTTP/1.1, in one direction. A client that \
-                comes again says what it had last.",
+                reconnects says which event it had last.",
         expect: EVENT_LOOP,
         server: &["news"],
         client: &["news", "--by=events"],
         variations: &[
-            ("--end-after 5", "the stream breaks; Last-Event-ID, and nothing is missed"),
-            ("--by long-polling", "a request for each of the news"),
+            ("--end-after 5", "the stream breaks, and with Last-Event-ID nothing is missed"),
+            ("--by long-polling", "a request for each event"),
             ("--clients 100", "a hundred connections that stay open"),
         ],
     },
     Demo {
         name: "publish-subscribe",
-        title: "A broker between those who tell and those who hear",
+        title: "A broker between publishers and subscribers",
         lectures: &[12],
-        about: "One publisher, four subscribers: each message comes to the broker once and leaves \
-                it four times. The publisher waits for none of them. For one that does not keep up \
-                the broker keeps 1000 messages, then loses the oldest.",
+        about: "One publisher and four subscribers: each message comes to the broker once and \
+                leaves it four times. The publisher waits for no subscriber. For one that does not \
+                keep up, the broker keeps 1000 messages, then drops the oldest.",
         expect: EVENT_LOOP,
         server: &["broker"],
         client: &["publish-subscribe"],
         variations: &[
             ("--subscribers 50", "one in, fifty out"),
-            ("--topics 2 --publishers 2", "each message reaches half of them"),
+            ("--topics 2 --publishers 2", "each message reaches half of the subscribers"),
             (
                 "--slow-subscriber 50ms --message-size 100000 --pause 2ms --queue 10",
-                "the slow one loses messages, the others do not",
+                "the slow subscriber loses messages, the others do not",
             ),
         ],
     },
     Demo {
         name: "multiplexing",
-        title: "Many connections onto one, or onto a pool",
+        title: "Many clients share one connection to the server, or a pool",
         lectures: &[13],
-        about: "A proxy has 16 clients with HTTP/1.1 and one connection with HTTP/2 to the server: \
-                their requests are streams on it. With HTTP/1.1 to the server it needs a \
-                connection for each request at a time: a pool.",
+        about: "A proxy has 16 clients with HTTP/1.1, and one HTTP/2 connection to the server: the \
+                requests are streams on it. With HTTP/1.1 to the server, it needs a connection for \
+                each concurrent request: a pool.",
         expect: EVENT_LOOP,
         server: &["layer7", "--backends=1", "--backend-sleep=10ms", "--upstream-protocol=http2"],
         client: &["http", "--clients=16"],
         variations: &[
-            ("--upstream-protocol http1", "a pool: as many connections as requests at a time"),
+            ("--upstream-protocol http1", "a pool: as many connections as concurrent requests"),
             ("--upstream-protocol http1 --pool 2", "a pool that keeps only two"),
         ],
     },
@@ -141,32 +141,32 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "stateful-stateless",
         title: "Who remembers the session: a worker, all workers, or the request",
         lectures: &[14],
-        about: "Two workers, connections go to each in turn, and a session lives in the memory of \
-                the one that began it. Each request has a connection of its own, so half of them \
-                come to the worker that has never heard of the session.",
+        about: "There are two workers, connections go to each in turn, and a session lives in the \
+                memory of the worker that began it. Each request has its own connection, so half \
+                of them come to the worker that has never heard of the session.",
         expect: threads("acceptor-plus-readers", "event-loop"),
         server: &["sessions", "--workers=2"],
         client: &["sessions", "--clients=3"],
         variations: &[
             ("--state shared", "any worker finds it, if that place is there"),
-            ("--state request", "stateless: the request brings all that is needed"),
+            ("--state request", "stateless: the request carries everything that is needed"),
             ("--keep-alive", "the session stays with the connection, and with its worker"),
-            ("--workers 1", "one that knows all"),
+            ("--workers 1", "one worker that knows every session"),
         ],
     },
     Demo {
         name: "sidecar",
         title: "A process beside the application speaks the network's protocol for it",
         lectures: &[15],
-        about: "The client speaks plain HTTP/1.1 to a sidecar on its own machine. The sidecar \
-                speaks HTTP/2 with the sidecar of the server, which speaks HTTP/1.1 with the \
-                server. Neither end knows; each request passes two processes more.",
+        about: "The client speaks plain HTTP/1.1 to a sidecar on its own machine. That sidecar \
+                speaks HTTP/2 with the server's sidecar, which speaks HTTP/1.1 with the server. \
+                Neither end knows; each request passes through two more processes.",
         expect: EVENT_LOOP,
         server: &["layer7", "--sidecar", "--name=sidecar-1"],
         client: &["http"],
         variations: &[
-            ("--backend-sleep 20ms", "the time is that of the server at the far end"),
-            ("--work 2ms", "the time is the sidecar's"),
+            ("--backend-sleep 20ms", "the time is spent by the server at the far end"),
+            ("--work 2ms", "the time is spent by the sidecar"),
         ],
     },
 ];

@@ -10,8 +10,8 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "layers",
         title: "One request, layer by layer",
         lectures: &[17, 18, 19],
-        about: "The application writes once and reads once. TCP makes segments of it, with a \
-                handshake before, acknowledgments between and an end after; IP carries each \
+        about: "The application writes once and reads once. TCP makes segments of that, with a \
+                handshake before, acknowledgements in between and a close after. IP carries each \
                 segment in a packet, and knows nothing of connections. The client counts at each \
                 layer.",
         expect: threads("thread-per-connection", "blocking"),
@@ -26,75 +26,75 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "udp",
         title: "UDP: datagrams",
         lectures: &[20],
-        about: "Each send is a datagram, each read gets one, whole or not at all. There is no \
-                connection, and nobody sends again what was lost: the application has to notice.",
+        about: "Each send is a datagram, and each read gets one, whole or not at all. There is no \
+                connection, and nobody resends what was lost: the application has to notice.",
         expect: None,
         server: &["udp"],
         client: &["udp"],
         variations: &[(
             "--burst 200 --read-delay 1ms --receive-buffer 4096",
-            "the receive buffer is full, and the kernel drops the rest without a word",
+            "the receive buffer is full, and the kernel silently drops the rest",
         )],
     },
     Demo {
         name: "tcp",
         title: "TCP: a connection from SYN to FIN",
         lectures: &[21],
-        about: "The client writes five times and closes its half; the server reads one stream, \
-                without a trace of the five writes, until that end, and answers on the half that \
+        about: "The client writes five times and closes its half. The server reads one stream \
+                until that end, without a trace of the five writes, and answers on the half that \
                 is still open.",
         expect: threads("thread-per-connection", "blocking"),
         server: &["tcp"],
         client: &["tcp"],
         variations: &[
             ("--client-reset", "the client ends with RST: the server's read fails"),
-            ("--server-reset", "the server does: no answer"),
+            ("--server-reset", "the server ends with RST: no answer"),
             ("--no-half-close", "a stream has no messages: the server waits for more"),
         ],
     },
     Demo {
         name: "tls",
-        title: "TLS: a handshake, and then many requests",
+        title: "TLS: a handshake, then many requests",
         lectures: &[22],
-        about: "One connection stays open. Only the first request pays for the handshakes of TCP \
-                and TLS; every later one takes a round trip, as without TLS.",
+        about: "One connection stays open. Only the first request pays for the TCP and TLS \
+                handshakes; every later one takes a round trip, as without TLS.",
         expect: None,
         server: &["https"],
         client: &["https", "--requests=0", "--pause=20ms"],
         variations: &[
             ("--requests 1", "a handshake for each request"),
-            ("--tls 1.2", "one that takes longer"),
+            ("--tls 1.2", "a handshake that takes longer"),
         ],
     },
     Demo {
         name: "http1",
         title: "HTTP/1.1: one request after another on a connection",
         lectures: &[23],
-        about: "Ten requests on each connection (keep-alive), each written when the last is \
-                answered. The server takes 5 ms for an answer; another request can only wait \
-                behind it, or have a connection of its own.",
+        about: "There are ten requests on each connection (keep-alive), each written when the \
+                previous one is answered. The server takes 5 ms for an answer; another request can \
+                only wait behind it, or have its own connection.",
         expect: EVENT_LOOP,
         server: &["http", "--sleep=5ms"],
         client: &["http1"],
         variations: &[
             ("--requests 1", "no keep-alive: a handshake for each request"),
             ("--pipeline 5", "five requests in one segment, answered one after another"),
-            ("--pipeline 5 --sleep 50ms", "the last of five waits for all before it"),
-            ("--requests 0 --response 100000", "long answers on connections that stay"),
+            ("--pipeline 5 --sleep 50ms", "the last of five waits for all those before it"),
+            ("--requests 0 --response 100000", "long answers on connections that stay open"),
         ],
     },
     Demo {
         name: "websocket",
-        title: "WebSocket: a request that turns into messages both ways",
+        title: "WebSocket: a request that turns into messages in both directions",
         lectures: &[24],
-        about: "One HTTP/1.1 request with `Upgrade: websocket`, answered with 101: from then on \
+        about: "One HTTP/1.1 request with `Upgrade: websocket` is answered with 101. From then on \
                 the connection carries frames, and either side may begin. The server sends each \
                 message back.",
         expect: EVENT_LOOP,
         server: &["websocket"],
         client: &["websocket"],
         variations: &[
-            ("--push 100ms --pause 1s", "the server speaks of itself, between requests"),
+            ("--push 100ms --pause 1s", "the server also speaks unasked, between requests"),
             ("--message-size 100000", "a message of many segments"),
             ("--sleep 20ms", "an answer that takes time"),
         ],
@@ -103,9 +103,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "http2",
         title: "HTTP/2: many requests at once on one connection",
         lectures: &[25],
-        about: "Four connections with ten streams each, without TLS so that the bytes are plain. \
-                The answers take 20 ms each and come as they are ready; the kernel sees one stream \
-                of bytes for each connection.",
+        about: "There are four connections with ten streams each, without TLS so that the bytes \
+                are not encrypted. Each answer takes 20 ms and comes when it is ready. The kernel \
+                sees one stream of bytes for each connection.",
         expect: EVENT_LOOP,
         server: &["http", "--h2c", "--sleep=20ms"],
         client: &["http", "--http2", "--clients=4", "--streams=10"],
@@ -113,16 +113,16 @@ pub(super) static DEMOS: &[Demo] = &[
             ("--streams 1", "one request at a time: a tenth of the answers"),
             ("--streams 100", "as many at once as servers commonly allow"),
             ("--response 100000", "long answers share the connection"),
-            ("--sleep 0ms --work 2ms", "at once on the connection, but one processor computes"),
+            ("--sleep 0ms --work 2ms", "concurrent on the connection, but one processor computes"),
         ],
     },
     Demo {
         name: "http3",
         title: "HTTP/3: streams over QUIC",
         lectures: &[26],
-        about: "Eight requests at a time on one connection, each on a stream of its own: a \
-                datagram that is lost holds up its own stream and no other. For the kernel it is a \
-                UDP socket and nothing more.",
+        about: "There are eight requests at a time on one connection, each on its own stream: a \
+                lost datagram holds up its own stream and no other. To the kernel it is a UDP \
+                socket and nothing more.",
         expect: None,
         server: &["quic"],
         client: &["quic", "--streams=8", "--requests=0", "--pause=20ms"],
@@ -134,30 +134,30 @@ pub(super) static DEMOS: &[Demo] = &[
     },
     Demo {
         name: "grpc",
-        title: "gRPC: calls of four kinds, each a stream of HTTP/2",
+        title: "gRPC: four kinds of call, each a stream of HTTP/2",
         lectures: &[27],
-        about: "Unary, server streaming, client streaming and bidirectional in turn, two at once \
-                on each of four connections. Whether a call is one message or many, to the kernel \
-                it is bytes on the same connection.",
+        about: "Unary, server streaming, client streaming and bidirectional calls come in turn, \
+                two at once on each of four connections. Whether a call is one message or many, to \
+                the kernel it is bytes on the same connection.",
         expect: EVENT_LOOP,
         server: &["grpc"],
         client: &["grpc", "--clients=4"],
         variations: &[
             ("--kind unary", "a request and an answer, as with any HTTP/2"),
-            ("--kind server-stream --sleep 50ms", "an answer that trickles"),
+            ("--kind server-stream --sleep 50ms", "an answer that trickles in"),
             ("--kind client-stream --messages 10000", "one answer to ten thousand messages"),
             ("--kind bidirectional", "a conversation in one call"),
-            ("--streams 50", "as many calls at once on a connection"),
+            ("--streams 50", "that many calls at once on a connection"),
         ],
     },
     Demo {
         name: "webrtc",
         title: "WebRTC: a data channel",
         lectures: &[28],
-        about: "An offer and an answer over HTTP say who the two are. Then all is UDP, on one \
-                socket: STUN finds a path that works (ICE), DTLS shakes hands on it, and SCTP \
-                within DTLS carries messages. Needs a build with the feature `webrtc`. A browser \
-                that opens the server's address takes the part of the client.",
+        about: "An offer and an answer over HTTP say who the two sides are. Everything after that \
+                is UDP, on one socket: STUN finds a path that works (ICE), DTLS does its handshake \
+                on it, and SCTP inside DTLS carries messages. Needs a build with the feature \
+                `webrtc`. A browser that opens the server's address acts as the client.",
         expect: None,
         server: &["webrtc"],
         client: &["webrtc"],

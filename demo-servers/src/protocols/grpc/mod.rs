@@ -152,7 +152,7 @@ pub struct GrpcOptions {
     /// Connections; 2x is two for each processor
     #[arg(long, default_value = "2", value_name = "N")]
     pub clients: Count,
-    /// Calls at once on each connection
+    /// Concurrent calls on each connection
     #[arg(
         long,
         default_value_t = 2,
@@ -160,13 +160,13 @@ pub struct GrpcOptions {
         value_parser = value_parser!(u16).range(1..)
     )]
     pub streams: u16,
-    /// Calls on each of these, one after another; 0: no end
+    /// Calls to make one after another, for each concurrent one; 0: no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub calls: u64,
-    /// Which kind of call
+    /// Kind of call
     #[arg(long, value_enum, default_value_t = Kind::All, value_name = "KIND")]
     pub kind: Kind,
-    /// Messages of a call that has many
+    /// Messages in a call that has many
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub messages: u32,
     /// Pause after each call

@@ -23,7 +23,7 @@ use crate::demo::{Report, Stop, timeout};
 /// Knobs of the server.
 #[derive(Args, Clone, Debug)]
 pub struct ServerOptions {
-    /// Address to listen on, TCP for offers and UDP for what follows; port 0 takes a free one
+    /// Address to listen on, by TCP for offers and by UDP for what follows; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
     pub listen: SocketAddr,
 }
@@ -32,10 +32,10 @@ pub struct ServerOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct ClientOptions {
-    /// Connections in all [default: no end]
+    /// Total connections [default: no limit]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
-    /// Messages on each
+    /// Messages on each connection
     #[arg(
         long,
         default_value_t = 10,
