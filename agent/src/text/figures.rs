@@ -74,10 +74,10 @@ pub fn count_of(value: u64, thing: &str) -> String {
 }
 
 /// A part of what was over lately: "3 of the last 12 exchanges". Where that is all of one, or some
-/// of all are not counted any more: "1 exchange of late".
+/// of all are not counted any more: "1 recent exchange".
 pub fn of_last(part: u64, all: u64, thing: &str) -> String {
     if part > all || all <= 1 {
-        return format!("{} of late", count_of(part, thing));
+        return count_of(part, &format!("recent {thing}"));
     }
     format!("{} of the last {}", count(part), count_of(all, thing))
 }
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(of_last(3, 1_200, "exchange"), "3 of the last 1,200 exchanges");
         assert_eq!(
             [(1, 1), (3, 2), (2, 0)].map(|(part, all)| of_last(part, all, "call")),
-            ["1 call of late", "3 calls of late", "2 calls of late",]
+            ["1 recent call", "3 recent calls", "2 recent calls"]
         );
         assert_eq!([1, 2_000].map(times), ["once", "2,000 times"]);
         assert_eq!([0, 1, 2].map(were), ["were", "was", "were"]);

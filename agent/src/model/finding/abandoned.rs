@@ -40,10 +40,10 @@ fn headline(late: u64, cut: u64) -> String {
     match (late, cut) {
         (_, 0) => format!("{} gave up waiting to be accepted.", count_of(late, "client")),
         (0, _) => {
-            format!("The listener closed and reset {} in its queue.", count_of(cut, "connection"))
+            format!("Closing the listener reset {} in its queue.", count_of(cut, "connection"))
         }
         _ => format!(
-            "{} gave up in the accept queue; its close reset {}.",
+            "{} gave up in the accept queue; the listener's close reset {}.",
             count_of(late, "client"),
             count(cut)
         ),
@@ -59,7 +59,7 @@ fn gave_up(facts: &ListenerFacts<'_>) -> String {
     };
     let after = if facts.figures.left_late == 1 { "after" } else { "after a mean of" };
     format!(
-        "{part} {after} {} in the accept queue, before the application took it.",
+        "{part} {after} {} in the accept queue, before the application accepted it.",
         duration_us(mean_us)
     )
 }
@@ -69,38 +69,39 @@ fn cut_off(facts: &ListenerFacts<'_>) -> String {
     let others = match facts.siblings {
         0 => String::new(),
         1 => {
-            " Another listener at this address (SO_REUSEPORT) goes on, and could have served them."
+            " Another listener at this address (SO_REUSEPORT) is still open and could have served \
+             them."
                 .to_owned()
         }
         n => format!(
-            " {} other listeners at this address (SO_REUSEPORT) go on, and could have served them.",
+            " {} other listeners at this address (SO_REUSEPORT) are still open and could have \
+             served them.",
             count(n)
         ),
     };
-    let verb = if cut == 1 { "was" } else { "were" };
     format!(
-        "{} {verb} finished by the kernel and not yet accepted when the listener closed: each peer \
-         got a reset.{others}",
+        "{} had completed the handshake and not yet been accepted when the listener closed: each \
+         peer got a reset.{others}",
         count_of(cut, "connection")
     )
 }
 
 fn fix(facts: &ListenerFacts<'_>) -> String {
     let gave_up = if facts.failing.is_some() {
-        "make accept() succeed first: the finding accept-fails says why it does not."
+        "fix accept() first: the finding accept-fails says why it fails."
     } else if facts.was_at_limit || facts.held.is_some() {
         pace::remedy(facts)
     } else {
-        "accept faster: a thread of its own for accept(), or accept until EAGAIN on each wakeup; \
-         more workers, where each serves one connection at a time (gunicorn --workers, \
+        "accept faster: give accept() its own thread, or accept until EAGAIN on each wakeup. Where \
+         each worker serves one connection at a time, run more of them (gunicorn --workers, \
          pm.max_children)."
     };
     let cut = if facts.siblings > 0 {
-        "before a listener closes, take it out of the group and accept what its queue holds; or \
+        "before closing a listener, take it out of the group and accept what is in its queue; or \
          set net.ipv4.tcp_migrate_req=1 (Linux 5.14 and later), which moves its queue to the \
          others."
     } else {
-        "accept what the queue holds before closing the listener, or pass the listening socket on \
+        "accept what is in the queue before closing the listener, or pass the listening socket on \
          to the new process."
     };
     match (facts.figures.left_late, facts.figures.cut) {

@@ -41,7 +41,7 @@ impl AcceptError {
 
     fn words(self) -> &'static str {
         match self {
-            Self::Descriptors => "no descriptor left",
+            Self::Descriptors => "no descriptors left",
             Self::Files => "too many open files in the system",
             Self::Memory => "no memory",
             Self::Aborted => "reset by the peer",
@@ -104,7 +104,8 @@ fn text(facts: &ListenerFacts<'_>, failing: &Failing, error: AcceptError) -> Tex
     let all_open = matches!(failing.used, Some(used) if used.open >= used.limit);
     let waits = error != AcceptError::Aborted && depth > 0;
     let begin = format!(
-        "It began {} ago, {} a second of late; the last call was that of thread {} of process {}.",
+        "It began {} ago; the recent rate is {} a second. The last call was by thread {} of \
+         process {}.",
         duration_us(facts.now_ns.saturating_sub(failing.since_ns) / 1_000),
         rate(often),
         failing.tid,
@@ -118,8 +119,9 @@ fn text(facts: &ListenerFacts<'_>, failing: &Failing, error: AcceptError) -> Tex
             "The kernel had no memory for the new socket.".to_owned()
         })
         .say("aborted", error == AcceptError::Aborted, || {
-            "The peer had reset the connection in the queue, and the call asked for its address: \
-             it took that connection away, and the next call goes on."
+            "The peer had reset the connection while it was queued, and the call asked for the \
+             peer's address. The call took that connection off the queue, and the next call \
+             carries on."
                 .to_owned()
         })
         .say("forbidden", error == AcceptError::Forbidden, || {
@@ -127,20 +129,20 @@ fn text(facts: &ListenerFacts<'_>, failing: &Failing, error: AcceptError) -> Tex
                 .to_owned()
         })
         .say("spins", often >= SPINS, || {
-            "Whoever calls does not wait in between, and burns a CPU.".to_owned()
+            "The caller retries without waiting, and burns a CPU.".to_owned()
         })
         .say("stalled", waits && facts.is_stalled(), || {
             let stalled = duration_us(facts.stalled_ns / 1_000);
-            format!("{} in the queue, and none was accepted for {stalled}.", wait(depth))
+            format!("{} in the queue, and none has been accepted for {stalled}.", wait(depth))
         })
         .say("waits", waits && !facts.is_stalled(), || format!("{} in the queue.", wait(depth)))
 }
 
 fn wait(depth: u32) -> String {
     if depth == 1 {
-        "1 connection waits".to_owned()
+        "1 connection is waiting".to_owned()
     } else {
-        format!("{} connections wait", count(depth.into()))
+        format!("{} connections are waiting", count(depth.into()))
     }
 }
 
@@ -154,7 +156,7 @@ fn descriptors(failing: &Failing) -> String {
             )
         }
         Some(used) => format!(
-            "When looked at, the process had {} of {} open (RLIMIT_NOFILE).",
+            "When checked, the process had {} of {} open (RLIMIT_NOFILE).",
             count(used.open),
             count_of(used.limit, "descriptor")
         ),
@@ -166,7 +168,7 @@ fn descriptors(failing: &Failing) -> String {
 fn files(failing: &Failing) -> String {
     match failing.used {
         Some(used) => format!(
-            "When looked at, the machine had {} of {} open (fs.file-max).",
+            "When checked, the machine had {} of {} open (fs.file-max).",
             count(used.open),
             count_of(used.limit, "file")
         ),
@@ -177,27 +179,27 @@ fn files(failing: &Failing) -> String {
 fn fix(facts: &ListenerFacts<'_>, error: AcceptError) -> &'static str {
     match error {
         AcceptError::Descriptors if facts.recent.rate(facts.figures.fails) >= SPINS => {
-            "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the \
-             connections wanted, or find what is never closed; and wait for a descriptor to be \
-             closed instead of calling again at once."
+            "raise the limit (LimitNOFILE= in the unit, ulimit -n, worker_rlimit_nofile) above the \
+             number of connections wanted, or find what is never closed. After a failure, wait for \
+             a descriptor to be closed instead of retrying at once."
         }
         AcceptError::Descriptors => {
-            "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the \
-             connections wanted, or find what is never closed."
+            "raise the limit (LimitNOFILE= in the unit, ulimit -n, worker_rlimit_nofile) above the \
+             number of connections wanted, or find what is never closed."
         }
         AcceptError::Files => {
-            "raise fs.file-max, and find who holds so many files: lsof, or /proc/PID/fd."
+            "raise fs.file-max, and find out who holds so many files open (lsof, or /proc/PID/fd)."
         }
         AcceptError::Memory => {
-            "look for what takes the memory: the memory limit of its cgroup (memory.max), \
-             net.ipv4.tcp_mem, the machine."
+            "find out where memory runs out: the memory limit of its cgroup (memory.max), \
+             net.ipv4.tcp_mem, or the machine."
         }
         AcceptError::Aborted => {
-            "nothing here, if the server goes on after this error; look at why peers reset."
+            "nothing here, if the server carries on after this error; find out why peers reset."
         }
-        AcceptError::Forbidden => "look at the audit log, and allow accept() to this service.",
+        AcceptError::Forbidden => "check the audit log, and allow this service to call accept().",
         AcceptError::Other => {
-            "look at the server's log for this error; accept(2) says what it means."
+            "check the server's log for this error; accept(2) says what it means."
         }
     }
 }

@@ -122,30 +122,31 @@ fn say_what_the_kernel_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let Refused { syns, acks, either, resets } = Refused::of(facts);
     text.say("full", seen_full, || {
         format!(
-            "The accept queue held {} at a limit of {number}, and so was full.",
-            count(peak.into())
+            "The accept queue held {} at a limit of {number}, so it was full.",
+            count_of(peak.into(), "connection")
         )
     })
     .say("was-full", limit.is_some() && !seen_full, || {
         format!("The accept queue, with a limit of {number}, was full.")
     })
     .say("limit-changed", limit.is_none(), || {
-        "The accept queue was full; its limit was changed meanwhile.".into()
+        "The accept queue was full; its limit was changed in the meantime.".into()
     })
-    .say("limit-now", limit != Some(now), || format!("Its limit is {} now.", count(now.into())))
-    .say("syns-dropped", syns, || "The kernel dropped new SYNs, without an answer.".into())
+    .say("limit-now", limit != Some(now), || format!("Its limit is now {}.", count(now.into())))
+    .say("syns-dropped", syns, || "The kernel dropped new SYNs without an answer.".into())
     .say("acks-ignored", acks && !resets, || {
-        "The kernel ignored final ACKs, and what their clients sent after them.".into()
+        "The kernel ignored final ACKs, and what those clients sent afterwards.".into()
     })
     .say("acks-reset", acks && resets, || {
-        "As net.ipv4.tcp_abort_on_overflow is on, the kernel answers final ACKs with RSTs.".into()
-    })
-    .say("either", either, || {
-        "The kernel dropped new SYNs or ignored final ACKs; which of them, this kernel does not \
-         tell."
+        "Because net.ipv4.tcp_abort_on_overflow is on, the kernel answers final ACKs with RSTs."
             .into()
     })
-    .say("packets", view.totals.overflows() > 1, || "These are packets, not clients.".into())
+    .say("either", either, || {
+        "The kernel dropped new SYNs or ignored final ACKs; this kernel does not tell which.".into()
+    })
+    .say("packets", view.totals.overflows() > 1, || {
+        "These figures count packets, not clients.".into()
+    })
 }
 
 fn say_what_clients_do(text: Text, facts: &ListenerFacts<'_>) -> Text {
@@ -156,14 +157,16 @@ fn say_what_clients_do(text: Text, facts: &ListenerFacts<'_>) -> Text {
         acks && !resets && unaware > 0,
         || {
             let clients = if unaware == 1 {
-                "1 client believes"
+                "1 client believes that it is connected now: its final ACK was ignored, and nobody \
+                 has accepted its connection"
             } else {
-                &format!("{} clients believe", count(unaware))
+                &format!(
+                    "{} clients believe that they are connected now: their final ACKs were \
+                     ignored, and nobody has accepted their connections",
+                    count(unaware)
+                )
             };
-            format!(
-                "At least {clients} to be connected now, since an ACK was ignored, and nobody has \
-                 accepted that."
-            )
+            format!("At least {clients}.")
         },
     )
 }
@@ -182,11 +185,11 @@ fn say_what_held_it(text: Text, facts: &ListenerFacts<'_>) -> Text {
         () => text,
     };
     text.say("short-waits", quick, || {
-        format!("The {accepted} accepted lately waited {longest} at the longest.")
+        format!("The {accepted} accepted recently waited {longest} at most.")
     })
     .say("clamped", quick && facts.is_clamped(), || {
         let (asked, limit) = (count(view.backlog.unwrap_or(0).into()), count(view.limit.into()));
-        format!("listen() asked for {asked}, net.core.somaxconn cut it to {limit}.")
+        format!("listen() asked for {asked}; net.core.somaxconn cut it to {limit}.")
     })
     .infer(
         "keeps-up",
@@ -196,18 +199,21 @@ fn say_what_held_it(text: Text, facts: &ListenerFacts<'_>) -> Text {
     .say("mixed-waits", pace == Pace::Unknown && figures.waits > 0, || {
         let long =
             if figures.long_waits == 0 { "none".to_owned() } else { count(figures.long_waits) };
-        format!("Of {accepted} accepted lately {long} waited long, {longest} at the longest.")
+        format!(
+            "Of {accepted} accepted recently, {long} waited long; the longest wait was \
+             {longest}."
+        )
     })
     .say("waits-unknown", pace == Pace::Unknown && figures.waits == 0, || {
-        "How long connections wait in it is not known yet.".into()
+        "How long connections wait in the queue is not known yet.".into()
     })
     .say("waiting", !pace.is_behind() && view.depth > 0, waiting)
 }
 
 fn fix(facts: &ListenerFacts<'_>, owner: Owner) -> String {
     if facts.failing.is_some() {
-        return "make accept() succeed: the finding accept-fails says why it does not. A longer \
-                backlog helps nobody."
+        return "fix accept(): the finding accept-fails says why it fails. A longer backlog helps \
+                nobody."
             .into();
     }
     let (view, somaxconn) = (facts.view, pace::somaxconn(facts));

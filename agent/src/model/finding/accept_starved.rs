@@ -38,7 +38,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
         owner: pace::owner_of_waits(facts),
         headline: headline(facts),
         text: pace::say_what_it_did(
-            "The kernel has finished their handshakes.".to_owned().into(),
+            "The kernel has completed their handshakes.".to_owned().into(),
             facts,
         ),
         evidence,
@@ -47,18 +47,18 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
 }
 
 fn headline(facts: &ListenerFacts<'_>) -> String {
-    let finished = count_of(facts.view.depth.into(), "finished connection");
-    let verb = if facts.view.depth == 1 { "waits" } else { "wait" };
+    let established = count_of(facts.view.depth.into(), "established connection");
+    let verb = if facts.view.depth == 1 { "is" } else { "are" };
     if !facts.is_stalled() {
         let (mean, longest) =
             (facts.figures.wait_mean_us().unwrap_or(0), facts.figures.wait_max_us);
         format!(
-            "Connections wait {} to be accepted, {} at the worst.",
+            "Connections wait {} to be accepted, {} at worst.",
             duration_us(mean),
             duration_us(longest)
         )
     } else if facts.view.totals.accepted == 0 {
-        format!("Nobody accepts: {finished} {verb}.")
+        format!("Nobody accepts: {established} {verb} waiting.")
     } else {
         let stalled = duration_us(facts.stalled_ns / 1_000);
         format!("Nothing accepted for {stalled}: {}.", pace::waiting(facts.view.depth))

@@ -27,14 +27,14 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
         severity: if matters { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
         headline: format!(
-            "Asked for a backlog of {}, net.core.somaxconn gave {}.",
+            "listen() asked for a backlog of {}; net.core.somaxconn cut it to {}.",
             count(asked.into()),
             count(view.limit.into())
         ),
         text: say_use_of_it(
             Text::from(format!(
-                "The application called listen() with {}. The kernel cut it to net.core.somaxconn \
-                 as it was then, without an error.",
+                "The application called listen() with a backlog of {}. Without an error, the \
+                 kernel cut it to the value that net.core.somaxconn had then.",
                 count(asked.into())
             )),
             facts,
@@ -55,8 +55,10 @@ fn say_use_of_it(text: Text, facts: &ListenerFacts<'_>, matters: bool) -> Text {
     let behind = Pace::of(facts).is_behind();
     text.say("overflowed", overflowed, || "The shorter queue has overflowed.".into())
         .infer("behind", overflowed && behind, || {
-            "The application is behind, so that a longer one would fill, too.".into()
+            "The application is behind, so a longer queue would fill, too.".into()
         })
-        .say("used", matters && !overflowed, || "At least half of it was in use lately.".into())
-        .say("enough", !matters, || "It has been enough so far.".into())
+        .say("used", matters && !overflowed, || {
+            "At least half of the queue was in use recently.".into()
+        })
+        .say("enough", !matters, || "The shorter queue has been enough so far.".into())
 }

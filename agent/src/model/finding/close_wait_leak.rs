@@ -16,15 +16,16 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let before = &facts.stuck.close_wait_before;
     let (connections, worst) = (count_of(left.count, "connection"), duration_us(left.worst_us));
     // The longest may have begun before it was seen.
-    let least = if before.count > 0 && before.worst_us >= left.worst_us { " at least" } else { "" };
+    let least = if before.count > 0 && before.worst_us >= left.worst_us { "at least " } else { "" };
+    let longest = if left.count == 1 { "for" } else { "the longest for" };
     Some(FindingVerdict {
         severity: if left.count >= 3 { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
-        headline: format!("Left in CLOSE_WAIT: {connections}, for up to {worst}{least}."),
+        headline: format!("Left in CLOSE_WAIT: {connections}, {longest} {least}{worst}."),
         text: format!(
-            "The peer has closed, and nothing has gone on for at least {}. Such a socket stays \
-             until the application calls close(): no timeout of the kernel ends it, and each holds \
-             a descriptor.",
+            "The peer has closed, and nothing has happened on the connection for at least {}. Such \
+             a socket stays until the application calls close(): no kernel timeout ends it, and \
+             each one holds a descriptor.",
             duration_us(FORGOTTEN_NS / 1_000)
         )
         .into(),
@@ -33,8 +34,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("longest_us", left.worst_us as f64),
             ("begun_unseen", before.count as f64),
         ],
-        fix: "close the socket when read() gives 0, also on error paths and in pools of idle \
-             connections."
+        fix: "close the socket when read() returns 0, on error paths and in pools of idle \
+             connections, too."
             .into(),
     })
 }

@@ -22,7 +22,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         severity: if unserved.count >= SEVERAL { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
         headline: format!(
-            "{} accepted and closed at once, unread.",
+            "{} accepted and closed at once, with nothing read.",
             count_of(unserved.count, "connection")
         ),
         text: text(stats),
@@ -34,9 +34,9 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("longest_us", unserved.worst_us as f64),
             ("pid", f64::from(stats.unserved.pid)),
         ],
-        fix: "look at the application's own limits: connections in all or a client (Node: \
-             server.maxConnections, Redis: maxclients), rates, address lists; clients would rather \
-             be told by an answer that they can read, or wait in the queue."
+        fix: "check the application's own limits: connections in total or per client (Node: \
+             server.maxConnections, Redis: maxclients), rates, address lists. An answer that \
+             clients can read serves them better, and so does a wait in the queue."
             .into(),
     })
 }
@@ -45,18 +45,22 @@ fn text(stats: &ExchangeStats) -> Text {
     let (unserved, reset) = (&stats.unserved.closed, stats.unserved.reset);
     let part = unserved.count as f64 / stats.ends.closed.max(1) as f64;
     let begin = format!(
-        "Process {} closed them within {} of accept, having read nothing: {} of those that ended \
-         lately. So does an application at a limit of its own; which one was not observed.",
+        "Process {} closed them within {} of accept, having read nothing: {} of the connections \
+         that ended recently. An application at a limit of its own does this; which limit was not \
+         observed.",
         stats.unserved.pid,
         duration_us(unserved.worst_us),
         percent(part)
     );
-    let why = "as a close does when data have come that nobody read";
+    let why = "as happens when a socket is closed with unread data";
     let written_to = stats.unserved.written_to;
     Text::from(begin)
-        .say("not-written", written_to == 0, || "It had written nothing, either.".to_owned())
+        .say("not-written", written_to == 0, || "It had not written anything, either.".to_owned())
         .say("written", written_to > 0, || {
-            format!("To {} of them it had written, as those do that say why.", count(written_to))
+            format!(
+                "It had written to {} of them, as applications do that say why.",
+                count(written_to)
+            )
         })
         .say("fins", reset == 0, || "Their peers got a FIN.".to_owned())
         .say("resets", reset == unserved.count, || format!("Their peers got a reset, {why}."))

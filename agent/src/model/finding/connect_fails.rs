@@ -126,20 +126,20 @@ fn headline(kind: FailureKind, worst: &RecentFigures, tally: Tally) -> String {
     let (peer, number) = (worst.peer, count_of(tally.count, "connect"));
     let pending = worst.of(Outcome::Pending);
     match kind {
-        FailureKind::Refused => format!("{number} to {peer} refused lately."),
+        FailureKind::Refused => format!("{number} to {peer} refused recently."),
         FailureKind::Silent if pending.count > 0 => {
             let (hang, longest) =
                 (count_of(pending.count, "connect"), duration_us(pending.worst_us));
-            format!("Without an answer from {peer}: {hang}, for {longest} so far.")
+            format!("No answer yet from {peer}: {hang}, for {longest} so far.")
         }
         FailureKind::Silent => {
             format!("{number} to {peer} got no answer in {}.", duration_us(tally.mean_us()))
         }
-        FailureKind::Unreachable => format!("{number} failed: {peer} cannot be reached."),
-        FailureKind::NoPort => format!("{number} to {peer} found no free port."),
-        FailureKind::NoRoute => format!("{number} failed: no way leads to {peer}."),
+        FailureKind::Unreachable => format!("{number} failed: {peer} is unreachable."),
+        FailureKind::NoPort => format!("{number} to {peer} found no free local port."),
+        FailureKind::NoRoute => format!("{number} failed: no route to {peer}."),
         FailureKind::Reset => {
-            format!("{} to {peer} reset unanswered.", count_of(tally.count, "connection"))
+            format!("{} to {peer} reset before an answer.", count_of(tally.count, "connection"))
         }
         FailureKind::Other => format!("{number} to {peer} failed."),
     }
@@ -150,47 +150,44 @@ fn text(kind: FailureKind, worst: &RecentFigures, tally: Tally, others: usize) -
     let (local, is) = (is_local(worst), |other: FailureKind| kind == other);
     Text::default()
         .say("failed", true, || {
-            format!("Of the last {tried} to this address {} failed so.", count(tally.count))
+            format!("Of the last {tried} to this address, {} failed this way.", count(tally.count))
         })
         .say("refused-here", is(FailureKind::Refused) && local, || {
-            "Nobody listens on that port of this host.".into()
+            "Nothing listens on that port of this host.".into()
         })
         .say("refused", is(FailureKind::Refused) && !local, || {
-            "A RST came back, or a message that refuses.".into()
+            "A RST came back, or an ICMP message that refuses.".into()
         })
         .say("silent", is(FailureKind::Silent), || {
-            format!("Sent: {}; nothing came back.", count_of(worst.syns, "SYN"))
+            format!("{} sent; nothing came back.", count_of(worst.syns, "SYN"))
         })
         .infer("silent-here", is(FailureKind::Silent) && local, || {
-            "The other end is on this host: its accept queue is full, so that SYNs are dropped in \
-             silence, or a filter drops them."
+            "The other end is on this host: either its accept queue is full, so SYNs are dropped \
+             silently, or a filter drops them."
                 .into()
         })
         .infer("silent-away", is(FailureKind::Silent) && !local, || {
             "Packets are lost or filtered on the way, the host is down, or its accept queue is \
-             full: then SYNs are dropped in silence, too."
+             full, in which case SYNs are dropped silently, too."
                 .into()
         })
         .say("unreachable", is(FailureKind::Unreachable), || {
-            format!("The network said so{}.", named(worst))
+            format!("The network reported it{}.", named(worst))
         })
         .say("no-route", is(FailureKind::NoRoute) && !worst.inferred, || {
             format!("No SYN was sent{}.", named(worst))
         })
         .infer("no-route-by-table", is(FailureKind::NoRoute) && worst.inferred, || {
-            format!(
-                "No SYN was sent: the routes of its network namespace lead nowhere{}.",
-                named(worst)
-            )
+            format!("No SYN was sent: its network namespace has no usable route{}.", named(worst))
         })
         .say("no-port", is(FailureKind::NoPort), || ports(worst))
         .rest_on("time-wait", is(FailureKind::NoPort) && fills_with_time_wait(worst))
         .say("reset", is(FailureKind::Reset), || {
-            "They were made, and the peer reset them before it had answered anything.".into()
+            "They were established, and the peer reset them before it had answered anything.".into()
         })
         .say("other", is(FailureKind::Other), || format!("The kernel ended them{}.", named(worst)))
         .say("requests", worst.requests > 0, || {
-            format!("{} waited for that.", count_of(worst.requests, "served request"))
+            format!("{} waited for these connects.", count_of(worst.requests, "served request"))
         })
         .say("others", others > 0, || {
             let addresses = if others == 1 {
@@ -212,14 +209,15 @@ fn named(worst: &RecentFigures) -> String {
 
 fn ports(worst: &RecentFigures) -> String {
     let Some((low, high)) = worst.ports else {
-        return "Each connection to one address needs a port of its own (EADDRNOTAVAIL)."
+        return "Each connection to one address needs its own local port (EADDRNOTAVAIL)."
             .to_owned();
     };
     let ports = count(size_of_range((low, high)));
-    let range = format!("There are {ports} for one address, {low} to {high}");
+    let range = format!("There are {ports} local ports for one address, {low} to {high}");
     match worst.time_wait {
         Some(waiting) => {
-            let waiting = format!("{} are in TIME_WAIT", count_of(waiting, "socket"));
+            let are = if waiting == 1 { "is" } else { "are" };
+            let waiting = format!("{} {are} in TIME_WAIT", count_of(waiting, "socket"));
             format!("{range}, and {waiting}.")
         }
         None => format!("{range}."),
@@ -260,34 +258,38 @@ fn fix(kind: FailureKind, worst: &RecentFigures) -> String {
     let peer = worst.peer;
     match kind {
         FailureKind::Refused => {
-            format!("see whether a server listens on {peer}, and on that address (ss -ltn there).")
+            format!(
+                "check whether a server listens on that port and on that address: {peer} (ss -ltn \
+                 there)."
+            )
         }
         FailureKind::Silent if is_local(worst) => format!(
-            "look at the queue of whoever listens on {peer} (ss -ltn: Recv-Q above Send-Q), and at \
+            "check the accept queue of the listener on {peer} (ss -ltn: Recv-Q above Send-Q), and \
              local filters."
         ),
         FailureKind::Silent => format!(
-            "see whether SYNs reach {peer} (tcpdump there), whether its queue is full (ss -ltn), \
-             and what filters lie between."
+            "check whether SYNs reach {peer} (tcpdump there), whether its accept queue is full (ss \
+             -ltn), and what filters are in between."
         ),
         FailureKind::Unreachable => {
-            format!("look at the routes and filters on the way (ip route get {}).", peer.ip())
+            format!("check the routes and filters on the way (ip route get {}).", peer.ip())
         }
         FailureKind::NoPort if fills_with_time_wait(worst) => {
-            "keep connections and use them again: each one closed here holds its port for a minute."
+            "keep connections open and reuse them: each one closed here holds its port for a \
+             minute."
                 .into()
         }
         FailureKind::NoPort => {
-            "widen net.ipv4.ip_local_port_range, or ask from more addresses.".into()
+            "widen net.ipv4.ip_local_port_range, or connect from more addresses.".into()
         }
         FailureKind::NoRoute => {
             format!(
-                "look at the routes of its network namespace (nsenter -t PID -n ip route get {}).",
+                "check the routes of its network namespace (nsenter -t PID -n ip route get {}).",
                 peer.ip()
             )
         }
         FailureKind::Reset => format!(
-            "see why {peer} resets them: a proxy without a server behind it, a limit, a crash."
+            "find out why {peer} resets them: a proxy without a server behind it, a limit, a crash."
         ),
         FailureKind::Other => format!("find out what ends connects to {peer} (strace -e connect)."),
     }

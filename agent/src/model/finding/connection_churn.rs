@@ -29,7 +29,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: if here { Owner::App } else { Owner::Peer },
         headline: format!(
-            "{} connections a second serve one exchange each or none.",
+            "{} connections a second serve at most one exchange each.",
             rate(per_second)
         ),
         text: text(stats, most, here, hurts),
@@ -44,7 +44,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("handshake_share", part),
         ],
         fix: if here {
-            "let this server keep connections open (HTTP keep-alive, a longer idle limit).".into()
+            "let this server keep connections open (HTTP keep-alive, a longer idle timeout).".into()
         } else {
             "let the peer keep connections open: a pool, HTTP keep-alive.".into()
         },
@@ -63,16 +63,17 @@ fn text(stats: &ExchangeStats, most: u64, here: bool, hurts: bool) -> Text {
         .say("one-peer", true, || {
             let share = percent(most as f64 / ends.short.max(1) as f64);
             format!(
-                "One peer makes {share} of them. Each costs a handshake, an accept and a close."
+                "One peer accounts for {share} of them. Each costs a handshake, an accept and a \
+                 close."
             )
         })
         .say("closed-here", here, || {
             let closed = count(ends.short_closed_here);
-            format!("This host closed {closed} of {} first.", count(ends.short))
+            format!("This host was first to close {closed} of {}.", count(ends.short))
         })
         .say("closed-there", !here, || {
             let closed = count(ends.short - ends.short_closed_here);
-            format!("The peers closed {closed} of {} first.", count(ends.short))
+            format!("The peers were first to close {closed} of {}.", count(ends.short))
         })
         .say("handshakes", handshake.count > 0, || {
             let mean = duration_us(handshake.mean_us());

@@ -19,17 +19,17 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         severity: Severity::Warning,
         owner: Owner::App,
         headline: format!(
-            "A cork held {} for {} on average.",
+            "TCP_CORK or MSG_MORE held {} for {} on average.",
             count_of(held.count, "exchange"),
             duration_us(held.mean_us())
         ),
         text: Text::from(format!(
-            "{} ended in less than a full segment that was written under TCP_CORK or with \
-             MSG_MORE: the application said that more would follow.",
+            "{} ended with less than a full segment, written under TCP_CORK or with MSG_MORE: the \
+             application had said that more would follow.",
             of_last(held.count, facts.stats.exchanges, "exchange")
         ))
         .infer("by-timer", by_timer, || {
-            "Nothing followed, and the kernel sent it by its timer of 200 ms.".into()
+            "Nothing followed, and the kernel's 200 ms timer sent it.".into()
         }),
         evidence: vec![
             ("exchanges", held.count as f64),
@@ -38,7 +38,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("held_max_us", held.worst_us as f64),
         ],
         fix: "clear TCP_CORK when the response is complete, and write its last piece without \
-             MSG_MORE (sendfile() sets that by itself when it is asked for more than the file has)."
+             MSG_MORE (sendfile() sets it by itself when asked for more than the file has)."
             .into(),
     })
 }

@@ -19,14 +19,14 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let crowd = facts.cpu.crowd.filter(|(cpus, runnable)| runnable > cpus);
     let ready = || {
         format!(
-            "In {} a thread was ready and had no CPU for so long.",
+            "In {}, a thread was ready to run and had no CPU for that long.",
             of_last(waited.count, facts.stats.exchanges, "exchange")
         )
     };
     let crowded = || {
         let (cpus, runnable) = crowd.unwrap_or_default();
         format!(
-            "Of the whole machine up to {} wanted to run on {} at a refresh.",
+            "On the whole machine, up to {} wanted to run on {} at a refresh.",
             count_of(runnable.into(), "thread"),
             count_of(cpus.into(), "processor")
         )
@@ -43,10 +43,10 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     Some(FindingVerdict {
         severity: if waited.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
-        headline: format!("Threads wait {mean} for a CPU, {worst} at the worst."),
+        headline: format!("Threads wait {mean} for a CPU, {worst} at worst."),
         text: Text::from(ready()).say("crowded", crowd.is_some(), crowded),
         evidence,
-        fix: "more CPUs, fewer threads that compute at once, or a higher priority (nice, \
+        fix: "add CPUs, let fewer threads compute at once, or raise the priority (nice, \
              cpu.weight)."
             .into(),
     })

@@ -21,18 +21,18 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         ),
         text: Text::from(format!(
             "The clients sent {} in parts. This host had nothing to answer yet and delayed its ACK \
-             of the first part, and the rest followed that ACK at once.",
+             of the first part. The rest followed that ACK at once.",
             of_last(held.count, facts.stats.exchanges, "request")
         ))
-        .infer("nagle-there", true, || "So Nagle's algorithm held it at the client.".into()),
+        .infer("nagle-there", true, || "So Nagle's algorithm held the rest at the client.".into()),
         evidence: vec![
             ("requests", held.count as f64),
             ("of", facts.stats.exchanges as f64),
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
         ],
-        fix: "let the client write its request at once, or set TCP_NODELAY there; here, \
-             TCP_QUICKACK after a read that took a part of a request sends the ACK at once."
+        fix: "let the client write its request in one piece, or set TCP_NODELAY there; here, \
+             TCP_QUICKACK after a read that got part of a request sends the ACK at once."
             .into(),
     })
 }

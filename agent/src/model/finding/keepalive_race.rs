@@ -30,12 +30,11 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("idle_max_us", stats.ends.late.worst_us as f64),
         ],
         fix: if came > 0 {
-            "let the client's limit for idle connections be the shorter one, or raise this \
-             server's above it."
+            "make the client's idle timeout shorter than this server's, or raise this server's \
+             above it."
                 .into()
         } else {
-            "let the pool's limit for idle connections be shorter than the server's, and send such \
-             a request again."
+            "make the pool's idle timeout shorter than the server's, and retry such a request."
                 .into()
         },
     })
@@ -51,14 +50,14 @@ fn closed_here(facts: &ConnectionFacts<'_>) -> String {
     match idle_us(facts) {
         0 => format!("{requests} came as this host closed the connection."),
         us => format!(
-            "{requests} came after this host closed idle connections at {}.",
+            "{requests} came after this host closed connections idle for {}.",
             duration_us(us)
         ),
     }
 }
 
 fn closed_there(calls: u64) -> String {
-    format!("{} met connections that the server had closed.", count_of(calls, "request"))
+    format!("{} went to connections that the server had closed.", count_of(calls, "request"))
 }
 
 fn text(facts: &ConnectionFacts<'_>) -> Text {
@@ -66,32 +65,31 @@ fn text(facts: &ConnectionFacts<'_>) -> Text {
     let (came, went) = (stats.ends.late.count, stats.ends.late_calls);
     Text::default()
         .say("came-late", came > 0, || {
-            "The client used a connection again that was being closed here: the request failed."
-                .into()
+            "The client reused a connection that was being closed here: the request failed.".into()
         })
         .say("reset", came > stats.ends.late_lingered, || {
             let by_reset = came - stats.ends.late_lingered;
             if by_reset == came {
-                "The kernel answered by a RST.".into()
+                "The kernel answered with a RST.".into()
             } else {
-                format!("The kernel answered {} by a RST.", count(by_reset))
+                format!("The kernel answered {} of them with a RST.", count(by_reset))
             }
         })
         .say("lingered", stats.ends.late_lingered > 0, || {
             format!(
-                "{} came to a socket that this host read from still after its FIN: nothing can be \
-                 answered there.",
+                "{} came to a socket that this host still read from after its FIN: no answer can \
+                 be sent there.",
                 count_of(stats.ends.late_lingered, "request")
             )
         })
         .say("met-a-close", went > 0, || {
             format!(
-                "{} went out on a connection that had been used before, and its end came in place \
+                "{} went out on a connection that had been used before, and its end came instead \
                  of an answer.",
                 count_of(went, "request")
             )
         })
         .say("answered", stats.exchanges > 0, || {
-            format!("Exchanges of the last seconds: {}.", count(stats.exchanges))
+            format!("Exchanges in the last few seconds: {}.", count(stats.exchanges))
         })
 }

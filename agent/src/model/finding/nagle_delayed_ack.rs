@@ -34,21 +34,21 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             duration_us(held.mean_us())
         ),
         text: Text::from(format!(
-            "{pair}: the kernel does not send less than a full segment while small data are \
+            "{pair}: the kernel does not send less than a full segment while small data is \
              unacknowledged."
         ))
         .infer("delayed-ack", is_delayed, || {
             "The peer delays its ACK, typically by 40 ms, since it has nothing to send.".into()
         })
         .say("far", !is_delayed && !is_long, || {
-            format!("Its acknowledgement takes a round trip of {}.", duration_us(round_trip_us))
+            format!("The peer's ACK takes a round trip of {}.", duration_us(round_trip_us))
         })
         .infer("beyond", is_long, || {
-            "No ACK is delayed for so long (200 ms at most): it was late or lost, or what it was \
-             to acknowledge was."
+            "No ACK is delayed that long (200 ms at most): either the ACK or the data that it \
+             acknowledges was late or lost."
                 .into()
         })
-        .say("resent", resent, || "Segments of most of them were sent again.".into()),
+        .say("resent", resent, || "In most of them, segments were retransmitted.".into()),
         evidence: vec![
             ("exchanges", held.count as f64),
             ("of", facts.stats.exchanges as f64),

@@ -64,7 +64,7 @@ pub(super) fn say_what_it_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let never = stalled && facts.view.totals.accepted == 0;
     let text = text
         .say("never-accepted", never, || {
-            "The application has not accepted one connection since it is watched.".into()
+            "The application has not accepted a single connection while it was watched.".into()
         })
         .say("stalled", stalled && !never, || {
             format!(
@@ -79,12 +79,12 @@ pub(super) fn say_what_it_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
             let (accepts, queued) =
                 (rate(facts.recent.rate(accepts)), rate(facts.recent.rate(queued)));
             format!(
-                "The application accepted {accepts} a second, {queued} a second joined the queue."
+                "The application accepted {accepts} a second; {queued} a second joined the queue."
             )
         });
     if let Some(failing) = facts.failing {
         return text.say("accept-fails", true, || {
-            format!("Its calls of accept() fail ({}).", errno_name(failing.errno))
+            format!("Its calls to accept() fail ({}).", errno_name(failing.errno))
         });
     }
     say_why_it_stopped(say_where_its_threads_were(text, facts), facts)
@@ -97,7 +97,7 @@ fn say_where_its_threads_were(text: Text, facts: &ListenerFacts<'_>) -> Text {
         return text.say("without-a-cpu", true, || {
             let share = percent(facts.denied_share.unwrap_or(0.0));
             format!(
-                "For {share} of the time in which they waited it could have run, and had no CPU."
+                "For {share} of the time that connections waited, it could have run and had no CPU."
             )
         });
     }
@@ -106,16 +106,16 @@ fn say_where_its_threads_were(text: Text, facts: &ListenerFacts<'_>) -> Text {
     text.say("inside-accept", attended, || {
         let share = percent(share);
         format!(
-            "A thread was inside accept() for {share} of the time in which they waited, and still \
-             they did."
+            "A thread was inside accept() for {share} of the time that connections waited, and \
+             still they waited."
         )
     })
     .say("seldom-inside-accept", never, || {
-        "While they waited, no thread was inside accept().".into()
+        "While connections waited, no thread was inside accept().".into()
     })
     .say("seldom-inside-accept", !attended && !never, || {
         format!(
-            "Threads were inside accept() for {} of the time in which they waited.",
+            "Threads were inside accept() for {} of the time that connections waited.",
             percent(share)
         )
     })
@@ -130,17 +130,17 @@ pub(super) fn say_why_it_stopped(text: Text, facts: &ListenerFacts<'_>) -> Text 
     let open = facts.open.unwrap_or(0);
     text.say("backlog-0", none, || {
         "The queue's limit is 0: listen() was called with a backlog of 0, as memcached does at its \
-         limit of connections (-c)."
+         connection limit (-c)."
             .into()
     })
     .infer("unwatched", unwatched, || {
-        "No epoll instance of its has this listener in it now: it does not ask for connections, as \
-         servers do at a limit of their own."
+        "This listener is in none of the application's epoll instances now: it does not ask for \
+         connections. Servers do this at a limit of their own."
             .into()
     })
     .infer("at-limit-before", before, || {
-        "Of late it did not ask for connections though some waited, as servers do at a limit of \
-         their own."
+        "Recently it did not ask for connections although some were waiting. Servers do this at a \
+         limit of their own."
             .into()
     })
     .say("open", (none || unwatched) && open > 0, || {
@@ -156,7 +156,7 @@ fn say_who_holds_it(text: Text, facts: &ListenerFacts<'_>) -> Text {
         let Some(Held { tid, peer, .. }) = held else { return String::new() };
         format!(
             "Thread {tid}, which accepts, sleeps in a call on one descriptor: the newest \
-             connection that it took, from {peer},"
+             connection that it accepted, from {peer},"
         )
     };
     text.infer("held-silent", is(HeldBy::Silence), || format!("{} has sent nothing yet.", begin()))
@@ -172,28 +172,28 @@ fn is_at_backlog_0(facts: &ListenerFacts<'_>) -> bool {
 /// The advice for an application that is behind.
 pub(super) fn remedy(facts: &ListenerFacts<'_>) -> &'static str {
     if facts.failing.is_some() {
-        "make accept() succeed: the finding accept-fails says why it does not."
+        "fix accept(): the finding accept-fails says why it fails."
     } else if facts.is_denied() {
         "give the application more CPU: raise its quota if it has one (cpu.max, a pod's CPU \
-         limit), or run less beside it."
+         limit), or run less alongside it."
     } else if facts.is_attended() {
-        "look at what holds the accepting thread: too little CPU, a lock around accept(), or it is \
-         stopped."
+        "find out what holds up the accepting thread: too little CPU, a lock around accept(), or \
+         it is stopped."
     } else if facts.was_at_limit {
-        "raise the application's own limit of connections (nginx worker_connections, HAProxy \
-         maxconn, memcached -c), or close idle ones sooner."
+        "raise the application's own connection limit (nginx worker_connections, HAProxy maxconn, \
+         memcached -c), or close idle ones sooner."
     } else if facts.is_stalled() && facts.held.is_some() {
-        "let no client hold the thread that accepts: a limit of time for reads, workers that no \
-         connection holds (threads, an event loop), or a proxy in front that takes requests in \
-         whole; TCP_DEFER_ACCEPT keeps silent connections in the kernel."
+        "let no client hold the accepting thread: set a read timeout, use workers that no \
+         connection can hold (threads, an event loop), or put a proxy in front that reads whole \
+         requests first. TCP_DEFER_ACCEPT keeps silent connections in the kernel."
     } else if facts.is_stalled() && facts.view.totals.accepted == 0 {
         "call accept() on this socket, or close it; check that the accepting thread is alive."
     } else if facts.is_stalled() {
         "look at what the accepting thread does; if the application is at a limit of its own \
-         (maxconn, worker_connections, descriptors), raise that."
+         (maxconn, worker_connections, descriptors), raise it."
     } else {
-        "give accept() a thread of its own, or accept until EAGAIN on each wakeup; move slow work \
-         off that thread. Where each worker serves one connection at a time, have more of them \
+        "give accept() its own thread, or accept until EAGAIN on each wakeup; move slow work off \
+         that thread. Where each worker serves one connection at a time, run more of them \
          (gunicorn --workers, pm.max_children)."
     }
 }
@@ -202,7 +202,7 @@ pub(super) fn remedy(facts: &ListenerFacts<'_>) -> &'static str {
 pub(super) fn somaxconn(facts: &ListenerFacts<'_>) -> &'static str {
     let is_elsewhere = matches!(facts.settings, Some(settings) if settings.here == Some(false));
     if is_elsewhere {
-        "net.core.somaxconn of the listener's network namespace (docker run --sysctl, a pod's \
+        "net.core.somaxconn in the listener's network namespace (docker run --sysctl, a pod's \
          securityContext)"
     } else {
         "net.core.somaxconn"
@@ -215,13 +215,11 @@ pub(super) fn syn_again(facts: &ListenerFacts<'_>) -> String {
     let here = facts.clients.here || facts.view.local.ip().is_loopback();
     match &facts.settings {
         Some(settings) if here && !facts.clients.elsewhere => {
-            format!("A client on this host sends its SYN again {}.", schedule(settings))
+            format!("A client on this host {}.", schedule(settings))
         }
-        _ => {
-            "A client sends its SYN again, mostly after 1 s at first; when and how often, its own \
-             host decides."
-                .into()
-        }
+        _ => "A client retransmits its SYN, usually after 1 s at first; its own host decides when \
+             and how often."
+            .into(),
     }
 }
 
@@ -238,12 +236,14 @@ fn schedule(settings: &NetSettings) -> String {
         intervals.join(", ")
     };
     match (linear, tries) {
-        (_, 0) => "never (net.ipv4.tcp_syn_retries is 0)".to_owned(),
-        (0, tries) => format!("after {} s", doubled(0, tries)),
-        (linear, tries) if tries <= linear + 1 => format!("every second, {}", times(tries.into())),
+        (_, 0) => "never retransmits its SYN (net.ipv4.tcp_syn_retries is 0)".to_owned(),
+        (0, tries) => format!("retransmits its SYN after {} s", doubled(0, tries)),
+        (linear, tries) if tries <= linear + 1 => {
+            format!("retransmits its SYN every second, {}", times(tries.into()))
+        }
         (linear, tries) => {
             format!(
-                "every second, {}, then after {} s",
+                "retransmits its SYN every second, {}, then after {} s",
                 times((linear + 1).into()),
                 doubled(1, tries - linear - 1)
             )
@@ -254,7 +254,7 @@ fn schedule(settings: &NetSettings) -> String {
 /// "3 connections wait", "1 connection waits".
 pub(super) fn waiting(connections: u32) -> String {
     match connections {
-        1 => "1 connection waits".to_owned(),
-        connections => format!("{} connections wait", count(connections.into())),
+        1 => "1 connection is waiting".to_owned(),
+        connections => format!("{} connections are waiting", count(connections.into())),
     }
 }

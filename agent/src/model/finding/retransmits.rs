@@ -26,7 +26,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: if first { Owner::Unknown } else { Owner::Network },
         headline: format!(
-            "Sent again: {}, in {}.",
+            "Retransmitted: {}, in {}.",
             rate_of(per_second, "segment"),
             count_of(stats.sent.resent_exchanges, "exchange")
         ),
@@ -36,13 +36,13 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
                 "Segments or their ACKs were lost on the path, or came late or out of order.".into()
             })
             .infer("lost-or-ignored", first, || {
-                "The first requests of new connections were sent again: they were lost on the \
-                 path, or the server ignored them since its accept queue was full."
+                "The first requests on new connections were retransmitted: they were lost on the \
+                 path, or the server ignored them because its accept queue was full."
                     .into()
             })
             .say("waited", true, || {
                 format!(
-                    "{} had that; they waited {} for it.",
+                    "{} had retransmissions, and waited {} for them.",
                     of_last(stats.sent.resent_exchanges, stats.exchanges, "exchange"),
                     duration_us(stats.sent.resent_us)
                 )
@@ -58,8 +58,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("wait_max_us", long.worst_us as f64),
         ],
         fix: if first {
-            "look at the servers' accept queues (ss -ltn there: Recv-Q above Send-Q), and for loss \
-             on the path."
+            "check the servers' accept queues (ss -ltn there: Recv-Q above Send-Q), and look for \
+             loss on the path."
         } else {
             "look for loss on the path to these peers (ethtool -S, tc -s qdisc, nstat \
              TcpRetransSegs)."

@@ -19,16 +19,19 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     Some(FindingVerdict {
         severity: if blocked.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
         owner: if by_peer { Owner::Peer } else { Owner::Network },
-        headline: format!("Writers wait {mean} for room in the send buffer, {worst} at the worst."),
+        headline: format!("Writers wait {mean} for room in the send buffer, {worst} at worst."),
         text: Text::from(format!(
-            "{} did: more was written than is taken in that time.",
+            "{} had such a wait: data was written faster than it was taken.",
             of_last(blocked.count, facts.stats.exchanges, "exchange")
         ))
         .say("by-peer", by_peer, || {
-            "The peer's window was shut for much of these responses: it reads slowly.".into()
+            "The peer's receive window was closed for much of these responses: the peer reads \
+             slowly."
+                .into()
         })
         .infer("by-network", !by_peer, || {
-            "The peer's window was open for most of it: the network took no more.".into()
+            "The peer's receive window was open for most of that time: the network took no more."
+                .into()
         }),
         evidence: vec![
             ("exchanges", blocked.count as f64),

@@ -11,24 +11,25 @@ use crate::text::{count, count_of, duration_us, of_last, percent};
 /// An answer this late on average hurts whatever the application does, µs.
 const LONG_US: u64 = 250_000;
 
-const PUT_ASIDE: &str = "The event loop had put them aside: do they wait by design (long polling)? \
-    Then this is no fault.";
+const PUT_ASIDE: &str = "The event loop had put them aside. If they wait by design (long polling), \
+    this is no fault.";
 
 const UNSEEN: &str = "Whether they wait for calls to other servers or by design (long polling) was \
-    not observed: by port alone no calls are watched.";
+    not observed: a watch by port alone does not include calls.";
 
-const LACKED: &str = "Other threads of the process were ready at that time and without a CPU for \
-    as long: if it waited for one of them, it waited for that.";
+const LACKED: &str = "At that time, other threads of the process were ready to run and had no CPU \
+    for as long. If the thread waited for one of them, that is why.";
 
-const SEVERAL: &str = "On their connections several calls of HTTP/2 may be open at a time: which \
-    of them waited, or whether one did, or a stream had no news, the bytes do not tell.";
+const SEVERAL: &str = "Their connections may have several HTTP/2 calls open at a time. The bytes \
+    do not tell which of them waited, whether any did, or whether a stream just had nothing new to \
+    send.";
 
-const OR_STREAM: &str =
-    "It may have waited for a lock, a disk or another server, or be a stream that had no news.";
+const OR_STREAM: &str = "It may have waited for a lock, a disk or another server, or this may be a \
+    stream that had nothing new to send.";
 
-const GREETING_FIX: &str = "find what the server does between accept and its greeting: it may look \
-    up the client's name (sshd UseDNS, vsftpd reverse_lookup_enable), start a process, or delay on \
-    purpose.";
+const GREETING_FIX: &str = "find out what the server does between accept and its greeting: it may \
+    look up the client's name (sshd UseDNS, vsftpd reverse_lookup_enable), start a process, or \
+    delay on purpose.";
 
 /// A thread that lets others wait for so long on average hurts them, µs.
 const BLOCKING_US: u64 = 100_000;
@@ -108,26 +109,26 @@ impl Signs {
         if self.many {
             let (mean, worst) = mean_and_worst(stats.slow(SliceKind::App));
             if self.upstream.is_some() {
-                format!("Requests wait {mean} for calls of the application, {worst} at the worst.")
+                format!("Requests wait {mean} for the application's own calls, {worst} at worst.")
             } else if is_several(facts) {
-                format!("Between a read and the next write pass {mean}, {worst} at the worst.")
+                format!("Between a read and the next write, {mean} pass, {worst} at worst.")
             } else {
-                format!("The application takes {mean} to answer, {worst} at the worst.")
+                format!("The application takes {mean} to answer, {worst} at worst.")
             }
         } else if self.blocks {
             let blocking = &stats.app.blocking;
             let (requests, long) =
                 (count_of(blocking.count, "request"), duration_us(blocking.mean_us()));
-            format!("A thread is held by {requests} for {long} each while others wait for it.")
+            format!("{requests} hold a thread for {long} each while others wait for it.")
         } else if self.greets {
             let (mean, worst) = mean_and_worst(&stats.greetings);
-            format!("The application takes {mean} to greet its clients, {worst} at the worst.")
+            format!("The application takes {mean} to greet its clients, {worst} at worst.")
         } else if self.rests {
             let (mean, worst) = mean_and_worst(&stats.rests.late);
-            format!("Responses take {mean} from the first byte to the last, {worst} at the worst.")
+            format!("Responses take {mean} from the first byte to the last, {worst} at worst.")
         } else {
             let (requests, worst) = (count_of(stuck.count, "request"), duration_us(stuck.worst_us));
-            format!("Read and not answered: {requests}, for up to {worst} so far.")
+            format!("Read but not answered: {requests}, for up to {worst} so far.")
         }
     }
 
@@ -199,8 +200,8 @@ struct Upstream {
 impl Upstream {
     fn text(&self) -> String {
         format!(
-            "{} waited for calls that the application made for them, {} of the time, most of it \
-             for {}.",
+            "{} of them waited for calls that the application made for them: {} of the time, most \
+             of it for {}.",
             count(self.exchanges),
             percent(self.share.min(1.0)),
             self.peer
@@ -254,10 +255,11 @@ fn say_why_answers_are_late(
     let stats = facts.stats;
     let slow = stats.slow(SliceKind::App);
     let answered = || match slow.count {
-        0 => "Every byte of them that came was read, and nothing was written since.".to_owned(),
+        0 => "Every byte of them that came has been read, and nothing has been written since."
+            .to_owned(),
         slow => {
             format!(
-                "{} took so long from the last read to the first write.",
+                "{} took that long from the last read to the first write.",
                 of_last(slow, stats.exchanges, "exchange")
             )
         }
@@ -287,8 +289,8 @@ fn say_greetings(text: Text, facts: &ConnectionFacts<'_>) -> Text {
     let (late, all) = (&facts.stats.greetings, facts.stats.greeted);
     text.say("greetings", true, || {
         format!(
-            "The server speaks first: on {} of {} its first bytes came {} after accept, and the \
-             client's only then.",
+            "The server speaks first: on {} of {}, its first bytes came {} after accept, and the \
+             client's only after them.",
             count(late.count),
             count_of(all, "connection"),
             duration_us(late.mean_us())
@@ -301,7 +303,7 @@ fn say_why_rests_are_late(text: Text, facts: &ConnectionFacts<'_>) -> Text {
     let rest = &facts.stats.rests.late;
     let late = || {
         format!(
-            "{} had the last byte written {} after the first.",
+            "In {}, the last byte was written {} after the first.",
             of_last(rest.count, facts.stats.exchanges, "exchange"),
             duration_us(rest.mean_us())
         )
@@ -311,13 +313,15 @@ fn say_why_rests_are_late(text: Text, facts: &ConnectionFacts<'_>) -> Text {
     let computed = has_computed(share);
     let slept = share.is_some() && !computed;
     text.say("late-rests", true, late)
-        .say("rest-computed", computed, || format!("The thread computed for {on_cpu} of it."))
+        .say("rest-computed", computed, || {
+            format!("The thread computed for {on_cpu} of that time.")
+        })
         .say("rest-slept", slept, || {
-            format!("The thread was on a CPU for {on_cpu} of it. {OR_STREAM}")
+            format!("The thread was on a CPU for {on_cpu} of that time. {OR_STREAM}")
         })
         .say("rest-unknown", share.is_none(), || {
-            "Whether the thread computed meanwhile was not observed; it may be a stream that had \
-             no news."
+            "Whether the thread computed meanwhile was not observed; this may be a stream that had \
+             nothing new to send."
                 .to_owned()
         })
 }
@@ -331,11 +335,11 @@ fn rest_on_cpu(facts: &ConnectionFacts<'_>) -> Option<f64> {
 fn rest_fix(facts: &ConnectionFacts<'_>) -> &'static str {
     match rest_on_cpu(facts) {
         share if has_computed(share) => {
-            "profile what the handler does behind its first write (perf record -t TID)."
+            "profile what the handler does after its first write (perf record -t TID)."
         }
         _ => {
-            "find what the handler waits for behind its first write; a stream that has no news is \
-             no fault."
+            "find out what the handler waits for after its first write; a stream with nothing new \
+             to send is no fault."
         }
     }
 }
@@ -357,8 +361,8 @@ fn is_blocking(facts: &ConnectionFacts<'_>) -> bool {
 fn held_up(facts: &ConnectionFacts<'_>) -> String {
     let stats = facts.stats;
     format!(
-        "While thread {} worked on {} of them, {} of other connections lay unread until it was \
-         done, {} at the worst.",
+        "While thread {} worked on {} of them, {} on other connections lay unread until it was \
+         done, {} at worst.",
         stats.app.blocking_tid,
         count(stats.app.blocking.count),
         count_of(stats.app.held_up, "request"),
@@ -408,15 +412,18 @@ fn doing(facts: &ConnectionFacts<'_>) -> String {
     let calls = if calls_others(facts) { " It made calls to other servers meanwhile." } else { "" };
     match on_cpu(facts) {
         Some(share) if share >= 0.5 => {
-            format!("The thread computed for {} of it.{calls}", percent(share))
+            format!("The thread computed for {} of that time.{calls}", percent(share))
         }
         Some(share) if lacks_cpu(facts) => {
-            format!("The thread computed for {} of it, and slept for most.{calls}", percent(share))
+            format!(
+                "The thread computed for {} of that time and slept for most of it.{calls}",
+                percent(share)
+            )
         }
         Some(share) => {
             format!(
-                "The thread computed for {} of it and slept for most, perhaps for a lock, a disk \
-                 or another server.{calls}",
+                "The thread computed for {} of that time and slept for most of it, perhaps waiting \
+                 for a lock, a disk or another server.{calls}",
                 percent(share)
             )
         }
@@ -427,34 +434,34 @@ fn doing(facts: &ConnectionFacts<'_>) -> String {
 fn fix(facts: &ConnectionFacts<'_>, upstream: Option<&Upstream>) -> String {
     if let Some(upstream) = upstream {
         return format!(
-            "look at {}: it holds the time. Until then give calls to it a limit.",
+            "look at {}: it holds the time. Until that is fixed, put a timeout on calls to it.",
             upstream.peer
         );
     }
     if let Some(pid) = facts.cpu.stopped_lately(facts.now_ns) {
-        return format!("let process {pid} go on (kill -CONT {pid}), and find out who stopped it.");
+        return format!("resume process {pid} (kill -CONT {pid}), and find out who stopped it.");
     }
     if is_unseen(facts) {
-        return "watch the process with --pid: then its calls are seen.".to_owned();
+        return "watch the process with --pid: its calls are seen then.".to_owned();
     }
     let fix = match on_cpu(facts) {
         Some(share) if share >= 0.5 && is_blocking(facts) => {
-            "move what computes off the thread that serves the connections (a pool of threads), or \
+            "move computation off the thread that serves the connections (to a thread pool), or \
              run more processes."
         }
         _ if is_blocking(facts) => {
             "keep sleeps, locks and blocking calls out of the thread that serves the connections: \
-             await them, or give them to a pool of threads."
+             await them, or give them to a thread pool."
         }
         _ if lacks_cpu(facts) => {
-            "more CPUs or fewer competing threads; see CPU quotas (cgroup cpu.max) and priorities. \
-             Then look again."
+            "add CPUs or run fewer competing threads; check CPU quotas (cgroup cpu.max) and \
+             priorities. Then look again."
         }
         _ if calls_others(facts) => {
             "look at the calls inside these exchanges: their servers may hold the time."
         }
         Some(share) if share >= 0.5 => "profile the handler (perf record -t TID): it computes.",
-        Some(_) => "find what the handler waits for (a lock, a disk, another process).",
+        Some(_) => "find out what the handler waits for (a lock, a disk, another process).",
         None => "profile the handler, and look at what it waits for.",
     };
     fix.to_owned()

@@ -19,14 +19,14 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let reader = Reader::of(facts);
     let headline = if many {
         format!(
-            "Requests wait {} unread, {} at the worst.",
+            "Requests wait {} unread, {} at worst.",
             duration_us(unread.mean_us()),
             duration_us(unread.worst_us)
         )
     } else {
         let (connections, worst) =
             (count_of(stuck.count, "connection"), duration_us(stuck.worst_us));
-        format!("Data wait unread on {connections}, for up to {worst} so far.")
+        format!("Data lies unread on {connections}, for up to {worst} so far.")
     };
     let lacks = reader.lacks(facts);
     let hurts = stuck.count > 0 || unread.mean_us() >= LONG_US && lacks != Some(true);
@@ -47,7 +47,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         ],
         fix: match facts.cpu.stopped_lately(facts.now_ns) {
             Some(pid) => {
-                format!("let process {pid} go on (kill -CONT {pid}), and find out who stopped it.")
+                format!("resume process {pid} (kill -CONT {pid}), and find out who stopped it.")
             }
             None if lacks == Some(true) => Reader::NoCpu(1.0).fix().into(),
             None => reader.fix().into(),
@@ -73,7 +73,7 @@ fn text(facts: &ConnectionFacts<'_>, reader: Reader) -> Text {
     let lacks = reader.lacks(facts);
     Text::default()
         .say("waited", waited > 0, || {
-            format!("{} waited so in the receive queue.", of_last(waited, all, "exchange"))
+            format!("{} waited like this in the receive queue.", of_last(waited, all, "exchange"))
         })
         .say("reader", true, || reader.text(stopped.is_some()))
         .infer("lacked-cpu", lacks == Some(true), || LACKED.into())
@@ -83,10 +83,10 @@ fn text(facts: &ConnectionFacts<'_>, reader: Reader) -> Text {
         })
 }
 
-const LACKED: &str = "Other threads of the process were ready at that time and without a CPU for \
-    as long: if one of them was to hand the data on, they waited for that.";
+const LACKED: &str = "At that time, other threads of the process were ready to run and had no CPU \
+    for as long. If one of them was to pass the data on, that is what the data waited for.";
 
-const HAD: &str = "No thread of the process was ready and without a CPU for as long at that time.";
+const HAD: &str = "No thread of the process was ready to run and without a CPU for as long then.";
 
 /// Activity of the reader meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -127,23 +127,23 @@ impl Reader {
         match self {
             // It did not wait of its own accord.
             Self::Asleep(share) if stopped => {
-                format!("The reading threads were on no CPU for {} of it.", percent(share))
+                format!("The reading threads were on no CPU for {} of that time.", percent(share))
             }
             Self::Busy(share) => {
                 format!(
-                    "The reading threads were busy meanwhile, on a CPU for {} of it.",
+                    "The reading threads were busy meanwhile, on a CPU for {} of that time.",
                     percent(share)
                 )
             }
             Self::NoCpu(share) => {
                 format!(
-                    "The reading threads were ready but without a CPU for {} of it.",
+                    "The reading threads were ready to run but had no CPU for {} of that time.",
                     percent(share)
                 )
             }
             Self::Asleep(share) => {
                 format!(
-                    "The reading threads slept for {} of it, waiting for something else.",
+                    "The reading threads slept for {} of that time, waiting for something else.",
                     percent(share)
                 )
             }
@@ -154,11 +154,11 @@ impl Reader {
     fn fix(self) -> &'static str {
         match self {
             Self::Busy(_) => {
-                "more workers, or less work in the thread that reads: each request waits for those \
-                 before it."
+                "add workers, or do less work in the thread that reads: each request waits for \
+                 those before it."
             }
             Self::NoCpu(_) => {
-                "more CPUs or fewer competing threads; see CPU quotas (cgroup cpu.max) and \
+                "add CPUs or run fewer competing threads; check CPU quotas (cgroup cpu.max) and \
                  priorities."
             }
             _ => {

@@ -18,19 +18,19 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         severity: if held.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
         headline: format!(
-            "After idle time {} waited {} for the window to grow.",
+            "After idling, {} waited {} for the congestion window to grow.",
             count_of(held.count, "exchange"),
             duration_us(held.mean_us())
         ),
         text: Text::from(
-            "Nothing had been sent for longer than the retransmission timeout, so the kernel began \
-             the congestion window anew (net.ipv4.tcp_slow_start_after_idle): it doubles with each \
-             round trip."
+            "Nothing had been sent for longer than the retransmission timeout, so the kernel reset \
+             the congestion window (net.ipv4.tcp_slow_start_after_idle). The window then doubles \
+             with each round trip."
                 .to_owned(),
         )
         .say("held", true, || {
             format!(
-                "{} {} held so, {} at the worst.",
+                "{} {} held by this, {} at worst.",
                 of_last(held.count, facts.stats.exchanges, "exchange"),
                 were(held.count),
                 duration_us(held.worst_us)

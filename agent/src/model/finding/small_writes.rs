@@ -33,13 +33,16 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             .say("small", true, || {
                 let small = of_last(stats.sent.small_exchanges, stats.exchanges, "exchange");
                 let a_second = rate_of(stats::rate(stats.sent.small_writes), "write");
-                format!("{small} {}, {a_second}.", were(stats.sent.small_exchanges))
+                format!(
+                    "{small} {} written like this, at {a_second}.",
+                    were(stats.sent.small_exchanges)
+                )
             })
             .say("held", held, || {
                 "Nagle's algorithm held some of them (see nagle-delayed-ack).".into()
             })
             .say("not-held", !held, || {
-                "Each is a system call, and may be a packet of its own.".into()
+                "Each piece is a system call, and may be a packet of its own.".into()
             }),
         evidence: vec![
             ("exchanges", stats.sent.small_exchanges as f64),
@@ -48,6 +51,6 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("bytes_per_write", bytes as f64),
             ("writes_per_second", stats::rate(stats.sent.small_writes)),
         ],
-        fix: "gather the response in a buffer, or write it with one writev().".into(),
+        fix: "collect the response in a buffer, or write it with one writev().".into(),
     })
 }

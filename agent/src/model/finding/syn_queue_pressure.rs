@@ -3,7 +3,7 @@
 use super::pace;
 use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
-use crate::text::{count, count_of};
+use crate::text::{count, count_of, were};
 
 /// A SYN queue shorter than this never counts as full: with a tiny limit each handshake fills it.
 const LEAST_DEPTH: u32 = 8;
@@ -116,7 +116,7 @@ impl Signs {
             format!("The SYN queue overflows: {sent} sent so far.")
         } else if self.unanswered {
             format!(
-                "Handshakes stall: {} had to be sent again.",
+                "Handshakes stall: {} had to be retransmitted.",
                 count_of(unanswered(facts), "SYN-ACK")
             )
         } else if self.silent && facts.view.syn_depth > 0 {
@@ -137,8 +137,8 @@ impl Signs {
                 "The kernel had no room for another half-open connection and dropped SYNs.".into()
             })
             .say("syns-dropped", lost && !full, || {
-                "The kernel dropped SYNs while the accept queue had room: for want of memory, of a \
-                 route, or of room among half-open connections. Which of them was not observed."
+                "The kernel dropped SYNs while the accept queue had room, for lack of memory, of a \
+                 route, or of room for half-open connections. Which of these was not observed."
                     .into()
             })
             .say("syn-again", lost, || pace::syn_again(facts))
@@ -148,7 +148,7 @@ impl Signs {
                     .into()
             })
             .say("nobody-refused", cookies && !lost && !refused, || {
-                "Nobody is refused by that.".into()
+                "Nobody is refused because of this.".into()
             })
             .say("answered", !lost && !cookies, || "The kernel answered these SYNs.".into())
     }
@@ -157,33 +157,34 @@ impl Signs {
         let (defers, again) = (defers(facts), unanswered(facts));
         let (app, peer) = (owner == Owner::App, owner == Owner::Peer);
         text.say("acks-ignored", app && facts.figures.overflow_ack > 0, || {
-            "The accept queue is full as well, so final ACKs are ignored and handshakes can't \
-             finish."
+            "The accept queue is full as well, so final ACKs are ignored and handshakes cannot \
+             complete."
                 .into()
         })
         .infer("acks-may-be-ignored", app && facts.figures.overflow_ack == 0, || {
-            "The accept queue is full as well; then final ACKs are ignored, and handshakes can't \
-             finish."
+            "The accept queue is full as well; in that case final ACKs are ignored, and handshakes \
+             cannot complete."
                 .into()
         })
         .say("defers", defers, || {
             format!(
-                "TCP_DEFER_ACCEPT is on: a connection whose handshake is over stays here, too, and \
-                 waits for the client's first data, for some {} s.",
+                "TCP_DEFER_ACCEPT is on: a connection that has completed its handshake stays here, \
+                 too, and waits about {} s for the client's first data.",
                 facts.view.defer_accept_s.unwrap_or(0)
             )
         })
         .say("silent", defers && facts.figures.synack_acked > 0, || {
-            let silent = count_of(facts.figures.synack_acked, "SYN-ACK");
+            let acked = facts.figures.synack_acked;
+            let (silent, were) = (count_of(acked, "SYN-ACK"), were(acked));
             format!(
-                "Lately {silent} went to clients again that had finished the handshake, and were \
-                 silent."
+                "Recently, {silent} {were} retransmitted to clients that had completed the \
+                 handshake and were silent."
             )
         })
         .infer("unanswered", peer && again > 0, || {
             format!(
-                "Lately {} sent again, as no final ACK had come: a lossy path, clients that are \
-                 gone, or a SYN flood. Which of them, the kernel does not show.",
+                "Recently, {} retransmitted because no final ACK had come: a lossy path, clients \
+                 that are gone, or a SYN flood. The kernel does not show which.",
                 if again == 1 {
                     "1 SYN-ACK was".to_owned()
                 } else {
@@ -192,10 +193,11 @@ impl Signs {
             )
         })
         .infer("on-their-way", peer && !defers && again == 0, || {
-            "The final ACKs have not come yet: so many handshakes are on their way at once.".into()
+            "The final ACKs have not come yet: all of these handshakes are in progress at once."
+                .into()
         })
         .say("holder-unknown", owner == Owner::Unknown, || {
-            "Who holds the handshakes was not observed.".into()
+            "Who holds up the handshakes was not observed.".into()
         })
     }
 
@@ -214,8 +216,8 @@ impl Signs {
         } else if self.cookies {
             format!("raise the listen() backlog and {somaxconn}; leave net.ipv4.tcp_syncookies on.")
         } else if defers(facts) && !self.unanswered {
-            "none is needed while clients keep spare connections; without the option (nginx: \
-             deferred, Apache: AcceptFilter) they would wait in the application."
+            "no change is needed while clients keep spare connections; without the option (nginx: \
+             deferred, Apache: AcceptFilter), these would wait in the application."
                 .to_owned()
         } else {
             format!(

@@ -27,7 +27,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         severity: if is_ours && tail.us >= HURTS_US { Severity::Warning } else { Severity::Info },
         owner,
         headline: format!(
-            "The slowest {} take {} or longer, half of all {} at most.",
+            "The slowest {} take {} or longer; half of all take {} at most.",
             count(tail.count),
             duration_us(tail.us),
             duration_us(tail.half_us)
@@ -51,14 +51,17 @@ fn stopped_in(tail: &Tail, cpu: &CpuFacts) -> Option<u32> {
 
 fn text(tail: &Tail, stopped: Option<u32>) -> Text {
     let begin = format!(
-        "Of the last {} exchanges these {} took up to {}.",
+        "Of the last {} exchanges, these {} took up to {}.",
         count(tail.of),
         count(tail.count),
         duration_us(tail.worst_us)
     );
     Text::from(begin)
         .say("kind", tail.kind.is_some(), || {
-            format!("Nearly all of them spent most of it so: {}.", tail.kind.map_or("", doing))
+            format!(
+                "Nearly all of them spent most of that time the same way: {}.",
+                tail.kind.map_or("", doing)
+            )
         })
         .say("moment", tail.is_together(), || {
             format!(
@@ -98,10 +101,10 @@ fn doing(kind: SliceKind) -> &'static str {
     match kind {
         SliceKind::AcceptQueue => "they waited to be accepted",
         SliceKind::ReceiveQueue => "their bytes lay unread",
-        SliceKind::RunQueue => "their thread was ready and had no CPU",
+        SliceKind::RunQueue => "their thread was ready to run and had no CPU",
         SliceKind::Throttled => "a quota kept their thread off the CPU",
         SliceKind::App => "the application worked on them, or waited for something",
-        SliceKind::Request => "the peer was yet to send the rest of the request",
+        SliceKind::Request => "the peer had yet to send the rest of the request",
         SliceKind::Response => "the peer had not answered",
         SliceKind::SendBuffer => "a write waited for room in the send buffer",
         SliceKind::Nagle => "Nagle's algorithm held bytes",
@@ -109,7 +112,7 @@ fn doing(kind: SliceKind) -> &'static str {
         SliceKind::Congestion => "the congestion window held bytes",
         SliceKind::ReceiveWindow => "the peer's window held bytes",
         SliceKind::Pacing => "pacing held bytes",
-        SliceKind::Retransmit => "segments were sent again",
+        SliceKind::Retransmit => "segments were retransmitted",
         other => other.name(),
     }
 }
@@ -117,15 +120,15 @@ fn doing(kind: SliceKind) -> &'static str {
 fn fix(tail: &Tail, stopped: Option<u32>) -> &'static str {
     match tail.kind {
         _ if stopped.is_some() => {
-            "find who stops the process (a debugger, a checkpoint, a freezer, job control)."
+            "find out who stops the process (a debugger, a checkpoint, a freezer, job control)."
         }
         Some(SliceKind::ReceiveQueue | SliceKind::App) if tail.is_together() => {
             "look at what the process did in these moments: a pause (garbage collection, a fork, a \
-             lock), or a handler that keeps the thread that the others wait for."
+             lock), or a handler that holds the thread that the others wait for."
         }
         Some(SliceKind::RunQueue | SliceKind::Throttled) => {
             "look at what else ran in these moments, and at CPU quotas and priorities."
         }
-        _ => "look at these exchanges first: they are the worst of their connections.",
+        _ => "look at these exchanges first: they are the worst on their connections.",
     }
 }

@@ -16,13 +16,13 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let (mean, worst) = (duration_us(held.mean_us()), duration_us(held.worst_us));
     let waited = || {
         format!(
-            "In {} a thread was ready and kept off the CPU for so long.",
+            "In {}, a thread was ready to run and was kept off the CPU for that long.",
             of_last(held.count, facts.stats.exchanges, "exchange")
         )
     };
     let used_up = || {
         format!(
-            "Cgroup {} may use {} of CPU time in each {}, and had used that up in {} of {}.",
+            "Cgroup {} may use {} of CPU time in each {}, and used it up in {} of {}.",
             quota.path,
             duration_us(quota.quota_us),
             duration_us(quota.period_us),
@@ -31,12 +31,13 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         )
     };
     let share = || {
-        "How much of a wait was the quota's is inferred from the cgroup's statistics.".to_owned()
+        "How much of a wait was due to the quota is inferred from the cgroup's statistics."
+            .to_owned()
     };
     Some(FindingVerdict {
         severity: Severity::Warning,
         owner: Owner::Kernel,
-        headline: format!("A CPU quota holds exchanges for {mean}, {worst} at the worst."),
+        headline: format!("A CPU quota holds exchanges for {mean}, {worst} at worst."),
         text: Text::from(waited())
             .say("quota-used-up", quota.throttled > 0, used_up)
             .infer("share", true, share),

@@ -34,20 +34,20 @@ pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
             .say("not-exclusive", by_epoll, || {
                 let (waiters, wakeups) = (count(herd.waiters), times(herd.wakeups));
                 format!(
-                    "{waiters} threads wait for this listener by epoll without EPOLLEXCLUSIVE, so \
-                     that a connection wakes all that sleep. For the last {connections} they woke \
-                     {wakeups}."
+                    "{waiters} threads wait for this listener with epoll, without EPOLLEXCLUSIVE, \
+                     so a connection wakes all of them that sleep. For the last {connections}, \
+                     they woke {wakeups}."
                 )
             })
             .say("several-accept", !by_epoll, || {
                 let acceptors = count(herd.acceptors);
-                format!("For the last {connections} {acceptors} threads called accept().")
+                format!("For the last {connections}, {acceptors} threads called accept().")
             })
             .say("found-nothing", herd.eagains > 0, || {
                 format!("accept() found nothing {}.", times(herd.eagains))
             })
             .infer("costs", true, || {
-                format!("At some 5 µs a wakeup, an estimate, that is {} of a CPU.", percent(cost))
+                format!("At an estimated 5 µs a wakeup, that is {} of a CPU.", percent(cost))
             }),
         evidence: vec![
             ("waiters", herd.waiters as f64),
@@ -69,5 +69,5 @@ fn is_herd(herd: &HerdFacts) -> bool {
 }
 
 const FIX: &str = "register the listener with EPOLLEXCLUSIVE (nginx and haproxy do), give each \
-    worker a listener of its own with SO_REUSEPORT, or let the workers block in accept(): each \
-    wakes one.";
+    worker a listener of its own with SO_REUSEPORT, or let the workers block in accept(). Each of \
+    these wakes only one.";

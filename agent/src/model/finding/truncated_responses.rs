@@ -18,12 +18,12 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         owner: Owner::App,
         headline: if truncated > 0 {
             format!(
-                "{} ended by a RST: the request was not read to its end.",
+                "{} ended with a RST: the request was not read to its end.",
                 count_of(truncated, "response")
             )
         } else {
             let connections = count_of(after, "connection");
-            format!("{connections} {} still being sent to when this host closed.", were(after))
+            format!("{connections} {} still receiving data when this host closed.", were(after))
         },
         text: text(facts),
         evidence: vec![
@@ -45,8 +45,8 @@ fn text(facts: &ConnectionFacts<'_>) -> Text {
     Text::default()
         .say("unread", stats.ends.truncated > 0, || {
             format!(
-                "Of {} that closed lately {} had data unread, {} B in all: then close() sends a \
-                 RST in place of a FIN.",
+                "Of {} that closed recently, {} had unread data, {} B in all: in that case close() \
+                 sends a RST instead of a FIN.",
                 count_of(stats.ends.closed, "connection"),
                 percent(stats.ends.truncated as f64 / stats.ends.closed.max(1) as f64),
                 count(stats.ends.unread_bytes)
@@ -57,14 +57,14 @@ fn text(facts: &ConnectionFacts<'_>) -> Text {
         })
         .say("cut", stats.ends.cut > 0, || {
             format!(
-                "{} had {} B that were not acknowledged by then.",
+                "{} had {} B not acknowledged by then.",
                 count_of(stats.ends.cut, "response"),
                 count(stats.ends.cut_bytes)
             )
         })
         .say("after-close", stats.ends.after_close > 0, || {
             format!(
-                "To {} more data came right after close(), which a RST answered.",
+                "More data came to {} right after close(), and was answered with a RST.",
                 count_of(stats.ends.after_close, "connection")
             )
         })

@@ -42,13 +42,13 @@ pub(super) fn check(datagrams: &Datagrams) -> Option<FindingVerdict> {
         severity: if dropped >= MANY { Severity::Critical } else { Severity::Warning },
         owner: Owner::App,
         headline: format!(
-            "Datagrams are being dropped: {} lately, {} a second.",
+            "Datagrams are being dropped: {} recently, {} a second.",
             count(dropped),
             rate(rates.drops)
         ),
         text: who(datagrams, full_text(datagrams)),
         evidence,
-        fix: "read in batches (recvmmsg) in a thread of its own; raise SO_RCVBUF and \
+        fix: "read in batches (recvmmsg) in a dedicated thread; raise SO_RCVBUF and \
              net.core.rmem_max."
             .into(),
     })
@@ -59,8 +59,8 @@ fn full_text(datagrams: &Datagrams) -> Text {
     let sample = &datagrams.sample;
     Text::default().say("dropped", true, || {
         format!(
-            "The receive buffer holds {} of {} B. What comes while it is full is dropped without a \
-             word to the sender.",
+            "The receive buffer holds {} of {} B. What comes while it is full is dropped, and the \
+             sender is not told.",
             count(sample.queued_bytes),
             count(sample.buffer_bytes)
         )
@@ -84,13 +84,16 @@ fn who(datagrams: &Datagrams, text: Text) -> Text {
     let stopped = unread.is_some() && since_us >= STALLED_US;
     text.say("stopped", stopped, || {
         let since = duration_us(since_us);
-        format!("Thread {tid} of process {pid} read last, {since} ago, and nobody has read since.")
+        format!(
+            "Thread {tid} of process {pid} was the last to read, {since} ago, and nobody has read \
+             since."
+        )
     })
     .say("slow", !stopped, || {
         let longest_us = datagrams.longest_recent_us().unwrap_or(0).max(unread.unwrap_or(0));
         format!(
-            "Thread {tid} of process {pid} reads, but too slowly, or in bursts longer than the \
-             buffer: datagrams waited up to {} for it.",
+            "Thread {tid} of process {pid} reads, but too slowly, or the bursts are longer than \
+             the buffer: datagrams waited up to {} for it.",
             duration_us(longest_us)
         )
     })

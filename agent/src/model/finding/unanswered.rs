@@ -67,21 +67,23 @@ impl WaitedFor {
     fn fix(self) -> String {
         match self {
             Self::Calls(peer) => format!(
-                "look at {}, and give up calls sooner than the clients do, so that they get an \
+                "look at {}, and give up on calls before the clients give up, so that they get an \
                  answer.",
                 peer.map(|peer| peer.to_string()).unwrap_or_default()
             ),
             Self::Connects(peer, _) => {
-                format!("see why connects to {peer} fail, and answer such a request with an error.")
+                format!(
+                    "find out why connects to {peer} fail, and answer such a request with an error."
+                )
             }
             Self::Unknown(true) => {
-                "find out why the application closes such connections (its log), and let it answer \
-                 with an error."
+                "find out why the application closes such connections (its log), and have it \
+                 answer with an error."
                     .into()
             }
             Self::Unknown(false) => {
-                "find what the handler waits for, and give it a limit of time that is shorter than \
-                 the clients'."
+                "find out what the handler waits for, and give it a timeout shorter than the \
+                 clients'."
                     .into()
             }
         }
@@ -101,28 +103,28 @@ fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
         severity: Severity::Warning,
         owner: waits.owner(),
         headline: format!(
-            "{} got no answer, after {}; {} at the worst.",
+            "{} ended without an answer after {}, {} at worst.",
             count_of(without, "request"),
             duration_us(none.mean_us()),
             duration_us(none.worst_us)
         ),
-        text: Text::from(format!("They are {}.", of_last(none.count, stats.exchanges, "exchange")))
-            .say("left", left > 0, || format!("In {} of them the client gave up.", count(left)))
+        text: Text::from(format!("That is {}.", of_last(none.count, stats.exchanges, "exchange")))
+            .say("left", left > 0, || format!("In {} of them, the client gave up.", count(left)))
             .say("closed-here", here > 0, || {
                 format!(
-                    "In {} of them this host closed the connection without a byte of an answer.",
+                    "In {} of them, this host closed the connection without a byte of an answer.",
                     count(here)
                 )
             })
             .say("on-connects", matches!(waits, WaitedFor::Connects(..)), || {
                 format!(
-                    "{} waited for connects that failed, most to {upstream}.",
+                    "{} waited for connects that failed, mostly to {upstream}.",
                     count(stats.unanswered.connects)
                 )
             })
             .infer("on-calls", matches!(waits, WaitedFor::Calls(_)), || {
                 format!(
-                    "{} waited for calls that were made for them, most for {upstream}.",
+                    "{} waited for calls that were made for them, mostly to {upstream}.",
                     count(stats.unanswered.joined)
                 )
             }),
@@ -152,18 +154,18 @@ fn of_calls(stats: &ExchangeStats) -> FindingVerdict {
         severity: Severity::Warning,
         owner: Owner::Peer,
         headline: format!(
-            "{} got no answer, after {}: {} to {peer}.",
+            "{} ended without an answer after {}: {} to {peer}.",
             count_of(without, "call"),
             duration_us(none.mean_us()),
             count(most)
         ),
-        text: Text::from(format!("They are {}.", of_last(none.count, stats.exchanges, "exchange")))
+        text: Text::from(format!("That is {}.", of_last(none.count, stats.exchanges, "exchange")))
             .say("given-up", given_up > 0, || {
-                format!("This host gave {} of them up.", count(given_up))
+                format!("This host gave up on {} of them.", count(given_up))
             })
             .say("closed-there", there > 0, || {
                 format!(
-                    "In {} of them the peer closed the connection without a byte of an answer.",
+                    "In {} of them, the peer closed the connection without a byte of an answer.",
                     count(there)
                 )
             }),
@@ -176,8 +178,8 @@ fn of_calls(stats: &ExchangeStats) -> FindingVerdict {
             ("closed_there", there as f64),
         ],
         fix: format!(
-            "look at {peer}: it takes connections and requests, and does not answer; until then \
-             take it out."
+            "look at {peer}: it takes connections and requests but does not answer. Until it is \
+             fixed, take it out of rotation."
         ),
     }
 }

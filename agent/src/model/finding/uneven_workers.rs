@@ -74,7 +74,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
             percent(part)
         ),
         text: Text::from(format!(
-            "Of the last {} accepts a fair part is {}.",
+            "A fair share of the last {} accepts is {}.",
             count(shares.accepts),
             percent(fair)
         ))
@@ -113,7 +113,7 @@ pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
     let part = most as f64 / reads.max(1) as f64;
     let worn = matches!(busy, Some(busy) if busy >= WORN) && connections >= MANY_CONNECTIONS;
     let on_cpu = match busy {
-        Some(busy) => format!(" It was on a CPU {} of the time.", percent(busy)),
+        Some(busy) => format!(" It was on a CPU for {} of the time.", percent(busy)),
         None => String::new(),
     };
     Some(FindingVerdict {
@@ -121,7 +121,7 @@ pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
         owner: Owner::App,
         headline: format!("One of {} readers does {} of the reads.", count(readers), percent(part)),
         text: format!(
-            "Thread {busiest} did {} of the last {} reads; a fair part is {}. It serves {} of \
+            "Thread {busiest} did {} of the last {} reads; a fair share is {}. It serves {} of \
              {}.{on_cpu}",
             count(most),
             count(reads),
@@ -143,22 +143,24 @@ pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
 }
 
 const SHARDS: &str = "SO_REUSEPORT picks a listener by a hash of addresses and ports: with few \
-    clients or few ports some get little.";
-const EXCLUSIVE: &str = "They wait by epoll with EPOLLEXCLUSIVE, which always wakes the same one \
-    first, as long as it is free.";
-const WOKEN_ALIKE: &str = "They wait by epoll without EPOLLEXCLUSIVE: a connection wakes all that \
+    clients or few ports, some listeners get little.";
+const EXCLUSIVE: &str = "They wait in epoll with EPOLLEXCLUSIVE, which always wakes the same one \
+    first as long as it is free.";
+const WOKEN_ALIKE: &str = "They wait in epoll without EPOLLEXCLUSIVE: a connection wakes all that \
     sleep, and whoever is there first takes it. Why that is mostly the same one was not observed.";
-const LOOPS: &str = "Most accepts found the connection there already, as those of event loops do. \
-    How they are woken, and why mostly the same one took it, was not observed.";
-const UNKNOWN: &str = "Why the kernel handed them to the one was not observed.";
+const LOOPS: &str = "Most accepts found the connection already queued, as accepts in event loops \
+    do. How the threads are woken, and why mostly the same one took it, was not observed.";
+const UNKNOWN: &str = "Why the kernel handed them to this one was not observed.";
 /// A thread this much on a CPU has no time left.
 const WORN: f64 = 0.9;
 /// So many connections are not on one thread by chance, as one or two busy ones may be.
 const MANY_CONNECTIONS: u64 = 8;
 
 const READERS_FIX: &str = "hand a new connection to the reader with the least work, or move busy \
-    connections; few heavy clients need more readers than clients.";
-const SHARDS_FIX: &str = "accept on one shared listener, or steer with SO_ATTACH_REUSEPORT_EBPF.";
-const LOOPS_FIX: &str = "a listener for each worker with SO_REUSEPORT (nginx: listen … reuseport).";
+    connections; with few heavy clients, have more readers than clients.";
+const SHARDS_FIX: &str = "accept on one shared listener, or steer connections with \
+                          SO_ATTACH_REUSEPORT_EBPF.";
+const LOOPS_FIX: &str = "give each worker its own listener with SO_REUSEPORT (nginx: listen … \
+                         reuseport).";
 const THREADS_FIX: &str = "let every worker block in accept() (the kernel wakes them in turn), or \
-    a listener for each with SO_REUSEPORT.";
+    give each its own listener with SO_REUSEPORT.";

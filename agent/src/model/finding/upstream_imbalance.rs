@@ -58,9 +58,9 @@ fn slow_verdict(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
             duration_us(others_us)
         ),
         text: format!(
-            "At the median of the last ten seconds, over {} of {}. Each request that goes there \
-             waits for it; the time is in the app slice of the exchange that the call was made \
-             for.",
+            "These are medians of the last ten seconds, over {} of {}. Each request that goes \
+             there waits for it; that time is in the app slice of the exchange that the call was \
+             made for.",
             count(slow.exchanges),
             count_of(all, "call")
         )
@@ -72,10 +72,9 @@ fn slow_verdict(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
             ("median_us", slow.median_us as f64),
             ("others_median_us", others_us as f64),
         ],
-        fix:
-            "look at that server; until then take it out, or give it a lower weight or a limit of \
-             connections."
-                .into(),
+        fix: "look at that server. Until it is fixed, take it out of rotation, or give it a lower \
+             weight or a connection limit."
+            .into(),
     })
 }
 
@@ -96,7 +95,7 @@ fn greedy_verdict(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
         owner: Owner::App,
         headline: format!("Upstream {} gets {} of the calls.", most.peer, percent(share)),
         text: format!(
-            "{} of the last {} went there; an even part of {} upstreams is {}.",
+            "{} of the last {} went there; an even share of {} upstreams is {}.",
             count(most.exchanges),
             count(all),
             count(recent_figures.len() as u64),
@@ -110,9 +109,8 @@ fn greedy_verdict(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
             ("share", share),
             ("imbalance", most.exchanges as f64 / even),
         ],
-        fix:
-            "if weights do not ask for it: balance by request rather than by connection or source \
+        fix: "unless weights ask for it, balance by request rather than by connection or source \
              address."
-                .into(),
+            .into(),
     })
 }

@@ -19,10 +19,10 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let headline = if stuck.count > 0 {
         let (connections, worst) =
             (count_of(stuck.count, "connection"), duration_us(stuck.worst_us));
-        format!("The peer does not read on {connections}, for up to {worst} so far.")
+        format!("The peer is not reading on {connections}, for up to {worst} so far.")
     } else {
         let (mean, worst) = (duration_us(held.mean_us()), duration_us(held.worst_us));
-        format!("Peers hold responses for {mean} by a shut window, {worst} at the worst.")
+        format!("Peers hold responses for {mean} with a closed window, {worst} at worst.")
     };
     Some(FindingVerdict {
         severity: if stuck.count > 0 || held.mean_us() >= LONG_US {
@@ -33,12 +33,13 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         owner: Owner::Peer,
         headline,
         text: Text::from(
-            "Its receive buffer is full, and TCP sends nothing more until its application reads."
+            "The peer's receive buffer is full, and TCP sends nothing more until the peer's \
+             application reads."
                 .to_owned(),
         )
         .say("held", held.count > 0, || {
             let held_up = of_last(held.count, facts.stats.exchanges, "exchange");
-            format!("{held_up} {} held so.", were(held.count))
+            format!("{held_up} {} held like this.", were(held.count))
         }),
         evidence: vec![
             ("stuck_now", stuck.count as f64),
@@ -48,7 +49,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
         ],
-        fix: "look at the peer; here, bound how long a response may take (nginx: send_timeout; \
+        fix: "look at the peer; here, limit how long a response may take (nginx: send_timeout; \
              TCP_USER_TIMEOUT)."
             .into(),
     })

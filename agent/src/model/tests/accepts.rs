@@ -74,31 +74,25 @@ fn no_descriptor_left_is_told_with_the_limit() {
     );
     assert_eq!(
         finding.headline,
-        "accept() fails: no descriptor left (EMFILE), 1,200,000 times so far."
+        "accept() fails: no descriptors left (EMFILE), 1,200,000 times so far."
     );
     assert!(
         finding.text.contains("The process has all of its 30 descriptors open (RLIMIT_NOFILE).")
     );
     assert!(finding.text.contains("thread 4243 of process 4242"), "{}", finding.text);
     assert!(
-        finding.text.contains("burns a CPU")
-            && finding.fix.contains("instead of calling again at once")
+        finding.text.contains("burns a CPU") && finding.fix.contains("instead of retrying at once")
     );
-    assert!(
-        finding
-            .text
-            .contains("35 connections wait in the queue, and none was accepted for 1.00 s.")
-    );
+    assert!(finding.text.contains(
+        "35 connections are waiting in the queue, and none has been accepted for 1.00 s."
+    ));
     assert!(finding.fix.contains("LimitNOFILE="));
     let figures =
         ["errno", "failures", "open", "open_limit", "depth"].map(|name| evidence(&finding, name));
     assert_eq!(figures, [24.0, 1_200_000.0, 30.0, 30.0, 35.0].map(Some));
     // What else is said of the same queue does not contradict it.
     for other in world.model.snapshot().findings {
-        assert!(
-            other.kind == "accept-fails" || !other.fix.contains("a thread of its own"),
-            "{other:?}"
-        );
+        assert!(other.kind == "accept-fails" || !other.fix.contains("its own thread"), "{other:?}");
     }
     let view = world.view();
     assert_eq!(
@@ -111,9 +105,7 @@ fn no_descriptor_left_is_told_with_the_limit() {
 fn a_server_that_waits_in_between_is_not_said_to_spin() {
     let (_, finding) = failing(EMFILE, 2, 0, Some(Used { open: 1_020, limit: 1_024 }));
     assert_eq!(finding.severity, Severity::Warning, "nobody waits");
-    assert!(
-        finding.text.contains("When looked at, the process had 1,020 of 1,024 descriptors open")
-    );
+    assert!(finding.text.contains("When checked, the process had 1,020 of 1,024 descriptors open"));
     assert!(!finding.text.contains("burns") && !finding.text.contains("queue"), "{}", finding.text);
     assert!(!finding.fix.contains("at once"));
 }
@@ -139,9 +131,9 @@ fn each_error_has_its_owner_and_no_cause_that_was_not_seen() {
     assert!(
         finding
             .text
-            .contains("When looked at, the machine had 1,984 of 2,000 files open (fs.file-max).")
+            .contains("When checked, the machine had 1,984 of 2,000 files open (fs.file-max).")
     );
-    assert!(finding.text.contains("1 connection waits in the queue"), "{}", finding.text);
+    assert!(finding.text.contains("1 connection is waiting in the queue"), "{}", finding.text);
 }
 
 #[test]
@@ -242,14 +234,14 @@ fn a_listener_that_closes_with_a_queue_resets_it() {
     };
     let alone = told(1);
     assert_eq!((alone.owner, alone.severity), (Owner::App, Severity::Warning));
-    assert_eq!(alone.headline, "The listener closed and reset 17 connections in its queue.");
+    assert_eq!(alone.headline, "Closing the listener reset 17 connections in its queue.");
     assert!(
         !alone.text.contains("SO_REUSEPORT") && !alone.fix.contains("tcp_migrate_req"),
         "{alone:?}"
     );
     let member = told(2);
     assert!(
-        member.text.contains("Another listener at this address (SO_REUSEPORT) goes on"),
+        member.text.contains("Another listener at this address (SO_REUSEPORT) is still open"),
         "{}",
         member.text
     );
@@ -297,7 +289,7 @@ fn connections_closed_at_once_and_unread_are_told() {
     let world = served(&[(Ending::Reset, 30)], Side::Local, 2 * MS, (0, 0));
     let finding = world.finding("closed-unserved").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
-    assert_eq!(finding.headline, "30 connections accepted and closed at once, unread.");
+    assert_eq!(finding.headline, "30 connections accepted and closed at once, with nothing read.");
     assert!(finding.text.contains("Their peers got a reset"), "{}", finding.text);
     assert_eq!(
         (evidence(&finding, "connections"), evidence(&finding, "reset")),
@@ -429,7 +421,7 @@ fn epoll_exclusive_is_blamed_only_where_it_was_seen() {
     let (found_there, waited) = (10_000, 900_000);
     let exclusive = uneven(vec![waits(1, true), waits(2, true)], found_there);
     assert!(
-        exclusive.text.contains("wait by epoll with EPOLLEXCLUSIVE")
+        exclusive.text.contains("wait in epoll with EPOLLEXCLUSIVE")
             && exclusive.owner == Owner::Kernel
     );
     let alike = uneven(vec![waits(1, false), waits(2, false)], found_there);

@@ -160,17 +160,17 @@ fn a_slow_reader_was_asleep_or_busy_or_without_a_cpu() {
     };
     let asleep = read(MS, 0, Some(at(0)));
     assert_eq!((asleep.owner, asleep.severity), (Owner::App, Severity::Warning));
-    assert_eq!(asleep.headline, "Requests wait 50 ms unread, 50 ms at the worst.");
-    assert!(asleep.text.contains("slept for 98 % of it"), "{}", asleep.text);
+    assert_eq!(asleep.headline, "Requests wait 50 ms unread, 50 ms at worst.");
+    assert!(asleep.text.contains("slept for 98 % of that time"), "{}", asleep.text);
     let busy = read(48 * MS, 0, Some(at(0)));
     assert!(
-        busy.owner == Owner::App && busy.text.contains("on a CPU for 96 % of it"),
+        busy.owner == Owner::App && busy.text.contains("on a CPU for 96 % of that time"),
         "{}",
         busy.text
     );
     let starved = read(0, 45 * MS, Some(at(0)));
     assert_eq!((starved.owner, evidence(&starved, "run_queue_us")), (Owner::Kernel, 180_000.0));
-    assert!(starved.text.contains("without a CPU for 90 % of it"), "{}", starved.text);
+    assert!(starved.text.contains("had no CPU for 90 % of that time"), "{}", starved.text);
     assert!(read(MS, 0, None).text.ends_with("was not observed."));
 }
 
@@ -186,7 +186,7 @@ fn data_that_nobody_reads_are_found_before_the_exchange_ends() {
     world.sample_after(3 * SECOND);
     let finding = found(&world, "slow-reader");
     assert_eq!(finding.severity, Severity::Warning);
-    assert_eq!(finding.headline, "Data wait unread on 1 connection, for up to 3.00 s so far.");
+    assert_eq!(finding.headline, "Data lies unread on 1 connection, for up to 3.00 s so far.");
     assert_well_written(&world);
 }
 
@@ -200,9 +200,9 @@ fn a_slow_application_is_information_until_it_is_very_slow() {
     };
     let computes = worked(30 * MS, 29 * MS);
     assert_eq!((computes.owner, computes.severity), (Owner::App, Severity::Info));
-    assert_eq!(computes.headline, "The application takes 30 ms to answer, 30 ms at the worst.");
+    assert_eq!(computes.headline, "The application takes 30 ms to answer, 30 ms at worst.");
     assert!(
-        computes.text.contains("computed for 97 % of it") && computes.fix.contains("perf"),
+        computes.text.contains("computed for 97 % of that time") && computes.fix.contains("perf"),
         "{}",
         computes.text
     );
@@ -241,7 +241,7 @@ fn a_blocked_writer_is_the_networks_and_a_shut_window_the_peers() {
     assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Warning));
     assert_eq!(
         finding.headline,
-        "Peers hold responses for 250 ms by a shut window, 250 ms at the worst."
+        "Peers hold responses for 250 ms with a closed window, 250 ms at worst."
     );
 }
 
@@ -338,7 +338,7 @@ fn a_peer_that_never_reads_is_found_while_it_does_not() {
     world.sample_after(3 * SECOND);
     assert_eq!(
         found(&world, "zero-window").headline,
-        "The peer does not read on 1 connection, for up to 3.50 s so far."
+        "The peer is not reading on 1 connection, for up to 3.50 s so far."
     );
     world.connections[0].peer_window_zero = false;
     (0..4).for_each(|_| world.sample_after(SECOND));
@@ -386,7 +386,7 @@ fn sockets_left_in_close_wait_are_the_applications() {
     let finding = found(&world, "close-wait-leak");
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
     assert_eq!((finding.sock, finding.subject.as_str()), (4242, "server 4242"));
-    assert_eq!(finding.headline, "Left in CLOSE_WAIT: 3 connections, for up to 31.0 s.");
+    assert_eq!(finding.headline, "Left in CLOSE_WAIT: 3 connections, the longest for 31.0 s.");
     assert_eq!((evidence(&finding, "connections"), evidence(&finding, "longest_us")), (3.0, 31e6));
     assert_well_written(&world);
 }
@@ -402,7 +402,7 @@ fn short_connections_of_one_peer_are_churn() {
     world.sample_after(SECOND);
     let finding = found(&world, "connection-churn");
     assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Info));
-    assert_eq!(finding.headline, "200 connections a second serve one exchange each or none.");
+    assert_eq!(finding.headline, "200 connections a second serve at most one exchange each.");
     assert_eq!(
         (evidence(&finding, "most_of_one_peer"), evidence(&finding, "peers")),
         (1_000.0, 1.0)

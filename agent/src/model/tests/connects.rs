@@ -92,13 +92,13 @@ pub(super) fn connections(world: &World) -> Vec<&ConnectionOutput> {
 fn who_is_answerable_follows_from_how_a_connect_failed() {
     let local = address("127.0.0.1:80");
     let cases = [
-        (upstream(), Outcome::Refused, Owner::Peer, "refused lately"),
+        (upstream(), Outcome::Refused, Owner::Peer, "refused recently"),
         (upstream(), Outcome::TimedOut, Owner::Network, "got no answer"),
         (upstream(), Outcome::GivenUp, Owner::Network, "got no answer"),
         (local, Outcome::GivenUp, Owner::Peer, "got no answer"),
-        (upstream(), Outcome::Unreachable, Owner::Network, "cannot be reached"),
-        (upstream(), Outcome::NoPort, Owner::Kernel, "no free port"),
-        (upstream(), Outcome::NoRoute, Owner::Kernel, "no way leads"),
+        (upstream(), Outcome::Unreachable, Owner::Network, "is unreachable"),
+        (upstream(), Outcome::NoPort, Owner::Kernel, "no free local port"),
+        (upstream(), Outcome::NoRoute, Owner::Kernel, "no route to"),
     ];
     for (to, outcome, owner, words) in cases {
         let world = after(several(4, to, outcome, 400 * MS));
@@ -115,7 +115,9 @@ fn who_is_answerable_follows_from_how_a_connect_failed() {
     let finding = found(&after(busy.map(|one| Connect { time_wait: Some(5), ..one })));
     assert_eq!(finding.owner, Owner::App, "its own closed connections hold the ports");
     assert!(
-        finding.text.contains("5 for one address, 40000 to 40004, and 5 sockets are in TIME_WAIT")
+        finding.text.contains(
+            "5 local ports for one address, 40000 to 40004, and 5 sockets are in TIME_WAIT"
+        )
     );
 }
 
@@ -173,10 +175,7 @@ fn a_connect_that_hangs_is_found_before_it_ends() {
     world.sample_after(1_500 * MS);
     let finding = found(&world);
     assert_eq!((finding.owner, finding.severity), (Owner::Network, Severity::Warning));
-    assert_eq!(
-        finding.headline,
-        "Without an answer from 10.0.1.1:80: 1 connect, for 2.00 s so far."
-    );
+    assert_eq!(finding.headline, "No answer yet from 10.0.1.1:80: 1 connect, for 2.00 s so far.");
     world.apply(Event::Connect(Connect {
         sock: 5,
         ..failed(upstream(), Outcome::TimedOut, 0, 3 * SECOND)
@@ -347,7 +346,7 @@ fn requests_that_come_when_an_idle_connection_was_closed_are_a_race() {
     let finding = world.finding("keepalive-race").expect("a race");
     assert_eq!(
         finding.headline,
-        "5 requests came after this host closed idle connections at 2.00 s."
+        "5 requests came after this host closed connections idle for 2.00 s."
     );
     assert_eq!(
         (finding.severity, finding.owner, finding.sock),
@@ -420,7 +419,7 @@ fn requests_that_come_to_a_lingering_close_are_a_race() {
     let finding = world.finding("keepalive-race").expect("a race");
     assert_eq!(
         finding.headline,
-        "5 requests came after this host closed idle connections at 2.00 s."
+        "5 requests came after this host closed connections idle for 2.00 s."
     );
     assert!(!finding.text.contains("RST"), "{}", finding.text);
     let told = connections(&world);
@@ -556,9 +555,9 @@ fn half_closed(change: impl FnOnce(&mut ConnectionSample)) -> Option<Finding> {
 #[test]
 fn a_socket_in_close_wait_is_told_with_the_time_since_the_fin() {
     let headline = |finding: Option<Finding>| finding.map(|finding| finding.headline);
-    let left = "Left in CLOSE_WAIT: 1 connection, for up to 40.0 s.";
+    let left = "Left in CLOSE_WAIT: 1 connection, for 40.0 s.";
     assert_eq!(headline(half_closed(|_| {})).as_deref(), Some(left));
-    let least = "Left in CLOSE_WAIT: 1 connection, for up to 35.0 s at least.";
+    let least = "Left in CLOSE_WAIT: 1 connection, for at least 35.0 s.";
     let before =
         |sample: &mut ConnectionSample| (sample.fin_ns, sample.active_ns) = (None, at(5 * SECOND));
     assert_eq!(headline(half_closed(before)).as_deref(), Some(least));

@@ -164,7 +164,7 @@ fn the_finding_names_who_did_not_read_and_for_how_long() {
     sampled(&mut world, stalled.clone());
     let finding = found(&world);
     assert!(
-        finding.text.contains("Thread 4243 of process 4242 read last, 3.00 s ago"),
+        finding.text.contains("Thread 4243 of process 4242 was the last to read, 3.00 s ago"),
         "{}",
         finding.text
     );

@@ -104,7 +104,7 @@ fn overflow_under_long_waits_is_the_applications() {
     assert!(evidence(&finding, "accept_share").is_some_and(|share| share < 0.05));
     let starved = world.finding("accept-starved").expect("a finding");
     assert_eq!((starved.owner, evidence(&starved, "wait_mean_us")), (Owner::App, Some(900_000.0)));
-    assert_eq!(starved.headline, "Connections wait 900 ms to be accepted, 900 ms at the worst.");
+    assert_eq!(starved.headline, "Connections wait 900 ms to be accepted, 900 ms at worst.");
     let reported = world.reported_findings();
     assert_eq!(
         reported.iter().filter(|finding| finding.kind == "accept-queue-overflow").count(),
@@ -150,7 +150,7 @@ fn a_server_that_never_accepts_is_found_within_two_seconds_at_any_refresh() {
         }
         let finding = world.finding("accept-starved").expect("a finding");
         assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
-        assert_eq!(finding.headline, "Nobody accepts: 3 finished connections wait.");
+        assert_eq!(finding.headline, "Nobody accepts: 3 established connections are waiting.");
         assert!(finding.fix.contains("call accept()"));
         assert_well_written(&world);
     }
@@ -218,7 +218,7 @@ fn unanswered_syn_acks_count_only_while_the_accept_queue_has_room() {
     world.listeners[0].synack_retransmits = 40;
     world.sample_after(SECOND);
     let finding = world.finding("syn-queue-pressure").expect("a finding");
-    assert_eq!(finding.headline, "Handshakes stall: 40 SYN-ACKs had to be sent again.");
+    assert_eq!(finding.headline, "Handshakes stall: 40 SYN-ACKs had to be retransmitted.");
     let mut world = World::with_limit(128);
     (world.listeners[0].synack_retransmits, world.listeners[0].synack_acked) = (40, Some(40));
     world.refuse(0, Stage::Ack);
@@ -241,7 +241,10 @@ fn a_clamped_backlog_is_information_until_the_queue_is_used() {
     world.sample_after(SECOND);
     let finding = world.finding("backlog-clamped").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Info));
-    assert_eq!(finding.headline, "Asked for a backlog of 4,096, net.core.somaxconn gave 128.");
+    assert_eq!(
+        finding.headline,
+        "listen() asked for a backlog of 4,096; net.core.somaxconn cut it to 128."
+    );
     assert_eq!(
         (evidence(&finding, "backlog"), evidence(&finding, "limit")),
         (Some(4_096.0), Some(128.0))

@@ -139,7 +139,7 @@ fn what_the_quota_took_is_told_as_such_and_the_rest_is_not() {
 fn a_quota_is_named_with_its_figures() {
     let finding = throttled(60 * MS, 7).finding("throttled").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Warning));
-    assert_eq!(finding.headline, "A CPU quota holds exchanges for 60 ms, 60 ms at the worst.");
+    assert_eq!(finding.headline, "A CPU quota holds exchanges for 60 ms, 60 ms at worst.");
     assert!(
         finding.text.contains("/pods/a may use 13 ms of CPU time in each 100 ms"),
         "{}",
@@ -216,7 +216,7 @@ fn a_late_accept_is_the_kernels_where_its_thread_had_no_cpu() {
     let world = accepted_late(85 * MS);
     let finding = world.finding("accept-starved").expect("a finding");
     assert_eq!(finding.owner, Owner::Kernel, "{finding:?}");
-    assert!(finding.text.contains("it could have run, and had no CPU"), "{}", finding.text);
+    assert!(finding.text.contains("it could have run and had no CPU"), "{}", finding.text);
     assert!(!finding.text.contains("inside accept") && finding.fix.contains("CPU"), "{finding:?}");
     let view = worst(&world);
     // The wait for the read has its own part of it, 50 µs.

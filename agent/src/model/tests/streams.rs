@@ -162,11 +162,11 @@ fn a_slow_answer_among_several_calls_may_be_anybodys() {
     let finding = calls(20, false, &slow).finding("slow-app").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Info));
     assert!(
-        !finding.headline.contains("answer") && finding.text.contains("several calls"),
+        !finding.headline.contains("answer") && finding.text.contains("several HTTP/2 calls"),
         "{finding:?}"
     );
     let finding = calls(1, false, &slow).finding("slow-app").expect("a finding");
-    assert_eq!(finding.headline, "The application takes 400 ms to answer, 400 ms at the worst.");
+    assert_eq!(finding.headline, "The application takes 400 ms to answer, 400 ms at worst.");
     assert_eq!(finding.severity, Severity::Warning);
 }
 
@@ -242,7 +242,7 @@ fn a_stream_is_judged_by_its_first_byte() {
     let mut late = pieces(41, 100 * MS);
     late = late.writing(at(400 * MS));
     let finding = after(&vec![late; 4]).finding("slow-app").expect("a finding");
-    assert_eq!(finding.headline, "The application takes 400 ms to answer, 400 ms at the worst.");
+    assert_eq!(finding.headline, "The application takes 400 ms to answer, 400 ms at worst.");
     assert_eq!(finding.severity, Severity::Warning);
 }
 
@@ -252,7 +252,7 @@ fn one_long_pause_is_no_stream() {
     let finding = after(&vec![headers_first.clone(); 4]).finding("slow-app").expect("a finding");
     assert_eq!(
         finding.headline,
-        "Responses take 800 ms from the first byte to the last, 800 ms at the worst."
+        "Responses take 800 ms from the first byte to the last, 800 ms at worst."
     );
     assert_eq!(finding.severity, Severity::Info);
     assert!(
@@ -404,7 +404,7 @@ fn a_server_that_speaks_first_is_told_by_how_late_it_does() {
     assert_eq!(finding.owner, Owner::App);
     assert_eq!(
         finding.headline,
-        "The application takes 400 ms to greet its clients, 400 ms at the worst."
+        "The application takes 400 ms to greet its clients, 400 ms at worst."
     );
     assert!(!finding.text.contains("last byte"), "there was no response: {}", finding.text);
     assert_eq!(greeted(false).finding("slow-app"), None, "a feed without news is no slow greeting");

@@ -427,7 +427,7 @@ fn a_request_behind_an_answer_waits_by_itself() {
     world.sample_after(4 * SECOND);
     assert_eq!(exchanges(&world).len(), 1, "the answer is a second old");
     let finding = world.finding("slow-reader").expect("it waits");
-    assert_eq!(finding.headline, "Data wait unread on 1 connection, for up to 3.50 s so far.");
+    assert_eq!(finding.headline, "Data lies unread on 1 connection, for up to 3.50 s so far.");
     world.sample_after(SECOND);
     let mut read = Exchange { seq: 2, ..server().later(500 * MS).reading(at(6 * SECOND)) };
     read.ts_ns = at(8 * SECOND);

@@ -57,7 +57,7 @@ fn an_overloaded_server_reads_well() {
         ),
         "{text}"
     );
-    assert!(text.contains("\n    Try: give accept() a thread of its own"));
+    assert!(text.contains("\n    Try: give accept() its own thread"));
     assert!(lines.iter().all(|line| line.chars().count() <= 110) && !text.contains('\x1b'));
 }
 

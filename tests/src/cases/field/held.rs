@@ -87,7 +87,7 @@ fn silent(world: &World) -> anyhow::Result<()> {
     let text = told["text"].to_string();
     ensure!(text.contains(&format!("from {peer}, has sent nothing yet")), "who holds it: {told}");
     ensure!(
-        told["owner"] == "app" && told["fix"].to_string().contains("hold the thread that accepts"),
+        told["owner"] == "app" && told["fix"].to_string().contains("hold the accepting thread"),
         "{told}"
     );
     Ok(())
@@ -159,8 +159,7 @@ while True:
         })
         .collect::<anyhow::Result<_>>()?;
     let told = agent.await_object("the limit", |object| {
-        finds(object, "accept-starved")
-            && object["fix"].to_string().contains("limit of connections")
+        finds(object, "accept-starved") && object["fix"].to_string().contains("connection limit")
     })?;
     ensure!(told["owner"] == "app", "{told}");
     let text = told["text"].to_string();

@@ -124,7 +124,10 @@ fn backlog_of_0(world: &World) -> anyhow::Result<()> {
         finds(object, "accept-starved") && object["text"].to_string().contains("a backlog of 0")
     };
     let finding = agent.await_object("the backlog has a name", named)?;
-    ensure!(finding["fix"].to_string().contains("limit of connections"), "{finding}");
-    ensure!(finding["headline"].to_string().contains("1 finished connection waits"), "{finding}");
+    ensure!(finding["fix"].to_string().contains("connection limit"), "{finding}");
+    ensure!(
+        finding["headline"].to_string().contains("1 established connection is waiting"),
+        "{finding}"
+    );
     agent.stop().map(drop)
 }

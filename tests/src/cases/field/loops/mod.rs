@@ -172,7 +172,7 @@ fn late_rests(world: &World) -> anyhow::Result<()> {
         let late: Vec<_> =
             ended.of("exchange").filter(|exchange| exchange["writes"] != 0).collect();
         let finding = last(&ended, "slow-app").with_context(|| format!("{path}: {late:?}"))?;
-        ensure!(text(finding).contains("last byte written"), "{path}: {finding}");
+        ensure!(text(finding).contains("last byte was written"), "{path}: {finding}");
         ensure!(!text(finding).contains("to the first write"), "{path}: {finding}");
         ensure!(text(finding).contains("computed for") == computes, "{path}: {finding}");
         ensure!((finding["severity"] == "warning") == computes, "{path}: {finding}");
@@ -305,7 +305,7 @@ fn handed_on(world: &World) -> anyhow::Result<()> {
         }
         let findings = ended.of("finding").filter(|finding| finds(finding, "slow-app"));
         for finding in findings {
-            let lacked = text(finding).contains("without a CPU for as long");
+            let lacked = text(finding).contains("had no CPU for as long");
             let computed =
                 text(finding).contains("The thread computed") && !text(finding).contains("slept");
             let owner = if lacked { "unknown" } else { "app" };
