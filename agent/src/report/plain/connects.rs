@@ -11,7 +11,7 @@ use crate::text::{count, duration_us, escape};
 /// "nginx 4242 to 10.0.0.1:80: refused after 80 µs (ECONNREFUSED)".
 pub(super) fn text(connect: &Connect) -> String {
     let us = connect.ts_ns.saturating_sub(connect.asked_ns) / 1_000;
-    let how = if connect.inferred { ", by its routes or ports" } else { "" };
+    let how = if connect.inferred { ", inferred from its routes or ports" } else { "" };
     let error = match connect.error.and_then(error_name) {
         Some(name) => format!(" ({name}{how})"),
         None => String::new(),
@@ -48,7 +48,7 @@ fn write_connects(out: &mut dyn Write, colour: Colour, totals: &ConnectTotals) -
         text += &format!(" in {}: {}", duration_us(totals.failed_us), each.join(", "));
     }
     if pending > 0 {
-        text += &format!("; {} without an answer yet", count(pending));
+        text += &format!("; {} still without an answer", count(pending));
     }
     writeln!(out, "  connects     {}", colour.loss(failed + pending > 0, &text))
 }
@@ -57,9 +57,9 @@ fn write_resets(out: &mut dyn Write, colour: Colour, totals: &ResetTotals) -> io
     let mut text =
         format!("{} by this host, {} by peers", count(totals.sent), count(totals.received));
     for (number, ends) in [
-        (totals.late_requests, "requests too late"),
-        (totals.truncated, "responses to requests that were not read to their end"),
-        (totals.timeouts, "connections given up by the kernel"),
+        (totals.late_requests, "requests that came too late"),
+        (totals.truncated, "responses to requests not read to the end"),
+        (totals.timeouts, "connections that the kernel gave up on"),
     ] {
         if number > 0 {
             text += &format!("; {} {ends}", count(number));

@@ -62,8 +62,8 @@ pub(super) fn quic(out: &mut dyn Write, time: &str, outputs: &[Output]) -> io::R
         };
         writeln!(
             out,
-            "{time} {:<9} {} ↔ {}: first answer after {}{}, {}; \
-             the handshake is the application's",
+            "{time} {:<9} {} ↔ {}: first answer after {}{}, {}; the handshake is in the \
+             application",
             "quic",
             known(output.local),
             known(output.view.peer),
@@ -75,7 +75,7 @@ pub(super) fn quic(out: &mut dyn Write, time: &str, outputs: &[Output]) -> io::R
     if answered.len() > MOST {
         writeln!(
             out,
-            "{time} {:<9} … and {} quicker connections",
+            "{time} {:<9} … and {} faster connections",
             "quic",
             count((answered.len() - MOST) as u64)
         )?;

@@ -108,7 +108,7 @@ impl Slow {
         let known = connections.iter().find(|connection| connection.sock == self.sock);
         let (kind, us) = (self.verdict.kind, duration_us(self.verdict.us));
         format!(
-            "{}: exchange {}{} took {}, of it {} {us} ({}){}",
+            "{}: exchange {}{} took {}, {us} of it {} ({}){}",
             self.who(known),
             self.seq,
             self.asked(known),

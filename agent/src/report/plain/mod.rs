@@ -17,7 +17,9 @@ use crate::model::event::{Accept, Cost, Process, ProcessChange, SockId, Stage};
 use crate::model::output::{
     FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary,
 };
-use crate::model::snapshot::{ListenerView, Owner, PatternView, Severity, Snapshot, Totals};
+use crate::model::snapshot::{
+    Finding, ListenerView, Owner, PatternView, Severity, Snapshot, Totals,
+};
 use crate::text::{count, count_of, duration_us, escape, escape_again, wrap};
 use exchanges::{Exchanges, owners};
 use table::TextTable;
@@ -146,7 +148,7 @@ impl Plain {
                 self.event(out, ts_ns, "syn", &text, false)
             }
             Output::SynAckRetransmit(again) => {
-                let text = format!("{} SYN-ACK sent again, time {}", again.peer, again.count);
+                let text = format!("{} SYN-ACK retransmission {}", again.peer, again.count);
                 self.event(out, ts_ns, "syn-ack", &text, false)
             }
             Output::Connect(connect) if self.connects.allows(ts_ns, 1) => {
@@ -200,11 +202,10 @@ impl Plain {
                 (escape(&finding.subject), finding.kind, duration_us(lasted_us));
             return writeln!(out, "  ended: {subject}: {kind}, after {lasted}.");
         }
-        let (severity, owner) = (severity_name(finding.severity), owner_words(finding.owner));
-        let inferred = if finding.inferred { " (inferred)" } else { "" };
+        let (severity, owner) = (severity_name(finding.severity), owner_words(finding));
         let changed = if output.state == FindingState::Changed { ", now" } else { "" };
         let head = format!(
-            "{severity}{changed}, {owner}'s doing{inferred}. {}: {}",
+            "{severity}{changed}, {owner}. {}: {}",
             escape(&finding.subject),
             escape(&finding.headline)
         );
@@ -274,7 +275,7 @@ impl Plain {
         let (queued, accepted) = (count(totals.queued), count(totals.accepted));
         writeln!(
             out,
-            "  connections  {queued} queued, {accepted} accepted, {abandoned} gone unaccepted"
+            "  connections  {queued} queued, {accepted} accepted, {abandoned} left unaccepted"
         )?;
         if let Some(fails) = totals.accept_fails
             && fails > 0
@@ -291,7 +292,7 @@ impl Plain {
         let (dropped, cookies) = (known(totals.syn_dropped), known(totals.cookies_sent));
         writeln!(
             out,
-            "  SYN queue    dropped: {dropped}; syncookies: {cookies}; SYN-ACKs again: {}",
+            "  SYN queue    dropped: {dropped}; syncookies: {cookies}; SYN-ACKs retransmitted: {}",
             count(totals.synack_retransmits)
         )?;
         if wait.count > 0 {
@@ -318,7 +319,7 @@ impl Sink for Plain {
         let took = duration_us(attached.attach_us);
         writeln!(out, "Watching {targets} on kernel {kernel}, {tier} tier, attached in {took}.")?;
         for gap in &attached.gaps {
-            for line in wrap(&format!("Seen less: {}", escape(gap)), WIDTH - 2) {
+            for line in wrap(&format!("Less detail: {}", escape(gap)), WIDTH - 2) {
                 writeln!(out, "  {line}")?;
             }
         }
@@ -408,7 +409,7 @@ fn overflow_text(overflow: &OverflowOutput, snapshot: &Snapshot) -> String {
     };
     let who = match overflow.peer {
         Some(peer) => peer.to_string(),
-        None => format!("{} of unknown peers", count_of(overflow.count, "packet")),
+        None => format!("{} from unknown peers", count_of(overflow.count, "packet")),
     };
     let local = local_of(overflow.listener, snapshot);
     format!("{who} at {local}: {what}, accept queue {} of {}", overflow.depth, overflow.limit)
@@ -417,9 +418,11 @@ fn overflow_text(overflow: &OverflowOutput, snapshot: &Snapshot) -> String {
 fn process_text(process: &Process) -> String {
     let name = format!("{} ({})", process.pid, escape(&process.comm));
     match process.change {
-        ProcessChange::Forked { parent } => format!("{name} is a new child of {parent}, watched"),
-        ProcessChange::Executed => format!("{name} took a new image"),
-        ProcessChange::Exited => format!("{name} ended"),
+        ProcessChange::Forked { parent } => {
+            format!("{name} is a new child of {parent}, now watched")
+        }
+        ProcessChange::Executed => format!("{name} executed a new program"),
+        ProcessChange::Exited => format!("{name} exited"),
     }
 }
 
@@ -443,7 +446,7 @@ fn pattern_text(view: &PatternView) -> String {
 }
 
 fn lost_text(lost: &Lost) -> String {
-    format!("{} under \"{}\", {} so far", count(lost.count), escape(&lost.probe), count(lost.total))
+    format!("{} (\"{}\"), {} so far", count(lost.count), escape(&lost.probe), count(lost.total))
 }
 
 fn refused_text(totals: &Totals) -> String {
@@ -476,11 +479,12 @@ fn severity_name(severity: Severity) -> &'static str {
     }
 }
 
-/// "the kernel (K)", as the owner of a finding.
-fn owner_words(owner: Owner) -> String {
-    let name = match owner {
-        Owner::Unknown => "somebody".to_owned(),
-        known => format!("the {}", known.name()),
-    };
-    format!("{name} ({})", owner.letter())
+/// "the kernel's doing (K, inferred)", as the owner of a finding.
+fn owner_words(finding: &Finding) -> String {
+    let (owner, letter) = (finding.owner, finding.owner.letter());
+    let inferred = if finding.inferred { ", inferred" } else { "" };
+    match owner {
+        Owner::Unknown => format!("owner unknown ({letter}{inferred})"),
+        known => format!("the {}'s doing ({letter}{inferred})", known.name()),
+    }
 }

@@ -27,12 +27,12 @@ fn carries(kind: &SocketEventKind) -> String {
             format!("{}: {}", called(&call, "unsent"), why(reason))
         }
         SocketEventKind::Segment { bytes: size, seq, ack_seq, flags: bits, again } => {
-            let again = if again { ", again" } else { "" };
+            let again = if again { ", retransmitted" } else { "" };
             format!("{}, {} seq {seq} ack {ack_seq}{again}", bytes(size), flags(bits).join(" "))
         }
         SocketEventKind::Ack { bytes: size, window_bytes, unacked_bytes } => {
             format!(
-                "{} more, {} not yet; window {}",
+                "{} more acknowledged, {} outstanding; window {}",
                 bytes(size),
                 count(unacked_bytes.into()),
                 count(window_bytes.into())
@@ -48,12 +48,7 @@ fn carries(kind: &SocketEventKind) -> String {
             format!("sent by timer after {}", duration_us(waited_us.into()))
         }
         SocketEventKind::Retransmit { bytes: size, seq, ca_state, rto_us, .. } => {
-            format!(
-                "{} seq {seq}: {}, timeout {}",
-                bytes(size),
-                cause(ca_state),
-                duration_us(rto_us)
-            )
+            format!("{} seq {seq}: {}, RTO {}", bytes(size), cause(ca_state), duration_us(rto_us))
         }
         SocketEventKind::Window { side, zero, bytes: size } => {
             let (whose, change) = (

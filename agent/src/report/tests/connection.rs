@@ -194,7 +194,7 @@ fn lines_tell_where_the_time_went_and_name_the_slowest() {
     assert_eq!(
         slow[0],
         "    2.000 slow      10.0.0.9:40122 at 10.0.0.1:8080: exchange 19 took 190 ms, \
-         of it app 190 ms (A)"
+         190 ms of it app (A)"
     );
     world.out.clear();
     world.sample_after(SECOND);

@@ -52,7 +52,7 @@ fn an_overloaded_server_reads_well() {
     );
     assert!(
         text.contains(
-            "\n  CRITICAL, the app (A)'s doing. 0.0.0.0:8080: \
+            "\n  CRITICAL, the app's doing (A). 0.0.0.0:8080: \
              Clients are being refused: 4 SYNs so far"
         ),
         "{text}"
@@ -136,8 +136,8 @@ fn attaching_and_the_end_are_told() {
     let text = String::from_utf8_lossy(&text);
     assert_eq!(
         text,
-        "Watching pid 4242 on kernel 6.12.1, tracepoint tier, attached in 120 ms.\n  \
-         Seen less: syn: fentry is refused\n"
+        "Watching pid 4242 on kernel 6.12.1, tracepoint tier, attached in 120 ms.\n  Less detail: \
+         syn: fentry is refused\n"
     );
     let mut world = overloaded();
     world.out.clear();
@@ -145,7 +145,7 @@ fn attaching_and_the_end_are_told() {
     let text = written(&mut plain, &world.out, &world);
     for line in [
         "Summary after 1.20 s",
-        "  connections  4 queued, 4 accepted, 0 gone unaccepted",
+        "  connections  4 queued, 4 accepted, 0 left unaccepted",
         "  refused      4 SYNs dropped, 0 final ACKs ignored",
         "  wait         p50 900 ms, p90 900 ms, p99 900 ms, max 900 ms (4 accepts)",
         "  findings     2",
