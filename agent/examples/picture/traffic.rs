@@ -347,7 +347,7 @@ fn pattern() -> PatternView {
         confidence: 0.97,
         headline: "1 thread accepts, 4 read and write, hand-off 38 µs".to_owned(),
         evidence: vec![
-            "1 thread accepts on 0.0.0.0:8080: 118 connections looked at".to_owned(),
+            "1 thread accepts on 0.0.0.0:8080: 118 connections examined".to_owned(),
             "118 of 118 connections: served by a thread that does not accept".to_owned(),
         ],
         handoff: WaitView {

@@ -187,7 +187,7 @@ fn every_kind_of_slice_has_a_sentence_and_scrolls_into_view() {
             seen.extend(screen.lines());
         }
         let scrolled = seen.join("\n");
-        assert_shows(&scrolled, &["until the peer sent the rest", "nobody can vouch"]);
+        assert_shows(&scrolled, &["until the peer sent the rest", "nothing shows"]);
     }
 }
 

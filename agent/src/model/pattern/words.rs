@@ -105,7 +105,7 @@ impl Evidence<'_> {
                 "connections move between threads that all accept and read: a runtime schedules \
                  them"
             }
-            Some(Reason::Mixed) => "no one way of sharing is that of most connections",
+            Some(Reason::Mixed) => "no single way of sharing applies to most connections",
         }
     }
 
@@ -121,7 +121,7 @@ impl Evidence<'_> {
             let [p50, p99] = [self.handoff.p50, self.handoff.p99].map(duration_us);
             let n = count_of(self.handoff.count, "connection");
             out.push(format!(
-                "from accept to the first read by another thread: median {p50}, p99 {p99}, of {n}"
+                "from accept to the first read by another thread: median {p50}, p99 {p99}, over {n}"
             ));
         }
         self.how_they_wait(&mut out);
@@ -129,14 +129,15 @@ impl Evidence<'_> {
             out.push(format!("{} processes take part", count(self.processes as u64)));
         }
         if self.facts.preexisting > 0 {
-            let n = count_of(self.facts.preexisting, "connection");
+            let n = count(self.facts.preexisting);
             out.push(format!(
-                "{n} of these were open at the attach: who accepted them was not observed"
+                "{n} of these connections had been opened before the attach: who accepted them was \
+                 not observed"
             ));
         }
         if self.elsewhere > 0 {
             let n = count_of(self.elsewhere as u64, "other place");
-            out.push(format!("judged by the busiest listener; it listens in {n}, too"));
+            out.push(format!("judged by the busiest listener; there are listeners in {n}, too"));
         }
         out
     }
@@ -153,12 +154,13 @@ impl Evidence<'_> {
         match (accepting, idle) {
             (0, _) => format!("nobody was seen accepting on {on}"),
             (_, 0) => format!(
-                "{} {} on {on}: {taken} looked at",
+                "{} {} on {on}: {taken} examined",
                 self.acceptors(),
                 does(accepting, "accept")
             ),
             _ => format!(
-                "{} {} on {on}: {taken} looked at; {idle} of them wait and took none of these",
+                "{} {} on {on}: {taken} examined; acceptors that waited and took none of these: \
+                 {idle}",
                 self.acceptors(),
                 does(accepting, "accept")
             ),
@@ -173,7 +175,7 @@ impl Evidence<'_> {
             (facts.own, "served by the thread that accepts"),
             (facts.peer, "served by another of the threads that accept"),
             (facts.handed, "served by a thread that does not accept"),
-            (facts.for_it, "served by a thread or process that began for it"),
+            (facts.for_it, "served by a thread or process that was started for it"),
             (facts.roaming, "read by several of the threads that accept"),
         ];
         for (part, way) in ways {
@@ -186,8 +188,8 @@ impl Evidence<'_> {
             let writers = count_of(facts.other_writers.len() as u64, "thread");
             let split = count(facts.split);
             out.push(format!(
-                "{split} of {both} connections are written by another thread than reads them: \
-                 {writers}"
+                "{split} of {both} connections are written by a different thread than the one that \
+                 reads them: {writers}"
             ));
         }
         if self.judgement.name == PatternName::MessageLoadBalancing && facts.split == 0 {
@@ -202,13 +204,13 @@ impl Evidence<'_> {
         let calls = facts.blocked + facts.found;
         if calls > 0 {
             out.push(format!(
-                "accept waited in {} of {} calls",
+                "accept() blocked in {} of {} calls",
                 count(facts.blocked),
                 count(calls)
             ));
         }
         for (who, looks) in
-            [("who serve", self.waits.servers), ("who accept only", self.waits.acceptors)]
+            [("that serve", self.waits.servers), ("that only accept", self.waits.acceptors)]
         {
             let looks = [
                 (looks.one, "one descriptor"),
@@ -223,13 +225,13 @@ impl Evidence<'_> {
                 }
             }
             if !seen.is_empty() {
-                out.push(format!("those {who}, looked at asleep, waited {}", seen.join(", ")));
+                out.push(format!("threads {who}, sampled asleep, waited {}", seen.join(", ")));
             }
         }
         if facts.serial > 0 {
             let n = count(facts.serial + facts.overlapping);
             out.push(format!(
-                "{} of {n} connections waited until the thread's one before had ended",
+                "{} of {n} connections waited until the thread's previous connection had ended",
                 count(facts.serial)
             ));
         }

@@ -43,12 +43,12 @@ impl Cause {
     /// In words, behind who closed and how.
     pub fn words(self) -> &'static str {
         match self {
-            Self::UnreadData => "data were unread",
+            Self::UnreadData => "data was unread",
             Self::LateRequest => "a request came too late",
             Self::DataAfterClose => "more data came",
             Self::Linger => "SO_LINGER 0",
             Self::Unacknowledged => "nothing was acknowledged",
-            Self::Keepalive => "no probe was answered",
+            Self::Keepalive => "no keepalive probe was answered",
             Self::Unreachable => "the peer is unreachable",
             Self::Aborted => "somebody else ended it",
         }

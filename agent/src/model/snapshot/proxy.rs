@@ -57,7 +57,7 @@ impl Reuse {
     pub fn words(self) -> &'static str {
         match self {
             Self::Pooled => "a pool of upstream connections",
-            Self::PerConnection => "an upstream connection for each client's",
+            Self::PerConnection => "an upstream connection for each client connection",
             Self::PerRequest => "a new upstream connection for each request",
             Self::Multiplexed => "upstream connections that take many requests at a time",
         }

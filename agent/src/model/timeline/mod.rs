@@ -98,7 +98,7 @@ fn client_opening(connection: &ConnectionView) -> Vec<Step> {
 }
 
 fn server_opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<Step> {
-    let mut out = vec![early_arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK goes back".to_owned())];
+    let mut out = vec![early_arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK sent back".to_owned())];
     if let Some(us) = connection.handshake_us {
         out.push(early_hold(SliceKind::Handshake, us, "until the peer completed the handshake"));
     }
@@ -197,7 +197,7 @@ impl<'a> Path<'a> {
         let server = self.connection.role == Role::Server;
         match kind {
             SliceKind::Handshake => {
-                self.arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK goes back".to_owned());
+                self.arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK sent back".to_owned());
             }
             SliceKind::AcceptQueue => {
                 self.arrow(Lane::Peer, Lane::Kernel, "ACK: into the accept queue".to_owned());
@@ -273,7 +273,7 @@ impl<'a> Path<'a> {
             self.read();
             self.send();
             if !self.acked {
-                self.arrow(Lane::Peer, Lane::Kernel, "ACK of it all".to_owned());
+                self.arrow(Lane::Peer, Lane::Kernel, "ACK of everything".to_owned());
             }
         }
     }
@@ -294,7 +294,7 @@ impl<'a> Path<'a> {
                 self.arrow(Lane::App, Lane::Kernel, "closed without an answer".to_owned());
             }
             Some((_, Ending::Timeout)) => {
-                let text = "given up by the kernel, without an answer".to_owned();
+                let text = "the kernel gave up, without an answer".to_owned();
                 self.out.push(Step::Gap { text });
             }
             None => self.out.push(Step::Gap { text: "no answer".to_owned() }),

@@ -68,20 +68,18 @@ pub fn sentence(
         SliceKind::Pacing => "the kernel spaced the segments out",
         SliceKind::AckWait => "a round trip, until the peer's ACK",
         SliceKind::DelayedAck if slice.proved => {
-            "the peer delayed its ACK: its end is here, and shows it"
+            "the peer delayed its ACK, as its end on this host shows"
         }
         SliceKind::DelayedAck => "the peer delayed its ACK",
-        SliceKind::Retransmit => "a segment was lost, until it was sent again",
-        SliceKind::Connect => "SYN sent, nobody answered it",
+        SliceKind::Retransmit => "a segment was lost, until it was retransmitted",
+        SliceKind::Connect => "SYN sent, no answer came",
         SliceKind::ConnectRefused => "SYN sent, until the peer refused the connection",
         SliceKind::Ignored => "the kernel ignored the peer's packets: the accept queue was full",
         SliceKind::Streaming if slice.proved => {
             "between the pieces of a stream: it waits by design"
         }
-        SliceKind::Streaming => {
-            "between pieces, as a stream has them: if it is one, it waits by design"
-        }
-        SliceKind::Unknown => "nobody can vouch for this time",
+        SliceKind::Streaming => "between pieces, as in a stream: if it is one, it waits by design",
+        SliceKind::Unknown => "nothing shows who held this time",
     };
     fixed.to_owned()
 }
@@ -97,7 +95,7 @@ fn accept_queue(slice: &Slice, acceptor: &str) -> String {
 
 fn unread(slice: &Slice, reader: &str) -> String {
     match slice.cpu_us {
-        None => format!("unread: {reader} was elsewhere"),
+        None => format!("unread, waiting for {reader}"),
         Some(cpu) if cpu >= slice.us / 2 => {
             format!("unread: {reader} was busy, {}", on_cpu(cpu, slice.us))
         }
@@ -148,12 +146,12 @@ fn app(
     who: &str,
 ) -> String {
     let worked = match slice.cpu_us {
-        None => format!("{who} had it"),
+        None => format!("with {who}"),
         Some(cpu) if cpu >= slice.us / 2 => format!("{who} worked, {}", on_cpu(cpu, slice.us)),
         Some(cpu) => format!("{who} was asleep, {}", on_cpu(cpu, slice.us)),
     };
     let text = match slice.upstream_us {
-        Some(us) => format!("of it {} {}; {worked}", fine(us), upstream(exchange)),
+        Some(us) => format!("{} of it {}; {worked}", fine(us), upstream(exchange)),
         None => worked + &nested_call(snapshot, exchange),
     };
     match connection.protocol.and_then(Protocol::waits_for) {
@@ -164,7 +162,7 @@ fn app(
 
 fn upstream(exchange: &ExchangeView) -> String {
     match exchange.upstream.as_slice() {
-        [] => "waiting for upstream ".to_owned(),
+        [] => "waiting for an upstream".to_owned(),
         [one] => format!("waiting for upstream {}", one.peer),
         [first, others @ ..] => {
             format!("waiting for upstream {} and {} more", first.peer, others.len())

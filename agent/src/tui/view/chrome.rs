@@ -156,7 +156,7 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
             ("p", "pause"),
             ("?", "help"),
             ("q", "quit"),
-            ("r", "turn"),
+            ("r", "flip"),
             ("↑↓", "select"),
         ],
     };

@@ -219,7 +219,7 @@ fn nature(connection: &ConnectionView) -> Option<String> {
         && tls.may_be_http2()
     {
         return Some(
-            "perhaps multiplexed: HTTP/2 was offered, and what was chosen is encrypted".to_owned(),
+            "perhaps multiplexed: HTTP/2 was offered, and the choice is encrypted".to_owned(),
         );
     }
     if connection.pipelined > 1 {
@@ -229,7 +229,7 @@ fn nature(connection: &ConnectionView) -> Option<String> {
         ));
     }
     let news = connection.protocol.and_then(Protocol::waits_for)?;
-    Some(format!("waiting by design ({news}): it stays open, and who has news writes"))
+    Some(format!("waiting by design ({news}): it stays open, and whoever has news writes"))
 }
 
 /// Returns the steps of the exchange; in full, also those that came before it.
@@ -342,7 +342,7 @@ fn totals(theme: Theme, connection: &ConnectionView) -> Vec<Row> {
     }
     let trailing = connection.trailing;
     let text =
-        format!("{}×, {} in all; they held nobody", grouped(trailing.count), fine(trailing.us));
+        format!("{}×, {} in all; they held nobody up", grouped(trailing.count), fine(trailing.us));
     totals.push(figure(theme, "ACKs the peer delayed", text));
     totals
 }

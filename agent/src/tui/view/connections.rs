@@ -119,13 +119,13 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let (headline, text) = match snapshot.connections_open {
         0 => (
             "No connection yet.".to_owned(),
-            "A connection appears here with its first byte, or once it is accepted; \
-             one that waits for accept() is seen on QUEUES.",
+            "A connection appears here with its first byte, or once it is accepted; one that waits \
+             for accept() is shown on QUEUES.",
         ),
         n => (
-            format!("{} connections are open; nothing is known of their time.", grouped(n)),
-            "That is so with --detail queues, and for connections on which nothing \
-             has come or gone since the watch began.",
+            format!("{} connections are open; nothing is known about their time.", grouped(n)),
+            "This is so with --detail queues, and for connections on which nothing has been \
+             sent or received since the watch began.",
         ),
     };
     out.push(Line::from(vec![raw(" ○ "), span(headline, theme.strong())]));

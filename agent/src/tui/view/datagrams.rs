@@ -44,7 +44,7 @@ fn quic(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'static>
     let plural = if socket.quic_connections == 1 { "" } else { "s" };
     let begin = format!(" QUIC: {count} connection{plural}; the newest answered after ");
     let end = if width >= 120 {
-        "; handshake and streams are the application's: the kernel moves datagrams"
+        "; handshake and streams are in the application: the kernel moves datagrams"
     } else {
         ""
     };

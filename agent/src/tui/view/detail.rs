@@ -84,7 +84,7 @@ fn page_lines(
     out.push(title("THREADS THAT ACCEPT"));
     out.extend(acceptors::lines(theme, listener, width, usize::MAX));
     out.push(Line::default());
-    out.push(title("SINCE WATCHED"));
+    out.push(title("SINCE THE WATCH BEGAN"));
     out.extend(totals::lines(theme, listener, width));
     out
 }

@@ -170,7 +170,7 @@ fn refusal(stage: Option<Stage>, depth: u32, limit: u32) -> String {
         Some(Stage::Syn) => format!("SYN dropped, {queue}"),
         Some(Stage::Ack) => format!("ACK ignored, {queue}"),
         Some(Stage::SynQueue) => "SYN dropped, SYN queue full".to_owned(),
-        Some(Stage::Cookie) => "answered by a syncookie, SYN queue full".to_owned(),
+        Some(Stage::Cookie) => "answered with a syncookie, SYN queue full".to_owned(),
         None => format!("refused, {queue}"),
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn evidence(theme: Theme, finding: &Finding, width: usize) -> Vec<Lin
 /// Returns a badge that says whose doing it is.
 fn badge(theme: Theme, owner: Owner) -> Row {
     let text = match owner {
-        Owner::Unknown => " ?  nobody can tell ".to_owned(),
+        Owner::Unknown => " ?  owner unknown ".to_owned(),
         _ => format!(" {}  the {}'s doing ", owner.letter(), owner.name()),
     };
     vec![span(text, theme.badge(owner)), raw(" ")]

@@ -16,27 +16,27 @@ const KEYS: [(&str, &str); 11] = [
     ("↑ ↓ j k, click", "select a row"),
     ("↵   Esc", "open what is selected; back"),
     ("← →   w", "on a connection: choose the exchange; the worst"),
-    ("s   r, click", "sort by the next column; turn the order round"),
+    ("s   r, click", "sort by the next column; reverse the order"),
     ("/", "show only rows with an address, name, pid, state …"),
     ("p", "pause the screen; the watch itself goes on"),
     ("PgUp PgDn, wheel", "scroll"),
     ("Shift + drag", "select text, in most terminals"),
-    ("Ctrl-Z", "to the shell; fg comes back"),
+    ("Ctrl-Z", "back to the shell; fg returns here"),
     ("q   Ctrl-C", "quit"),
 ];
 
 const REPLAY_KEYS: [(&str, &str); 4] = [
-    ("p, space   + -", "pause, go on; faster, slower"),
-    ("← →   [ ]", "5 s back, 5 s on; 30 s back, 30 s on"),
+    ("p, space   + -", "pause, resume; faster, slower"),
+    ("← →   [ ]", "5 s back or forward; 30 s back or forward"),
     ("Home End", "the beginning, the end"),
-    ("f F", "the next finding, the one before"),
+    ("f F", "the next finding, the previous one"),
 ];
 
 const OWNERS: [(Owner, &str); 4] = [
     (Owner::Kernel, "the kernel held it: Nagle, pacing, no CPU free"),
     (Owner::App, "the application held it: no accept(), its work"),
-    (Owner::Network, "the way between held it: loss, congestion, distance"),
-    (Owner::Peer, "the other side held it: its answer, its window"),
+    (Owner::Network, "the network held it: loss, congestion, distance"),
+    (Owner::Peer, "the peer held it: its answer, its window"),
 ];
 
 /// Draws the overlay over whatever there is.

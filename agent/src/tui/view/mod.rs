@@ -93,8 +93,8 @@ fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
 
 fn too_small(frame: &mut Frame<'_>, area: Rect) {
     let text = format!(
-        "This terminal has {} × {} characters. \
-         Please give backscope {} × {} or more, or use --plain. q quits.",
+        "This terminal has {} × {} characters. Please make it {} × {} or larger, or use --plain. q \
+         quits.",
         area.width, area.height, SMALLEST.0, SMALLEST.1
     );
     put(frame, area, wrap(&text, area.width.into()).into_iter().map(Line::from).collect());

@@ -89,7 +89,7 @@ pub(super) fn sum_line(theme: Theme, exchange: &ExchangeView) -> Row {
     }
     match trailing_us(exchange) {
         0 => {}
-        us => row.push(span(format!("; {} of delayed ACK held nobody", fine(us)), theme.dim())),
+        us => row.push(span(format!("; {} of delayed ACK held nobody up", fine(us)), theme.dim())),
     }
     row
 }

@@ -144,7 +144,7 @@ fn headline(
         None => {}
     }
     let ways = if ways.is_empty() {
-        "how it uses them cannot be told yet".to_owned()
+        "how it uses them is not known yet".to_owned()
     } else {
         ways.join(", ")
     };

@@ -158,24 +158,22 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let (title, text) = if !snapshot.unix.is_empty() {
         (
             "No TCP socket listens yet.",
-            "Of Unix-domain sockets the queue above is looked at at each refresh; \
-             their connections are not watched. \
-             Who finds the queue full waits in connect(), or gets EAGAIN. \
-             A TCP listener appears here the moment it opens.",
+            "Of Unix-domain sockets, the queue above is read at each refresh; their connections \
+             are not watched. A client that finds the queue full waits in connect() or gets \
+             EAGAIN. A TCP listener appears here the moment it opens.",
         )
     } else if snapshot.datagrams.is_empty() {
         (
             "No listening socket yet.",
-            "What is watched has not called listen(), or has closed what it listened on. \
-             The watch goes on: a listener appears here the moment it opens, \
-             with its queues from the first connection on.",
+            "The target has not called listen(), or has closed its listeners. The watch goes on: a \
+             listener appears here the moment it opens, with its queues from the first connection \
+             on.",
         )
     } else {
         (
             "Only UDP so far: no TCP socket listens.",
-            "Over UDP the kernel has no connections and no queue of them: \
-             the receive buffer above is all there is. \
-             A listener appears here the moment it opens.",
+            "For UDP, the kernel has no connections and no queue of connections: the receive \
+             buffer above is all there is. A listener appears here the moment it opens.",
         )
     };
     out.push(Line::from(vec![raw(" ○ "), span(title, theme.strong())]));

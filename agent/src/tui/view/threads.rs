@@ -194,7 +194,7 @@ fn served(
     ];
     let mut out = vec![rule(theme, title, width)];
     if shown.is_empty() {
-        out.push(Line::from(span(" none of those that are known", theme.dim())));
+        out.push(Line::from(span(" none of the known connections", theme.dim())));
         return out;
     }
     let table = ConnectionTable::new(theme, width, shown.iter().copied());
@@ -221,7 +221,7 @@ fn nothing(app: &App, width: usize) -> Vec<Line<'static>> {
         raw(" ○ "),
         span("No thread has accepted, read or written yet.", theme.strong()),
     ]));
-    let text = "Threads appear here with the second sample of their CPU time.";
+    let text = "Threads appear here once their CPU time has been sampled twice.";
     out.extend(paragraph(text, 3, Style::new(), width));
     out
 }

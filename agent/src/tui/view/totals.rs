@@ -22,7 +22,7 @@ pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize) -> Vec<
         ("SYNs dropped", totals.syn_dropped, true),
         ("syncookies", totals.cookies_sent, false),
         ("SYN-ACKs resent", Some(totals.synack_retransmits), false),
-        ("gone unaccepted", Some(totals.abandoned), false),
+        ("left unaccepted", Some(totals.abandoned), false),
     ];
     let mut out = Vec::new();
     let mut row = vec![label(theme, "totals")];

@@ -148,9 +148,9 @@ fn quiet(theme: Theme, mark: char, headline: &str, text: &str, width: usize) -> 
 fn words(listener: &ListenerView) -> (char, String, String) {
     let totals = &listener.totals;
     let waiting = match listener.depth {
-        0 => "none waits".to_owned(),
-        1 => "1 waits".to_owned(),
-        n => format!("{} wait", grouped(n.into())),
+        0 => "none is waiting".to_owned(),
+        1 => "1 is waiting".to_owned(),
+        n => format!("{} are waiting", grouped(n.into())),
     };
     let limit = grouped(listener.limit.into());
     let arrived = totals.queued.max(totals.accepted).max(u64::from(listener.depth));
@@ -159,11 +159,16 @@ fn words(listener: &ListenerView) -> (char, String, String) {
         return ('○', format!("{} has stopped listening.", listener.local), text);
     }
     if totals.overflows() > 0 {
-        let headline = format!("Nothing is refused now; before: {}.", grouped(totals.overflows()));
-        return ('●', headline, format!("Of now, {waiting} for accept(); the limit is {limit}."));
+        let headline =
+            format!("Nothing is refused now; refused before: {}.", grouped(totals.overflows()));
+        return (
+            '●',
+            headline,
+            format!("Right now, {waiting} for accept(); the limit is {limit}."),
+        );
     }
     if arrived == 0 {
-        let text = format!("It listens, with room for {limit} connections to wait.");
+        let text = format!("It is listening, with room for {limit} connections to wait.");
         return ('○', "No connection has arrived since the watch began.".to_owned(), text);
     }
     if totals.accepted == 0 {
@@ -192,7 +197,7 @@ fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String
     {
         return exchange_words(snapshot, connection, exchange, verdict);
     }
-    let text = "Nothing has been asked and answered on it since it is watched.";
+    let text = "Nothing has been asked and answered on it while it was watched.";
     ("No exchange yet.".to_owned(), text.to_owned())
 }
 
@@ -204,7 +209,7 @@ fn exchange_words(
 ) -> (String, String) {
     let which = if exchange.done { "its worst exchange" } else { "the exchange that it is in" };
     let whose = match verdict.kind.owner() {
-        Owner::Unknown => "nobody can vouch for it".to_owned(),
+        Owner::Unknown => "nothing shows who held it".to_owned(),
         owner => format!("the {}'s time", owner.name()),
     };
     let headline = format!(
@@ -232,7 +237,7 @@ fn thread_words(thread: &ThreadView) -> (String, String) {
             percent(waits),
             percent(asleep)
         ),
-        _ => format!("{who}: how it spends its time is known with the second sample."),
+        _ => format!("{who}: how it spends its time will be known after the second sample."),
     };
     let served = match thread.connections {
         0 => "It serves no connection.".to_owned(),

@@ -322,7 +322,8 @@ fn connections_open_at_the_attach_have_no_acceptor() {
         (PatternName::AcceptorPlusReaders, Some(Io::EventLoop)),
         "{view:#?}"
     );
-    let told = "8 connections of these were open at the attach: who accepted them was not observed";
+    let told = "8 of these connections had been opened before the attach: who accepted them was \
+                not observed";
     assert!(view.evidence.iter().any(|text| text == told), "{view:#?}");
 }
 
