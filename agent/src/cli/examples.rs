@@ -20,12 +20,12 @@ macro_rules! lessons {
 pub(super) const EXAMPLES: &str = concat!(
     "\
 Examples:
-  sudo backscope watch --pid 4242          where the time of its connections goes, and whose it is
+  sudo backscope watch --pid 4242          where the time of its connections goes, and who holds it
   sudo backscope watch -- ./server --port 8080
   sudo backscope record --pid 4242 -o incident.bsrec
-  backscope replay incident.bsrec          everything that watch would have shown; no root, \
+  backscope replay incident.bsrec          everything that watch would have shown; no root needed, \
 any Linux
-  sudo backscope listeners                 every listening socket of the machine, once
+  sudo backscope listeners                 every listening socket on the machine, once
 ",
     lessons!(),
     "  sudo backscope doctor                    what this kernel lets backscope see, and why"
@@ -41,9 +41,9 @@ Examples:
   sudo backscope watch --pid 4242 -o incident.bsrec
 
 Exit status:
-  0 done   1 failed while running   2 unusable arguments   \
+  0 done   1 failed while running   2 invalid arguments   \
 3 a privilege or kernel feature is missing
-  With -- CMD that of CMD, unless backscope was told to stop or failed itself.";
+  With -- CMD, that of CMD, unless backscope was told to stop or failed itself.";
 
 pub(super) const RECORD_EXAMPLES: &str = "\
 Examples:
@@ -52,11 +52,11 @@ Examples:
   sudo backscope record -o start.bsrec -- ./server --port 8080
   backscope replay incident.bsrec
 
-The file has addresses, command names, names that TLS clients asked for, sizes and times in it,
-and no payload. Only its owner can read it. It is good up to the last refresh, whatever ends the
+The file contains addresses, command names, names that TLS clients asked for, sizes and times, but
+no payload. Only its owner can read it. It is valid up to the last refresh, whatever ends the
 recording.
 
-Exit status: as of watch.";
+Exit status: the same as for watch.";
 
 pub(super) const REPLAY_EXAMPLES: &str = "\
 Examples:
@@ -65,15 +65,15 @@ Examples:
   backscope replay incident.bsrec --json | jq 'select(.type == \"finding\")'
   backscope replay incident.bsrec --plain --speed 1
 
-Keys on the screen, beside those of watch:
-  p, space    pause, go on           + -       faster, slower
-  Left Right  5 s back, 5 s on       [ ]       30 s back, 30 s on
-  Home End    the beginning, the end f F       the next finding, the one before
+Keys on the screen, in addition to those of watch:
+  p, space    pause, resume          + -       faster, slower
+  Left Right  5 s back, 5 s forward  [ ]       30 s back, 30 s forward
+  Home End    the beginning, the end f F       the next finding, the previous one
 
 Exit status:
-  0 done   1 the recording is damaged, and all of it that can be read was shown; \
+  0 done   1 the recording is damaged, and everything readable was shown; \
 or failed while running
-  2 unusable arguments";
+  2 invalid arguments";
 
 pub(super) const LISTENERS_EXAMPLES: &str = "\
 Examples:
@@ -92,6 +92,6 @@ Examples:
   backscope schema > backscope.schema.json
   backscope schema | jq '.\"$defs\".exchange.properties | keys'
 
-The schema is of draft 2020-12. `$defs` has each type of object, by the name in its field `type`,
-and the output of `listeners` and `doctor`, by the name of the command. What begins with a capital
-are parts that several objects share.";
+The schema follows draft 2020-12. `$defs` has each type of object by its name in the field `type`,
+and the output of `listeners` and `doctor` by the name of the command. Entries that begin with a
+capital letter are parts that several objects share.";

@@ -10,23 +10,23 @@ pub const DEMO_SERVERS_VERB: &str = "demo-servers";
 /// Arguments of `learn`.
 #[derive(Args, Debug)]
 pub struct LearnArgs {
-    /// The lesson: its name, or the number of its lecture [default: the next one that was not done]
+    /// The lesson: its name, or the number of its lecture [default: the next one not yet done]
     #[arg(value_name = "LESSON")]
     pub lesson: Option<String>,
-    /// Show which lessons there are, and what was done
+    /// List the lessons, and show which are done
     #[arg(long, conflicts_with_all = ["lesson", "auto", "recorded", "plain"])]
     pub list: bool,
-    /// Run without a person, and compare what is measured with what the text claims; all lessons if
-    /// none is named
+    /// Run unattended, and compare what is measured with what the text claims; all lessons if none
+    /// is named
     #[arg(long)]
     pub auto: bool,
-    /// Play a recording in place of a run: no root, any Linux
+    /// Play a recording instead of a live run: no root needed, any Linux
     #[arg(long)]
     pub recorded: bool,
-    /// Ask line by line (the default when standard output is no terminal)
+    /// Ask line by line (the default when standard output is not a terminal)
     #[arg(long, conflicts_with = "auto")]
     pub plain: bool,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long, requires = "list")]
     pub json: bool,
     /// For authors: record each round into this folder
@@ -58,20 +58,20 @@ pub struct DemoArgs {
 
 pub(super) const LEARN_EXAMPLES: &str = "\
 Examples:
-  sudo backscope learn                     begins with the next lesson
-  sudo backscope learn accept-queue        this one, by its name or its lecture's number
-  backscope learn accept-queue --recorded  from a recording: no root, any Linux
+  sudo backscope learn                     start with the next lesson
+  sudo backscope learn accept-queue        this lesson, by its name or the number of its lecture
+  backscope learn accept-queue --recorded  from a recording: no root needed, any Linux
   backscope learn --list
-  sudo backscope learn --auto              runs all of them, and tells whether what they say \
+  sudo backscope learn --auto              run all of them, and report whether what they say \
 holds here
 
-A lesson runs a small server and its clients in a network of their own. \
+A lesson runs a small server and its clients in their own network. \
 Nothing else on the machine is touched.
-What was done is kept in $XDG_STATE_HOME/backscope, else ~/.local/state/backscope.
+Progress is kept in $XDG_STATE_HOME/backscope, or else in ~/.local/state/backscope.
 
 Exit status:
-  0 done   1 with --auto: a lesson says what was not measured; or failed while running
-  2 unusable arguments   3 a privilege or kernel feature is missing";
+  0 done   1 with --auto: a lesson claims what was not measured; or failed while running
+  2 invalid arguments   3 a privilege or kernel feature is missing";
 
 pub(super) const DEMO_EXAMPLES: &str = "\
 Examples:

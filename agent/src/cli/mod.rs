@@ -34,13 +34,13 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Watch a server live: where the time of its connections goes, and whose it is
+    /// Watch a server live: where the time of its connections goes, and who holds it
     #[command(after_help = WATCH_EXAMPLES, args_override_self = true)]
     Watch(WatchArgs),
-    /// Record what watch would show, for a replay here or elsewhere, now or later
+    /// Record what watch would show, to replay it here or elsewhere, now or later
     #[command(after_help = RECORD_EXAMPLES, args_override_self = true)]
     Record(RecordArgs),
-    /// Show a recording as watch showed it, or would have: no root, any Linux
+    /// Show a recording as watch showed it, or would have shown it: no root needed, any Linux
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
     /// Show every listening socket once: its queues, limits, drops and owner
@@ -54,25 +54,25 @@ pub enum Verb {
     #[cfg(feature = "lessons")]
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
-    /// Tell what this kernel and these privileges allow: which hook serves each signal, and why not
-    /// a better one
+    /// Report what this kernel and these privileges allow: which hook serves each signal, and why
+    /// not a better one
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
-    /// Write the JSON schema of what `watch`, `replay`, `listeners` and `doctor` write with
+    /// Print the JSON schema of what `watch`, `replay`, `listeners` and `doctor` write with
     /// `--json`
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema,
-    /// Write a completion script for a shell
+    /// Print a completion script for a shell
     #[command(after_help = "Example:\n  backscope completions bash > \
                       ~/.local/share/bash-completion/completions/backscope")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Write the manual pages into a folder, or this program's own to standard output
+    /// Write the manual pages into a folder, or print the one of backscope itself
     #[command(after_help = "Example:\n  backscope man | man -l -")]
     Man {
-        /// A folder: one page for each command
+        /// Write one page per command into this folder
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
@@ -124,10 +124,10 @@ pub struct TargetArgs {
     /// Watch every process with this name (as `ps -o comm` shows it)
     #[arg(long, value_name = "NAME")]
     pub comm: Option<String>,
-    /// Watch every process of the machine
+    /// Watch every process on the machine
     #[arg(long)]
     pub all: bool,
-    /// Leave out the children of watched processes
+    /// Do not watch the children of watched processes
     #[arg(long)]
     pub no_follow: bool,
 }
@@ -147,7 +147,7 @@ pub struct WatchArgs {
     /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
-    /// Record this, too
+    /// Also write a recording to FILE
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub recording: Option<PathBuf>,
     /// Replace FILE if it exists
@@ -167,7 +167,7 @@ pub struct RecordArgs {
     /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
-    /// The recording
+    /// Write the recording to FILE
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub recording: PathBuf,
     /// Replace FILE if it exists
@@ -178,13 +178,14 @@ pub struct RecordArgs {
 /// Arguments of `replay`.
 #[derive(Args, Debug)]
 pub struct ReplayArgs {
-    /// The recording
+    /// The recording to show
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Arguments on the output.
     #[command(flatten)]
     pub output: OutputArgs,
-    /// So many times as fast as it was [default: 1 on the screen; as fast as can be otherwise]
+    /// Replay this many times as fast as real time [default: 1 on the screen; otherwise as fast as
+    /// possible]
     #[arg(long, value_name = "FACTOR", value_parser = speed)]
     pub speed: Option<f64>,
 }
@@ -193,10 +194,10 @@ pub struct ReplayArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Lines for people (the default when standard output is no terminal)
+    /// Print lines for people (the default when standard output is not a terminal)
     #[arg(long, conflicts_with = "json")]
     pub plain: bool,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
 }
@@ -205,16 +206,16 @@ pub struct OutputArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct RunArgs {
-    /// Stop by itself after this time, such as 10s or 5min
+    /// Stop after this time, such as 10s or 5min
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Period of the figures [default: 1s; 500ms on the screen]
+    /// Time between refreshes [default: 1s; 500ms on the screen]
     #[arg(long, value_name = "TIME", value_parser = interval)]
     pub interval: Option<Duration>,
-    /// How much leaves the kernel, and so what it costs
+    /// How much leaves the kernel, and therefore what the watch costs
     #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
     pub detail: Detail,
-    /// Look at no payload: connections have no protocol then
+    /// Do not look at payload: connections then have no protocol
     #[arg(long)]
     pub no_protocols: bool,
     /// Show and record what the first HTTP/1 request of each connection asks for: method and path,
@@ -233,13 +234,13 @@ pub struct RunArgs {
 /// Levels of detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Detail {
-    /// Listeners, refusals and accepts: a record an accept, nothing a request
+    /// Listeners, refusals and accepts: one record per accept, nothing per request
     Queues,
-    /// Where the time of each exchange went, too: a record an exchange
+    /// Also where the time of each exchange went: one record per exchange
     Exchanges,
-    /// Every single event, too: SYNs, changes of processes, and of connections data, reads, writes,
-    /// segments, ACKs, holds, windows, states, resets. Costs most; where function hooks are
-    /// refused, a look at every packet of the machine
+    /// Also every single event: SYNs and process changes, and for connections data, reads, writes,
+    /// segments, ACKs, holds, windows, states and resets. Costs most; where function hooks are
+    /// refused, it costs a look at every packet on the machine
     Events,
 }
 
@@ -267,7 +268,7 @@ pub struct ListenersArgs {
     /// Whose; everybody's if nobody is named.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
@@ -275,10 +276,10 @@ pub struct ListenersArgs {
 /// Arguments of `doctor`.
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// As `watch` with this detail; of events, or of all else
+    /// Report for `watch` with this detail; only events makes a difference
     #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
     pub detail: Detail,
     /// Use hooks of this tier only

@@ -17,7 +17,7 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write it as 10s or 5min"))?;
-    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
+    if duration.is_zero() { Err("must be longer than zero".to_owned()) } else { Ok(duration) }
 }
 
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
