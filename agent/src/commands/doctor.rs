@@ -92,11 +92,7 @@ impl Report {
         let yes = |is: bool| if is { "yes" } else { "no" };
         writeln!(out, "kernel        {}", self.kernel)?;
         writeln!(out, "BTF           {}", yes(self.btf))?;
-        writeln!(
-            out,
-            "lockdown      {}",
-            self.lockdown.as_deref().unwrap_or("none that can be seen")
-        )?;
+        writeln!(out, "lockdown      {}", self.lockdown.as_deref().unwrap_or("none visible"))?;
         let missing = &self.missing_capabilities;
         let capabilities = if missing.is_empty() {
             "sufficient".to_owned()

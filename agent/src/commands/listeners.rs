@@ -108,7 +108,7 @@ pub(super) fn run(args: &ListenersArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if sample.listeners.is_empty() && sample.unix.is_empty() {
-        writeln!(out, "Nobody listens.")?;
+        writeln!(out, "Nothing listens.")?;
     }
     if !sample.listeners.is_empty() {
         table(&mut out, &sample.listeners)?;
@@ -185,7 +185,7 @@ fn table(out: &mut dyn Write, listeners: &[ListenerSample]) -> io::Result<()> {
 
 /// Explanation of the drops: the kernel counts harmless ones and refusals in one.
 const DROPS: &str = "\
-DROPS are packets: refused SYNs and final ACKs, but also what costs nobody anything, as an RST to a
+DROPS counts packets: refused SYNs and final ACKs, but also harmless ones, such as a RST to a
 half-open connection (health checks) or a bare ACK under TCP_DEFER_ACCEPT. \
 `backscope watch` tells them apart.";
 

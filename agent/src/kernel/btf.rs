@@ -117,7 +117,7 @@ impl Btf {
         let strings = header + word(16)? as usize;
         let end = start + length;
         if end > data.len() || strings > data.len() {
-            return Err(BtfError::Malformed("a section ends behind the file"));
+            return Err(BtfError::Malformed("a section ends beyond the end of the file"));
         }
         let mut btf = Self {
             data,
@@ -147,9 +147,7 @@ impl Btf {
                 }
                 _ => {}
             }
-            at += 12
-                + extra(header)
-                    .ok_or(BtfError::Malformed("a type has a kind that is not known"))?;
+            at += 12 + extra(header).ok_or(BtfError::Malformed("a type is of an unknown kind"))?;
         }
         Ok(())
     }

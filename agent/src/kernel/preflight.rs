@@ -52,8 +52,9 @@ impl Preflight {
                 Err(_) => "backscope".to_owned(),
             };
             return Some(format!(
-                "missing {}: backscope loads programs into the kernel. Run it with sudo, or once: \
-                 sudo setcap cap_bpf,cap_perfmon,cap_sys_admin,cap_dac_read_search+ep {program}",
+                "missing {}: backscope loads programs into the kernel. Run it with sudo, or run \
+                 this once: sudo setcap cap_bpf,cap_perfmon,cap_sys_admin,cap_dac_read_search+ep \
+                 {program}",
                 self.missing_capabilities.join(" and ")
             ));
         }

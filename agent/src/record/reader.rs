@@ -23,7 +23,7 @@ pub enum ReadError {
     #[error("cannot read it")]
     Io(#[from] io::Error),
     /// It is something else.
-    #[error("not a recording of backscope")]
+    #[error("not a backscope recording")]
     NotARecording,
     /// It is of a version of the format that cannot be read.
     #[error(
@@ -54,7 +54,7 @@ pub enum DamageKind {
     #[error("no chunk begins here")]
     NoChunk,
     /// The contents mean nothing, though the checksum is right.
-    #[error("the contents mean nothing")]
+    #[error("the contents make no sense")]
     Contents,
     /// So many chunks are missing.
     #[error("{0} chunks are missing before it")]
@@ -63,7 +63,7 @@ pub enum DamageKind {
     #[error("out of order")]
     Order,
     /// Something follows the end mark.
-    #[error("something follows the end")]
+    #[error("data follows the end")]
     AfterEnd,
 }
 

@@ -20,13 +20,13 @@ use crate::model::event::Event;
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// It is there already.
-    #[error("{} exists already; choose another name, or --force to replace it", .0.display())]
+    #[error("{} exists already; choose another name, or use --force to replace it", .0.display())]
     Exists(PathBuf),
     /// It is there, and no regular file.
-    #[error("{} is no regular file", .0.display())]
+    #[error("{} is not a regular file", .0.display())]
     NoFile(PathBuf),
     /// The system refuses.
-    #[error("cannot make {}", path.display())]
+    #[error("cannot create {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,

@@ -38,7 +38,7 @@ impl StoppedCommand {
         )?;
         match status {
             Some(status) if WaitIdStatus::stopped(&status) => Ok(Self { child }),
-            _ => Err(io::Error::other("the program ended before it began")),
+            _ => Err(io::Error::other("the program exited before it was started")),
         }
     }
 

@@ -20,10 +20,10 @@ pub enum SensorError {
     #[error("this kernel's structures have no member for {0}; backscope does not know this kernel")]
     NoMember(&'static str),
     /// The object does not load.
-    #[error("the kernel refuses backscope's maps: {0}")]
+    #[error("the kernel refused backscope's maps: {0}")]
     Object(String),
     /// A signal that everything rests on has no hook.
-    #[error("this kernel gives no way to see the signal '{signal}' ({reason})")]
+    #[error("this kernel offers no way to see the signal '{signal}' ({reason})")]
     Required {
         /// The signal.
         signal: &'static str,
@@ -31,7 +31,7 @@ pub enum SensorError {
         reason: String,
     },
     /// The kernel loads a program but does not attach it.
-    #[error("the kernel does not attach {hooks} for the signal '{signal}': {reason}")]
+    #[error("the kernel refused to attach {hooks} for the signal '{signal}': {reason}")]
     Attach {
         /// The signal.
         signal: &'static str,
@@ -43,10 +43,12 @@ pub enum SensorError {
         errno: Option<i32>,
     },
     /// The full tier was asked for by name and cannot be had.
-    #[error("--tier full cannot be had on this kernel: {0}")]
+    #[error("--tier full is not available on this kernel: {0}")]
     NoFullTier(String),
     /// The probes' own log cannot be had.
-    #[error("no log of the probes ({0}); `cargo xtask probes --log` makes an object that has one")]
+    #[error(
+        "the probes have no log ({0}); `cargo xtask probes --log` builds an object that has one"
+    )]
     ProbeLog(String),
     /// A map operation failed.
     #[error("map {map}: {reason}")]

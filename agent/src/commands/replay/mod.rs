@@ -48,7 +48,7 @@ fn tell(damages: &[Damage], count: u64) -> bool {
     }
     if count > damages.len() as u64 {
         note!(
-            "backscope: the recording is damaged in {count} places; the first {} are named",
+            "backscope: the recording is damaged in {count} places; the first {} are shown",
             damages.len()
         );
     }

@@ -108,7 +108,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         None => None,
     };
     if let Some(command) = &command {
-        command.go().context("the command ended before it began")?;
+        command.go().context("the command exited before it was started")?;
     }
     let frontend = shown.frontend(clock)?;
     if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
@@ -155,8 +155,8 @@ fn is_empty(target: &TargetArgs) -> bool {
 /// Lets the user pick a process; false if they would rather not.
 fn choose(target: &mut TargetArgs) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-        let message =
-            "watch whom? Name a target: --pid PID, --port PORT, --comm NAME, --all, or -- CMD";
+        let message = "no target to watch: name one with --pid PID, --port PORT, --comm NAME, \
+                       --all, or -- CMD";
         return Err(Usage(message.to_owned()).into());
     }
     let picked = picker::pick()?;
@@ -169,7 +169,7 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
         Ok(text) => match text.parse() {
             Ok(bytes) => Some(bytes),
             Err(_) => {
-                return Err(Usage(format!("{RING_BYTES}={text} is no number of bytes")).into());
+                return Err(Usage(format!("{RING_BYTES}={text} is not a number of bytes")).into());
             }
         },
         Err(_) => None,
@@ -225,11 +225,10 @@ fn start(
 
 fn output_file() -> anyhow::Result<(PathBuf, File)> {
     let path = std::env::temp_dir().join(format!("backscope-{}.log", std::process::id()));
-    let file = File::options()
-        .write(true)
-        .create_new(true)
-        .open(&path)
-        .with_context(|| format!("cannot make {} for the command's output", path.display()))?;
+    let file =
+        File::options().write(true).create_new(true).open(&path).with_context(|| {
+            format!("cannot create {} for the command's output", path.display())
+        })?;
     Ok((path, file))
 }
 
@@ -262,13 +261,13 @@ fn beside_one(local: SocketAddr, other: &OtherListener) -> String {
     let queue = match other.depth {
         0 => "its queue is empty",
         depth if depth > other.limit => "its queue is full",
-        _ => "connections wait in its queue",
+        _ => "connections are waiting in its queue",
     };
     let place =
         if other.local == local { "here".to_owned() } else { format!("at {}", other.local) };
     format!(
-        "{local}: {} {} listens {place} on a socket of its own, which is not watched \
-         ({queue}, its limit {}); --pid {} or --port {} watches it, too",
+        "{local}: {} {} listens {place} on its own socket, which is not watched ({queue}, its \
+         limit {}); --pid {} or --port {} watches it, too",
         escape(&other.comm),
         other.pid,
         other.limit,
@@ -301,7 +300,10 @@ mod tests {
                 && told[0].contains("its queue is empty, its limit 4"),
             "{told:?}"
         );
-        assert!(told[1].contains("connections wait in its queue") && told[1].contains("--port 80"));
+        assert!(
+            told[1].contains("connections are waiting in its queue")
+                && told[1].contains("--port 80")
+        );
         assert!(
             told[2].contains("listens at 127.0.0.1:80") && told[2].contains("its queue is full")
         );

@@ -13,7 +13,8 @@ use crate::{
 pub(super) fn pick() -> anyhow::Result<Option<u32>> {
     let listeners = sensor::look(&Targets { all: true, ..Targets::default() })?.listeners;
     if listeners.is_empty() {
-        let nobody = "Nobody listens on this machine. Start a server, or: backscope watch -- CMD";
+        let nobody =
+            "Nothing listens on this machine. Start a server, or run: backscope watch -- CMD";
         writeln!(io::stdout(), "{nobody}")?;
         return Ok(None);
     }
@@ -35,7 +36,7 @@ pub(super) fn pick() -> anyhow::Result<Option<u32>> {
             "" | "q" => return Ok(None),
             text => match chosen(text, &pids) {
                 Some(pid) => return Ok(Some(pid)),
-                None => writeln!(out, "{} is none of them.", escape(text))?,
+                None => writeln!(out, "{} is not one of them.", escape(text))?,
             },
         }
     }

@@ -30,9 +30,9 @@ const SCREEN_REFRESH: Duration = Duration::from_millis(500);
 const TEXT_REFRESH: Duration = Duration::from_secs(1);
 
 /// Notice from the first time on that the tracepoints rested.
-const RESTED: &str = "no connection for 10 s: the tracepoints of accept rest until one comes, \
-                      since they slow every system call; of an accept in that moment the \
-                      descriptor is not known";
+const RESTED: &str = "no connection for 10 s: the accept tracepoints are suspended until one \
+                      comes, because they slow down every system call; for an accept at that \
+                      moment, the descriptor is not known";
 
 /// One run of `watch` or `record`.
 ///

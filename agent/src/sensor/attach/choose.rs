@@ -174,7 +174,7 @@ impl Trial<'_> {
         let hooks = hooks_of(choice);
         if let Some(rejected) = self.rejected.iter().find(|rejected| rejected.hooks == hooks) {
             let Failure { reason, errno } = &rejected.failure;
-            let reason = format!("it loads and does not attach: {reason}");
+            let reason = format!("it loads but does not attach: {reason}");
             return Err(Failure { reason, errno: *errno });
         }
         self.check_others(choice)?;
@@ -197,7 +197,7 @@ impl Trial<'_> {
                 return Err(reason.clone());
             }
             if choice.programs.is_empty() && !self.chosen.sees(Signal::Accept, Tier::Full) {
-                return Err("it needs the full tier's hooks of another signal".to_owned());
+                return Err("it needs another signal's hooks of the full tier".to_owned());
             }
         }
         let sees = |signal| self.chosen.sees(signal, Tier::Tracepoint);
@@ -205,11 +205,11 @@ impl Trial<'_> {
             return Err("it needs the system call tracepoints of accept".to_owned());
         }
         if choice.shares == plan::URING_COMPLETE && !sees(Signal::AcceptIoUring) {
-            return Err("it needs the tracepoint of io_uring's completions".to_owned());
+            return Err("it needs the tracepoint for io_uring completions".to_owned());
         }
         let sees_packets = choice.programs.iter().any(|program| program.name == plan::SYNACK);
         if sees_packets && !self.every_packet {
-            let reason = "it would see every packet of the machine; only with --detail events";
+            let reason = "it would see every packet on the machine; only used with --detail events";
             return Err(reason.to_owned());
         }
         Ok(())

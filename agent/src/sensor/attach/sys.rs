@@ -141,7 +141,7 @@ fn own_mount_with(kind: &str, flags: &[&str]) -> io::Result<OwnedFd> {
     match mount(kind, flags) {
         Ok(mount) => Ok(mount),
         Err(error) => {
-            let text = format!("{kind}: {error} (it takes CAP_SYS_ADMIN)");
+            let text = format!("{kind}: {error} (it needs CAP_SYS_ADMIN)");
             Err(io::Error::new(error.kind(), text))
         }
     }
@@ -169,7 +169,7 @@ pub(super) fn attach_syscall(
     let file = match openat(tracefs, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
         Err(error) => {
-            let text = format!("tracefs {path}: {error} (it takes CAP_DAC_READ_SEARCH)");
+            let text = format!("tracefs {path}: {error} (it needs CAP_DAC_READ_SEARCH)");
             return Err(io::Error::new(error.kind(), text));
         }
     };

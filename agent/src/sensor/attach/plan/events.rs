@@ -19,7 +19,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             // The packet has all of it, but the hook sees each packet of the machine.
             same(&[tracepoint("segment_queued", "net_dev_queue")]),
         ],
-        missing: "segments are not seen one by one, nor when this host's window is shut",
+        missing: "segments are not seen one by one, and neither is when this host's window closes",
     },
     SignalSpec {
         signal: Signal::Ack,
@@ -31,10 +31,11 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[tracepoint("ack_established", "tcp_probe")],
                 shares: "",
                 check_btf: any,
-                degraded: "acknowledgements that come once either side has closed",
+                degraded: "acknowledgements that come after either side has closed are not seen",
             },
         ],
-        missing: "acknowledgements are not seen one by one, nor when the peer's window is shut",
+        missing: "acknowledgements are not seen one by one, and neither is when the peer's window \
+                  closes",
     },
     SignalSpec {
         signal: Signal::ReadBlocked,
@@ -49,7 +50,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             tracepoint("reset_sent", "tcp_send_reset"),
             tracepoint("reset_received", "tcp_receive_reset"),
         ])],
-        missing: "RSTs are not seen one by one; the state changes that they bring about are",
+        missing: "RSTs are not seen one by one; the state changes that they cause are",
     },
     SignalSpec {
         signal: Signal::TimeWait,

@@ -21,8 +21,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             check_btf: sockets_from_files,
             degraded: "",
         }],
-        missing: "connections that were open at the attach, and exchanges that are not over yet, \
-                  are not seen",
+        missing: "connections that were open at the attach, and exchanges still in progress, are \
+                  not seen",
     },
     SignalSpec {
         signal: Signal::OpenDatagrams,
@@ -65,11 +65,12 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[cgroup("asks_v4", "connect4"), cgroup("asks_v6", "connect6")],
                 shares: "",
                 check_btf: tags_children,
-                degraded: "why a connect failed that found no route is inferred, and told when \
-                           its socket is closed",
+                degraded: "for a connect that found no route, the reason is inferred, and reported \
+                           when its socket is closed",
             },
         ],
-        missing: "a connect that fails before it has a port, as without a route, is not seen",
+        missing: "a connect that fails before it has a port, for example without a route, is not \
+                  seen",
     },
     SignalSpec {
         signal: Signal::LateData,
@@ -88,10 +89,11 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[tracepoint("late", "tcp_send_reset")],
                 shares: "",
                 check_btf: any,
-                degraded: "requests that come once the peer has acknowledged that this host closed",
+                degraded: "requests that come after the peer has acknowledged this host's close \
+                           are not seen",
             },
         ],
-        missing: "requests that come when this host has closed are not seen",
+        missing: "requests that come after this host has closed are not seen",
     },
     SignalSpec {
         signal: Signal::DataIn,
@@ -100,7 +102,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             same(&[tracepoint("data_ready", "sk_data_ready")]),
             best(&[fentry("def_readable", "sock_def_readable")]),
         ],
-        missing: "when data arrived is not seen, nor how long they waited for a read",
+        missing: "when data arrived, and how long it waited for a read, is not seen",
     },
     SignalSpec {
         signal: Signal::Read,
@@ -109,7 +111,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             same(&[tracepoint("recv_length", "sock_recv_length")]),
             best(&[fexit("recvmsg_v4", "inet_recvmsg"), fexit("recvmsg_v6", "inet6_recvmsg")]),
         ],
-        missing: "reads are not seen, and so no exchanges",
+        missing: "reads are not seen, and therefore neither are exchanges",
     },
     SignalSpec {
         signal: Signal::DatagramEnd,
@@ -133,8 +135,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 degraded: "",
             },
         ],
-        missing: "a UDP socket that is made where another one was closed a moment before goes on \
-                  with its figures",
+        missing: "a UDP socket created where another one was closed a moment before continues its \
+                  figures",
     },
     SignalSpec {
         signal: Signal::DatagramSize,
@@ -143,7 +145,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             fentry("datagram_in", "__udp_enqueue_schedule_skb"),
             fexit("datagram_refused", "__udp_enqueue_schedule_skb"),
         ])],
-        missing: "of datagrams that arrived the bytes are seen when they are read",
+        missing: "the bytes of arriving datagrams are seen when they are read",
     },
     SignalSpec {
         signal: Signal::ReadSplice,
@@ -169,19 +171,19 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             },
             best(&[fexit("sendmsg_v4", "inet_sendmsg"), fexit("sendmsg_v6", "inet6_sendmsg")]),
         ],
-        missing: "writes are not seen, and so no exchanges",
+        missing: "writes are not seen, and therefore neither are exchanges",
     },
     SignalSpec {
         signal: Signal::WriteBlocked,
         required: false,
         choices: &[best(&[fentry("wait_memory", "sk_stream_wait_memory")])],
-        missing: "how long a blocking write waited for room is known to one tick",
+        missing: "how long a blocking write waited for room is known to within one tick",
     },
     SignalSpec {
         signal: Signal::Retransmit,
         required: false,
         choices: &[same(&[tracepoint("retransmit", "tcp_retransmit_skb")])],
-        missing: "segments sent again are counted only at the end of a connection",
+        missing: "retransmitted segments are counted only at the end of a connection",
     },
     SignalSpec {
         signal: Signal::DelayedAck,
@@ -193,7 +195,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[],
                 shares: "tp_btf:sk_data_ready",
                 check_btf: |btf| tracepoint_arity(btf, "sk_data_ready", 1),
-                degraded: "ACKs that were delayed while the application worked on its answer",
+                degraded: "ACKs that were delayed while the application worked on its answer are \
+                           not counted",
             },
         ],
         missing: "ACKs that this host delayed are not counted",

@@ -24,7 +24,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
         signal: Signal::OpenListeners,
         required: true,
         choices: &[same(&[Program { name: "scan", attach: Attach::Iterator("task_file") }])],
-        missing: "listeners that exist cannot be found",
+        missing: "existing listeners cannot be found",
     },
     SignalSpec {
         signal: Signal::Process,
@@ -49,7 +49,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             best(&[fentry("listen_call", "__sys_listen")]),
             same(&[syscall("sys_enter_listen")]),
         ],
-        missing: "the backlog asked for is unknown; its effective limit is not",
+        missing: "the backlog asked for is unknown; its effective limit is known",
     },
     SignalSpec {
         signal: Signal::Queued,
@@ -64,12 +64,12 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[],
                 shares: "tp_btf:inet_sock_set_state",
                 check_btf: tags_children,
-                degraded: "the stamp is that of the child's birth, some 2 µs before it enters \
-                           the queue",
+                degraded: "the timestamp is that of the child socket's creation, about 2 µs before \
+                           it enters the queue",
             },
         ],
-        missing: "the wait in the accept queue is estimated to one tick, its depth known from \
-                  samples and accepts",
+        missing: "the wait in the accept queue is estimated to within one tick, and its depth is \
+                  known from samples and accepts",
     },
     SignalSpec {
         signal: Signal::LeftQueue,
@@ -105,16 +105,16 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[tracepoint("io_uring_complete_cqe", "io_uring_complete")],
                 shares: "",
                 check_btf: |btf| tracepoint_arity(btf, "io_uring_complete", 3),
-                degraded: "blocked_us, accepts into direct descriptors, and of connections that \
-                           were queued before the attach",
+                degraded: "blocked_us, accepts into direct descriptors, and accepts of connections \
+                           that were queued before the attach are not seen",
             },
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[tracepoint("io_uring_complete_res", "io_uring_complete")],
                 shares: "",
                 check_btf: |btf| tracepoint_arity(btf, "io_uring_complete", 7),
-                degraded: "blocked_us, accepts into direct descriptors, and of connections that \
-                           were queued before the attach",
+                degraded: "blocked_us, accepts into direct descriptors, and accepts of connections \
+                           that were queued before the attach are not seen",
             },
         ],
         missing: "accepts through io_uring are not seen",
@@ -123,7 +123,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
         signal: Signal::AcceptFails,
         required: false,
         choices: &[best(&[fexit("accept_call_done", "__sys_accept4")]), shared(ACCEPT_RETURNS)],
-        missing: "calls of accept that fail for want of a descriptor are not counted",
+        missing: "calls to accept() that fail for lack of a descriptor are not counted",
     },
     SignalSpec {
         signal: Signal::AcceptFailsIoUring,
@@ -138,7 +138,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             },
             shared(URING_COMPLETE),
         ],
-        missing: "accepts through io_uring that fail for want of a descriptor are not counted",
+        missing: "accepts through io_uring that fail for lack of a descriptor are not counted",
     },
     SignalSpec {
         signal: Signal::AcceptAtRest,
@@ -157,8 +157,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 degraded: "",
             },
         ],
-        missing: "the system call tracepoints stay attached while no connection comes, though \
-                  they slow each system call",
+        missing: "the system call tracepoints stay attached while no connection comes, although \
+                  they slow down every system call",
     },
     SignalSpec {
         signal: Signal::Syn,
@@ -174,12 +174,12 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[tracepoint(SYNACK, "net_dev_queue")],
                 shares: "",
                 check_btf: any,
-                degraded: "SYNs are seen by their SYN-ACK: those that got none, or a syncookie, \
-                           are not",
+                degraded: "SYNs are seen by their SYN-ACK: those that got none, or got a \
+                           syncookie, are not seen",
             },
         ],
         missing: "SYNs are not seen one by one; dropped ones are counted from the socket's drop \
-                  counter and the network namespace's ListenOverflows, without the peer's name",
+                  counter and the network namespace's ListenOverflows, without the peer's address",
     },
     SignalSpec {
         signal: Signal::Syncookie,
@@ -188,7 +188,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             fentry("cookie_v4", "cookie_v4_init_sequence"),
             fentry("cookie_v6", "cookie_v6_init_sequence"),
         ])],
-        missing: "syncookies are not counted by listener",
+        missing: "syncookies are not counted per listener",
     },
     SignalSpec {
         signal: Signal::OverflowAck,
@@ -238,7 +238,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 ],
                 shares: "",
                 check_btf: |btf| arity(btf, "tcp_check_req", 5),
-                degraded: "overflows at the final ACK of a connection that came by a syncookie",
+                degraded: "overflows at the final ACK of a connection that came by a syncookie are \
+                           not seen",
             },
             Choice {
                 tier: Tier::Tracepoint,
@@ -248,7 +249,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 degraded: "",
             },
         ],
-        missing: "overflows at the final ACK are not told apart from those at the SYN, nor named",
+        missing: "overflows at the final ACK are not told apart from those at the SYN, and their \
+                  peers are not named",
     },
     SignalSpec {
         signal: Signal::SynackRetransmit,

@@ -131,8 +131,10 @@ pub(in crate::sensor) const DROP_REASONS: [&str; 3] = [
 
 pub(super) fn tells_listen_overflow(btf: &Btf) -> Result<(), String> {
     if btf.enumerator(DROP_REASONS[0]).is_none() {
-        return Err("this kernel's drop reasons do not tell a listen overflow (6.18 and later do)"
-            .to_owned());
+        return Err(
+            "this kernel's drop reasons do not identify a listen overflow (6.18 and later do)"
+                .to_owned(),
+        );
     }
     tracepoint_arity(btf, "kfree_skb", 4)
 }
@@ -184,7 +186,8 @@ pub(super) fn sockets_by_cookie(btf: &Btf) -> Result<(), String> {
 pub(super) fn sockets_by_address(btf: &Btf) -> Result<(), String> {
     match sockets_by_cookie(btf) {
         Ok(()) => {
-            Err("sockets go by their cookies on this kernel: their end need not be hooked"
+            Err("sockets are identified by their cookies on this kernel: their end need not be \
+                 hooked"
                 .to_owned())
         }
         Err(_) => Ok(()),
