@@ -9,6 +9,8 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 #[macro_use]
+pub mod text;
+#[macro_use]
 pub mod outlet;
 
 pub mod cli;
@@ -22,5 +24,4 @@ pub mod record;
 pub mod report;
 mod run;
 pub mod sensor;
-pub mod text;
 pub mod tui;

@@ -3,7 +3,7 @@
 use std::panic::{self, PanicHookInfo};
 use std::process::{self, ExitCode};
 
-use backscope::{cli::Cli, commands, outlet::note};
+use backscope::{cli::Cli, commands, outlet::note, text::Untrusted};
 use clap::Parser;
 
 /// Exit status after a fault of this program itself, as Rust has it.
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) => match commands::status_of(&error) {
             Some(status) => {
-                note(&format!("backscope: {error:#}"));
+                note(&Untrusted::from(format!("backscope: {error:#}")));
                 status
             }
             None => ExitCode::SUCCESS,
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
 /// Says what happened and ends the program, whichever thread it was: half of a program shows
 /// nothing that can be relied on. What a recording has by then can be replayed.
 fn end_after_fault(info: &PanicHookInfo<'_>) {
-    note(&format!("backscope: a fault of this program, please report it: {info}"));
+    let fault = format!("backscope: a fault of this program, please report it: {info}");
+    note(&fault.replace('\n', " ").into());
     process::exit(FAULT);
 }

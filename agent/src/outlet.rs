@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::Notify;
 
+use crate::text::Untrusted;
+
 /// Bytes that may wait for the reader.
 pub const MAX_QUEUED: usize = 16 << 20;
 
@@ -25,20 +27,23 @@ const NOTE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Writes a line to standard error, as far as somebody takes it there: where nobody does,
 /// `eprintln!` would panic or block.
-pub fn note(line: &str) {
+///
+/// This is where errors and notices are escaped, as a whole: they hold file names, command names and
+/// words of the kernel as these came.
+pub fn note(line: &Untrusted) {
     static OUTLET: OnceLock<Option<Outlet>> = OnceLock::new();
     static STALLED: AtomicBool = AtomicBool::new(false);
     let Some(outlet) = OUTLET.get_or_init(|| Outlet::new(io::stderr().as_fd()).ok()) else {
         return;
     };
-    outlet.send(format!("{line}\n").into_bytes(), 1);
+    outlet.send(format!("{}\n", line.for_terminal()).into_bytes(), 1);
     let patience = if STALLED.load(Ordering::Relaxed) { Duration::ZERO } else { NOTE_PATIENCE };
     STALLED.store(!outlet.finish(patience), Ordering::Relaxed);
 }
 
-/// Formats a line for [`note()`].
+/// Composes a line for [`note()`].
 macro_rules! note {
-    ($($text:tt)*) => { $crate::outlet::note(&format!($($text)*)) };
+    ($($text:tt)*) => { $crate::outlet::note(&compose!($($text)*)) };
 }
 
 /// A queue of output for one descriptor.

@@ -18,8 +18,8 @@ pub(crate) fn incident() -> Snapshot {
         proxies: Vec::new(),
         now_ns: ATTACH_NS + ELAPSED_US * 1_000,
         elapsed_us: ELAPSED_US,
-        target: "api-server 4242 (+3 children)".to_owned(),
-        tier: "full".to_owned(),
+        target: "api-server 4242 (+3 children)".into(),
+        tier: "full".into(),
         cost_share: Some(0.004),
         lost: 0,
         listeners: vec![overflowing(), calm()],
@@ -81,7 +81,7 @@ fn overflowing() -> ListenerView {
         sock: 1,
         local: address("0.0.0.0:8080"),
         pid: 4242,
-        comm: "api-server".to_owned(),
+        comm: "api-server".into(),
         holders: vec![4242, 4250, 4251, 4252],
         closed: false,
         backlog: Some(511),
@@ -123,7 +123,7 @@ fn overflowing() -> ListenerView {
         acceptors: vec![Acceptor {
             pid: 4242,
             tid: 4243,
-            comm: "worker-1".to_owned(),
+            comm: "worker-1".into(),
             accepts: 476,
             rate: 41.0,
             in_accept_share: Some(0.02),
@@ -142,7 +142,7 @@ pub(crate) fn calm() -> ListenerView {
         sock: 2,
         local: address("127.0.0.1:9090"),
         pid: 4250,
-        comm: "metrics".to_owned(),
+        comm: "metrics".into(),
         holders: vec![4250],
         closed: false,
         backlog: Some(128),
@@ -171,7 +171,7 @@ pub(crate) fn calm() -> ListenerView {
         acceptors: vec![Acceptor {
             pid: 4250,
             tid: 4250,
-            comm: "metrics".to_owned(),
+            comm: "metrics".into(),
             accepts: 26,
             rate: 2.0,
             in_accept_share: Some(0.997),
@@ -190,13 +190,13 @@ fn finding() -> Finding {
         severity: Severity::Critical,
         owner: Owner::App,
         sock: 1,
-        subject: "0.0.0.0:8080".to_owned(),
+        subject: "0.0.0.0:8080".into(),
         since_ns: ATTACH_NS + 5_100_000_000,
-        headline: "Clients are being refused: 132 so far, 18 a second.".to_owned(),
+        headline: "Clients are being refused: 132 so far, 18 a second.".into(),
         text: "The kernel completed their handshakes; \
                the one accepting thread, worker-1, was not there to take them. \
                It spent 98 % of its time outside accept()."
-            .to_owned(),
+            .into(),
         evidence: vec![
             ("overflows", 132.0),
             ("overflows_per_second", 18.0),
@@ -209,7 +209,7 @@ fn finding() -> Finding {
         ],
         fix: "give accept() a thread of its own, or accept until EAGAIN on each wakeup. \
               A longer backlog (somaxconn allows 4096) buys time, not speed."
-            .to_owned(),
+            .into(),
     }
 }
 

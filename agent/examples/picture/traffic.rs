@@ -27,8 +27,8 @@ pub(crate) fn traffic() -> Snapshot {
     snapshot.listeners.remove(0);
     let listener = &mut snapshot.listeners[0];
     (listener.sock, listener.local, listener.pid) = (1, address("0.0.0.0:8080"), PID);
-    (listener.comm, listener.holders) = ("api-server".to_owned(), vec![PID]);
-    (listener.acceptors[0].tid, listener.acceptors[0].comm) = (PID, "api-server".to_owned());
+    (listener.comm, listener.holders) = ("api-server".into(), vec![PID]);
+    (listener.acceptors[0].tid, listener.acceptors[0].comm) = (PID, "api-server".into());
     snapshot.event_log.clear();
     let now = snapshot.now_ns;
     snapshot.connections =
@@ -151,7 +151,7 @@ pub(crate) fn connection(
         local: address("10.0.0.1:8080"),
         peer: address(peer),
         pid: PID,
-        comm: "api-server".to_owned(),
+        comm: "api-server".into(),
         state: TcpState::Established,
         preexisting: false,
         since_ns: now_ns - 9_400_000_000,
@@ -162,7 +162,7 @@ pub(crate) fn connection(
         queued_us: Some(80),
         connect_us: None,
         syns_again: 0,
-        acceptor: Some((PID, "api-server".to_owned())),
+        acceptor: Some((PID, "api-server".into())),
         exchanges: recent.len() as u64,
         times,
         current: None,
@@ -283,7 +283,7 @@ fn threads() -> Vec<ThreadView> {
     let thread = |tid, comm: &str, accepts, reads, writes, busy, waits, connections| ThreadView {
         pid: PID,
         tid,
-        comm: comm.to_owned(),
+        comm: comm.into(),
         accepts,
         reads,
         writes,
@@ -308,13 +308,13 @@ fn finding(now: u64) -> Finding {
         severity: Severity::Warning,
         owner: Owner::Kernel,
         sock: NAGLE,
-        subject: "10.0.0.9:40122 → :8080".to_owned(),
+        subject: "10.0.0.9:40122 → :8080".into(),
         since_ns: now - 8_000_000_000,
-        headline: "Nagle and the peer's delayed ACK held 9 responses for 41 ms each.".to_owned(),
+        headline: "Nagle and the peer's delayed ACK held 9 responses for 41 ms each.".into(),
         text: "The response is written in two pieces: 4 B, then 200 B. \
                The second waits in the kernel until the first is acknowledged, \
                and the peer delays that ACK by 40 ms."
-            .to_owned(),
+            .into(),
         evidence: vec![
             ("holds", 9.0),
             ("held_us", 371_200.0),
@@ -323,7 +323,7 @@ fn finding(now: u64) -> Finding {
         ],
         fix: "write both in one writev(), or set TCP_NODELAY: \
               removes 41 ms from each such response."
-            .to_owned(),
+            .into(),
     }
 }
 
@@ -332,7 +332,7 @@ fn pattern() -> PatternView {
     let thread = |tid: u32, accepts, reads, connections| PatternThread {
         pid: PID,
         tid,
-        comm: String::new(),
+        comm: "".into(),
         accepts,
         reads,
         writes: reads,
@@ -340,12 +340,12 @@ fn pattern() -> PatternView {
     };
     PatternView {
         pid: PID,
-        comm: "api-server".to_owned(),
+        comm: "api-server".into(),
         name: PatternName::AcceptorPlusReaders,
         units: Some(Units::Threads),
         io: Some(Io::EventLoop),
         confidence: 0.97,
-        headline: "1 thread accepts, 4 read and write, hand-off 38 µs".to_owned(),
+        headline: "1 thread accepts, 4 read and write, hand-off 38 µs".into(),
         evidence: vec![
             "1 thread accepts on 0.0.0.0:8080: 118 connections examined".to_owned(),
             "118 of 118 connections: served by a thread that does not accept".to_owned(),

@@ -14,6 +14,7 @@ use crate::{
     cli::{Detail, DoctorArgs},
     kernel::preflight::Preflight,
     sensor::{self, Chosen, SensorError},
+    text::{Untrusted, to_json},
 };
 
 /// What this kernel and these privileges allow.
@@ -21,12 +22,12 @@ use crate::{
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Report {
     /// Release of the kernel.
-    kernel: String,
+    kernel: Untrusted,
     /// `true` if the kernel shows its types (BTF).
     btf: bool,
     /// Mode of lockdown; `null` where the kernel has none, or does not show it.
     #[cfg_attr(test, schemars(extend("enum" = ["none", "integrity", "confidentiality", null])))]
-    lockdown: Option<String>,
+    lockdown: Option<Untrusted>,
     /// Capabilities that are missing.
     missing_capabilities: Vec<&'static str>,
     /// Length of a tick of the kernel.
@@ -34,7 +35,7 @@ pub(crate) struct Report {
     /// `true` if `watch` can run here.
     can_watch: bool,
     /// Reason why it cannot, and what to do about it; `null` if it can.
-    blocker: Option<String>,
+    blocker: Option<Untrusted>,
     /// Tier of the hooks; `null` if `watch` cannot run here.
     #[cfg_attr(test, schemars(extend("enum" = ["full", "tracepoint", null])))]
     tier: Option<String>,
@@ -43,7 +44,7 @@ pub(crate) struct Report {
     /// Better hooks that were refused.
     refused: Vec<Refused>,
     /// Sentences on what this kernel does not show.
-    gaps: Vec<String>,
+    gaps: Vec<Untrusted>,
 }
 
 #[derive(Serialize)]
@@ -54,15 +55,15 @@ struct Refused {
     /// The hooks.
     hooks: String,
     /// Reason of the kernel, or of backscope.
-    reason: String,
+    reason: Untrusted,
 }
 
 impl Report {
     fn new(machine: Preflight, outcome: Result<Chosen, SensorError>) -> Self {
         let mut report = Self {
-            kernel: machine.release,
+            kernel: machine.release.into(),
             btf: machine.btf,
-            lockdown: machine.lockdown,
+            lockdown: machine.lockdown.map(Untrusted::from),
             missing_capabilities: machine.missing_capabilities,
             tick_us: machine.tick_ns / 1_000,
             can_watch: outcome.is_ok(),
@@ -76,23 +77,25 @@ impl Report {
             Ok(chosen) => {
                 report.tier = Some(chosen.tier().to_string());
                 report.hooks = chosen.hooks();
-                report.gaps = chosen.gaps();
+                report.gaps = chosen.gaps().into_iter().map(Untrusted::from).collect();
                 for refusal in chosen.refusals {
                     let (signal, hooks, reason) =
-                        (refusal.signal.name(), refusal.hooks, refusal.reason);
+                        (refusal.signal.name(), refusal.hooks, refusal.reason.into());
                     report.refused.push(Refused { signal, hooks, reason });
                 }
             }
-            Err(error) => report.blocker = Some(error.to_string()),
+            Err(error) => report.blocker = Some(error.to_string().into()),
         }
         report
     }
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let yes = |is: bool| if is { "yes" } else { "no" };
-        writeln!(out, "kernel        {}", self.kernel)?;
+        writeln!(out, "kernel        {}", self.kernel.for_terminal())?;
         writeln!(out, "BTF           {}", yes(self.btf))?;
-        writeln!(out, "lockdown      {}", self.lockdown.as_deref().unwrap_or("none visible"))?;
+        let unseen = Untrusted::from("none visible");
+        let lockdown = self.lockdown.as_ref().unwrap_or(&unseen);
+        writeln!(out, "lockdown      {}", lockdown.for_terminal())?;
         let missing = &self.missing_capabilities;
         let capabilities = if missing.is_empty() {
             "sufficient".to_owned()
@@ -101,7 +104,7 @@ impl Report {
         };
         writeln!(out, "capabilities  {capabilities}")?;
         if let Some(blocker) = &self.blocker {
-            return writeln!(out, "\nwatch cannot run here: {blocker}");
+            return writeln!(out, "\nwatch cannot run here: {}", blocker.for_terminal());
         }
         writeln!(out, "tier          {}\n", self.tier.as_deref().unwrap_or_default())?;
         let mut rows = Vec::new();
@@ -113,19 +116,18 @@ impl Report {
         if !self.refused.is_empty() {
             writeln!(out, "\nBetter hooks that were refused, and the reason:")?;
         }
-        let mut last_reason = "";
+        let mut last_reason = None;
         for refused in &self.refused {
-            if refused.reason != last_reason {
-                writeln!(out, "  {}:", refused.reason)?;
+            if last_reason.replace(&refused.reason) != Some(&refused.reason) {
+                writeln!(out, "  {}:", refused.reason.for_terminal())?;
             }
-            last_reason = &refused.reason;
             writeln!(out, "    {:<18} {}", refused.signal, refused.hooks)?;
         }
         if !self.gaps.is_empty() {
             writeln!(out, "\nWhat is lost without them:")?;
         }
         for gap in &self.gaps {
-            writeln!(out, "  {gap}")?;
+            writeln!(out, "  {}", gap.for_terminal())?;
         }
         Ok(())
     }
@@ -136,7 +138,8 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let report = Report::new(Preflight::of_this_machine(), outcome);
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+        out.write_all(&to_json(&report)?)?;
+        writeln!(out)?;
     } else {
         report.write(&mut out)?;
     }

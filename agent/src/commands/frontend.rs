@@ -20,7 +20,7 @@ use crate::{
         plain::{Colour, Plain},
     },
     run::{self, Consumer},
-    text::{count_of, escape_again},
+    text::{Untrusted, count_of},
     tui::{self, Action, App, Guard, Theme},
 };
 
@@ -32,9 +32,9 @@ pub(super) enum Frontend {
     /// The terminal screen.
     Screen(Box<Screen>),
     /// Lines on standard output.
-    Text { sink: Box<dyn Sink>, lines: Lines, announced: Vec<String>, json: bool },
+    Text { sink: Box<dyn Sink>, lines: Lines, announced: Vec<Untrusted>, json: bool },
     /// Nowhere; what is to be said of the run itself goes to standard error.
-    Silent { announced: Vec<String> },
+    Silent { announced: Vec<Untrusted> },
 }
 
 /// The terminal screen.
@@ -81,7 +81,7 @@ impl Lines {
         if count == 0 {
             return None;
         }
-        Some(Output::Lost(Lost { ts_ns, probe: DROPPED.to_owned(), count, total: self.dropped }))
+        Some(Output::Lost(Lost { ts_ns, probe: DROPPED.into(), count, total: self.dropped }))
     }
 
     fn send(&self, text: Vec<u8>) {
@@ -216,13 +216,13 @@ impl Consumer for Frontend {
     }
 
     /// JSON has no object for notices: there they go to standard error.
-    fn notices(&mut self, notices: &[String]) {
+    fn notices(&mut self, notices: &[Untrusted]) {
         let (Self::Text { announced, json: true, .. } | Self::Silent { announced }) = self else {
             return;
         };
         for notice in notices {
             if !announced.contains(notice) {
-                note!("backscope: {}", escape_again(notice));
+                note!("backscope: {}", notice);
             }
         }
         *announced = notices.to_vec();

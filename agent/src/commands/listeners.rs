@@ -12,7 +12,7 @@ use crate::{
     cli::ListenersArgs,
     model::event::{ListenerSample, UnixListener},
     sensor,
-    text::{count, escape},
+    text::{Untrusted, count, to_json},
 };
 
 /// Listener of TCP.
@@ -33,7 +33,7 @@ pub(crate) struct ListenerRow<'a> {
     /// Process that holds it.
     pid: u32,
     /// Name of that process.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Processes that have it open.
     holders: &'a [u32],
     /// Inode of its network namespace.
@@ -66,14 +66,14 @@ pub(crate) struct UnixRow<'a> {
     #[cfg_attr(test, schemars(extend("enum" = ["unix"])))]
     family: &'static str,
     /// Name of the socket: `unix:PATH`.
-    local: String,
+    local: Untrusted,
     /// Path of a Unix-domain socket, absent of others. A name in the abstract namespace begins with
     /// `@`.
-    path: &'a str,
+    path: &'a Untrusted,
     /// Process that holds it.
     pid: u32,
     /// Name of that process.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Processes that have it open.
     holders: &'a [u32],
     /// Inode of its network namespace.
@@ -100,10 +100,10 @@ pub(super) fn run(args: &ListenersArgs) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     if args.json {
         for listener in &sample.listeners {
-            writeln!(out, "{}", serde_json::to_string(&row(listener))?)?;
+            line(&mut out, &row(listener))?;
         }
         for listener in &sample.unix {
-            writeln!(out, "{}", serde_json::to_string(&unix_row(listener))?)?;
+            line(&mut out, &unix_row(listener))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -120,6 +120,11 @@ pub(super) fn run(args: &ListenersArgs) -> anyhow::Result<ExitCode> {
         unix_table(&mut out, &sample.unix)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn line(out: &mut dyn Write, row: &impl Serialize) -> io::Result<()> {
+    out.write_all(&to_json(row)?)?;
+    writeln!(out)
 }
 
 fn row(listener: &ListenerSample) -> ListenerRow<'_> {
@@ -146,7 +151,7 @@ fn unix_row(listener: &UnixListener) -> UnixRow<'_> {
         kind: "listener",
         sock: listener.sock.to_string(),
         family: "unix",
-        local: format!("unix:{}", listener.path),
+        local: compose!("unix:{}", listener.path),
         path: &listener.path,
         pid: listener.pid,
         comm: &listener.comm,
@@ -204,7 +209,7 @@ fn unix_table(out: &mut dyn Write, listeners: &[UnixListener]) -> io::Result<()>
     for listener in listeners {
         let full = if listener.is_full() { " full" } else { "" };
         rows.push(vec![
-            escape(&listener.path).into_owned(),
+            listener.path.for_terminal().to_string(),
             format!("{}{full}", count(listener.depth.into())),
             count(listener.limit.into()),
             process(&listener.comm, listener.pid, &listener.holders),
@@ -214,10 +219,10 @@ fn unix_table(out: &mut dyn Write, listeners: &[UnixListener]) -> io::Result<()>
 }
 
 /// "nginx 4242 +3": a process, and how many others hold the socket.
-fn process(comm: &str, pid: u32, holders: &[u32]) -> String {
+fn process(comm: &Untrusted, pid: u32, holders: &[u32]) -> String {
     let others = holders.len().saturating_sub(1);
     let more = if others > 0 { format!(" +{others}") } else { String::new() };
-    format!("{} {pid}{more}", escape(comm))
+    format!("{} {pid}{more}", comm.for_terminal())
 }
 
 #[cfg(test)]

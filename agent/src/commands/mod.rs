@@ -28,7 +28,6 @@ use crate::{
     cli::{Cli, Verb},
     record::{CreateError, ReadError},
     sensor::{self, SensorError, targets::TargetError},
-    text::escape,
 };
 
 /// Unusable arguments.
@@ -73,7 +72,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let error = sensor::stop_then_exec(&command);
             let name = command.first().cloned().unwrap_or_default();
             let name = name.to_string_lossy();
-            note!("backscope: cannot run {}: {error}", escape(&name));
+            note!("backscope: cannot run {name}: {error}");
             // As a shell says it.
             Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }))
         }

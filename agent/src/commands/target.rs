@@ -3,13 +3,13 @@
 use crate::{
     cli::TargetArgs,
     sensor::{Targets, targets},
-    text::escape,
+    text::Untrusted,
 };
 
 /// Targets, and notices on them for the user.
 pub(super) struct Resolved {
     pub(super) targets: Targets,
-    pub(super) notices: Vec<String>,
+    pub(super) notices: Vec<Untrusted>,
 }
 
 /// Finds the processes that were named.
@@ -35,21 +35,21 @@ pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
     Ok(Resolved { targets, notices })
 }
 
-/// Describes the targets, one entry each. Names are escaped.
-pub(super) fn describe(targets: &Targets) -> Vec<String> {
+/// Describes the targets, one entry each.
+pub(super) fn describe(targets: &Targets) -> Vec<Untrusted> {
     let mut words = Vec::new();
     for pid in &targets.pids {
         let comm = targets::comm_of(*pid).unwrap_or_default();
-        words.push(format!("{} {pid}", escape(&comm)));
+        words.push(compose!("{} {pid}", comm));
     }
     for port in &targets.ports {
-        words.push(format!("port {port}"));
+        words.push(format!("port {port}").into());
     }
     if let Some(name) = &targets.comm {
-        words.push(format!("every process called {}", escape(name)));
+        words.push(format!("every process called {name}").into());
     }
     if targets.all {
-        words.push("every process".to_owned());
+        words.push("every process".into());
     }
     words
 }

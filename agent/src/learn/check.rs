@@ -10,6 +10,7 @@ use super::{
     lesson::Knobs,
 };
 use crate::model::{snapshot::Owner, timeline::Step};
+use crate::text::Untrusted;
 
 /// The code of a lesson: what runs, and which facts the evidence yields.
 #[derive(Debug)]
@@ -168,7 +169,7 @@ pub enum Picture {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
     /// Label: what it is of.
-    pub label: String,
+    pub label: Untrusted,
     /// Length, in any unit.
     pub length: f64,
     /// The figure beside it.

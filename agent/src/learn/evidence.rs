@@ -16,6 +16,7 @@ use crate::{
     },
     record::Header,
     run::{Consumer, Run},
+    text::Untrusted,
 };
 
 /// Names of those a line of a report is from.
@@ -27,9 +28,9 @@ const LINK: &str = "link";
 #[derive(Clone, Debug)]
 pub struct Evidence {
     /// Kernel release.
-    pub kernel: String,
+    pub kernel: Untrusted,
     /// "full" or "tracepoint".
-    pub tier: String,
+    pub tier: Untrusted,
     /// Time of the attach.
     pub when: SystemTime,
     /// The state at the end.
@@ -37,13 +38,13 @@ pub struct Evidence {
     /// Everything that was reported.
     pub outputs: Vec<Output>,
     /// Lines that server and clients printed, "client: connected 3 failed 7".
-    pub reports: Vec<String>,
+    pub reports: Vec<Untrusted>,
 }
 
 /// Keeps what a lesson is judged by. The outputs stay with the run.
 pub(super) struct Collector {
     header: Header,
-    reports: Vec<String>,
+    reports: Vec<Untrusted>,
     /// Threads that were there at one refresh or another: who has ended has still a name.
     threads: BTreeMap<u32, ThreadView>,
     end: Option<Snapshot>,
@@ -63,7 +64,7 @@ impl Consumer for Collector {
     }
 
     /// A lesson's run has nothing to be said of it but what server and clients printed.
-    fn notices(&mut self, notices: &[String]) {
+    fn notices(&mut self, notices: &[Untrusted]) {
         self.reports = notices.to_vec();
     }
 
@@ -130,7 +131,7 @@ impl Evidence {
         let begin = report(who, word);
         self.reports
             .iter()
-            .filter_map(move |line| line.strip_prefix(begin.as_str())?.strip_prefix(' '))
+            .filter_map(move |line| line.as_came().strip_prefix(begin.as_str())?.strip_prefix(' '))
     }
 
     /// Returns the first number that follows a word in the reports of one side: "connected 3 failed
@@ -161,7 +162,7 @@ impl Evidence {
 
     fn lines_of(&self, who: Who) -> impl Iterator<Item = &str> {
         let begin = report(who, "");
-        self.reports.iter().filter_map(move |line| line.strip_prefix(begin.as_str()))
+        self.reports.iter().filter_map(move |line| line.as_came().strip_prefix(begin.as_str()))
     }
 
     /// Returns what was said as `name=value` in lines that begin with a word, summed or not by the
@@ -251,10 +252,10 @@ impl Evidence {
     }
 
     /// Returns a thread's name; its number where that is not known.
-    pub fn thread_name(&self, tid: u32) -> String {
+    pub fn thread_name(&self, tid: u32) -> Untrusted {
         match self.snapshot.threads.iter().find(|thread| thread.tid == tid) {
             Some(thread) => thread.comm.clone(),
-            None => format!("thread {tid}"),
+            None => format!("thread {tid}").into(),
         }
     }
 
@@ -275,7 +276,7 @@ impl Evidence {
     ) -> Vec<Step> {
         let mut steps = Vec::new();
         if self.is_client(sock) {
-            steps.push(Step::Gap { text: "seen by the client: peer = server".to_owned() });
+            steps.push(Step::Gap { text: "seen by the client: peer = server".into() });
         }
         steps.extend(self.bare_steps(hidden, sock, exchange));
         steps

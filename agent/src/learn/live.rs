@@ -21,6 +21,7 @@ use crate::{
     record::{self, RecordEntry, Writer},
     run::{self, DRAIN, Live, Run},
     sensor::{Options, Sensor, Targets, now_ns},
+    text::Untrusted,
 };
 
 /// Name of the hidden verb that is a server or client of a lesson.
@@ -288,7 +289,8 @@ impl WatchedScenario {
             self.reports.extend(switches(thread.pid, thread.tid));
         }
         self.read_lines();
-        self.live.run.take(RecordEntry::Notices(self.reports.clone()))?;
+        let reports = self.reports.iter().map(Untrusted::from).collect();
+        self.live.run.take(RecordEntry::Notices(reports))?;
         self.live.run.take(RecordEntry::Finish(now_ns()))?;
         Ok(self.live.run.end_recording()?)
     }
@@ -296,7 +298,7 @@ impl WatchedScenario {
 
 /// The sensor with its run, recorded if there is a path.
 fn live(sensor: Sensor, recording: Option<&Path>) -> anyhow::Result<Live<Collector>> {
-    let (setup, attached) = run::setup(&sensor, vec![TARGET.to_owned()], false, true);
+    let (setup, attached) = run::setup(&sensor, vec![TARGET.into()], false, true);
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
     let header = run::header(setup, attached, clock, REFRESH);
     let recorder = match recording {

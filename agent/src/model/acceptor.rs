@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::event::{Accept, InAccept};
 use super::snapshot::Acceptor;
+use crate::text::Untrusted;
 
 /// Threads kept for each listener. When a new one comes, the one that accepted least recently is
 /// forgotten.
@@ -42,7 +43,7 @@ impl Acceptors {
         let period_ns = self.period_ns;
         let thread = self.thread(accept.pid, accept.tid, accept.ts_ns);
         if thread.view.comm != accept.comm {
-            accept.comm.as_str().clone_into(&mut thread.view.comm);
+            thread.view.comm.clone_from(&accept.comm);
         }
         thread.view.accepts += 1;
         thread.accepts += 1;
@@ -63,7 +64,7 @@ impl Acceptors {
         &mut self,
         now_ns: u64,
         inside: impl Iterator<Item = &'a InAccept>,
-        comm: &str,
+        comm: &Untrusted,
     ) -> Option<u64> {
         let period_ns = self.period_ns;
         let elapsed_ns = now_ns.saturating_sub(period_ns);
@@ -73,7 +74,7 @@ impl Acceptors {
         for call in inside {
             let thread = self.thread(call.pid, call.tid, now_ns);
             if thread.view.comm.is_empty() {
-                comm.clone_into(&mut thread.view.comm);
+                thread.view.comm.clone_from(comm);
             }
             thread.view.in_accept = true;
             thread.calls_seen = true;
@@ -142,7 +143,7 @@ impl Acceptors {
             view: Acceptor {
                 pid,
                 tid,
-                comm: String::new(),
+                comm: Untrusted::default(),
                 accepts: 0,
                 rate: 0.0,
                 in_accept_share: None,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::text::Untrusted;
 use serde::{Deserialize, Serialize};
 
 /// Setup of a watch, as it is told before anything else.
@@ -10,15 +11,15 @@ pub struct Attached {
     /// Time of the attach, ns of `CLOCK_MONOTONIC`.
     pub ts_ns: u64,
     /// Kernel release.
-    pub kernel: String,
+    pub kernel: Untrusted,
     /// "full" or "tracepoint".
-    pub tier: String,
+    pub tier: Untrusted,
     /// The hook of each signal; `None` where there is none.
-    pub hooks: BTreeMap<String, Option<String>>,
+    pub hooks: BTreeMap<Untrusted, Option<Untrusted>>,
     /// The targets, in words.
-    pub targets: Vec<String>,
+    pub targets: Vec<Untrusted>,
     /// Duration of the attach, µs.
     pub attach_us: u64,
     /// Sentences on signals that this kernel does not show, with the reason.
-    pub gaps: Vec<String>,
+    pub gaps: Vec<Untrusted>,
 }

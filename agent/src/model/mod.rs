@@ -117,6 +117,7 @@ pub use wall_clock::WallClock;
 
 use std::collections::BTreeMap;
 
+use crate::text::Untrusted;
 use connections::{Connection, Connections, Told};
 pub use connections::{
     MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED,
@@ -152,9 +153,9 @@ pub struct Setup {
     /// Time of the attach, ns of `CLOCK_MONOTONIC`.
     pub attached_ns: u64,
     /// The watched processes and ports: "api-server 4242".
-    pub target: String,
+    pub target: Untrusted,
     /// "full" or "tracepoint".
-    pub tier: String,
+    pub tier: Untrusted,
     /// Every single event is reported too: SYNs, changes of processes, events on connections
     /// (`--detail events`).
     pub detail_events: bool,
@@ -165,7 +166,7 @@ pub struct Setup {
 impl Setup {
     /// Whether the watch sees what processes call. With ports alone it sees only what they serve.
     fn sees_calls(&self) -> bool {
-        !self.target.split(", ").all(is_port)
+        !self.target.as_came().split(", ").all(is_port)
     }
 }
 
@@ -206,12 +207,12 @@ pub struct Model {
     unix: Vec<event::UnixListener>,
     event_log: EventLog,
     findings: Findings,
-    notices: Vec<String>,
+    notices: Vec<Untrusted>,
     /// The newest sample's time and cost.
     cost: Option<(u64, Cost)>,
     cost_share: Option<f64>,
     /// Totals by probe.
-    lost: BTreeMap<String, u64>,
+    lost: BTreeMap<Untrusted, u64>,
     seen: u64,
 }
 
@@ -246,12 +247,12 @@ impl Model {
     }
 
     /// Replaces the notices on the watch itself.
-    pub fn set_notices(&mut self, notices: Vec<String>) {
+    pub fn set_notices(&mut self, notices: Vec<Untrusted>) {
         self.notices = notices;
     }
 
     /// Replaces the description of the watched processes and ports.
-    pub fn set_target(&mut self, target: String) {
+    pub fn set_target(&mut self, target: Untrusted) {
         self.setup.target = target;
         self.stats.see_calls(self.setup.sees_calls());
     }

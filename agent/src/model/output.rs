@@ -12,6 +12,7 @@ use super::snapshot::{
     ListenerView, OwnerTimes, PatternView, Protocol, ProxyView, QuicView, ResetTotals, SliceKind,
     Totals, WaitView,
 };
+use crate::text::Untrusted;
 
 /// Things that a front-end wants to hear of one by one. The sums have everything all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +185,7 @@ pub struct QuicOutput {
     /// Local address of its socket, once a sample has shown that.
     pub local: Option<SocketAddr>,
     /// Process that holds it, likewise, and its name: escape before printing.
-    pub process: Option<(u32, String)>,
+    pub process: Option<(u32, Untrusted)>,
     /// The connection.
     pub view: QuicView,
 }
@@ -288,7 +289,7 @@ pub struct Lost {
     /// Time at which the count was read.
     pub ts_ns: u64,
     /// The probe, buffer or map.
-    pub probe: String,
+    pub probe: Untrusted,
     /// Since the last report.
     pub count: u64,
     /// Since the attach.

@@ -9,6 +9,7 @@ use super::event::{CpuLimit, CpuState, Exchange};
 use super::finding::CpuFacts;
 use super::snapshot::{ExchangeView, Slice, SliceKind};
 use super::threads;
+use crate::text::Untrusted;
 
 /// Length of a cgroup's history, ns, and its steps at most.
 const SPAN_NS: u64 = 20_000_000_000;
@@ -65,7 +66,7 @@ impl Group {
 /// A quota, as a finding shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Quota {
-    pub(super) path: String,
+    pub(super) path: Untrusted,
     pub(super) quota_us: u64,
     pub(super) period_us: u64,
     /// Periods since it became known, and those in which the quota was used up.

@@ -50,7 +50,7 @@ impl Model {
         self.judge_families(sample.ts_ns, out);
         self.judge_connects(sample.ts_ns, out);
         self.proxies.judge(|pid, comm, upstreams| {
-            let subject = Subject { id: Scope::Process(pid), text: format!("{comm} {pid}") };
+            let subject = Subject { id: Scope::Process(pid), text: compose!("{} {pid}", comm) };
             self.findings.judge_upstreams(sample.ts_ns, &subject, upstreams, out)
         });
         self.proxies.report(sample.ts_ns, false, out);
@@ -152,7 +152,7 @@ impl Model {
                 Scope::Process(_) => None,
             };
             let text = match local {
-                Some(local) => local.to_string(),
+                Some(local) => local.to_string().into(),
                 None => entry.name.clone(),
             };
             let stats = entry.recent_figures(ts_ns);
@@ -174,7 +174,7 @@ impl Model {
 
     fn judge_connects(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
         for (pid, (comm, figures)) in self.connections.connects.recent_figures(ts_ns) {
-            let subject = Subject { id: Scope::Process(pid), text: format!("{comm} {pid}") };
+            let subject = Subject { id: Scope::Process(pid), text: compose!("{} {pid}", comm) };
             self.findings.judge_connects(ts_ns, &subject, &figures, out);
         }
     }
@@ -195,7 +195,7 @@ impl Model {
         let mut totals = sample.lost.clone();
         for (table, total) in own {
             if total > 0 {
-                totals.push((table.to_owned(), total));
+                totals.push((table.into(), total));
             }
         }
         for (probe, total) in totals {

@@ -1,5 +1,6 @@
 //! The end of a run: a last report of everything that is still there, and the sums.
 
+use crate::text::Untrusted;
 use backscope_abi::counter;
 
 use super::{
@@ -42,7 +43,8 @@ impl Model {
         self.connections.totals.refresh();
         let mut lost = 0;
         for index in counter::RECORDS {
-            lost += self.lost.get(counter::NAMES[index as usize]).copied().unwrap_or(0);
+            let name = counter::NAMES[index as usize];
+            lost += self.lost.get(&Untrusted::from(name)).copied().unwrap_or(0);
         }
         let (listeners, totals, wait) = self.listeners.totals();
         let mut summary = Summary {

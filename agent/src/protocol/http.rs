@@ -94,7 +94,8 @@ pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
 
 fn request_line(method: &str, target: &str) -> RequestLine {
     let path = target.split('?').next().unwrap_or_default();
-    RequestLine { method: method.to_owned(), path: path.chars().take(PATH).collect() }
+    let path: String = path.chars().take(PATH).collect();
+    RequestLine { method: method.into(), path: path.into() }
 }
 
 fn end_of_head(bytes: &[u8]) -> Option<usize> {

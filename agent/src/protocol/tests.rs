@@ -1,5 +1,6 @@
 use super::{Reading, detail, read};
 use crate::model::event::{ClientHello, RequestLine, ServerHello, Sign};
+use crate::text::Untrusted;
 
 /// Bytes that real clients and servers sent.
 const CURL_TLS: &[u8] = include_bytes!("samples/curl-tls.bin");
@@ -35,17 +36,20 @@ fn server_hello(bytes: &[u8]) -> ServerHello {
 #[test]
 fn the_hellos_of_tls() {
     let hello = client_hello(CURL_TLS);
-    assert_eq!((hello.version, hello.server_name.as_deref()), (0x0304, Some("example.test")));
     assert_eq!(
-        (hello.alpn, hello.early_data),
-        (vec!["h2".to_owned(), "http/1.1".to_owned()], false)
+        (hello.version, hello.server_name.as_ref().map(Untrusted::as_came)),
+        (0x0304, Some("example.test"))
     );
+    assert_eq!((hello.alpn, hello.early_data), (vec!["h2".into(), "http/1.1".into()], false));
     let hello = client_hello(CURL_TLS_1_2);
-    assert_eq!((hello.version, hello.server_name.as_deref()), (0x0303, Some("localhost")));
+    assert_eq!(
+        (hello.version, hello.server_name.as_ref().map(Untrusted::as_came)),
+        (0x0303, Some("localhost"))
+    );
     assert_eq!((hello.alpn.len(), hello.session), (0, 0));
     let hello = server_hello(OPENSSL_1_2);
     assert_eq!(
-        (hello.version, hello.alpn.as_deref(), hello.took_session),
+        (hello.version, hello.alpn.as_ref().map(Untrusted::as_came), hello.took_session),
         (0x0303, Some("http/1.1"), false)
     );
     let hello = server_hello(OPENSSL_1_3);
@@ -230,8 +234,8 @@ fn told(bytes: &[u8], paths: bool) -> Sign {
 }
 
 fn requests(count: u8, first: Option<(&str, &str)>) -> Sign {
-    let first = first
-        .map(|(method, path)| RequestLine { method: method.to_owned(), path: path.to_owned() });
+    let first =
+        first.map(|(method, path)| RequestLine { method: method.into(), path: path.into() });
     Sign::HttpRequests { minor: 1, count, first }
 }
 
@@ -246,7 +250,7 @@ fn what_a_request_asks_for_is_told_only_to_those_who_ask() {
     let Sign::HttpRequests { first: Some(first), .. } = told(long.as_bytes(), true) else {
         panic!("a request")
     };
-    assert_eq!(first.path.len(), 256);
+    assert_eq!(first.path.as_came().len(), 256);
     assert_eq!(detail(Sign::Redis, b"*1\r\n", true), Sign::Redis);
 }
 

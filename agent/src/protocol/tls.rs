@@ -8,6 +8,7 @@ use tls_parser::{
 
 use super::Reading;
 use crate::model::event::{ClientHello, ServerHello, Sign};
+use crate::text::Untrusted;
 
 const HANDSHAKE: u8 = 22;
 const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -152,6 +153,6 @@ fn session_hash(id: Option<&[u8]>) -> u32 {
     id.map_or(0, crc32fast::hash)
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn text(bytes: &[u8]) -> Untrusted {
+    String::from_utf8_lossy(bytes).into()
 }

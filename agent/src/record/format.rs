@@ -23,6 +23,7 @@ use crate::model::{
     event::{Cost, Event},
     output::Output,
 };
+use crate::text::Untrusted;
 
 /// Begins every recording. The first byte is no text, and the line ends show a transfer that
 /// changed them.
@@ -63,7 +64,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The program that wrote it, and its version.
-    pub written_by: String,
+    pub written_by: Untrusted,
     /// Kernel, tier, hooks and targets.
     pub attached: Attached,
     /// Setup of the model.
@@ -81,9 +82,9 @@ pub enum RecordEntry<E = Event> {
     /// model then, whatever their own times, and all earlier outputs have been shown.
     Batch(u64),
     /// New description of the watched processes and ports.
-    Target(String),
+    Target(Untrusted),
     /// Notices on the watch itself, in place of those before.
-    Notices(Vec<String>),
+    Notices(Vec<Untrusted>),
     /// An event.
     Event(E),
     /// The run ended at this moment, ns of `CLOCK_MONOTONIC`.

@@ -5,7 +5,6 @@
 
 use std::net::SocketAddr;
 
-use compact_str::CompactString;
 use serde::Deserialize;
 
 use super::format;
@@ -14,6 +13,7 @@ use crate::model::event::{
     QuicDatagram, Recognised, Role, Side, SockId, SocketEvent, Stage, Syn, TcpState, ThreadUse,
     WaitKind, Waiting,
 };
+use crate::text::Untrusted;
 
 /// The version that this is about.
 pub(super) const OLDER: u16 = 2;
@@ -46,8 +46,8 @@ macro_rules! older {
 #[expect(clippy::large_enum_variant, reason = "nearly every entry is an event")]
 pub(super) enum OlderEntry {
     Batch(u64),
-    Target(String),
-    Notices(Vec<String>),
+    Target(Untrusted),
+    Notices(Vec<Untrusted>),
     Event(Event),
     Finish(u64),
 }
@@ -110,7 +110,7 @@ older! {
         peer: SocketAddr,
         pid: u32,
         tid: u32,
-        comm: CompactString,
+        comm: Untrusted,
         fd: Option<i32>,
         handshake_us: Option<u64>,
         queued_ns: Option<u64>,
@@ -151,7 +151,7 @@ older! {
         local: SocketAddr,
         peer: SocketAddr,
         pid: u32,
-        comm: String,
+        comm: Untrusted,
         handshake_us: Option<u64>,
         preexisting: bool,
     } new {
@@ -272,7 +272,7 @@ older! {
         pid: u32,
         parent: u32,
         tid: u32,
-        comm: String,
+        comm: Untrusted,
         cpu_ns: u64,
         run_delay_ns: u64,
         runs: u64,
@@ -293,7 +293,7 @@ older! {
         threads: Vec<ThreadSample> => all,
         waiting: Vec<Waiting>,
         datagrams: Vec<DatagramSample>,
-        lost: Vec<(String, u64)>,
+        lost: Vec<(Untrusted, u64)>,
         seen: u64,
         somaxconn: Vec<(u32, u32)>,
         cost: Cost,
@@ -308,7 +308,7 @@ older! {
         sock: SockId,
         local: SocketAddr,
         pid: u32,
-        comm: String,
+        comm: Untrusted,
         holders: Vec<u32>,
         netns: u32,
         since_ns: u64,

@@ -1,6 +1,6 @@
 //! A run that a sensor feeds: the ring buffer drained by timer, samples at each refresh.
 
-use std::{io, mem, time::Duration};
+use std::{collections::BTreeMap, io, mem, time::Duration};
 
 use super::{Consumer, Run};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     },
     record::{Header, RecordEntry},
     sensor::{Sensor, now_ns},
+    text::Untrusted,
 };
 
 /// Time between two looks at the ring buffer: no record wakes us.
@@ -79,25 +80,29 @@ impl<C: Consumer> Live<C> {
 /// Returns what the model and the front-ends are told first of a watch with this sensor.
 pub(crate) fn setup(
     sensor: &Sensor,
-    targets: Vec<String>,
+    targets: Vec<Untrusted>,
     detail_events: bool,
     exchanges: bool,
 ) -> (Setup, Attached) {
     let setup = Setup {
         attached_ns: sensor.attached_ns,
-        target: targets.join(", "),
-        tier: sensor.chosen().tier().to_string(),
+        target: Untrusted::join(&targets, ", "),
+        tier: sensor.chosen().tier().to_string().into(),
         detail_events,
         exchanges,
     };
+    let mut hooks = BTreeMap::new();
+    for (signal, hook) in sensor.chosen().hooks() {
+        hooks.insert(signal.into(), hook.map(Untrusted::from));
+    }
     let attached = Attached {
         ts_ns: sensor.attached_ns,
-        kernel: sensor.preflight.release.clone(),
+        kernel: sensor.preflight.release.clone().into(),
         tier: setup.tier.clone(),
-        hooks: sensor.chosen().hooks(),
+        hooks,
         targets,
         attach_us: sensor.attach_us,
-        gaps: sensor.chosen().gaps(),
+        gaps: sensor.chosen().gaps().into_iter().map(Untrusted::from).collect(),
     };
     (setup, attached)
 }
@@ -109,6 +114,6 @@ pub(crate) fn header(
     clock: WallClock,
     refresh: Duration,
 ) -> Header {
-    let written_by = concat!("backscope ", env!("CARGO_PKG_VERSION")).to_owned();
+    let written_by = concat!("backscope ", env!("CARGO_PKG_VERSION")).into();
     Header { written_by, attached, setup, clock, refresh }
 }

@@ -14,6 +14,7 @@ use crate::{
         output::{Interest, Output},
     },
     record::{RecordEntry, WriteError, Writer},
+    text::Untrusted,
 };
 
 /// Room is kept for so many times the outputs of the last batch, at least for a few.
@@ -26,7 +27,7 @@ pub(crate) trait Consumer {
     fn interest(&self) -> Interest;
 
     /// Takes what is to be said of the run itself.
-    fn notices(&mut self, notices: &[String]);
+    fn notices(&mut self, notices: &[Untrusted]);
 
     /// Takes the outputs since the last call. Those that it leaves are there at the next call, and
     /// in [`Run::outputs`] at the end.

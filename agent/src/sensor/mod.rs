@@ -48,6 +48,7 @@ pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::event::{Event, Exchange, ListenerSample, OtherListener, Sample, ThreadUse},
+    text::Untrusted,
 };
 
 /// Records, of the ring or of a scan, after which memory is given back.
@@ -356,7 +357,7 @@ impl Sensor {
         let runs = self.loaded.programs.runs();
         sample.cost = self.cost.read(&self.loaded.programs, runs);
         if runs.skipped > 0 {
-            sample.lost.push((SKIPPED.to_owned(), runs.skipped));
+            sample.lost.push((SKIPPED.into(), runs.skipped));
         }
         sample
     }
@@ -400,7 +401,7 @@ impl Sensor {
     }
 
     /// Watched processes that hold no listening socket, as (pid, comm).
-    pub fn without_listener(&self) -> Vec<(u32, String)> {
+    pub fn without_listener(&self) -> Vec<(u32, Untrusted)> {
         let holders = self.sampler.holders();
         if self.maps.targets().iter().any(|pid| holders.contains(pid)) {
             return Vec::new();

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::procfs;
 pub use super::procfs::{comm as comm_of, exists};
-use crate::text::escape;
+use crate::text::Untrusted;
 
 /// The processes and ports to watch: all that any of these fields names.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +42,7 @@ pub struct Resolved {
     /// The process.
     pub pid: u32,
     /// A word for the user: the id was a thread's, or the process sees itself by another id.
-    pub notice: Option<String>,
+    pub notice: Option<Untrusted>,
 }
 
 impl Targets {
@@ -64,7 +64,7 @@ impl Targets {
     /// Finds the processes that have the command name now, and with `follow` the children of all.
     pub fn resolve_running(&mut self) {
         if let Some(name) = &self.comm {
-            let wanted = Some(kernel_comm(name));
+            let wanted = Some(kernel_comm(name).into());
             self.named = procfs::processes();
             self.named.retain(|pid| comm_of(*pid) == wanted);
         }
@@ -103,11 +103,6 @@ fn descendants(roots: &[u32]) -> Vec<u32> {
     found
 }
 
-/// The command name of a process for a sentence: it comes from outside.
-fn escaped_comm(pid: u32) -> String {
-    escape(&comm_of(pid).unwrap_or_default()).into_owned()
-}
-
 /// Finds the process that an id stands for.
 ///
 /// # Errors
@@ -118,15 +113,17 @@ pub fn resolve_pid(id: u32) -> Result<Resolved, TargetError> {
     }
     let pid = thread_group(id).unwrap_or(id);
     if pid != id {
-        let name = escaped_comm(pid);
+        let name = comm_of(pid).unwrap_or_default();
         return Ok(Resolved {
             pid,
-            notice: Some(format!("{id} is a thread of {pid} ({name}); watching the process")),
+            notice: Some(compose!("{id} is a thread of {pid} ({}); watching the process", name)),
         });
     }
     // The first is the one here, the last that in its own namespace.
     let notice = match ids_in_namespaces(pid)[..] {
-        [_, .., inside] => Some(format!("{pid} is process {inside} inside its own PID namespace")),
+        [_, .., inside] => {
+            Some(format!("{pid} is process {inside} inside its own PID namespace").into())
+        }
         _ => None,
     };
     Ok(Resolved { pid, notice })
@@ -150,9 +147,11 @@ fn hint(id: u32) -> String {
         if let [_, .., inside] = ids_in_namespaces(pid)[..]
             && inside == id
         {
-            let name = escaped_comm(pid);
+            let name = comm_of(pid).unwrap_or_default();
             return format!(
-                ". Inside a container's PID namespace, {pid} ({name}) has that id: try --pid {pid}"
+                ". Inside a container's PID namespace, {pid} ({}) has that id: try --pid {pid}",
+                // Errors hold what they tell of as it came: `note` escapes them.
+                name.as_came()
             );
         }
     }

@@ -135,7 +135,7 @@ impl Item for ListenerView {
     /// Looks at the address, the process and the holders' pids.
     fn matches(&self, needle: &str) -> bool {
         self.local.to_string().contains(needle)
-            || self.comm.to_lowercase().contains(needle)
+            || self.comm.as_came().to_lowercase().contains(needle)
             || self.holders.iter().chain([&self.pid]).any(|pid| pid.to_string() == needle)
     }
 }
@@ -190,7 +190,7 @@ impl Item for ConnectionView {
         }
         self.peer.to_string().contains(needle)
             || self.local.to_string().contains(needle)
-            || self.comm.to_lowercase().contains(needle)
+            || self.comm.as_came().to_lowercase().contains(needle)
             || self.pid.to_string() == needle
             || state(self.state).starts_with(needle)
             || worst_kind(self).contains(needle)
@@ -227,7 +227,7 @@ impl Item for ThreadView {
 
     fn key(&self, by: By) -> Key {
         match by {
-            By::Thread => Key::Text(self.comm.clone()),
+            By::Thread => Key::Text(self.comm.as_came().to_owned()),
             By::Accepts => fraction(self.accepts),
             By::Reads => fraction(self.reads),
             By::Writes => fraction(self.writes),
@@ -239,7 +239,7 @@ impl Item for ThreadView {
     }
 
     fn matches(&self, needle: &str) -> bool {
-        self.comm.to_lowercase().contains(needle)
+        self.comm.as_came().to_lowercase().contains(needle)
             || [self.pid, self.tid].iter().any(|id| id.to_string() == needle)
     }
 }

@@ -2,11 +2,16 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::text::take_columns;
+use crate::text::{Untrusted, take_columns};
 pub(super) use crate::text::{
     bytes, compact, count as grouped, count_of, duration_fine as fine, duration_short as duration,
-    escape_again as escape, percent_short as percent, rate_short as rate, wrap,
+    percent_short as percent, rate_short as rate, wrap,
 };
+
+/// Text from outside, as the screen shows it.
+pub(super) fn escape(text: &Untrusted) -> String {
+    text.for_terminal().to_string()
+}
 
 /// The sum of some times; what a broken recording holds may be too much for one.
 pub(super) fn total(times: impl Iterator<Item = u64>) -> u64 {

@@ -196,12 +196,12 @@ fn hostile_names_reach_no_terminal() {
     let hostile = "ev\x1b[31m\u{202e}il";
     let mut snapshot = traffic::traffic();
     for connection in &mut snapshot.connections {
-        connection.comm = hostile.to_owned();
-        connection.acceptor = Some((4242, hostile.to_owned()));
+        connection.comm = hostile.into();
+        connection.acceptor = Some((4242, hostile.into()));
     }
-    snapshot.threads.iter_mut().for_each(|thread| thread.comm = hostile.to_owned());
-    snapshot.findings[0].subject = hostile.to_owned();
-    snapshot.findings[0].fix = hostile.to_owned();
+    snapshot.threads.iter_mut().for_each(|thread| thread.comm = hostile.into());
+    snapshot.findings[0].subject = hostile.into();
+    snapshot.findings[0].fix = hostile.into();
     for size in [(80, 24), (160, 50)] {
         let mut screen = Screen::new(snapshot.clone()).sized(size.0, size.1);
         for key in "12345".chars().map(KeyCode::Char).chain([

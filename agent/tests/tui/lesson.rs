@@ -86,7 +86,7 @@ fn a_question_is_asked_before_anything_runs() {
     study.key(KeyCode::Right);
     assert_page("predicted", &mut study);
     assert!(matches!(study.key(KeyCode::Enter), LessonAction::Run { round: 0, .. }));
-    study.app.told("the server listens".to_owned());
+    study.app.told("the server listens".into());
     assert_page("running", &mut study);
     assert_eq!(study.key(KeyCode::Char('n')), LessonAction::None, "a run is not left");
 }

@@ -27,7 +27,7 @@ fn many(count: u32) -> Snapshot {
             let mut listener = scene::calm();
             listener.sock = u64::from(at);
             listener.local.set_port(1_000 + at as u16);
-            listener.comm = format!("service-{at}");
+            listener.comm = format!("service-{at}").into();
             (listener.depth, listener.peak) = (at % 97, at % 97);
             listener
         })
@@ -153,7 +153,7 @@ fn health_looks_healthy() {
 fn no_listener_yet_is_explained() {
     let mut snapshot = healthy();
     snapshot.listeners.clear();
-    snapshot.notices.push("4242 (python3) has no listening socket yet; still watching".to_owned());
+    snapshot.notices.push("4242 (python3) has no listening socket yet; still watching".into());
     assert_screen("no_listener", &mut Screen::new(snapshot));
     let mut nothing = Screen { app: App::new(Theme::plain()), size: (80, 24) };
     assert_screen("before_the_first_snapshot", &mut nothing);
@@ -181,13 +181,13 @@ fn what_was_not_observed_is_not_zero() {
 fn hostile_names_reach_no_terminal() {
     let hostile = "ev\x1b[31m\u{202e}il\u{9b}";
     let mut snapshot = scene::incident();
-    snapshot.target = hostile.to_owned();
-    snapshot.notices.push(hostile.to_owned());
+    snapshot.target = hostile.into();
+    snapshot.notices.push(hostile.into());
     for listener in &mut snapshot.listeners {
-        listener.comm = hostile.to_owned();
-        listener.acceptors[0].comm = hostile.to_owned();
+        listener.comm = hostile.into();
+        listener.acceptors[0].comm = hostile.into();
     }
-    snapshot.findings[0].headline = hostile.to_owned();
+    snapshot.findings[0].headline = hostile.into();
     let mut screen = Screen::new(snapshot).sized(160, 50);
     assert_screen("hostile_listener", &mut screen);
     for key in [KeyCode::Null, KeyCode::Char('4'), KeyCode::Enter, KeyCode::Esc] {
@@ -198,6 +198,16 @@ fn hostile_names_reach_no_terminal() {
     screen.key(KeyCode::Char('/'));
     screen.type_text("\u{202e}");
     assert!(!screen.text().contains('\u{202e}'));
+}
+
+#[test]
+fn text_that_only_looks_escaped_is_told_apart() {
+    let mut snapshot = scene::incident();
+    snapshot.target = r"a\u{1b}b 4242".into();
+    snapshot.findings[0].text = r"c\d".into();
+    snapshot.notices.push(r"the output goes to e\f".into());
+    let mut screen = Screen::new(snapshot).sized(160, 50);
+    assert_shows(&screen.text(), &[r"a\\u{1b}b 4242", r"c\\d", r"goes to e\\f"]);
 }
 
 #[test]
@@ -350,9 +360,9 @@ fn help_names_the_keys_and_any_key_closes_it() {
 fn unix_listeners_stand_under_those_of_tcp() {
     let unix = |path: &str, depth, limit| backscope::model::event::UnixListener {
         sock: 1,
-        path: path.to_owned(),
+        path: path.into(),
         pid: 812,
-        comm: "php-fpm".to_owned(),
+        comm: "php-fpm".into(),
         holders: vec![812, 813],
         netns: 1,
         depth,

@@ -10,7 +10,6 @@ use super::LessonRun;
 use crate::{
     cli::LearnArgs,
     learn::{self, CatalogueEntry},
-    text::escape,
 };
 
 /// Runs the lesson that was named, else all; fails if a claim does not hold.
@@ -71,15 +70,15 @@ fn check(run: &LessonRun, round: usize, args: &LearnArgs) -> anyhow::Result<usiz
         outcome.facts.shown(&plan.answer),
         plan.claims.len() - outcome.broken.len(),
         plan.claims.len(),
-        escape(&outcome.evidence.kernel),
-        escape(&outcome.evidence.tier),
+        outcome.evidence.kernel.for_terminal(),
+        outcome.evidence.tier.for_terminal(),
     )?;
     for broken in &outcome.broken {
         writeln!(out, "  does not hold: {broken}")?;
     }
     if !outcome.broken.is_empty() {
         for line in &outcome.evidence.reports {
-            writeln!(out, "  {}", escape(line))?;
+            writeln!(out, "  {}", line.for_terminal())?;
         }
     }
     Ok(outcome.broken.len())

@@ -8,6 +8,7 @@ use std::{
 use super::LessonRun;
 use crate::{
     learn::{Lesson, Progress},
+    text::Untrusted,
     tui::lesson::LessonText,
 };
 
@@ -38,7 +39,7 @@ pub(super) fn run(lesson_run: &LessonRun, mut progress: Progress) -> anyhow::Res
 
 /// Errors are left alone: whoever reads may have gone; the next write that matters says so.
 fn println(out: &mut impl Write, text: &str) {
-    let _ = writeln!(out, " … {text}");
+    let _ = writeln!(out, " … {}", Untrusted::from(text).for_terminal());
     let _ = out.flush();
 }
 

@@ -20,7 +20,7 @@ use crate::{
     kernel::preflight::Preflight,
     learn::{self, CatalogueEntry, Lesson, Outcome, Progress, live},
     sensor::SensorError,
-    text::escape,
+    text::to_json,
     tui::lesson::list_text,
 };
 
@@ -58,7 +58,7 @@ fn find(name: &str) -> anyhow::Result<&'static CatalogueEntry> {
         return Ok(entry);
     }
     let names: Vec<_> = learn::all().iter().map(|entry| entry.slug).collect();
-    let message = format!("there is no lesson {}; there are: {}", escape(name), names.join(", "));
+    let message = format!("there is no lesson {name}; there are: {}", names.join(", "));
     Err(Usage(message).into())
 }
 
@@ -73,7 +73,7 @@ fn check_privileges(named: Option<&CatalogueEntry>) -> anyhow::Result<()> {
                kernel cannot be watched";
     let way =
         format!("To see the lesson from a recording instead: backscope learn{lesson} --recorded");
-    Err(SensorError::Blocked(format!("{why}: {blocker}.\n{way}")).into())
+    Err(SensorError::Blocked(format!("{why}: {blocker}. {way}")).into())
 }
 
 /// Runs of a round at most, until all of it was seen.
@@ -141,8 +141,8 @@ impl LessonRun {
 
 /// The lesson of a file, for its author.
 fn read(path: &Path, entry: &CatalogueEntry) -> anyhow::Result<Lesson> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", escape(&path.to_string_lossy())))?;
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     match Lesson::parse(entry.slug, &text, entry.check) {
         Ok(lesson) => Ok(lesson),
         Err(error) => Err(Usage(error.to_string()).into()),
@@ -187,7 +187,8 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
             done: done.rounds,
             right: done.right,
         };
-        writeln!(out, "{}", serde_json::to_string(&row)?)?;
+        out.write_all(&to_json(&row)?)?;
+        writeln!(out)?;
     }
     Ok(ExitCode::SUCCESS)
 }

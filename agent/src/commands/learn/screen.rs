@@ -8,6 +8,7 @@ use super::LessonRun;
 use crate::{
     commands::event_loop,
     learn::{Outcome, Progress},
+    text::Untrusted,
     tui::{
         Guard, Theme, events,
         lesson::{LessonAction, LessonApp},
@@ -16,8 +17,8 @@ use crate::{
 
 /// News of a run.
 enum Word {
-    Told(String),
-    Over(Box<Result<Outcome, String>>),
+    Told(Untrusted),
+    Over(Box<Result<Outcome, Untrusted>>),
 }
 
 /// Shows the lesson at this place, else the list, until the user has enough.
@@ -75,8 +76,8 @@ async fn show(
 }
 
 fn work(run: &LessonRun, round: usize, sender: &UnboundedSender<Word>) {
-    let mut tell = |text: &str| drop(sender.send(Word::Told(text.to_owned())));
-    let outcome = run.outcome(round, None, &mut tell).map_err(|error| format!("{error:#}"));
+    let mut tell = |text: &str| drop(sender.send(Word::Told(text.into())));
+    let outcome = run.outcome(round, None, &mut tell).map_err(|error| format!("{error:#}").into());
     // The screen may be gone.
     let _ = sender.send(Word::Over(Box::new(outcome)));
 }

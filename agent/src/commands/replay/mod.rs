@@ -23,11 +23,10 @@ use crate::{
     model::Model,
     record::{Damage, Reader, RecordEntry},
     run::Run,
-    text::escape,
 };
 
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let context = || format!("cannot replay {}", escape(&args.file.to_string_lossy()));
+    let context = || format!("cannot replay {}", args.file.display());
     let on_screen = !args.output.plain && !args.output.json && io::stdout().is_terminal();
     let damaged = if on_screen {
         screen::run(&args.file, args.speed.unwrap_or(1.0)).with_context(context)?

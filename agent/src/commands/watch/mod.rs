@@ -27,7 +27,7 @@ use crate::{
     model::{WallClock, event::OtherListener},
     record,
     sensor::{Options, Sensor, StoppedCommand, Targets, now_ns, targets},
-    text::escape,
+    text::Untrusted,
 };
 
 /// Exit status of a shell for a program that is not there.
@@ -85,7 +85,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let Some(name) = args.command.first()
         && !can_run(name)
     {
-        note!("backscope: cannot run {}: no such program", escape(&name.to_string_lossy()));
+        note!("backscope: cannot run {}: no such program", name.display());
         return Ok(ExitCode::from(NOT_FOUND));
     }
     let mut resolved = target::resolve(&args.target)?;
@@ -96,9 +96,8 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         resolved.targets.pids.push(command.pid());
     }
     if let Some((path, _)) = &log {
-        resolved
-            .notices
-            .push(format!("the command's output goes to {}", escape(&path.display().to_string())));
+        let told = format!("the command's output goes to {}", path.display());
+        resolved.notices.push(told.into());
     }
     let words = target_words(&resolved.targets, &args);
     let sensor = attach(&args.run, resolved.targets.clone())?;
@@ -114,8 +113,8 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
         note!(
             "backscope: recording {} into {}; Ctrl-C ends it",
-            words.join(", "),
-            escape(&path.to_string_lossy())
+            Untrusted::join(&words, ", "),
+            path.display()
         );
     }
     let session =
@@ -125,17 +124,17 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         note!("The command's output is in {}", path.display());
     }
     if let Some(path) = &args.recording {
-        note!("backscope: recorded into {}", escape(&path.to_string_lossy()));
+        note!("backscope: recorded into {}", path.display());
     }
     Ok(status)
 }
 
 /// Notice that no process has the name that was asked for.
-fn nobody_yet(target: &TargetArgs, targets: &Targets) -> Option<String> {
+fn nobody_yet(target: &TargetArgs, targets: &Targets) -> Option<Untrusted> {
     let name = target.comm.as_ref()?;
     match targets.every_process().next() {
         Some(_) => None,
-        None => Some(format!("no process is called {} yet; waiting for one", escape(name))),
+        None => Some(format!("no process is called {name} yet; waiting for one").into()),
     }
 }
 
@@ -192,13 +191,13 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
 
 /// Describes the targets, one entry each. A command is called by its own name, which its process
 /// has not taken yet.
-fn target_words(targets: &Targets, args: &WatchArgs) -> Vec<String> {
+fn target_words(targets: &Targets, args: &WatchArgs) -> Vec<Untrusted> {
     let mut words = describe(targets);
     if let (Some(name), Some(pid)) = (args.command.first(), targets.pids.last()) {
         words.retain(|word| !word.ends_with(&format!(" {pid}")));
         let name = PathBuf::from(name);
-        let name = name.file_name().unwrap_or_default().to_string_lossy();
-        words.push(format!("{} {pid}", escape(&name)));
+        let name = Untrusted::from(name.file_name().unwrap_or_default());
+        words.push(compose!("{} {pid}", name));
     }
     words
 }
@@ -219,7 +218,7 @@ fn start(
         })
     };
     let started = StoppedCommand::start(command, output()?, output()?)
-        .with_context(|| format!("cannot start {}", escape(&command[0].to_string_lossy())))?;
+        .with_context(|| format!("cannot start {}", command[0].display()))?;
     Ok(Some(started))
 }
 
@@ -233,13 +232,14 @@ fn output_file() -> anyhow::Result<(PathBuf, File)> {
 }
 
 /// Sentences on watched processes that hold no listening socket.
-fn without_listener(sensor: &Sensor) -> Vec<String> {
+fn without_listener(sensor: &Sensor) -> Vec<Untrusted> {
     let mut sentences = Vec::new();
     for (pid, comm) in sensor.without_listener() {
         if targets::exists(pid) {
-            let name = escape(&comm);
-            sentences
-                .push(format!("{name} {pid} has no listening TCP socket; still watching for one"));
+            sentences.push(compose!(
+                "{} {pid} has no listening TCP socket; still watching for one",
+                comm
+            ));
         }
     }
     sentences
@@ -247,7 +247,7 @@ fn without_listener(sensor: &Sensor) -> Vec<String> {
 
 /// Sentences on sockets that listen where watched ones do. They tell no figures that change, or
 /// they would be told again and again.
-fn beside(sensor: &Sensor) -> Vec<String> {
+fn beside(sensor: &Sensor) -> Vec<Untrusted> {
     let mut sentences = Vec::new();
     for (local, other) in sensor.others() {
         sentences.push(beside_one(*local, other));
@@ -257,7 +257,7 @@ fn beside(sensor: &Sensor) -> Vec<String> {
     sentences
 }
 
-fn beside_one(local: SocketAddr, other: &OtherListener) -> String {
+fn beside_one(local: SocketAddr, other: &OtherListener) -> Untrusted {
     let queue = match other.depth {
         0 => "its queue is empty",
         depth if depth > other.limit => "its queue is full",
@@ -265,10 +265,10 @@ fn beside_one(local: SocketAddr, other: &OtherListener) -> String {
     };
     let place =
         if other.local == local { "here".to_owned() } else { format!("at {}", other.local) };
-    format!(
+    compose!(
         "{local}: {} {} listens {place} on its own socket, which is not watched ({queue}, its \
          limit {}); --pid {} or --port {} watches it, too",
-        escape(&other.comm),
+        other.comm,
         other.pid,
         other.limit,
         other.pid,
@@ -307,6 +307,9 @@ mod tests {
         assert!(
             told[2].contains("listens at 127.0.0.1:80") && told[2].contains("its queue is full")
         );
-        assert!(!told[0].contains('\u{1b}'), "a name comes from outside");
+        assert!(
+            !told[0].for_terminal().to_string().contains('\u{1b}'),
+            "a name comes from outside"
+        );
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     commands::table,
     model::event::ListenerSample,
     sensor::{self, Targets},
-    text::{count, escape},
+    text::{Untrusted, count},
 };
 
 /// Shows who listens and asks for one of them; `None` if the answer is empty or `q`.
@@ -36,7 +36,9 @@ pub(super) fn pick() -> anyhow::Result<Option<u32>> {
             "" | "q" => return Ok(None),
             text => match chosen(text, &pids) {
                 Some(pid) => return Ok(Some(pid)),
-                None => writeln!(out, "{} is not one of them.", escape(text))?,
+                None => {
+                    writeln!(out, "{} is not one of them.", Untrusted::from(text).for_terminal())?
+                }
             },
         }
     }
@@ -66,7 +68,7 @@ fn row(number: usize, pid: u32, listeners: &[ListenerSample]) -> Vec<String> {
             continue;
         }
         if name.is_empty() {
-            name = format!("{} {pid}", escape(&listener.comm));
+            name = format!("{} {pid}", listener.comm.for_terminal());
         }
         places.push(listener.local.to_string());
         waiting += u64::from(listener.depth);

@@ -22,6 +22,7 @@ use crate::{
     record::{RecordEntry, Writer},
     run::{self, DRAIN, Live, Run},
     sensor::{Sensor, StoppedCommand, now_ns},
+    text::Untrusted,
 };
 
 /// Default refresh of the screen.
@@ -43,12 +44,12 @@ pub(super) struct Session {
     live: Live<Frontend>,
     attached: Attached,
     command: Option<StoppedCommand>,
-    notices: Vec<String>,
+    notices: Vec<Untrusted>,
     refresh: Duration,
     duration: Option<Duration>,
     ended: Option<ExitStatus>,
     /// The target's description and the notices that the model has.
-    announced: (String, Vec<String>),
+    announced: (Untrusted, Vec<Untrusted>),
 }
 
 impl Session {
@@ -56,8 +57,8 @@ impl Session {
         sensor: Sensor,
         frontend: Frontend,
         command: Option<StoppedCommand>,
-        words: Vec<String>,
-        notices: Vec<String>,
+        words: Vec<Untrusted>,
+        notices: Vec<Untrusted>,
         args: &RunArgs,
         recording: Option<(File, WallClock)>,
     ) -> anyhow::Result<Self> {
@@ -157,7 +158,7 @@ impl Session {
         notices.extend(super::without_listener(&self.live.sensor));
         notices.extend(super::beside(&self.live.sensor));
         if self.live.sensor.has_rested() {
-            notices.push(RESTED.to_owned());
+            notices.push(RESTED.into());
         }
         if self.announced.0 != target {
             self.announced.0.clone_from(&target);
@@ -170,7 +171,7 @@ impl Session {
         Ok(())
     }
 
-    fn target(&self) -> String {
+    fn target(&self) -> Untrusted {
         let named = self.live.sensor.named_processes();
         let more = self.live.sensor.processes().saturating_sub(named);
         let children = match more {
@@ -178,7 +179,9 @@ impl Session {
             1 => " (+1 child)".to_owned(),
             more => format!(" (+{more} children)"),
         };
-        self.attached.targets.join(", ") + &children
+        let mut target = Untrusted::join(&self.attached.targets, ", ");
+        target.push(children);
+        target
     }
 
     /// True once there is nobody left to watch.

@@ -72,7 +72,12 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 }
 
 fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
-    let arrow = |text: String| Step::Arrow { at: None, from: Lane::Peer, to: Lane::Kernel, text };
+    let arrow = |text: String| Step::Arrow {
+        at: None,
+        from: Lane::Peer,
+        to: Lane::Kernel,
+        text: text.into(),
+    };
     let people = |name: &str| match facts.shown(name).parse() {
         Ok(clients) => count_of(clients, "client"),
         Err(_) => "clients".to_owned(),
@@ -85,7 +90,8 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
             us: held_us,
             owner: Owner::App,
             counts: true,
-            text: format!("{} in the accept queue; nobody calls accept()", facts.shown("depth")),
+            text: format!("{} in the accept queue; nobody calls accept()", facts.shown("depth"))
+                .into(),
         },
         arrow(format!("{}: SYN, dropped: the queue is full", people("refused"))),
         Step::Held {
@@ -93,7 +99,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
             us: facts_us(facts, "patience"),
             owner: Owner::Kernel,
             counts: true,
-            text: "silence, not even a refusal; the clients try again after 1 s".to_owned(),
+            text: "silence, not even a refusal; the clients try again after 1 s".into(),
         },
         arrow(format!("SYN again, dropped again: {} in all", facts.shown("drops"))),
     ])

@@ -10,6 +10,7 @@ use crate::{
         lesson::Knobs,
     },
     model::snapshot::Owner,
+    text::Untrusted,
 };
 
 const WORKERS: u64 = 8;
@@ -77,10 +78,10 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 }
 
 /// Connections by the thread that accepted them, with its name.
-fn accepts(evidence: &Evidence) -> BTreeMap<u32, (String, u64)> {
-    let mut accepts = BTreeMap::<u32, (String, u64)>::new();
+fn accepts(evidence: &Evidence) -> BTreeMap<u32, (Untrusted, u64)> {
+    let mut accepts = BTreeMap::<u32, (Untrusted, u64)>::new();
     for accept in evidence.accepts() {
-        accepts.entry(accept.tid).or_insert_with(|| (accept.comm.to_string(), 0)).1 += 1;
+        accepts.entry(accept.tid).or_insert_with(|| (accept.comm.clone(), 0)).1 += 1;
     }
     accepts
 }
@@ -105,7 +106,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
         && waiting != 0.0
     {
         let figure = format!("still in a queue {waiting:3}");
-        bars.push(Bar { label: "nobody".to_owned(), length: waiting, figure, owner: Owner::App });
+        bars.push(Bar { label: "nobody".into(), length: waiting, figure, owner: Owner::App });
     }
     Picture::Bars { title: "connections that each worker accepted".to_owned(), bars }
 }

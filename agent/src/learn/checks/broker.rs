@@ -69,7 +69,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     let mut bars = vec![bar(facts, "in", "the publisher wrote", Owner::Peer)];
     for (at, end) in subscribers.iter().enumerate() {
         bars.push(Bar {
-            label: format!("subscriber {} read", at + 1),
+            label: format!("subscriber {} read", at + 1).into(),
             length: end.bytes_in as f64,
             figure: format!("{} B", count(end.bytes_in)),
             owner: Owner::Peer,

@@ -160,8 +160,8 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
 }
 
 fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
-    let gap = |text: &str| Step::Gap { text: text.to_owned() };
-    let arrow = |at, from, to, text: &str| Step::Arrow { at, from, to, text: text.to_owned() };
+    let gap = |text: &str| Step::Gap { text: text.into() };
+    let arrow = |at, from, to, text: &str| Step::Arrow { at, from, to, text: text.into() };
     let exchanges = exchanges(evidence, connection);
     let mut out = vec![gap("seen by the client: peer = server")];
     if let Some(us) = connection.handshake_us {
@@ -172,7 +172,7 @@ fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
             _ => "SYN".to_owned(),
         };
         out.push(arrow(Some(0), Lane::Kernel, Lane::Peer, &syn));
-        let (owner, text) = (Owner::Peer, "TCP: until the server's SYN-ACK".to_owned());
+        let (owner, text) = (Owner::Peer, "TCP: until the server's SYN-ACK".into());
         out.push(Step::Held { at: Some(0), us, owner, counts: true, text });
         out.push(arrow(Some(us), Lane::Peer, Lane::Kernel, "SYN-ACK: connected"));
     }
@@ -197,7 +197,8 @@ fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
 /// An exchange of the handshake has neither request nor response.
 fn named(mut step: Step, handshake: bool) -> Step {
     if let (true, Step::Arrow { text, .. }) = (handshake, &mut step) {
-        *text = text.replace("request, ", "handshake, ").replace("response, ", "handshake, ");
+        let handshake = text.as_came().replace("request, ", "handshake, ");
+        *text = handshake.replace("response, ", "handshake, ").into();
     }
     step
 }

@@ -145,7 +145,7 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
         bars.push(Bar {
             label: match exchange.write_tid {
                 Some(tid) => evidence.thread_name(tid),
-                None => "nobody".to_owned(),
+                None => "nobody".into(),
             },
             length: us as f64,
             figure: format!("{}  {:13}", duration_us(us), kind.name().replace('_', " ")),

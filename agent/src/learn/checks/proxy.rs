@@ -11,6 +11,7 @@ use crate::{
         lesson::Knobs,
     },
     model::snapshot::{ConnectionView, Owner},
+    text::Untrusted,
 };
 
 const CLIENTS: Spec = Spec::count("clients", "connections of the clients");
@@ -131,7 +132,7 @@ impl Share {
         share
     }
 
-    fn bar(&self, label: String, owner: Owner) -> Bar {
+    fn bar(&self, label: Untrusted, owner: Owner) -> Bar {
         let Self { connections, exchanges } = self;
         let noun = if *connections == 1 { "connection" } else { "connections" };
         let figure = format!("{connections:2} {noun:11}  {exchanges:3} exchanges");
@@ -140,12 +141,12 @@ impl Share {
 }
 
 /// The servers behind the proxy by name.
-fn servers(evidence: &Evidence) -> Vec<(&str, Share)> {
+fn servers(evidence: &Evidence) -> Vec<(&Untrusted, Share)> {
     let mut servers = Vec::new();
     for listener in evidence.listeners() {
         if listener.local.to_string() != Scenario::ADDRESS {
             let ends = behind(evidence).filter(|end| end.peer == listener.local);
-            servers.push((listener.comm.as_str(), Share::of(ends)));
+            servers.push((&listener.comm, Share::of(ends)));
         }
     }
     servers
@@ -153,9 +154,9 @@ fn servers(evidence: &Evidence) -> Vec<(&str, Share)> {
 
 fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let clients = Share::of(of_clients(evidence));
-    let mut bars = vec![clients.bar("from clients".to_owned(), Owner::Peer)];
+    let mut bars = vec![clients.bar("from clients".into(), Owner::Peer)];
     for (name, share) in servers(evidence) {
-        bars.push(share.bar(format!("to {name}"), Owner::App));
+        bars.push(share.bar(compose!("to {}", name), Owner::App));
     }
     Picture::Bars {
         title: "connections on both sides, and exchanges as the kernel sees them".to_owned(),

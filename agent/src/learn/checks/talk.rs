@@ -110,7 +110,7 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     for exchange in &exchanges {
         let (after, us) = ((exchange.start_ns - exchanges[0].start_ns) / 1_000, exchange.total_us);
         bars.push(Bar {
-            label: format!("sent at {}", duration_us(after)),
+            label: format!("sent at {}", duration_us(after)).into(),
             length: us as f64,
             figure: duration_us(us),
             owner: match &exchange.verdict {

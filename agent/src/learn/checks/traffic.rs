@@ -107,7 +107,7 @@ pub(super) fn bar(facts: &LessonFacts, name: &str, label: &str, owner: Owner) ->
         Some(Value::Number(number)) => *number,
         _ => 0.0,
     };
-    Bar { label: label.to_owned(), length, figure: facts.shown(name), owner }
+    Bar { label: label.into(), length, figure: facts.shown(name), owner }
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub(super) fn refusal(closed: &Closed, connection: &Connection, end: &EndView) -
         sock: closed.sock,
         peer: connection.peer(),
         pid: connection.origin.pid,
-        comm: connection.origin.comm.to_string(),
+        comm: connection.origin.comm.clone(),
         tid: connection.tids().1,
         asked_ns: since_ns,
         outcome: Outcome::Reset,

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use compact_str::CompactString;
 use rustc_hash::FxHashSet;
 
 use crate::model::event::{Role, SockId, TcpState};
 use crate::model::snapshot::Protocol;
+use crate::text::Untrusted;
 
 /// With so many origins those without a connection are removed; the next time at twice the number
 /// that is left.
@@ -22,7 +22,7 @@ pub(in crate::model) struct Origin {
     /// connection that was made.
     pub(super) near: SocketAddr,
     pub(in crate::model) pid: u32,
-    pub(in crate::model) comm: CompactString,
+    pub(in crate::model) comm: Untrusted,
     /// The thread that accepted it; 0 if that is not known.
     pub(in crate::model) acceptor: u32,
     /// It was open at the attach.

@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::event::{Connect, Exchange, Opened, Outcome, Role, SockId};
 use super::snapshot::{ConnectFailure, ConnectTotals};
+use crate::text::Untrusted;
 use claim::Spans;
 pub(super) use recent::RecentFigures;
 use recent::Steps;
@@ -30,7 +31,7 @@ type Key = (u32, SocketAddr);
 
 #[derive(Debug, Default)]
 struct Asked {
-    comm: String,
+    comm: Untrusted,
     steps: Steps,
 }
 
@@ -138,7 +139,7 @@ impl Connects {
     pub(super) fn recent_figures(
         &self,
         now_ns: u64,
-    ) -> BTreeMap<u32, (String, Vec<RecentFigures>)> {
+    ) -> BTreeMap<u32, (Untrusted, Vec<RecentFigures>)> {
         let mut all: BTreeMap<Key, RecentFigures> = BTreeMap::new();
         for (&(pid, peer), asked) in &self.asked {
             all.insert((pid, peer), RecentFigures::of_steps(peer, &asked.steps, now_ns));
@@ -148,11 +149,11 @@ impl Connects {
                 all.entry((one.pid, one.peer)).or_insert_with(|| RecentFigures::new(one.peer));
             entry.hangs(one, now_ns);
         }
-        let mut by_process: BTreeMap<u32, (String, Vec<RecentFigures>)> = BTreeMap::new();
+        let mut by_process: BTreeMap<u32, (Untrusted, Vec<RecentFigures>)> = BTreeMap::new();
         for ((pid, peer), one) in all {
             let (comm, list) = by_process.entry(pid).or_default();
             if comm.is_empty() {
-                self.comm_of(pid, peer).clone_into(comm);
+                *comm = self.comm_of(pid, peer).cloned().unwrap_or_default();
             }
             list.push(one);
         }
@@ -160,14 +161,12 @@ impl Connects {
     }
 
     /// The command name of a process, from its connects to `peer` or from any that hangs.
-    fn comm_of(&self, pid: u32, peer: SocketAddr) -> &str {
+    fn comm_of(&self, pid: u32, peer: SocketAddr) -> Option<&Untrusted> {
         if let Some(asked) = self.asked.get(&(pid, peer)) {
-            return &asked.comm;
+            return Some(&asked.comm);
         }
-        match self.pending.values().find(|one| one.pid == pid) {
-            Some(one) => &one.comm,
-            None => "",
-        }
+        let hanging = self.pending.values().find(|one| one.pid == pid)?;
+        Some(&hanging.comm)
     }
 
     /// Totals over the run; those that hang now included.

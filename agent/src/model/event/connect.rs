@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::SockId;
+use crate::text::Untrusted;
 
 /// Outcome of a connect that brought no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub struct Connect {
     /// Process.
     pub pid: u32,
     /// Its command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Thread; `None` when not observed.
     pub tid: Option<u32>,
     /// Time of the call of `connect`.

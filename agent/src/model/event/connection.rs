@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{Exchange, SockId};
+use crate::text::Untrusted;
 
 /// Side of a connection on which the watched process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub struct Opened {
     /// Process.
     pub pid: u32,
     /// Its command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// SYN sent → SYN-ACK received; `None` when not observed.
     pub handshake_us: Option<u64>,
     /// It was open at the attach.

@@ -1,6 +1,7 @@
 //! Use of the processors: quotas of cgroups, stopped processes, and the number of threads that want
 //! to run.
 
+use crate::text::Untrusted;
 use serde::{Deserialize, Serialize};
 
 /// Quotas and stops that keep watched processes off the processors. A refresh has all of them. In
@@ -20,7 +21,7 @@ pub struct CpuState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CpuLimit {
     /// Its path, without control characters; empty between refreshes.
-    pub path: String,
+    pub path: Untrusted,
     /// Time that its threads may run in each period, all together.
     pub quota_us: u64,
     /// Length of a period.

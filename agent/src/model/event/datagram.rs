@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::SockId;
+use crate::text::Untrusted;
 
 /// Datagrams that went one way, since the socket became known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub struct DatagramSample {
     /// Process.
     pub pid: u32,
     /// Its command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Nobody holds it any more: this is its last sample.
     pub closed: bool,
     /// Datagrams that entered the receive queue, and those that were in it when the socket became

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::SockId;
+use crate::text::Untrusted;
 
 /// A listener's figures at one refresh; totals run since it was first watched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,7 +17,7 @@ pub struct ListenerSample {
     /// Process that called `listen(2)`, or the first found to hold it.
     pub pid: u32,
     /// Its command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Every watched process that holds it.
     pub holders: Vec<u32>,
     /// Inode of its network namespace.
@@ -135,7 +136,7 @@ pub struct OtherListener {
     /// Process that holds it, or the first found of several.
     pub pid: u32,
     /// Its command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Where it listens.
     pub local: SocketAddr,
     /// Connections in its accept queue.
@@ -150,11 +151,11 @@ pub struct UnixListener {
     /// The socket.
     pub sock: SockId,
     /// Where it listens: a path, or a name behind `@`.
-    pub path: String,
+    pub path: Untrusted,
     /// Process that holds it, or the first of several.
     pub pid: u32,
     /// Its command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Every watched process that holds it.
     pub holders: Vec<u32>,
     /// Inode of its network namespace.

@@ -18,7 +18,7 @@ mod thread;
 
 use std::net::SocketAddr;
 
-use compact_str::CompactString;
+use crate::text::Untrusted;
 use serde::{Deserialize, Serialize};
 
 pub use connect::{Connect, Outcome};
@@ -96,7 +96,7 @@ pub struct Accept {
     /// Thread.
     pub tid: u32,
     /// Command name of the thread.
-    pub comm: CompactString,
+    pub comm: Untrusted,
     /// Descriptor; `None` for an io_uring direct descriptor.
     pub fd: Option<i32>,
     /// SYN-ACK sent → final ACK; `None` when the kernel took no sample (syncookie, retransmitted
@@ -221,7 +221,7 @@ pub struct Process {
     /// The process.
     pub pid: u32,
     /// Command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// The change.
     pub change: ProcessChange,
 }
@@ -247,7 +247,7 @@ pub struct Sample {
     /// UDP sockets of watched processes.
     pub datagrams: Vec<DatagramSample>,
     /// Loss, as totals since the attach, by probe or map; only those that are not 0.
-    pub lost: Vec<(String, u64)>,
+    pub lost: Vec<(Untrusted, u64)>,
     /// Records that probes wanted to deliver, since the attach.
     pub seen: u64,
     /// `net.core.somaxconn` by network namespace, where it could be read.

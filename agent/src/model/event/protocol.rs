@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::SockId;
+use crate::text::Untrusted;
 
 /// The first bytes of one direction of a connection were recognised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,9 +105,9 @@ pub struct TlsRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestLine {
     /// Such as `GET`.
-    pub method: String,
+    pub method: Untrusted,
     /// The target up to the query, and no more than 256 bytes of it.
-    pub path: String,
+    pub path: Untrusted,
 }
 
 /// Facts from the hello of a TLS client.
@@ -115,9 +116,9 @@ pub struct ClientHello {
     /// The highest version that it offers, as on the wire.
     pub version: u16,
     /// The name of the server that it asks for (SNI): escape before printing.
-    pub server_name: Option<String>,
+    pub server_name: Option<Untrusted>,
     /// Protocols that it offers (ALPN), the preferred one first; escape likewise.
-    pub alpn: Vec<String>,
+    pub alpn: Vec<Untrusted>,
     /// It sends a request along before the handshake is over (0-RTT).
     pub early_data: bool,
     /// The session that it wants to resume by its id, as a checksum; 0 if none. TLS 1.2 and before.
@@ -130,7 +131,7 @@ pub struct ServerHello {
     /// The version, as on the wire.
     pub version: u16,
     /// The protocol (ALPN), where it is not encrypted: up to TLS 1.2.
-    pub alpn: Option<String>,
+    pub alpn: Option<Untrusted>,
     /// TLS 1.3: it took up the session that the client offered.
     pub took_session: bool,
     /// As [`ClientHello::session`]: up to TLS 1.2 a session is resumed if it is the client's.

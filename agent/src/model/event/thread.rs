@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::SockId;
+use crate::text::Untrusted;
 
 /// The thing that a thread waits for in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ pub struct ThreadSample {
     /// Thread.
     pub tid: u32,
     /// Command name.
-    pub comm: String,
+    pub comm: Untrusted,
     /// On a CPU, ns (`/proc/PID/task/TID/schedstat`).
     pub cpu_ns: u64,
     /// Runnable without a CPU, ns.

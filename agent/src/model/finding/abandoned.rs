@@ -32,7 +32,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
             .say("cut", cut > 0, || cut_off(facts))
             .rest_on("siblings", cut > 0 && facts.siblings > 0),
         evidence,
-        fix: fix(facts),
+        fix: fix(facts).into(),
     })
 }
 

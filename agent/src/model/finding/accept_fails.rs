@@ -94,7 +94,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
         ),
         text: text(facts, failing, error),
         evidence,
-        fix: fix(facts, error).to_owned(),
+        fix: fix(facts, error).into(),
     })
 }
 

@@ -40,7 +40,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
         ),
         text: text(facts),
         evidence,
-        fix: fix(facts, owner),
+        fix: fix(facts, owner).into(),
     })
 }
 

@@ -46,7 +46,8 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
              {}.",
             pace::somaxconn(facts),
             view.limit
-        ),
+        )
+        .into(),
     })
 }
 

@@ -67,7 +67,7 @@ pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> 
         headline: headline(kind, worst, tally),
         text: text(kind, worst, tally, others),
         evidence: evidence(worst),
-        fix: fix(kind, worst),
+        fix: fix(kind, worst).into(),
     })
 }
 

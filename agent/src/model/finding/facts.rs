@@ -10,6 +10,7 @@ use crate::model::processors::Quota;
 use crate::model::recent::{Figures, Recent};
 use crate::model::snapshot::{ListenerView, Owner, Severity};
 use crate::model::stats::{ExchangeStats, Stuck};
+use crate::text::Untrusted;
 
 /// Nothing accepted for so long while connections wait is a stall, ns.
 pub(in crate::model) const STALL_NS: u64 = 1_000_000_000;
@@ -91,7 +92,7 @@ pub(in crate::model) struct FindingVerdict {
     pub(super) headline: String,
     pub(super) text: Text,
     pub(super) evidence: Vec<(&'static str, f64)>,
-    pub(super) fix: String,
+    pub(super) fix: Untrusted,
 }
 
 /// Facts of the connections of a listener or a process that checks judge by.

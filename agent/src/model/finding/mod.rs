@@ -4,7 +4,7 @@
 //! listener's queues, [`ConnectionFacts`] on what the connections of a listener or a process went
 //! through, [`FamilyFacts`] on a family of processes, [`Datagrams`] on a UDP socket. The
 //! [`Findings`] decide what stands and what is reported. Texts name threads and processes by
-//! number only, so that nothing in them came from outside.
+//! number only. What does come from outside, a cgroup's path, makes a text `Untrusted`.
 
 mod abandoned;
 mod accept_fails;
@@ -113,8 +113,10 @@ const SAY_MORE: [&str; 12] = [
 impl Findings {
     /// Runs every check on a listener's queues.
     pub(super) fn judge(&mut self, now_ns: u64, facts: &ListenerFacts<'_>, out: &mut Vec<Output>) {
-        let subject =
-            Subject { id: Scope::Socket(facts.view.sock), text: facts.view.local.to_string() };
+        let subject = Subject {
+            id: Scope::Socket(facts.view.sock),
+            text: facts.view.local.to_string().into(),
+        };
         for (kind, check) in ON_LISTENERS {
             if let Some(verdict) = check(facts) {
                 self.found(now_ns, kind, &subject, verdict, out);
@@ -130,8 +132,10 @@ impl Findings {
         out: &mut Vec<Output>,
     ) {
         if let Some(verdict) = abandoned::check(facts) {
-            let subject =
-                Subject { id: Scope::Socket(facts.view.sock), text: facts.view.local.to_string() };
+            let subject = Subject {
+                id: Scope::Socket(facts.view.sock),
+                text: facts.view.local.to_string().into(),
+            };
             self.found(now_ns, "abandoned", &subject, verdict, out);
         }
     }
@@ -169,14 +173,14 @@ impl Findings {
         if let Some(verdict) = uneven_workers::check_readers(&facts) {
             let pid = family.view.pid;
             let subject =
-                Subject { id: Scope::Process(pid), text: format!("{} {pid}", family.view.comm) };
+                Subject { id: Scope::Process(pid), text: compose!("{} {pid}", family.view.comm) };
             self.found(now_ns, "uneven-workers", &subject, verdict, out);
         }
         if let Some(herd) = family.herd
             && let Some(verdict) = thundering_herd::check(&facts)
         {
             let subject =
-                Subject { id: Scope::Socket(herd.listener), text: family.local.to_string() };
+                Subject { id: Scope::Socket(herd.listener), text: family.local.to_string().into() };
             self.found(now_ns, "thundering-herd", &subject, verdict, out);
         }
     }
@@ -221,7 +225,7 @@ impl Findings {
         if let Some(verdict) = udp_receive_overflow::check(datagrams) {
             let subject = Subject {
                 id: Scope::Socket(datagrams.sample.sock),
-                text: format!("udp {}", datagrams.sample.local),
+                text: format!("udp {}", datagrams.sample.local).into(),
             };
             self.found(now_ns, "udp-receive-overflow", &subject, verdict, out);
         }

@@ -48,7 +48,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         headline: signs.headline(facts),
         text: signs.text(facts),
         evidence: evidence(facts),
-        fix: signs.fix(facts),
+        fix: signs.fix(facts).into(),
     })
 }
 

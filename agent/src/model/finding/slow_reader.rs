@@ -48,6 +48,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         fix: match facts.cpu.stopped_lately(facts.now_ns) {
             Some(pid) => {
                 format!("resume process {pid} (kill -CONT {pid}), and find out who stopped it.")
+                    .into()
             }
             None if lacks == Some(true) => Reader::NoCpu(1.0).fix().into(),
             None => reader.fix().into(),

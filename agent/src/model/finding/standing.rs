@@ -7,6 +7,7 @@ use super::facts::FindingVerdict;
 use crate::model::output::{FindingOutput, FindingState, Output};
 use crate::model::snapshot::{Finding, Owner, Severity};
 use crate::model::stats::Scope;
+use crate::text::Untrusted;
 
 /// A finding stands this long after its condition was last true, ns, so that it can be read.
 const HOLD_NS: u64 = 3_000_000_000;
@@ -21,7 +22,7 @@ pub(in crate::model) const MAX_FINDINGS: usize = 256;
 pub(in crate::model) struct Subject {
     pub(in crate::model) id: Scope,
     /// The socket's address, or the process's name and id.
-    pub(in crate::model) text: String,
+    pub(in crate::model) text: Untrusted,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ struct Sense {
     severity: Severity,
     owner: Owner,
     claims: Vec<&'static str>,
-    fix: String,
+    fix: Untrusted,
 }
 
 impl Sense {
@@ -138,8 +139,8 @@ impl Findings {
             },
             subject: subject.text.clone(),
             since_ns,
-            headline: verdict.headline,
-            text: verdict.text.sentences().to_owned(),
+            headline: verdict.headline.into(),
+            text: verdict.text.sentences().clone(),
             inferred: verdict.text.is_inferred(),
             claims: sense.claims.clone(),
             evidence: verdict.evidence,

@@ -40,7 +40,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
         headline: signs.headline(facts),
         text: signs.say_what_it_waits_for(signs.say_what_the_kernel_did(facts), facts, owner),
         evidence,
-        fix: signs.fix(facts),
+        fix: signs.fix(facts).into(),
     })
 }
 

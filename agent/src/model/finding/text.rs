@@ -1,11 +1,13 @@
 //! Text of a finding: sentences that are said only if the fact they rest on was observed.
 
+use crate::text::Untrusted;
+
 /// Sentences of a finding, with the names of the facts that they rest on.
 ///
 /// A finding whose claims change says something else, and is reported again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Text {
-    sentences: String,
+    sentences: Untrusted,
     claims: Vec<&'static str>,
     inferred: bool,
 }
@@ -13,10 +15,20 @@ pub(super) struct Text {
 impl Text {
     /// Says a sentence if its fact holds. `claim` names the fact.
     pub(super) fn say(
-        mut self,
+        self,
         claim: &'static str,
         holds: bool,
         sentence: impl FnOnce() -> String,
+    ) -> Self {
+        self.quote(claim, holds, || sentence().into())
+    }
+
+    /// Says a sentence as [`say`](Self::say) does, with words from outside in it.
+    pub(super) fn quote(
+        mut self,
+        claim: &'static str,
+        holds: bool,
+        sentence: impl FnOnce() -> Untrusted,
     ) -> Self {
         if holds {
             self.claims.push(claim);
@@ -42,7 +54,7 @@ impl Text {
     }
 
     /// Returns the sentences.
-    pub(super) fn sentences(&self) -> &str {
+    pub(super) fn sentences(&self) -> &Untrusted {
         &self.sentences
     }
 
@@ -56,18 +68,18 @@ impl Text {
         self.inferred
     }
 
-    fn push(&mut self, sentence: &str) {
+    fn push(&mut self, sentence: &Untrusted) {
         if !self.sentences.is_empty() && !sentence.is_empty() {
-            self.sentences.push(' ');
+            self.sentences.push(" ");
         }
-        self.sentences.push_str(sentence);
+        self.sentences.push(sentence);
     }
 }
 
 /// Sentences that rest on nothing but what makes the finding.
 impl From<String> for Text {
     fn from(sentences: String) -> Self {
-        Self { sentences, ..Self::default() }
+        Self { sentences: sentences.into(), ..Self::default() }
     }
 }
 

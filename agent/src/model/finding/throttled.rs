@@ -4,7 +4,7 @@ use super::text::Text;
 use super::{ConnectionFacts, FindingVerdict};
 use crate::model::processors::Quota;
 use crate::model::snapshot::{Owner, Severity, SliceKind};
-use crate::text::{count, count_of, duration_us, of_last};
+use crate::text::{Untrusted, count, count_of, duration_us, of_last};
 
 /// A tenth of all exchanges must be held by a quota for 20 ms or longer.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
@@ -21,7 +21,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         )
     };
     let used_up = || {
-        format!(
+        compose!(
             "Cgroup {} may use {} of CPU time in each {}, and used it up in {} of {}.",
             quota.path,
             duration_us(quota.quota_us),
@@ -39,7 +39,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         owner: Owner::Kernel,
         headline: format!("A CPU quota holds exchanges for {mean}, {worst} at worst."),
         text: Text::from(waited())
-            .say("quota-used-up", quota.throttled > 0, used_up)
+            .quote("quota-used-up", quota.throttled > 0, used_up)
             .infer("share", true, share),
         evidence: vec![
             ("exchanges", held.count as f64),
@@ -55,8 +55,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-fn fix(quota: &Quota) -> String {
-    format!(
+fn fix(quota: &Quota) -> Untrusted {
+    compose!(
         "raise the quota of {} (cpu.max, cpu.cfs_quota_us; a container's --cpus, a pod's \
          limits.cpu), or let fewer threads compute at once in it.",
         quota.path

@@ -138,7 +138,7 @@ fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
             ("with_calls", stats.unanswered.joined as f64),
             ("with_connects", stats.unanswered.connects as f64),
         ],
-        fix: waits.fix(),
+        fix: waits.fix().into(),
     }
 }
 
@@ -180,6 +180,7 @@ fn of_calls(stats: &ExchangeStats) -> FindingVerdict {
         fix: format!(
             "look at {peer}: it takes connections and requests but does not answer. Until it is \
              fixed, take it out of rotation."
-        ),
+        )
+        .into(),
     }
 }

@@ -14,6 +14,7 @@ use super::words::Evidence;
 use crate::model::event::{Sample, SockId, Waiting};
 use crate::model::sharing::{Sharing, Stretch};
 use crate::model::snapshot::{PatternName, PatternThread, PatternView, WaitView};
+use crate::text::Untrusted;
 
 /// Threads in a pattern.
 const MAX_PATTERN_THREADS: usize = 64;
@@ -34,7 +35,7 @@ pub(super) struct Now<'a> {
     pub(super) listeners: u64,
     pub(super) listener: SockId,
     pub(super) root: u32,
-    pub(super) comm: String,
+    pub(super) comm: Untrusted,
     pub(super) totals: Totals,
     /// Threads that wait now.
     pub(super) waiting: Vec<&'a Waiting>,
@@ -228,7 +229,7 @@ impl Group {
         };
         PatternView {
             pid: now.root,
-            comm: comm.to_owned(),
+            comm: comm.clone(),
             name: judgement.name,
             units: judgement.units,
             io: self.waits.io(judgement.name, facts),
@@ -269,7 +270,7 @@ fn threads(
         views.push(PatternThread {
             pid: id.0,
             tid: id.1,
-            comm: thread_starts.comm(id).unwrap_or_default().to_owned(),
+            comm: thread_starts.comm(id).cloned().unwrap_or_default(),
             accepts: calls.accepts,
             reads: calls.reads,
             writes: calls.writes,

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::service_history::Id;
 use crate::model::event::{Process, ProcessChange, Sample, ThreadSample};
+use crate::text::Untrusted;
 
 /// Forks remembered; the oldest goes.
 const MAX_FORKS: usize = 4_096;
@@ -19,7 +20,7 @@ struct ThreadStart {
     pid: u32,
     parent: u32,
     started_ns: u64,
-    comm: String,
+    comm: Untrusted,
 }
 
 /// Threads of the last two samples, and recent forks.
@@ -82,8 +83,8 @@ impl ThreadStarts {
         Some(thread.started_ns > process.started_ns + LATER_NS)
     }
 
-    pub(super) fn comm(&self, id: Id) -> Option<&str> {
-        Some(self.of(id)?.comm.as_str())
+    pub(super) fn comm(&self, id: Id) -> Option<&Untrusted> {
+        Some(&self.of(id)?.comm)
     }
 
     pub(super) fn parent(&self, pid: u32) -> Option<u32> {

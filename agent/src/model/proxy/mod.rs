@@ -13,6 +13,7 @@ use super::connections::{Connection, Connections};
 use super::event::{Connect, Exchange, Opened, Role};
 use super::output::{ExchangeOutput, Output, ProxyOutput};
 use super::snapshot::{ExchangeView, ProxyView, SliceKind};
+use crate::text::Untrusted;
 use join::{Called, Id, Served, join};
 pub(super) use sums::RecentFigures;
 use sums::Sums;
@@ -34,7 +35,7 @@ const UNREPORTED_NS: u64 = 60_000_000_000;
 /// One process that calls others.
 #[derive(Debug, Default)]
 struct Process {
-    comm: String,
+    comm: Untrusted,
     served: FxHashMap<Id, Served>,
     called: FxHashMap<Id, Called>,
     sums: Sums,
@@ -259,7 +260,7 @@ impl Proxies {
     /// the slow ones.
     pub(super) fn judge(
         &mut self,
-        mut judge: impl FnMut(u32, &str, &[RecentFigures]) -> Vec<SocketAddr>,
+        mut judge: impl FnMut(u32, &Untrusted, &[RecentFigures]) -> Vec<SocketAddr>,
     ) {
         for (&pid, process) in &mut self.table {
             if process.is_worth_reporting() {

@@ -13,6 +13,7 @@ use crate::model::connections::counted_us;
 use crate::model::event::SockId;
 use crate::model::histogram::{Precision, WaitHistogram};
 use crate::model::snapshot::{ExchangeView, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
+use crate::text::Untrusted;
 
 /// Upstream addresses of one process; exchanges with further ones count in the totals alone.
 const MAX_UPSTREAMS: usize = 64;
@@ -242,7 +243,7 @@ impl Sums {
     pub(super) fn view(
         &self,
         pid: u32,
-        comm: String,
+        comm: Untrusted,
         is_slow: impl Fn(SocketAddr) -> bool,
     ) -> ProxyView {
         let all = self.upstream.exchanges.max(1) as f64;

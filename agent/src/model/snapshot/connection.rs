@@ -6,6 +6,7 @@ use super::{ConnectFailure, EndView, Join, Owner, Protocol, TlsView};
 use crate::model::event::{
     Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState,
 };
+use crate::text::Untrusted;
 
 /// Kind of a slice, by what its time was spent on.
 // The names are the contract's (`SliceKind::name`).
@@ -345,7 +346,7 @@ pub struct ConnectionView {
     /// Process.
     pub pid: u32,
     /// Its command name: escape before printing.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Its protocol; `None` if its first bytes told nothing.
     pub protocol: Option<Protocol>,
     /// Facts from its hellos, if it is TLS.
@@ -376,7 +377,7 @@ pub struct ConnectionView {
     /// Of one that was made: SYNs that were sent again.
     pub syns_again: u64,
     /// Thread that accepted it, and its name: escape before printing.
-    pub acceptor: Option<(u32, String)>,
+    pub acceptor: Option<(u32, Untrusted)>,
     /// It carries several requests at a time.
     pub multiplexed: bool,
     /// Lower bound of the requests of HTTP/1 that began it at once, if they were several; else 0 or
@@ -420,7 +421,7 @@ pub struct ThreadView {
     /// Thread.
     pub tid: u32,
     /// Command name: escape before printing.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Accepts a second, over the last period.
     pub accepts: f64,
     /// Reads a second.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::{DatagramProtocol, WaitView};
 use crate::model::event::{DatagramFlow, Role, SockId};
+use crate::text::Untrusted;
 
 /// A UDP socket. Counts run since it became known; `None` is what this kernel does not show.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +18,7 @@ pub struct DatagramView {
     /// Process.
     pub pid: u32,
     /// Its command name: escape before printing.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Its protocol; `None` if its first datagrams told nothing.
     pub protocol: Option<DatagramProtocol>,
     /// QUIC connections that began on it.

@@ -10,8 +10,6 @@ mod proxy;
 
 use std::net::SocketAddr;
 
-use compact_str::CompactString;
-
 pub use connect::{ConnectFailure, ConnectTotals, error_name};
 pub use connection::{
     ConnectionView, ExchangeVerdict, ExchangeView, HoldView, OwnerTimes, Pieces, Slice, SliceKind,
@@ -24,6 +22,7 @@ pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
 pub use proxy::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
 
 use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
+use crate::text::Untrusted;
 
 /// Holder of a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,9 +87,9 @@ pub struct Snapshot {
     /// Since the attach, µs.
     pub elapsed_us: u64,
     /// The watched processes: "api-server 4242 (+3 children)".
-    pub target: String,
+    pub target: Untrusted,
     /// "full" or "tracepoint".
-    pub tier: String,
+    pub tier: Untrusted,
     /// CPU time of backscope (agent and probes) as a share of one CPU over the last period; `None`
     /// before the first.
     pub cost_share: Option<f64>,
@@ -124,7 +123,7 @@ pub struct Snapshot {
     pub findings: Vec<Finding>,
     /// Plain sentences on the watch itself: "4242 (python3) has no listening socket yet; still
     /// watching".
-    pub notices: Vec<String>,
+    pub notices: Vec<Untrusted>,
 }
 
 /// One listener.
@@ -137,7 +136,7 @@ pub struct ListenerView {
     /// Process.
     pub pid: u32,
     /// Its command name, as it came from outside: escape before printing.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Every watched process that holds it.
     pub holders: Vec<u32>,
     /// It has stopped listening.
@@ -254,7 +253,7 @@ pub struct Acceptor {
     /// Thread.
     pub tid: u32,
     /// Command name: escape before printing.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Connections it accepted from this listener.
     pub accepts: u64,
     /// A second, over the last period.
@@ -288,7 +287,7 @@ pub enum StreamKind {
         /// The thread.
         tid: u32,
         /// Its name: escape before printing.
-        comm: CompactString,
+        comm: Untrusted,
         /// The descriptor.
         fd: Option<i32>,
     },
@@ -330,13 +329,13 @@ pub struct Finding {
     /// process.
     pub sock: SockId,
     /// Its address, or the process's name and id, as text.
-    pub subject: String,
+    pub subject: Untrusted,
     /// Time at which it was first made.
     pub since_ns: u64,
     /// One line: "Clients are being refused: 132 so far, 18 a second."
-    pub headline: String,
+    pub headline: Untrusted,
     /// Explanation, a few sentences.
-    pub text: String,
+    pub text: Untrusted,
     /// Something in it was inferred, not observed.
     pub inferred: bool,
     /// Names of the facts that its sentences rest on.
@@ -344,5 +343,5 @@ pub struct Finding {
     /// Numbers that prove it, by name.
     pub evidence: Vec<(&'static str, f64)>,
     /// Advice on the change to make, naming the setting.
-    pub fix: String,
+    pub fix: Untrusted,
 }

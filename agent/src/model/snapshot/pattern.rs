@@ -1,6 +1,7 @@
 //! Roles in a family of processes: listening, accepting, reading and writing.
 
 use super::WaitView;
+use crate::text::Untrusted;
 
 /// Way in which a server shares its connections among threads or processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,7 +105,7 @@ pub struct PatternView {
     /// The family's root: the eldest process that holds the listener.
     pub pid: u32,
     /// Its command name: escape before printing.
-    pub comm: String,
+    pub comm: Untrusted,
     /// The pattern.
     pub name: PatternName,
     /// Threads or processes that share the work; `None` while that is unknown.
@@ -134,7 +135,7 @@ pub struct PatternThread {
     /// Thread.
     pub tid: u32,
     /// Command name: escape before printing; empty if it ended before it was looked at.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Connections accepted.
     pub accepts: u64,
     /// Reads that took bytes.

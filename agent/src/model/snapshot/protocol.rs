@@ -1,6 +1,7 @@
 //! Protocols of connections.
 
 use super::OwnerTimes;
+use crate::text::Untrusted;
 
 /// A protocol, as far as first bytes tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,11 +102,11 @@ pub struct TlsView {
     pub version: Option<&'static str>,
     /// The protocol that both agreed on (ALPN): where the server says so in the clear, or where the
     /// client offered only one. Escape before printing.
-    pub alpn: Option<String>,
+    pub alpn: Option<Untrusted>,
     /// The protocols that the client offered; escape likewise.
-    pub offered: Vec<String>,
+    pub offered: Vec<Untrusted>,
     /// The name of the server that the client asked for; escape likewise.
-    pub server_name: Option<String>,
+    pub server_name: Option<Untrusted>,
     /// An earlier session was resumed; `None` while the server has not said so.
     pub resumed: Option<bool>,
     /// The client sent a request along before the handshake was over. Whether the server took it is

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::WaitView;
 use crate::model::event::SockId;
+use crate::text::Untrusted;
 
 /// The other side of an exchange: of one that a process served a call that it made for it, or the
 /// other way round.
@@ -109,7 +110,7 @@ pub struct ProxyView {
     /// Process.
     pub pid: u32,
     /// Its command name: escape before printing.
-    pub comm: String,
+    pub comm: Untrusted,
     /// Its callers.
     pub downstream: ProxySide,
     /// Whom it calls.

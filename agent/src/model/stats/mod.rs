@@ -34,6 +34,7 @@ use super::snapshot::{Cause, EndView, ExchangeView, Protocol, SliceKind};
 use super::spans::Spans;
 use super::waits::{Pendings, Waits};
 use super::window::Window;
+use crate::text::Untrusted;
 use greetings::Greetings;
 use questions::work_of;
 use rests::{AppTime, Runs};
@@ -89,7 +90,7 @@ fn waits_by_design(connection: &Connection) -> bool {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ScopeStats {
     /// The listener's address, or the process's name and id.
-    pub(super) name: String,
+    pub(super) name: Untrusted,
     recent: Recent,
     /// Connections that are stuck at the newest sample.
     pub(super) stuck: Stuck,
@@ -358,8 +359,8 @@ impl StatsByScope {
         }
         Some(self.table.entry(scope).or_insert_with(|| ScopeStats {
             name: match scope {
-                Scope::Socket(_) => origin.near().to_string(),
-                Scope::Process(pid) => format!("{} {pid}", origin.comm),
+                Scope::Socket(_) => origin.near().to_string().into(),
+                Scope::Process(pid) => compose!("{} {pid}", origin.comm),
             },
             ..ScopeStats::default()
         }))

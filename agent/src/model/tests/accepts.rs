@@ -29,13 +29,13 @@ fn evidence(finding: &Finding, name: &str) -> Option<f64> {
 
 fn assert_well_written(world: &World) {
     for finding in world.reported_findings() {
-        assert!(finding.headline.chars().count() <= 78, "{}", finding.headline);
+        assert!(finding.headline.as_came().chars().count() <= 78, "{:?}", finding.headline);
         assert!(
-            finding.headline.ends_with('.')
-                && finding.text.ends_with('.')
-                && finding.fix.ends_with('.')
+            finding.headline.ends_with(".")
+                && finding.text.ends_with(".")
+                && finding.fix.ends_with(".")
         );
-        assert!(!finding.evidence.is_empty() && !finding.text.contains("  "), "{}", finding.text);
+        assert!(!finding.evidence.is_empty() && !finding.text.contains("  "), "{:?}", finding.text);
         assert!(
             !finding.text.contains(" 1 connections") && !finding.headline.contains("1 clients"),
             "{finding:?}"
@@ -79,7 +79,7 @@ fn no_descriptor_left_is_told_with_the_limit() {
     assert!(
         finding.text.contains("The process has all of its 30 descriptors open (RLIMIT_NOFILE).")
     );
-    assert!(finding.text.contains("thread 4243 of process 4242"), "{}", finding.text);
+    assert!(finding.text.contains("thread 4243 of process 4242"), "{:?}", finding.text);
     assert!(
         finding.text.contains("burns a CPU") && finding.fix.contains("instead of retrying at once")
     );
@@ -106,7 +106,11 @@ fn a_server_that_waits_in_between_is_not_said_to_spin() {
     let (_, finding) = failing(EMFILE, 2, 0, Some(Used { open: 1_020, limit: 1_024 }));
     assert_eq!(finding.severity, Severity::Warning, "nobody waits");
     assert!(finding.text.contains("When checked, the process had 1,020 of 1,024 descriptors open"));
-    assert!(!finding.text.contains("burns") && !finding.text.contains("queue"), "{}", finding.text);
+    assert!(
+        !finding.text.contains("burns") && !finding.text.contains("queue"),
+        "{:?}",
+        finding.text
+    );
     assert!(!finding.fix.contains("at once"));
 }
 
@@ -123,9 +127,9 @@ fn each_error_has_its_owner_and_no_cause_that_was_not_seen() {
     for (errno, owner, severity) in cases {
         let (_, finding) = failing(errno, 5, 0, None);
         assert_eq!((finding.owner, finding.severity), (owner, severity), "{errno}: {finding:?}");
-        assert_eq!(finding.text.contains("RLIMIT_NOFILE"), errno == EMFILE, "{}", finding.text);
-        assert_eq!(finding.text.contains("policy"), errno == EPERM, "{}", finding.text);
-        assert_eq!(finding.fix.contains("fs.file-max"), errno == ENFILE, "{}", finding.fix);
+        assert_eq!(finding.text.contains("RLIMIT_NOFILE"), errno == EMFILE, "{:?}", finding.text);
+        assert_eq!(finding.text.contains("policy"), errno == EPERM, "{:?}", finding.text);
+        assert_eq!(finding.fix.contains("fs.file-max"), errno == ENFILE, "{:?}", finding.fix);
     }
     let (_, finding) = failing(ENFILE, 5, 1, Some(Used { open: 1_984, limit: 2_000 }));
     assert!(
@@ -133,7 +137,7 @@ fn each_error_has_its_owner_and_no_cause_that_was_not_seen() {
             .text
             .contains("When checked, the machine had 1,984 of 2,000 files open (fs.file-max).")
     );
-    assert!(finding.text.contains("1 connection is waiting in the queue"), "{}", finding.text);
+    assert!(finding.text.contains("1 connection is waiting in the queue"), "{:?}", finding.text);
 }
 
 #[test]
@@ -192,7 +196,7 @@ fn clients_that_give_up_waiting_are_the_applications() {
     assert_eq!(finding.headline, "20 clients gave up waiting to be accepted.");
     assert!(
         finding.text.contains("after a mean of 1.00 s in the accept queue"),
-        "{}",
+        "{:?}",
         finding.text
     );
     assert!(!finding.text.contains("reset by") && finding.fix.contains("accept faster"));
@@ -242,7 +246,7 @@ fn a_listener_that_closes_with_a_queue_resets_it() {
     let member = told(2);
     assert!(
         member.text.contains("Another listener at this address (SO_REUSEPORT) is still open"),
-        "{}",
+        "{:?}",
         member.text
     );
     assert!(member.fix.contains("net.ipv4.tcp_migrate_req=1"));
@@ -290,7 +294,7 @@ fn connections_closed_at_once_and_unread_are_told() {
     let finding = world.finding("closed-unserved").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
     assert_eq!(finding.headline, "30 connections accepted and closed at once, with nothing read.");
-    assert!(finding.text.contains("Their peers got a reset"), "{}", finding.text);
+    assert!(finding.text.contains("Their peers got a reset"), "{:?}", finding.text);
     assert_eq!(
         (evidence(&finding, "connections"), evidence(&finding, "reset")),
         (Some(30.0), Some(30.0))
@@ -298,7 +302,7 @@ fn connections_closed_at_once_and_unread_are_told() {
     let quiet = served(&[(Ending::Fin, 30)], Side::Local, 2 * MS, (0, 0))
         .finding("closed-unserved")
         .expect("a finding");
-    assert!(quiet.text.contains("Their peers got a FIN."), "{}", quiet.text);
+    assert!(quiet.text.contains("Their peers got a FIN."), "{:?}", quiet.text);
     let told =
         served(&[(Ending::Reset, 30)], Side::Local, 2 * MS, (0, 20)).finding("closed-unserved");
     assert_eq!(
@@ -317,7 +321,7 @@ fn a_process_that_ends_closes_nothing_by_itself() {
     let mut world = World::with_limit(128);
     world.sample_after(SECOND);
     (1..=10).for_each(|sock| accept(&mut world, sock));
-    let (ts_ns, pid, comm) = (world.now + MS, 4242, "server".to_owned());
+    let (ts_ns, pid, comm) = (world.now + MS, 4242, "server".into());
     world.apply(Event::Process(Process { ts_ns, pid, comm, change: ProcessChange::Exited }));
     for sock in 1..=10 {
         let Event::Closed(end) = closed(sock, ts_ns) else { panic!("not closed") };
@@ -427,7 +431,7 @@ fn epoll_exclusive_is_blamed_only_where_it_was_seen() {
     let alike = uneven(vec![waits(1, false), waits(2, false)], found_there);
     assert!(
         alike.text.contains("without EPOLLEXCLUSIVE") && alike.owner == Owner::Unknown,
-        "{}",
+        "{:?}",
         alike.text
     );
     for unseen in
@@ -435,14 +439,14 @@ fn epoll_exclusive_is_blamed_only_where_it_was_seen() {
     {
         assert!(
             !unseen.text.contains("EPOLLEXCLUSIVE") && unseen.owner == Owner::Unknown,
-            "{}",
+            "{:?}",
             unseen.text
         );
     }
     let blocking = uneven(vec![], waited);
     assert!(
         !blocking.text.contains("epoll") && !blocking.text.contains("event loops"),
-        "{}",
+        "{:?}",
         blocking.text
     );
 }

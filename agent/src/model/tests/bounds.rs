@@ -71,7 +71,7 @@ fn listeners_beyond_the_bound_are_counted_as_lost() {
     world.sample_after(SECOND);
     assert_eq!(world.model.snapshot().listeners.len(), MAX_LISTENERS);
     let lost = world.out.iter().filter_map(|output| match output {
-        Output::Lost(lost) => Some((lost.probe.as_str(), lost.count)),
+        Output::Lost(lost) => Some((lost.probe.as_came(), lost.count)),
         _ => None,
     });
     assert_eq!(lost.collect::<Vec<_>>(), [("model_listeners", 10)]);

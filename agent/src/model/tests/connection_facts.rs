@@ -18,13 +18,13 @@ fn evidence(finding: &Finding, name: &str) -> f64 {
 
 fn assert_well_written(world: &World) {
     for finding in world.reported_findings() {
-        assert!(finding.headline.chars().count() <= 78, "{}", finding.headline);
+        assert!(finding.headline.as_came().chars().count() <= 78, "{:?}", finding.headline);
         assert!(
-            finding.headline.ends_with('.')
-                && finding.text.ends_with('.')
-                && finding.fix.ends_with('.')
+            finding.headline.ends_with(".")
+                && finding.text.ends_with(".")
+                && finding.fix.ends_with(".")
         );
-        assert!(!finding.evidence.is_empty() && !finding.text.contains("  "), "{}", finding.text);
+        assert!(!finding.evidence.is_empty() && !finding.text.contains("  "), "{:?}", finding.text);
     }
 }
 
@@ -101,11 +101,11 @@ fn writes_held_for_a_delayed_ack_are_the_kernels() {
     let world = after(&times(5, &nagle()));
     let finding = found(&world, "nagle-delayed-ack");
     assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Warning));
-    assert_eq!((finding.sock, finding.subject.as_str()), (LISTENER, "0.0.0.0:8080"));
+    assert_eq!((finding.sock, finding.subject.as_came()), (LISTENER, "0.0.0.0:8080"));
     assert_eq!(finding.headline, "Nagle's algorithm held 5 exchanges for 40 ms on average.");
     assert!(
         finding.text.starts_with("A write of 200 B had to wait for one of 4 B before it:"),
-        "{}",
+        "{:?}",
         finding.text
     );
     assert_eq!(
@@ -161,16 +161,16 @@ fn a_slow_reader_was_asleep_or_busy_or_without_a_cpu() {
     let asleep = read(MS, 0, Some(at(0)));
     assert_eq!((asleep.owner, asleep.severity), (Owner::App, Severity::Warning));
     assert_eq!(asleep.headline, "Requests wait 50 ms unread, 50 ms at worst.");
-    assert!(asleep.text.contains("slept for 98 % of that time"), "{}", asleep.text);
+    assert!(asleep.text.contains("slept for 98 % of that time"), "{:?}", asleep.text);
     let busy = read(48 * MS, 0, Some(at(0)));
     assert!(
         busy.owner == Owner::App && busy.text.contains("on a CPU for 96 % of that time"),
-        "{}",
+        "{:?}",
         busy.text
     );
     let starved = read(0, 45 * MS, Some(at(0)));
     assert_eq!((starved.owner, evidence(&starved, "run_queue_us")), (Owner::Kernel, 180_000.0));
-    assert!(starved.text.contains("had no CPU for 90 % of that time"), "{}", starved.text);
+    assert!(starved.text.contains("had no CPU for 90 % of that time"), "{:?}", starved.text);
     assert!(read(MS, 0, None).text.ends_with("was not observed."));
 }
 
@@ -203,14 +203,14 @@ fn a_slow_application_is_information_until_it_is_very_slow() {
     assert_eq!(computes.headline, "The application takes 30 ms to answer, 30 ms at worst.");
     assert!(
         computes.text.contains("computed for 97 % of that time") && computes.fix.contains("perf"),
-        "{}",
+        "{:?}",
         computes.text
     );
     let waits = worked(400 * MS, MS);
     assert_eq!(waits.severity, Severity::Warning);
     assert!(
         waits.text.contains("slept for most") && waits.fix.contains("a lock"),
-        "{}",
+        "{:?}",
         waits.text
     );
     let mut world = World::with_limit(128);
@@ -385,7 +385,7 @@ fn sockets_left_in_close_wait_are_the_applications() {
     world.sample_after(2 * SECOND);
     let finding = found(&world, "close-wait-leak");
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
-    assert_eq!((finding.sock, finding.subject.as_str()), (4242, "server 4242"));
+    assert_eq!((finding.sock, finding.subject.as_came()), (4242, "server 4242"));
     assert_eq!(finding.headline, "Left in CLOSE_WAIT: 3 connections, the longest for 31.0 s.");
     assert_eq!((evidence(&finding, "connections"), evidence(&finding, "longest_us")), (3.0, 31e6));
     assert_well_written(&world);

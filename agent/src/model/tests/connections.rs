@@ -338,7 +338,7 @@ fn the_table_is_bounded_and_the_rest_is_counted() {
         Output::Lost(lost) => Some((lost.probe.clone(), lost.count)),
         _ => None,
     });
-    assert_eq!(lost, Some(("model_connections".to_owned(), 7)));
+    assert_eq!(lost, Some(("model_connections".into(), 7)));
     let snapshot = world.model.snapshot();
     assert_eq!((snapshot.connections.len(), snapshot.times.exchanges), (MAX_CONNECTION_VIEWS, 1));
     assert_eq!(exchanges(&world).len(), 1, "it is reported all the same");

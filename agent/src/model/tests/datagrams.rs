@@ -136,12 +136,12 @@ fn dropped_datagrams_are_lost() {
     }
     let finding = found(&world);
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
-    assert_eq!((finding.sock, finding.subject.as_str()), (99, "udp 0.0.0.0:53"));
+    assert_eq!((finding.sock, finding.subject.as_came()), (99, "udp 0.0.0.0:53"));
     assert_eq!(
         (evidence(&finding, "dropped"), evidence(&finding, "dropped_total")),
         (Some(12.0), Some(512.0))
     );
-    assert!(finding.text.contains("Process 4242 has not read from it"), "{}", finding.text);
+    assert!(finding.text.contains("Process 4242 has not read from it"), "{:?}", finding.text);
     sampled(&mut world, socket(900));
     assert_eq!(found(&world).severity, Severity::Critical);
     (0..10).for_each(|_| world.sample_after(SECOND));
@@ -165,7 +165,7 @@ fn the_finding_names_who_did_not_read_and_for_how_long() {
     let finding = found(&world);
     assert!(
         finding.text.contains("Thread 4243 of process 4242 was the last to read, 3.00 s ago"),
-        "{}",
+        "{:?}",
         finding.text
     );
     assert_eq!(evidence(&finding, "unread_us"), Some(2e6));
@@ -183,7 +183,7 @@ fn the_finding_names_who_did_not_read_and_for_how_long() {
     let finding = found(&world);
     assert!(
         finding.text.contains("Thread 4243 of process 4242 reads, but too slowly"),
-        "{}",
+        "{:?}",
         finding.text
     );
     assert_eq!(evidence(&finding, "longest_wait_us"), Some(52_000.0));

@@ -12,13 +12,13 @@ fn evidence(finding: &Finding, name: &str) -> Option<f64> {
 /// Every text is complete and fits, whatever is found.
 fn assert_well_written(world: &World) {
     for finding in world.reported_findings() {
-        assert!(finding.headline.chars().count() <= 78, "{}", finding.headline);
+        assert!(finding.headline.as_came().chars().count() <= 78, "{:?}", finding.headline);
         assert!(
-            finding.headline.ends_with('.')
-                && finding.text.ends_with('.')
-                && finding.fix.ends_with('.')
+            finding.headline.ends_with(".")
+                && finding.text.ends_with(".")
+                && finding.fix.ends_with(".")
         );
-        assert!(!finding.evidence.is_empty() && !finding.text.contains("  "), "{}", finding.text);
+        assert!(!finding.evidence.is_empty() && !finding.text.contains("  "), "{:?}", finding.text);
     }
 }
 
@@ -88,10 +88,10 @@ fn overflow_under_long_waits_is_the_applications() {
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Critical));
     assert!(
         finding.headline.starts_with("Clients are being refused: 60 SYNs so far, 12 a second."),
-        "{}",
+        "{:?}",
         finding.headline
     );
-    assert!(finding.fix.contains("somaxconn allows 4,096"), "{}", finding.fix);
+    assert!(finding.fix.contains("somaxconn allows 4,096"), "{:?}", finding.fix);
     assert_eq!(
         (evidence(&finding, "depth"), evidence(&finding, "limit")),
         (Some(512.0), Some(511.0))
@@ -136,7 +136,7 @@ fn bursts_over_a_short_queue_are_of_whoever_set_the_limit() {
     for (backlog, limit, owner, fix) in cases {
         let finding = burst(ListenerSample { backlog, ..listener(1, limit) });
         assert_eq!(finding.owner, owner, "{backlog:?} {limit}");
-        assert!(finding.fix.starts_with(fix), "{}", finding.fix);
+        assert!(finding.fix.starts_with(fix), "{:?}", finding.fix);
     }
 }
 

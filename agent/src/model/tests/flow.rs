@@ -82,7 +82,7 @@ fn a_thread_that_only_waits_is_shown_and_goes_with_its_process() {
     world.in_accept = vec![InAccept { pid: 4242, tid: 5, listener: LISTENER, since_ns: START }];
     world.sample_after(SECOND);
     let thread = world.view().acceptors[0].clone();
-    assert_eq!((thread.tid, thread.accepts, thread.comm.as_str()), (5, 0, "server"));
+    assert_eq!((thread.tid, thread.accepts, thread.comm.as_came()), (5, 0, "server"));
     assert_eq!(thread.in_accept_share, Some(1.0));
     let change = ProcessChange::Exited;
     world.apply(Event::Process(Process {
@@ -178,7 +178,7 @@ fn loss_and_cost_are_told_as_differences() {
             agent_cpu_us: cpu,
             agent_rss_bytes: 1,
         };
-        let (ts_ns, lost) = (START + second * SECOND, vec![("ring".to_owned(), lost)]);
+        let (ts_ns, lost) = (START + second * SECOND, vec![("ring".into(), lost)]);
         world.apply(Event::Sample(Sample { ts_ns, lost, seen: 100, cost, ..Sample::default() }));
     };
     sample(1, 3, 0, 0);

@@ -84,7 +84,7 @@ fn one_that_is_answered_alone_may_be_slow_and_that_is_said() {
     polled(&mut world, &[(1, 2_000), (2, 2_400), (3, 2_900), (4, 3_600)]);
     let finding = world.finding("slow-app").expect("a finding");
     assert_eq!(finding.severity, Severity::Info);
-    assert!(finding.text.contains("wait by design"), "{}", finding.text);
+    assert!(finding.text.contains("wait by design"), "{:?}", finding.text);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_thread_that_waits_for_a_lock_is_slow() {
         .into_iter()
         .find(|finding| finding.kind == "slow-app")
         .expect("a finding");
-    assert!(!finding.text.contains("wait by design"), "{}", finding.text);
+    assert!(!finding.text.contains("wait by design"), "{:?}", finding.text);
 }
 
 /// Who reads for workers sleeps in an event loop, too, while these are slow.
@@ -184,7 +184,7 @@ fn a_connection_says_what_its_exchanges_are() {
 /// Requests that an event loop has put aside and answers one by one, while this is watched.
 pub(super) fn put_aside(target: &str) -> World {
     let mut world = site(WaitKind::Events, 4);
-    world.model.set_target(target.to_owned());
+    world.model.set_target(target.into());
     polled(&mut world, &[(1, 1_500), (2, 2_000), (3, 2_500), (4, 3_000)]);
     world
 }
@@ -193,9 +193,9 @@ pub(super) fn put_aside(target: &str) -> World {
 fn by_port_alone_nobody_is_said_to_wait_by_design() {
     let found = put_aside("port 8080").finding("slow-app").expect("a finding");
     assert_eq!((found.severity, found.owner), (Severity::Info, Owner::Unknown), "{found:?}");
-    assert!(found.fix.contains("--pid"), "{}", found.fix);
+    assert!(found.fix.contains("--pid"), "{:?}", found.fix);
     let mut world = site(WaitKind::Events, 3);
-    world.model.set_target("port 8080".to_owned());
+    world.model.set_target("port 8080".into());
     polled(&mut world, &[(1, 3_000), (2, 3_000), (3, 3_000)]);
     let found = world.finding("slow-app").expect("a finding");
     assert_eq!(found.severity, Severity::Info, "{found:?}");

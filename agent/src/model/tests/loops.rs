@@ -80,11 +80,11 @@ fn the_reader_of_an_event_loop_did_what_all_its_calls_tell() {
     let computes = found(&in_turn(19 * MS), "slow-reader");
     assert!(
         computes.text.contains("busy meanwhile, on a CPU for 95 % of that time"),
-        "{}",
+        "{:?}",
         computes.text
     );
     let sleeps = found(&in_turn(MS), "slow-reader");
-    assert!(sleeps.text.contains("slept for 95 % of that time"), "{}", sleeps.text);
+    assert!(sleeps.text.contains("slept for 95 % of that time"), "{:?}", sleeps.text);
 }
 
 /// Four requests wait for 100 ms, to be read or to be answered, while another thread of the process
@@ -132,11 +132,11 @@ fn who_waits_for_a_thread_without_a_cpu_is_not_to_blame() {
             (starved.owner, starved.severity, starved.inferred),
             (Owner::Unknown, Severity::Info, true)
         );
-        assert!(starved.text.contains("had no CPU for as long"), "{}", starved.text);
-        assert!(starved.fix.starts_with("add CPUs"), "{}", starved.fix);
+        assert!(starved.text.contains("had no CPU for as long"), "{:?}", starved.text);
+        assert!(starved.fix.starts_with("add CPUs"), "{:?}", starved.fix);
         let had = found_in(20 * MS);
         assert_eq!((had.owner, had.severity, had.inferred), (Owner::App, Severity::Warning, false));
-        assert_eq!(had.text.contains("No thread of the process was"), !known, "{}", had.text);
+        assert_eq!(had.text.contains("No thread of the process was"), !known, "{:?}", had.text);
         let found_in = |delay_ns| found(&unanswered(known, delay_ns), "slow-app");
         let starved = found_in(300 * MS);
         assert_eq!(
@@ -165,7 +165,7 @@ fn a_stopped_process_waits_for_nothing_of_its_own_accord() {
     let finding = world.finding("slow-reader").expect("a finding");
     assert!(
         finding.text.contains("on no CPU") && finding.text.contains("is stopped"),
-        "{}",
+        "{:?}",
         finding.text
     );
     assert!(
@@ -187,7 +187,7 @@ fn what_a_call_does_not_tell_of_the_wait_is_not_told() {
     }
     (0..4).for_each(|_| world.sample_after(SECOND));
     let finding = found(&world, "slow-reader");
-    assert!(finding.text.contains("was not observed."), "{}", finding.text);
+    assert!(finding.text.contains("was not observed."), "{:?}", finding.text);
 }
 
 #[test]
@@ -233,14 +233,14 @@ pub(super) fn blocking(others: bool, cpu_ns: u64) -> World {
 fn a_thread_that_lets_others_wait_does_not_wait_by_design() {
     let finding = found(&blocking(true, MS), "slow-app");
     assert_eq!(finding.severity, Severity::Warning);
-    assert!(!finding.text.contains("by design"), "{}", finding.text);
+    assert!(!finding.text.contains("by design"), "{:?}", finding.text);
     let held = "While thread 11 worked on ";
     assert!(
         finding.text.contains(held) && finding.text.contains("lay unread until it was done"),
-        "{}",
+        "{:?}",
         finding.text
     );
-    assert!(finding.fix.contains("blocking calls"), "{}", finding.fix);
+    assert!(finding.fix.contains("blocking calls"), "{:?}", finding.fix);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn a_thread_that_computes_does_not_wait_by_design() {
     let finding = found(&blocking(false, 290 * MS), "slow-app");
     assert!(
         !finding.text.contains("by design") && finding.text.contains("computed"),
-        "{}",
+        "{:?}",
         finding.text
     );
 }
@@ -270,7 +270,7 @@ fn a_thread_that_waits_for_a_cpu_does_not_sleep() {
     let finding = found(&world, "slow-app");
     assert!(
         finding.text.contains("computed for 96 %") && !finding.text.contains("slept"),
-        "{}",
+        "{:?}",
         finding.text
     );
 }
@@ -279,7 +279,7 @@ fn a_thread_that_waits_for_a_cpu_does_not_sleep() {
 fn a_thread_that_sleeps_and_lets_nobody_wait_may_wait_by_design() {
     let finding = found(&blocking(false, MS), "slow-app");
     assert_eq!(finding.severity, Severity::Info);
-    assert!(finding.text.contains("by design"), "{}", finding.text);
+    assert!(finding.text.contains("by design"), "{:?}", finding.text);
 }
 
 /// Long polls put aside by a loop that answers others at once.

@@ -29,7 +29,7 @@ fn refresh(ts_ns: u64, throttled_ns: u64, throttled: u64) -> CpuState {
 /// The same in between.
 fn look(ts_ns: u64, throttled_ns: u64, throttled: u64) -> CpuState {
     let mut state = refresh(ts_ns, throttled_ns, throttled);
-    (state.limits[0].path, state.limits[0].pids, state.refresh) = (String::new(), Vec::new(), None);
+    (state.limits[0].path, state.limits[0].pids, state.refresh) = ("".into(), Vec::new(), None);
     state
 }
 
@@ -142,7 +142,7 @@ fn a_quota_is_named_with_its_figures() {
     assert_eq!(finding.headline, "A CPU quota holds exchanges for 60 ms, 60 ms at worst.");
     assert!(
         finding.text.contains("/pods/a may use 13 ms of CPU time in each 100 ms"),
-        "{}",
+        "{:?}",
         finding.text
     );
     assert!(finding.inferred && finding.fix.contains("cpu.max"), "{finding:?}");
@@ -156,7 +156,7 @@ fn a_wait_without_a_quota_is_for_a_cpu() {
     assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Warning));
     assert!(
         finding.text.contains("up to 9 threads wanted to run on 2 processors"),
-        "{}",
+        "{:?}",
         finding.text
     );
     assert_eq!(world.finding("throttled"), None);
@@ -216,7 +216,7 @@ fn a_late_accept_is_the_kernels_where_its_thread_had_no_cpu() {
     let world = accepted_late(85 * MS);
     let finding = world.finding("accept-starved").expect("a finding");
     assert_eq!(finding.owner, Owner::Kernel, "{finding:?}");
-    assert!(finding.text.contains("it could have run and had no CPU"), "{}", finding.text);
+    assert!(finding.text.contains("it could have run and had no CPU"), "{:?}", finding.text);
     assert!(!finding.text.contains("inside accept") && finding.fix.contains("CPU"), "{finding:?}");
     let view = worst(&world);
     // The wait for the read has its own part of it, 50 µs.

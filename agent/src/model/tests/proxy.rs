@@ -302,8 +302,8 @@ fn one_upstream_connection_for_each_client_is_told() {
 fn a_slow_upstream_is_found_and_marked() {
     let world = run(5, 15, |_, turn| turn);
     let finding = world.finding("upstream-imbalance").expect("a finding");
-    assert_eq!((finding.severity, finding.subject.as_str()), (Severity::Warning, "proxy 4242"));
-    assert!(finding.headline.contains("10.0.1.1:9001 takes 15 ms"), "{}", finding.headline);
+    assert_eq!((finding.severity, finding.subject.as_came()), (Severity::Warning, "proxy 4242"));
+    assert!(finding.headline.contains("10.0.1.1:9001 takes 15 ms"), "{:?}", finding.headline);
     let slow: Vec<_> =
         figures(&world).view.upstreams.iter().filter(|one| one.slow).map(|one| one.peer).collect();
     assert_eq!(slow, [upstream(9_001)]);
@@ -314,7 +314,7 @@ fn an_upstream_with_more_than_its_part_is_found() {
     let world = run(5, 2, |_, turn| if turn % 2 == 0 { 1 } else { turn });
     let finding = world.finding("upstream-imbalance").expect("a finding");
     assert_eq!(finding.severity, Severity::Info);
-    assert!(finding.headline.contains("10.0.1.1:9002 gets"), "{}", finding.headline);
+    assert!(finding.headline.contains("10.0.1.1:9002 gets"), "{:?}", finding.headline);
 }
 
 #[test]

@@ -257,10 +257,10 @@ fn one_long_pause_is_no_stream() {
     assert_eq!(finding.severity, Severity::Info);
     assert!(
         finding.text.contains("was not observed") && finding.text.contains("stream"),
-        "{}",
+        "{:?}",
         finding.text
     );
-    assert!(!finding.text.contains("to the first write"), "{}", finding.text);
+    assert!(!finding.text.contains("to the first write"), "{:?}", finding.text);
     // Chunked: head, length, data, end.
     let outbound = headers_first.outbound();
     (outbound.writes, outbound.gaps) = (6, 1);
@@ -286,7 +286,7 @@ pub(super) fn rest_slept() -> World {
 fn who_computes_between_pieces_does_not_wait() {
     let stream = pieces(11, 100 * MS);
     let finding = written(&stream, 950 * MS).finding("slow-app").expect("a finding");
-    assert!(finding.text.contains("computed for 9"), "{}", finding.text);
+    assert!(finding.text.contains("computed for 9"), "{:?}", finding.text);
     assert_eq!(finding.severity, Severity::Warning);
     assert_eq!(written(&stream, 50 * MS).finding("slow-app"), None);
 }
@@ -359,13 +359,13 @@ fn a_rest_that_comes_after_more_than_a_second_is_told() {
     assert_eq!(finding.severity, Severity::Info, "it may be a stream");
     assert!(
         finding.headline.contains("3.00 s from the first byte to the last"),
-        "{}",
+        "{:?}",
         finding.headline
     );
     assert_eq!(rest_after(3, MS, 3).finding("slow-app"), None, "it goes on and on");
     let computed = rest_after(3, 2_900 * MS, 1);
     let finding = computed.finding("slow-app").expect("a finding");
-    assert!(finding.text.contains("computed for 97 %"), "{}", finding.text);
+    assert!(finding.text.contains("computed for 97 %"), "{:?}", finding.text);
     assert_eq!(finding.severity, Severity::Warning);
     let views = computed.model.snapshot().connections;
     let rest = views[0].recent.last().expect("an exchange");
@@ -406,6 +406,6 @@ fn a_server_that_speaks_first_is_told_by_how_late_it_does() {
         finding.headline,
         "The application takes 400 ms to greet its clients, 400 ms at worst."
     );
-    assert!(!finding.text.contains("last byte"), "there was no response: {}", finding.text);
+    assert!(!finding.text.contains("last byte"), "there was no response: {:?}", finding.text);
     assert_eq!(greeted(false).finding("slow-app"), None, "a feed without news is no slow greeting");
 }

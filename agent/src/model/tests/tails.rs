@@ -97,15 +97,15 @@ fn what_falls_into_one_moment_is_told_with_it() {
     let world = at_once();
     let finding = world.finding("tail").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
-    assert!(finding.headline.starts_with("The slowest 3 take 38"), "{}", finding.headline);
+    assert!(finding.headline.starts_with("The slowest 3 take 38"), "{:?}", finding.headline);
     assert!(
         finding.text.contains("lay unread") && finding.text.contains("fall into 1 moment"),
-        "{}",
+        "{:?}",
         finding.text
     );
     assert!(
         !finding.text.contains("thread") && !finding.text.contains("was stopped"),
-        "{}",
+        "{:?}",
         finding.text
     );
     assert_eq!(world.reported_findings().len(), 1);
@@ -130,7 +130,7 @@ fn a_tail_gives_way_to_what_says_more() {
 #[test]
 fn a_stopped_process_is_named() {
     let finding = stopped().finding("tail").expect("a finding");
-    assert!(finding.text.contains("Process 4242 was stopped then"), "{}", finding.text);
+    assert!(finding.text.contains("Process 4242 was stopped then"), "{:?}", finding.text);
 }
 
 #[test]
@@ -138,10 +138,10 @@ fn one_thread_and_one_connection_are_told() {
     let finding = in_turn().finding("tail").expect("a finding");
     assert!(
         finding.text.contains("by thread 7") && finding.text.contains("on one connection"),
-        "{}",
+        "{:?}",
         finding.text
     );
-    assert!(!finding.text.contains("moment"), "{}", finding.text);
+    assert!(!finding.text.contains("moment"), "{:?}", finding.text);
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub use sentence::{sentence, thread_name};
 
 use super::event::{Ending, Role, Side};
 use super::snapshot::{ConnectionView, ExchangeView, Owner, Slice, SliceKind, Snapshot};
+use crate::text::Untrusted;
 use crate::text::bytes;
 
 /// Where something is or happens, from left to right.
@@ -36,7 +37,7 @@ pub enum Step {
         /// Lane beside it that it reaches.
         to: Lane,
         /// Words for it.
-        text: String,
+        text: Untrusted,
     },
     /// Somebody holds the exchange.
     Held {
@@ -49,12 +50,12 @@ pub enum Step {
         /// Somebody waited for it.
         counts: bool,
         /// Words for it.
-        text: String,
+        text: Untrusted,
     },
     /// Time of no interest.
     Gap {
         /// Words for it.
-        text: String,
+        text: Untrusted,
     },
 }
 
@@ -80,7 +81,7 @@ pub fn counted(exchange: &ExchangeView) -> &[Slice] {
 /// Returns the steps by which a connection came about, up to the accept.
 pub fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<Step> {
     if connection.preexisting {
-        return vec![Step::Gap { text: "open before the watch began".to_owned() }];
+        return vec![Step::Gap { text: "open before the watch began".into() }];
     }
     match connection.role {
         Role::Client => client_opening(connection),
@@ -89,38 +90,38 @@ pub fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<Step> {
 }
 
 fn client_opening(connection: &ConnectionView) -> Vec<Step> {
-    let mut out = vec![early_arrow(Lane::Kernel, Lane::Peer, "SYN".to_owned())];
+    let mut out = vec![early_arrow(Lane::Kernel, Lane::Peer, "SYN")];
     if let Some(us) = connection.handshake_us {
         out.push(early_hold(SliceKind::Handshake, us, "until the peer answered"));
-        out.push(early_arrow(Lane::Peer, Lane::Kernel, "SYN-ACK: connected".to_owned()));
+        out.push(early_arrow(Lane::Peer, Lane::Kernel, "SYN-ACK: connected"));
     }
     out
 }
 
 fn server_opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<Step> {
-    let mut out = vec![early_arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK sent back".to_owned())];
+    let mut out = vec![early_arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK sent back")];
     if let Some(us) = connection.handshake_us {
         out.push(early_hold(SliceKind::Handshake, us, "until the peer completed the handshake"));
     }
-    out.push(early_arrow(Lane::Peer, Lane::Kernel, "ACK: into the accept queue".to_owned()));
+    out.push(early_arrow(Lane::Peer, Lane::Kernel, "ACK: into the accept queue"));
     if let Some(us) = connection.queued_us {
         out.push(early_hold(SliceKind::AcceptQueue, us, "in the accept queue"));
     }
     if let Some((tid, _)) = connection.acceptor {
         let who = thread_name(snapshot, connection, tid);
-        out.push(early_arrow(Lane::Kernel, Lane::App, format!("accept() by {who}")));
+        out.push(early_arrow(Lane::Kernel, Lane::App, compose!("accept() by {}", who)));
     }
     out
 }
 
 /// An arrow from before the exchange.
-fn early_arrow(from: Lane, to: Lane, text: String) -> Step {
-    Step::Arrow { at: None, from, to, text }
+fn early_arrow(from: Lane, to: Lane, text: impl Into<Untrusted>) -> Step {
+    Step::Arrow { at: None, from, to, text: text.into() }
 }
 
 /// A hold from before the exchange.
 fn early_hold(kind: SliceKind, us: u64, text: &str) -> Step {
-    Step::Held { at: None, us, owner: kind.owner(), counts: true, text: text.to_owned() }
+    Step::Held { at: None, us, owner: kind.owner(), counts: true, text: text.into() }
 }
 
 /// Returns the steps of an exchange: its slices, and between them what passed from lane to lane.
@@ -136,7 +137,7 @@ pub fn exchange(
         let counts = index < counted;
         let mut text = sentence(snapshot, connection, exchange, slice);
         if !counts {
-            text.push_str("; nobody waited for it");
+            text.push("; nobody waited for it");
         }
         let (at, us, owner) = (Some(path.at), slice.us, slice.kind.owner());
         path.out.push(Step::Held { at, us, owner, counts, text });
@@ -197,17 +198,17 @@ impl<'a> Path<'a> {
         let server = self.connection.role == Role::Server;
         match kind {
             SliceKind::Handshake => {
-                self.arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK sent back".to_owned());
+                self.arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK sent back");
             }
             SliceKind::AcceptQueue => {
-                self.arrow(Lane::Peer, Lane::Kernel, "ACK: into the accept queue".to_owned());
+                self.arrow(Lane::Peer, Lane::Kernel, "ACK: into the accept queue");
             }
             SliceKind::Request => {
                 if !server {
                     self.send();
                 }
                 if !std::mem::replace(&mut self.arrived, true) {
-                    self.arrow(Lane::Peer, Lane::Kernel, "its first bytes".to_owned());
+                    self.arrow(Lane::Peer, Lane::Kernel, "its first bytes");
                 }
             }
             SliceKind::ReceiveQueue | SliceKind::RunQueue => {
@@ -219,10 +220,10 @@ impl<'a> Path<'a> {
             SliceKind::App if server => self.read(),
             SliceKind::Ignored => {
                 let text = "ACK, ignored: the accept queue is full";
-                self.arrow(Lane::Peer, Lane::Kernel, text.to_owned());
+                self.arrow(Lane::Peer, Lane::Kernel, text);
             }
             SliceKind::Connect | SliceKind::ConnectRefused => {
-                self.arrow(Lane::Kernel, Lane::Peer, "SYN".to_owned());
+                self.arrow(Lane::Kernel, Lane::Peer, "SYN");
             }
             SliceKind::Streaming => self.write(),
             SliceKind::SendBuffer
@@ -273,7 +274,7 @@ impl<'a> Path<'a> {
             self.read();
             self.send();
             if !self.acked {
-                self.arrow(Lane::Peer, Lane::Kernel, "ACK of everything".to_owned());
+                self.arrow(Lane::Peer, Lane::Kernel, "ACK of everything");
             }
         }
     }
@@ -285,19 +286,19 @@ impl<'a> Path<'a> {
         let end = if is_last { self.connection.ended } else { None };
         match end {
             Some((Side::Peer, Ending::Fin)) => {
-                self.arrow(Lane::Peer, Lane::Kernel, "FIN, without an answer".to_owned());
+                self.arrow(Lane::Peer, Lane::Kernel, "FIN, without an answer");
             }
             Some((Side::Peer, Ending::Reset)) => {
-                self.arrow(Lane::Peer, Lane::Kernel, "RST, without an answer".to_owned());
+                self.arrow(Lane::Peer, Lane::Kernel, "RST, without an answer");
             }
             Some((Side::Local, Ending::Fin | Ending::Reset)) => {
-                self.arrow(Lane::App, Lane::Kernel, "closed without an answer".to_owned());
+                self.arrow(Lane::App, Lane::Kernel, "closed without an answer");
             }
             Some((_, Ending::Timeout)) => {
-                let text = "the kernel gave up, without an answer".to_owned();
+                let text = "the kernel gave up, without an answer".into();
                 self.out.push(Step::Gap { text });
             }
-            None => self.out.push(Step::Gap { text: "no answer".to_owned() }),
+            None => self.out.push(Step::Gap { text: "no answer".into() }),
         }
     }
 
@@ -331,8 +332,8 @@ impl<'a> Path<'a> {
         }
     }
 
-    fn arrow(&mut self, from: Lane, to: Lane, text: String) {
-        self.out.push(Step::Arrow { at: Some(self.at), from, to, text });
+    fn arrow(&mut self, from: Lane, to: Lane, text: impl Into<Untrusted>) {
+        self.out.push(Step::Arrow { at: Some(self.at), from, to, text: text.into() });
     }
 
     /// Names of the incoming and of the outgoing message, with their bytes.
@@ -346,14 +347,14 @@ impl<'a> Path<'a> {
     }
 
     /// A call with its count and its thread: "read() ×3 by worker-1".
-    fn call(&self, name: &str, count: u32, tid: Option<u32>) -> String {
-        let mut text = name.to_owned();
+    fn call(&self, name: &str, count: u32, tid: Option<u32>) -> Untrusted {
+        let mut text = Untrusted::from(name);
         if count > 1 {
-            text.push_str(&format!(" ×{count}"));
+            text.push(format!(" ×{count}"));
         }
         if let Some(tid) = tid {
-            text.push_str(" by ");
-            text.push_str(&thread_name(self.snapshot, self.connection, tid));
+            text.push(" by ");
+            text.push(thread_name(self.snapshot, self.connection, tid));
         }
         text
     }

@@ -2,13 +2,13 @@
 
 use crate::model::event::Role;
 use crate::model::snapshot::{ConnectionView, ExchangeView, Protocol, Slice, SliceKind, Snapshot};
-use crate::text::{bytes, duration_fine as fine};
+use crate::text::{Untrusted, bytes, duration_fine as fine};
 
 /// Returns the name of a thread of a connection; "thread 4243" where it is not known.
-pub fn thread_name(snapshot: &Snapshot, connection: &ConnectionView, tid: u32) -> String {
+pub fn thread_name(snapshot: &Snapshot, connection: &ConnectionView, tid: u32) -> Untrusted {
     match comm(snapshot, connection, tid) {
-        Some(comm) => comm.to_owned(),
-        None => format!("thread {tid}"),
+        Some(comm) => comm.clone(),
+        None => format!("thread {tid}").into(),
     }
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn comm<'a>(
     snapshot: &'a Snapshot,
     connection: &'a ConnectionView,
     tid: u32,
-) -> Option<&'a str> {
+) -> Option<&'a Untrusted> {
     if let Some(thread) = snapshot.threads.iter().find(|thread| thread.tid == tid) {
         return Some(&thread.comm);
     }
@@ -34,10 +34,10 @@ pub fn sentence(
     connection: &ConnectionView,
     exchange: &ExchangeView,
     slice: &Slice,
-) -> String {
+) -> Untrusted {
     let who = |tid: Option<u32>| match tid {
         Some(tid) => thread_name(snapshot, connection, tid),
-        None => "the app".to_owned(),
+        None => "the app".into(),
     };
     let fixed = match slice.kind {
         SliceKind::AcceptQueue => {
@@ -47,19 +47,19 @@ pub fn sentence(
         SliceKind::ReceiveQueue => return unread(slice, &who(exchange.read_tid)),
         SliceKind::RunQueue => {
             let who = who(exchange.read_tid.or(exchange.write_tid));
-            return format!("{who} could run, but got no CPU");
+            return compose!("{} could run, but got no CPU", who);
         }
         SliceKind::Throttled => {
             let who = who(exchange.read_tid.or(exchange.write_tid));
-            return format!("{who} could run, but its cgroup's CPU quota was used up");
+            return compose!("{} could run, but its cgroup's CPU quota was used up", who);
         }
         SliceKind::App => {
             let who = who(exchange.write_tid.or(exchange.read_tid));
             return app(snapshot, connection, exchange, slice, &who);
         }
-        SliceKind::Nagle => return nagle(exchange),
-        SliceKind::Cork => return cork(exchange),
-        SliceKind::Response => return response(exchange),
+        SliceKind::Nagle => return nagle(exchange).into(),
+        SliceKind::Cork => return cork(exchange).into(),
+        SliceKind::Response => return response(exchange).into(),
         SliceKind::Handshake => "until the peer completed the handshake",
         SliceKind::Request => "until the peer sent the rest",
         SliceKind::SendBuffer => "write() waited for room: the send buffer was full",
@@ -81,25 +81,25 @@ pub fn sentence(
         SliceKind::Streaming => "between pieces, as in a stream: if it is one, it waits by design",
         SliceKind::Unknown => "nothing shows who held this time",
     };
-    fixed.to_owned()
+    fixed.into()
 }
 
-fn accept_queue(slice: &Slice, acceptor: &str) -> String {
-    let mut text = format!("connected, in the accept queue, until {acceptor} called accept()");
+fn accept_queue(slice: &Slice, acceptor: &Untrusted) -> Untrusted {
+    let mut text = compose!("connected, in the accept queue, until {} called accept()", acceptor);
     if let Some(cpu) = slice.cpu_us {
-        text.push_str(", ");
-        text.push_str(&on_cpu(cpu, slice.us));
+        text.push(", ");
+        text.push(on_cpu(cpu, slice.us));
     }
     text
 }
 
-fn unread(slice: &Slice, reader: &str) -> String {
+fn unread(slice: &Slice, reader: &Untrusted) -> Untrusted {
     match slice.cpu_us {
-        None => format!("unread, waiting for {reader}"),
+        None => compose!("unread, waiting for {}", reader),
         Some(cpu) if cpu >= slice.us / 2 => {
-            format!("unread: {reader} was busy, {}", on_cpu(cpu, slice.us))
+            compose!("unread: {} was busy, {}", reader, on_cpu(cpu, slice.us))
         }
-        Some(cpu) => format!("unread: {reader} was asleep, {}", on_cpu(cpu, slice.us)),
+        Some(cpu) => compose!("unread: {} was asleep, {}", reader, on_cpu(cpu, slice.us)),
     }
 }
 
@@ -143,19 +143,19 @@ fn app(
     connection: &ConnectionView,
     exchange: &ExchangeView,
     slice: &Slice,
-    who: &str,
-) -> String {
+    who: &Untrusted,
+) -> Untrusted {
     let worked = match slice.cpu_us {
-        None => format!("with {who}"),
-        Some(cpu) if cpu >= slice.us / 2 => format!("{who} worked, {}", on_cpu(cpu, slice.us)),
-        Some(cpu) => format!("{who} was asleep, {}", on_cpu(cpu, slice.us)),
+        None => compose!("with {}", who),
+        Some(cpu) if cpu >= slice.us / 2 => compose!("{} worked, {}", who, on_cpu(cpu, slice.us)),
+        Some(cpu) => compose!("{} was asleep, {}", who, on_cpu(cpu, slice.us)),
     };
     let text = match slice.upstream_us {
-        Some(us) => format!("{} of it {}; {worked}", fine(us), upstream(exchange)),
-        None => worked + &nested_call(snapshot, exchange),
+        Some(us) => compose!("{} of it {}; {}", fine(us), upstream(exchange), worked),
+        None => compose!("{}{}", worked, nested_call(snapshot, exchange)),
     };
     match connection.protocol.and_then(Protocol::waits_for) {
-        Some(news) => format!("waiting by design ({news}); {text}"),
+        Some(news) => compose!("waiting by design ({news}); {}", text),
         None => text,
     }
 }

@@ -136,7 +136,7 @@ fn contents_without_meaning_are_left_out() {
 #[test]
 fn a_chunk_that_is_too_long_is_neither_written_nor_believed() {
     assert!(chunk(Kind::Entries, 0, &vec![0; MAX_CONTENTS + 1]).is_none());
-    let notices: RecordEntry = RecordEntry::Notices(vec!["x".repeat(MAX_CONTENTS)]);
+    let notices: RecordEntry = RecordEntry::Notices(vec!["x".repeat(MAX_CONTENTS).into()]);
     let mut writer = super::Writer::new(Vec::new(), &header(setup("full"))).unwrap();
     assert!(writer.write(&notices).is_err());
 }

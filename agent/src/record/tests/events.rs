@@ -218,7 +218,7 @@ pub(super) fn every() -> Vec<Event> {
             local: peer,
             peer,
             pid: 1,
-            comm: String::new(),
+            comm: "".into(),
             handshake_us: Some(1),
             preexisting: true,
             asked_ns: Some(2),
@@ -310,7 +310,7 @@ fn signs() -> impl Iterator<Item = Event> {
         Sign::ClientHello(ClientHello {
             version: 0x0304,
             server_name: Some("wörld\u{1b}".into()),
-            alpn: vec!["h2".into(), String::new()],
+            alpn: vec!["h2".into(), "".into()],
             early_data: true,
             session: u32::MAX,
         }),
@@ -420,7 +420,7 @@ fn every_event_comes_back_as_it_was() {
     entries.insert(1, RecordEntry::Target("server 4242 (+1 child)".into()));
     entries.insert(
         2,
-        RecordEntry::Notices(vec!["the command's output goes to a file".into(), String::new()]),
+        RecordEntry::Notices(vec!["the command's output goes to a file".into(), "".into()]),
     );
     entries.push(RecordEntry::Finish(START + SECOND));
     let bytes = recording(&entries);

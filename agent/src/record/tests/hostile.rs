@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use serde_json::Value;
+
 use super::events::every;
 use crate::model::event::Event;
 use crate::model::tests::world::{START, setup};
@@ -11,7 +13,7 @@ use crate::model::{Model, Setup};
 use crate::report::json::Json;
 use crate::report::plain::{Colour, Plain};
 use crate::report::tests::schema::parsed;
-use crate::report::{Sink, WallClock};
+use crate::report::{Attached, Sink, WallClock};
 
 /// xorshift64*: the same events in every run.
 struct Dice(u64);
@@ -71,4 +73,84 @@ fn whatever_a_recording_holds_it_can_be_shown() {
     }
     assert!(taken > 20_000, "only {taken} events were any");
     assert!(types.len() >= 15, "only {types:?}");
+}
+
+/// A name as a process, a server or a file may have it.
+const NAME: &str = "\x1b]0;a\x07\u{9b}2J\u{202e}\u{2066}\u{e0041}\\u{1b}\\\n\"";
+
+/// Fields of events that hold text from outside.
+const FROM_OUTSIDE: [&str; 6] = ["comm", "path", "method", "server_name", "alpn", "lost"];
+
+/// Puts the name wherever text from outside stands.
+fn rename(value: &mut Value, is_outside: bool) -> u32 {
+    match value {
+        Value::String(text) if is_outside => {
+            NAME.clone_into(text);
+            1
+        }
+        Value::Array(values) => values.iter_mut().map(|value| rename(value, is_outside)).sum(),
+        Value::Object(fields) => {
+            let mut count = 0;
+            for (name, value) in fields {
+                count += rename(value, FROM_OUTSIDE.contains(&name.as_str()));
+            }
+            count
+        }
+        _ => 0,
+    }
+}
+
+fn assert_harmless(text: &str, what: &str) {
+    let raw = |character: &char| {
+        (character.is_control() && *character != '\n')
+            || ['\u{202e}', '\u{2066}', '\u{e0041}'].contains(character)
+    };
+    assert_eq!(text.chars().find(raw), None, "{what}: {text:?}");
+}
+
+#[test]
+fn names_of_a_recording_leave_escaped() {
+    let clock = WallClock { mono_ns: START, wall: std::time::UNIX_EPOCH };
+    let setup = Setup { detail_events: true, target: NAME.into(), ..setup("full") };
+    let mut model = Model::new(setup);
+    model.set_notices(vec![NAME.into()]);
+    let (mut outputs, mut renamed) = (Vec::new(), 0);
+    for event in every() {
+        let mut value = serde_json::to_value(&event).unwrap();
+        renamed += rename(&mut value, false);
+        model.apply(&serde_json::from_value(value).unwrap(), &mut outputs);
+    }
+    assert!(renamed >= 15, "only {renamed} names");
+    model.finish(START + 9_000_000_000, &mut outputs);
+    let attached = Attached {
+        ts_ns: START,
+        kernel: NAME.into(),
+        tier: NAME.into(),
+        hooks: [(NAME.into(), Some(NAME.into()))].into(),
+        targets: vec![NAME.into()],
+        attach_us: 1,
+        gaps: vec![NAME.into()],
+    };
+    let snapshot = model.snapshot();
+    let (mut json, mut plain) = (Json::new(clock), Plain::new(Colour::Never));
+    let write = |sink: &mut dyn Sink| {
+        let mut text = Vec::new();
+        sink.attached(&mut text, &attached).unwrap();
+        sink.write(&mut text, &outputs, &snapshot).unwrap();
+        String::from_utf8(text).unwrap()
+    };
+    let text = write(&mut plain);
+    assert_harmless(&text, "plain");
+    let shown = r#"\u{1b}]0;a\u{7}\u{9b}2J\u{202e}\u{2066}\u{e0041}\\u{1b}\\\u{a}""#;
+    assert!(text.contains(&format!("note      {shown}")), "a notice, escaped once: {text}");
+    assert!(text.matches(shown).count() >= 8, "{text}");
+    let text = write(&mut json);
+    assert_harmless(&text, "json");
+    let mut names = 0;
+    for line in text.lines() {
+        let object: Value = serde_json::from_str(line).unwrap();
+        names += u32::from(object["comm"] == NAME || object["targets"][0] == NAME);
+    }
+    assert!(names >= 5, "a parser gives them back as they came: {text}");
+    assert_harmless(&format!("{outputs:?} {snapshot:?}"), "debug");
 }

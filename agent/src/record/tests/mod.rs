@@ -21,18 +21,17 @@ use crate::{
 };
 
 fn header(setup: Setup) -> Header {
-    let hooks =
-        [("accept".to_owned(), Some("fentry fd_install".to_owned())), ("syn".to_owned(), None)];
+    let hooks = [("accept".into(), Some("fentry fd_install".into())), ("syn".into(), None)];
     Header {
-        written_by: "backscope 1.2.3".to_owned(),
+        written_by: "backscope 1.2.3".into(),
         attached: Attached {
             ts_ns: START,
-            kernel: "6.18.5".to_owned(),
+            kernel: "6.18.5".into(),
             tier: setup.tier.clone(),
             hooks: hooks.into(),
-            targets: vec!["server 4242".to_owned()],
+            targets: vec!["server 4242".into()],
             attach_us: 311_000,
-            gaps: vec!["syn: no hook".to_owned()],
+            gaps: vec!["syn: no hook".into()],
         },
         setup,
         clock: WallClock { mono_ns: START, wall: UNIX_EPOCH + Duration::from_secs(1_700_000_000) },

@@ -23,7 +23,7 @@ fn busy_world(tier: &str) -> World {
         world.listeners[0].drops += 3;
         world.sample_after(SECOND);
     }
-    let (ts_ns, comm) = (world.now, "server".to_owned());
+    let (ts_ns, comm) = (world.now, "server".into());
     world.apply(Event::Process(Process { ts_ns, pid: 4242, comm, change: ProcessChange::Exited }));
     world
 }
@@ -80,7 +80,7 @@ fn a_replay_reports_what_the_run_did() {
         assert_eq!(outputs, world.out, "{tier}");
         assert_eq!(snapshot, world.model.snapshot(), "{tier}");
         assert_eq!(
-            (snapshot.target.as_str(), snapshot.notices.len()),
+            (snapshot.target.as_came(), snapshot.notices.len()),
             ("server 4242 (+1 child)", 1)
         );
         assert_eq!(count(&outputs, |output| matches!(output, Output::Accept(_))), 600);

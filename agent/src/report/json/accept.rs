@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::parts::gaps;
 use crate::model::event::Accept;
+use crate::text::Untrusted;
 
 /// A connection was handed to the application.
 #[derive(Serialize)]
@@ -22,7 +23,7 @@ pub(super) struct AcceptBody<'a> {
     /// Thread that accepted it.
     tid: u32,
     /// Name of that process.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Descriptor that it got; `null` of a direct one of io_uring.
     fd: Option<i32>,
     /// Time from SYN-ACK to final ACK: one round trip to the peer.

@@ -5,25 +5,26 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::Attached;
+use crate::text::Untrusted;
 
 /// The hooks are attached: once, first.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct AttachedBody<'a> {
     /// Release of the kernel.
-    kernel: &'a str,
+    kernel: &'a Untrusted,
     /// Tier of the hooks.
     #[cfg_attr(test, schemars(extend("enum" = ["full", "tracepoint"])))]
-    tier: &'a str,
+    tier: &'a Untrusted,
     /// Hooks by the signal that they serve; `null` where no hook does.
-    hooks: &'a BTreeMap<String, Option<String>>,
+    hooks: &'a BTreeMap<Untrusted, Option<Untrusted>>,
     /// Processes, ports and names that are watched.
-    targets: &'a [String],
+    targets: &'a [Untrusted],
     /// Time that the attach took.
     attach_us: u64,
     /// Sentences on what this kernel does not show; absent if there are none.
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    gaps: &'a [String],
+    #[serde(skip_serializing_if = "<[Untrusted]>::is_empty")]
+    gaps: &'a [Untrusted],
 }
 
 impl<'a> From<&'a Attached> for AttachedBody<'a> {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::parts::gaps;
 use crate::model::event::{Connect, Outcome};
 use crate::model::snapshot::error_name;
+use crate::text::Untrusted;
 
 /// A connect of a watched process that failed.
 #[derive(Serialize)]
@@ -19,7 +20,7 @@ pub(super) struct ConnectBody<'a> {
     /// Thread that asked; `null` if none was seen asking.
     tid: Option<u32>,
     /// Name of the process.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Outcome.
     #[cfg_attr(test, schemars(with = "Outcome"))]
     outcome: &'static str,

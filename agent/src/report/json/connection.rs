@@ -7,6 +7,7 @@ use super::parts::{MULTIPLEXED, NO_PROTOCOL, TimesBody, gaps, phases, role_name,
 use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Side, TcpState};
 use crate::model::output::ConnectionOutput;
 use crate::model::snapshot::{Cause, ConnectionView, FirstAnswer, Protocol, TlsView};
+use crate::text::Untrusted;
 
 const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP \
      are not seen, its handshake, its wait and its end are those of its first subflow";
@@ -29,7 +30,7 @@ pub(super) struct ConnectionBody<'a> {
     /// Process that has it.
     pid: u32,
     /// Name of that process.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Protocol, as of `exchange`.
     #[cfg_attr(test, schemars(with = "Option<Protocol>"))]
     protocol: Option<&'static str>,
@@ -199,9 +200,9 @@ struct BytesBody {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RequestBody<'a> {
     /// Method.
-    method: &'a str,
+    method: &'a Untrusted,
     /// Path, without the query.
-    path: &'a str,
+    path: &'a Untrusted,
 }
 
 impl<'a> From<&'a RequestLine> for RequestBody<'a> {
@@ -381,11 +382,11 @@ struct TlsBody<'a> {
     /// Version that the server chose, such as `"1.3"`; `null` if it was not seen to answer.
     version: Option<&'static str>,
     /// Protocol that both agreed on (ALPN); `null` if that is encrypted, or none was chosen.
-    alpn: Option<&'a str>,
+    alpn: Option<&'a Untrusted>,
     /// Protocols that the client offered.
-    alpn_offered: &'a [String],
+    alpn_offered: &'a [Untrusted],
     /// Name of the server that the client asked for.
-    sni: Option<&'a str>,
+    sni: Option<&'a Untrusted>,
     /// `true` if an earlier session was resumed; `null` while the server has not said so.
     resumed: Option<bool>,
     /// `true` if the client sent a request along before the handshake was over.
@@ -396,9 +397,9 @@ impl<'a> From<&'a TlsView> for TlsBody<'a> {
     fn from(tls: &'a TlsView) -> Self {
         Self {
             version: tls.version,
-            alpn: tls.alpn.as_deref(),
+            alpn: tls.alpn.as_ref(),
             alpn_offered: &tls.offered,
-            sni: tls.server_name.as_deref(),
+            sni: tls.server_name.as_ref(),
             resumed: tls.resumed,
             early_data: tls.early_data,
         }

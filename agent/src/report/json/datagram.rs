@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::parts::{WaitBody, gaps};
 use crate::model::event::DatagramFlow;
 use crate::model::snapshot::{DatagramProtocol, DatagramView};
+use crate::text::Untrusted;
 
 /// State of a UDP socket, at each refresh and at the end.
 #[derive(Serialize)]
@@ -19,7 +20,7 @@ pub(super) struct DatagramBody<'a> {
     /// Process that has it.
     pid: u32,
     /// Name of that process.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Protocol; `null` if nothing was recognised.
     #[cfg_attr(test, schemars(extend("enum" = ["quic", "dtls", "stun", null])))]
     protocol: Option<&'static str>,

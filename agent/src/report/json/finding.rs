@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::output::FindingOutput;
 use crate::model::snapshot::Severity;
+use crate::text::Untrusted;
 
 /// Something is wrong: when it begins, when it changes and when it ends.
 #[derive(Serialize)]
@@ -23,20 +24,20 @@ pub(super) struct FindingBody<'a> {
     #[cfg_attr(test, schemars(with = "crate::model::snapshot::Owner"))]
     owner: &'static str,
     /// Listener, process or address that it is on.
-    subject: &'a str,
+    subject: &'a Untrusted,
     /// Id of the listener or UDP socket; the process id where the subject is a process.
     sock: String,
     /// Sentence that names it.
-    headline: &'a str,
+    headline: &'a Untrusted,
     /// Sentences on what was seen.
-    text: &'a str,
+    text: &'a Untrusted,
     /// `true` if a sentence of it was inferred from facts, and not itself observed.
     inferred: bool,
     /// Numbers by name.
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, f64>"))]
     evidence: Map<String, Value>,
     /// Advice on what to change.
-    fix: &'a str,
+    fix: &'a Untrusted,
 }
 
 impl<'a> From<&'a FindingOutput> for FindingBody<'a> {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::parts::{WaitBody, gaps};
 use crate::model::event::{LeftQueue, OtherListener};
 use crate::model::snapshot::{ListenerView, Totals};
+use crate::text::Untrusted;
 
 /// Listener of TCP. Peaks run since the last object, counts since the attach.
 #[derive(Serialize)]
@@ -23,7 +24,7 @@ pub(super) struct ListenerBody<'a> {
     /// Process that holds it.
     pid: u32,
     /// Name of that process.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Processes that have it open.
     holders: &'a [u32],
     /// `true` if it has stopped listening.
@@ -192,7 +193,7 @@ struct OtherBody<'a> {
     /// Process that holds it.
     pid: u32,
     /// Name of that process.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Address on which it listens.
     local: String,
     /// Connections in its accept queue.

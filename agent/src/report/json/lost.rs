@@ -3,13 +3,14 @@
 use serde::Serialize;
 
 use crate::model::output::Lost;
+use crate::text::Untrusted;
 
 /// Records or places in a table were lost.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct LostBody<'a> {
     /// Kind of loss; the table below says what each means.
-    probe: &'a str,
+    probe: &'a Untrusted,
     /// Number since the last object.
     count: u64,
     /// Number since the attach.

@@ -35,6 +35,7 @@ use super::Sink;
 use crate::model::output::{Interest, Output};
 use crate::model::snapshot::Snapshot;
 use crate::model::{Attached, WallClock};
+use crate::text::to_json;
 use accept::AcceptBody;
 use attached::AttachedBody;
 use connect::ConnectBody;
@@ -74,7 +75,7 @@ impl Json {
         body: impl Serialize,
     ) -> io::Result<()> {
         let object = Object { kind, ts_ns, time: self.clock.rfc3339(ts_ns), body };
-        let mut line = serde_json::to_vec(&object)?;
+        let mut line = to_json(&object)?;
         line.push(b'\n');
         out.write_all(&line)
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::parts::gaps;
 use crate::model::event::Stage;
 use crate::model::output::OverflowOutput;
+use crate::text::Untrusted;
 
 /// Connections were refused.
 #[derive(Serialize)]
@@ -39,8 +40,8 @@ pub(super) struct OverflowBody {
 impl OverflowBody {
     /// On the tracepoint tier dropped SYNs are known by the socket's own drop count alone; other
     /// refusals that have no name were counted by a probe whose record was lost.
-    pub(super) fn new(overflow: &OverflowOutput, tier: &str) -> Self {
-        let counter = if overflow.stage == Stage::Syn && tier == "tracepoint" {
+    pub(super) fn new(overflow: &OverflowOutput, tier: &Untrusted) -> Self {
+        let counter = if overflow.stage == Stage::Syn && *tier == "tracepoint" {
             "sk_drops"
         } else {
             "probe_counter"

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::parts::{WaitBody, gaps};
 use crate::model::snapshot::{Io, PatternThread, PatternView, Units};
+use crate::text::Untrusted;
 
 /// Way in which a family of processes shares its connections: when that is known, when it changes,
 /// and at the end.
@@ -13,7 +14,7 @@ pub(super) struct PatternBody<'a> {
     /// Root of the family: the process that holds the listener and whose parent does not.
     pid: u32,
     /// Name of that process.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Name of the pattern.
     #[cfg_attr(test, schemars(with = "crate::model::snapshot::PatternName"))]
     name: &'static str,
@@ -48,7 +49,7 @@ struct ThreadBody<'a> {
     /// The thread.
     tid: u32,
     /// Its name.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Connections that it accepted.
     accepts: u64,
     /// Reads that moved bytes.

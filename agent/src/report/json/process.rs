@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::model::event::{Process, ProcessChange};
+use crate::text::Untrusted;
 
 /// A watched process began, executed a program or ended: with `--detail events`.
 #[derive(Serialize)]
@@ -11,7 +12,7 @@ pub(super) struct ProcessBody<'a> {
     /// The process.
     pid: u32,
     /// Its name.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Change that it went through.
     #[cfg_attr(test, schemars(extend("enum" = ["forked", "executed", "exited"])))]
     change: &'static str,

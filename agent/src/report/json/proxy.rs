@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::parts::{WaitBody, gaps};
 use crate::model::snapshot::{ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
+use crate::text::Untrusted;
 
 /// State of a process that serves and calls others, at each refresh if it changed, and at the end.
 #[derive(Serialize)]
@@ -12,7 +13,7 @@ pub(super) struct ProxyBody<'a> {
     /// The process.
     pid: u32,
     /// Its name.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Those who call it; connections without an exchange do not count.
     downstream: SideBody,
     /// Those whom it calls, likewise.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::parts::{gaps, role_name};
 use crate::model::output::QuicOutput;
 use crate::model::snapshot::QuicAnswer;
+use crate::text::Untrusted;
 
 /// A QUIC connection, once it got its first answer; at the end of the run also those that got none.
 #[derive(Serialize)]
@@ -22,7 +23,7 @@ pub(super) struct QuicBody<'a> {
     /// Process that has the socket; `null` like `local`.
     pid: Option<u32>,
     /// Name of that process; `null` like `local`.
-    comm: Option<&'a str>,
+    comm: Option<&'a Untrusted>,
     /// Moment of its first datagram.
     since_ns: u64,
     /// Version of QUIC, 1 or 2.
@@ -48,7 +49,7 @@ impl<'a> From<&'a QuicOutput> for QuicBody<'a> {
     fn from(output: &'a QuicOutput) -> Self {
         let view = &output.view;
         let (pid, comm) = match &output.process {
-            Some((pid, comm)) => (Some(*pid), Some(comm.as_str())),
+            Some((pid, comm)) => (Some(*pid), Some(comm)),
             None => (None, None),
         };
         Self {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::parts::{WaitBody, gaps};
 use crate::model::event::UnixListener;
 use crate::model::snapshot::WaitView;
+use crate::text::Untrusted;
 
 /// A listener that is a Unix-domain socket has the fields of any other; most are of TCP and `null`.
 #[derive(Serialize)]
@@ -16,14 +17,14 @@ pub(super) struct UnixBody<'a> {
     #[cfg_attr(test, schemars(extend("enum" = ["unix"])))]
     family: &'static str,
     /// Name of the socket: `unix:PATH`.
-    local: String,
+    local: Untrusted,
     /// Path of a Unix-domain socket, absent of others. A name in the abstract namespace begins with
     /// `@`.
-    path: &'a str,
+    path: &'a Untrusted,
     /// Process that holds it.
     pid: u32,
     /// Name of that process.
-    comm: &'a str,
+    comm: &'a Untrusted,
     /// Processes that have it open.
     holders: &'a [u32],
     /// `true` if it has stopped listening.
@@ -67,7 +68,7 @@ impl<'a> From<&'a UnixListener> for UnixBody<'a> {
         Self {
             sock: view.sock.to_string(),
             family: "unix",
-            local: format!("unix:{}", view.path),
+            local: compose!("unix:{}", view.path),
             path: &view.path,
             pid: view.pid,
             comm: &view.comm,

@@ -6,7 +6,7 @@ use super::Colour;
 use crate::model::event::Connect;
 use crate::model::output::Summary;
 use crate::model::snapshot::{ConnectTotals, ResetTotals, error_name};
-use crate::text::{count, duration_us, escape};
+use crate::text::{count, duration_us};
 
 /// "nginx 4242 to 10.0.0.1:80: refused after 80 µs (ECONNREFUSED)".
 pub(super) fn text(connect: &Connect) -> String {
@@ -18,7 +18,7 @@ pub(super) fn text(connect: &Connect) -> String {
     };
     let after =
         if connect.syns > 0 { format!(" after {}", duration_us(us)) } else { String::new() };
-    let (comm, outcome) = (escape(&connect.comm), connect.outcome.words());
+    let (comm, outcome) = (connect.comm.for_terminal(), connect.outcome.words());
     format!("{comm} {} to {}: {outcome}{after}{error}", connect.pid, connect.peer)
 }
 

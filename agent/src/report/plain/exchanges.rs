@@ -8,7 +8,7 @@ use crate::model::output::ExchangeOutput;
 use crate::model::snapshot::{
     ConnectionView, ExchangeVerdict, Owner, OwnerTimes, SliceKind, Snapshot,
 };
-use crate::text::{count_of, duration_us, escape, percent};
+use crate::text::{count_of, duration_us, percent};
 
 /// Slow exchanges written in one interval: the slowest.
 const MOST: usize = 5;
@@ -135,7 +135,7 @@ impl Slow {
             && let Some(request) = &connection.first_request
             && self.seq == 1
         {
-            return format!(" ({} {})", escape(&request.method), escape(&request.path));
+            return format!(" ({} {})", request.method.for_terminal(), request.path.for_terminal());
         }
         String::new()
     }

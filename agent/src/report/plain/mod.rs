@@ -20,7 +20,7 @@ use crate::model::output::{
 use crate::model::snapshot::{
     Finding, ListenerView, Owner, PatternView, Severity, Snapshot, Totals,
 };
-use crate::text::{count, count_of, duration_us, escape, escape_again, wrap};
+use crate::text::{Untrusted, count, count_of, duration_us, wrap};
 use exchanges::{Exchanges, owners};
 use table::TextTable;
 use unix::UnixLines;
@@ -67,7 +67,7 @@ pub struct Plain {
     accepts: Budget,
     refusals: Budget,
     connects: Budget,
-    notices: Vec<String>,
+    notices: Vec<Untrusted>,
 }
 
 /// Keeps floods out: so many lines each second of kernel time.
@@ -199,21 +199,21 @@ impl Plain {
         if output.state == FindingState::Ended {
             let lasted_us = output.ts_ns.saturating_sub(finding.since_ns) / 1_000;
             let (subject, kind, lasted) =
-                (escape(&finding.subject), finding.kind, duration_us(lasted_us));
+                (finding.subject.for_terminal(), finding.kind, duration_us(lasted_us));
             return writeln!(out, "  ended: {subject}: {kind}, after {lasted}.");
         }
         let (severity, owner) = (severity_name(finding.severity), owner_words(finding));
         let changed = if output.state == FindingState::Changed { ", now" } else { "" };
         let head = format!(
             "{severity}{changed}, {owner}. {}: {}",
-            escape(&finding.subject),
-            escape(&finding.headline)
+            finding.subject.for_terminal(),
+            finding.headline.for_terminal()
         );
         writeln!(out, "  {}", self.colour.loss(finding.severity == Severity::Critical, &head))?;
-        for line in wrap(&escape(&finding.text), WIDTH - 4) {
+        for line in wrap(&finding.text.for_terminal().to_string(), WIDTH - 4) {
             writeln!(out, "    {line}")?;
         }
-        for line in wrap(&format!("Try: {}", escape(&finding.fix)), WIDTH - 4) {
+        for line in wrap(&format!("Try: {}", finding.fix.for_terminal()), WIDTH - 4) {
             writeln!(out, "    {line}")?;
         }
         Ok(())
@@ -314,12 +314,16 @@ impl Sink for Plain {
 
     fn attached(&mut self, out: &mut dyn Write, attached: &Attached) -> io::Result<()> {
         self.attached_ns = attached.ts_ns;
-        let targets = escape_again(&attached.targets.join(", "));
-        let (kernel, tier) = (escape(&attached.kernel), escape(&attached.tier));
+        let targets = Untrusted::join(&attached.targets, ", ");
+        let (kernel, tier) = (attached.kernel.for_terminal(), attached.tier.for_terminal());
         let took = duration_us(attached.attach_us);
-        writeln!(out, "Watching {targets} on kernel {kernel}, {tier} tier, attached in {took}.")?;
+        writeln!(
+            out,
+            "Watching {} on kernel {kernel}, {tier} tier, attached in {took}.",
+            targets.for_terminal()
+        )?;
         for gap in &attached.gaps {
-            for line in wrap(&format!("Less detail: {}", escape(gap)), WIDTH - 2) {
+            for line in wrap(&format!("Less detail: {}", gap.for_terminal()), WIDTH - 2) {
                 writeln!(out, "  {line}")?;
             }
         }
@@ -337,7 +341,13 @@ impl Sink for Plain {
         if self.notices != snapshot.notices {
             self.notices.clone_from(&snapshot.notices);
             for notice in &self.notices {
-                self.event(out, snapshot.now_ns, "note", &escape_again(notice), false)?;
+                self.event(
+                    out,
+                    snapshot.now_ns,
+                    "note",
+                    &notice.for_terminal().to_string(),
+                    false,
+                )?;
             }
         }
         for output in outputs {
@@ -395,7 +405,7 @@ fn accept_text(accept: &Accept) -> String {
         Some(fd) => format!(" as fd {fd}"),
         None => String::new(),
     };
-    let (comm, tid) = (escape(&accept.comm), accept.tid);
+    let (comm, tid) = (accept.comm.for_terminal(), accept.tid);
     format!("{} at {}: {waited}, taken by {comm} ({tid}){fd}", accept.peer, accept.local)
 }
 
@@ -416,7 +426,7 @@ fn overflow_text(overflow: &OverflowOutput, snapshot: &Snapshot) -> String {
 }
 
 fn process_text(process: &Process) -> String {
-    let name = format!("{} ({})", process.pid, escape(&process.comm));
+    let name = format!("{} ({})", process.pid, process.comm.for_terminal());
     match process.change {
         ProcessChange::Forked { parent } => {
             format!("{name} is a new child of {parent}, now watched")
@@ -438,7 +448,7 @@ fn pattern_text(view: &PatternView) -> String {
     }
     format!(
         "{} {}: {kind} ({:.2}): {}",
-        escape(&view.comm),
+        view.comm.for_terminal(),
         view.pid,
         view.confidence,
         view.headline
@@ -446,7 +456,12 @@ fn pattern_text(view: &PatternView) -> String {
 }
 
 fn lost_text(lost: &Lost) -> String {
-    format!("{} (\"{}\"), {} so far", count(lost.count), escape(&lost.probe), count(lost.total))
+    format!(
+        "{} (\"{}\"), {} so far",
+        count(lost.count),
+        lost.probe.for_terminal(),
+        count(lost.total)
+    )
 }
 
 fn refused_text(totals: &Totals) -> String {

@@ -1,7 +1,7 @@
 //! Processes that serve and call others: a line each at each refresh.
 
 use crate::model::snapshot::{ProxyView, UpstreamView};
-use crate::text::{count, count_of, duration_us, escape, percent};
+use crate::text::{count, count_of, duration_us, percent};
 
 /// Upstreams in one line: those with most exchanges.
 const MOST: usize = 4;
@@ -12,7 +12,7 @@ pub(super) fn text(view: &ProxyView) -> String {
     let (down, up) = (view.downstream, view.upstream);
     let mut text = format!(
         "{} {}: {} on {} → {} on {}",
-        escape(&view.comm),
+        view.comm.for_terminal(),
         view.pid,
         count_of(down.exchanges, "request"),
         count_of(down.connections, "connection"),

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::Colour;
 use crate::model::event::{SockId, UnixListener};
 use crate::model::output::Output;
-use crate::text::{count, escape};
+use crate::text::count;
 
 /// Sockets written in one interval.
 const MOST: usize = 10;
@@ -74,5 +74,10 @@ fn line(view: &UnixListener, colour: Colour) -> String {
         Some(n) => format!(", {}", colour.loss(true, &format!("▲{} found it full", count(n)))),
     };
     let queue = colour.loss(view.is_full(), &queue);
-    format!("{}: {queue}{refused}, {} {}{more}", escape(&view.path), escape(&view.comm), view.pid)
+    format!(
+        "{}: {queue}{refused}, {} {}{more}",
+        view.path.for_terminal(),
+        view.comm.for_terminal(),
+        view.pid
+    )
 }

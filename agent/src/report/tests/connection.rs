@@ -215,8 +215,13 @@ fn a_name_from_outside_is_data_in_an_object() {
     let mut world = World::with_limit(128);
     world.accept(0, 7, 0, 0);
     let Some(Output::Accept(accept)) = world.out.pop() else { panic!("no accept") };
-    world.apply(Event::Accept(Accept { sock: 5, comm: "a\x1b[31m".into(), ..accept }));
+    world.apply(Event::Accept(Accept {
+        sock: 5,
+        comm: "a\x1b[31m\u{9b}2J\u{202e}".into(),
+        ..accept
+    }));
     world.finish();
     let text = written(&mut Json::new(clock()), &world.out, &world);
-    assert!(!text.contains('\x1b') && text.contains("\\u001b"), "{text}");
+    assert!(!text.contains(['\x1b', '\u{9b}', '\u{202e}']), "{text}");
+    assert!(text.contains(r#""a\u001b[31m\u009b2J\u202e""#), "{text}");
 }

@@ -218,7 +218,7 @@ fn summary_has_the_fields_of_the_contract() {
     world.refuse(0, Stage::Syn);
     let cost =
         Cost { probe_runs: Some(3), probe_ns: Some(1_000), agent_cpu_us: 70, agent_rss_bytes: 9 };
-    let (listeners, lost) = (world.listeners.clone(), vec![("ring".to_owned(), 2)]);
+    let (listeners, lost) = (world.listeners.clone(), vec![("ring".into(), 2)]);
     world.apply(Event::Sample(Sample {
         ts_ns: world.now,
         listeners,

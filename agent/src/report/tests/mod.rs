@@ -22,11 +22,7 @@ fn attached() -> Attached {
         ts_ns: START,
         kernel: "6.12.1".into(),
         tier: "tracepoint".into(),
-        hooks: [
-            ("accept".to_owned(), Some("sys_exit_accept".to_owned())),
-            ("syn".to_owned(), None),
-        ]
-        .into(),
+        hooks: [("accept".into(), Some("sys_exit_accept".into())), ("syn".into(), None)].into(),
         targets: vec!["pid 4242".into()],
         attach_us: 120_000,
         gaps: vec!["syn: fentry is refused".into()],

@@ -111,13 +111,13 @@ fn nothing_from_outside_reaches_the_terminal_as_it_is() {
     world.now += SECOND;
     world.accept(0, 1, 0, 0);
     let Some(Output::Accept(mut accept)) = world.out.pop() else { panic!("no accept") };
-    accept.comm = "evil\x1b]0;x\x07".into();
-    world.model.set_notices(vec!["4242 (a\x1bb) has no listening socket yet".into()]);
+    accept.comm = "evil\x1b]0;x\x07\\".into();
+    world.model.set_notices(vec!["4242 (a\x1bb\\) has no listening socket yet".into()]);
     let mut plain = Plain::new(Colour::Never);
     let text = written(&mut plain, &[Output::Accept(accept)], &world);
     assert!(
-        text.contains("evil\\u{1b}]0;x\\u{7}")
-            && text.contains("note      4242 (a\\u{1b}b) has no"),
+        text.contains(r"evil\u{1b}]0;x\u{7}\\")
+            && text.contains(r"note      4242 (a\u{1b}b\\) has no"),
         "{text}"
     );
     assert_eq!(written(&mut plain, &[], &world), "", "a note is written once");

@@ -6,6 +6,7 @@ use super::record::{address, known};
 use crate::{
     model::event::{Connect, Late, Outcome},
     sensor::procfs,
+    text::Untrusted,
 };
 
 /// A connect that failed.
@@ -55,7 +56,7 @@ fn outcome(raw: &abi::Failed) -> Outcome {
 pub(in crate::sensor) fn pending(
     head: &abi::ScanConnection,
     raw: &abi::Exchange,
-    comm: String,
+    comm: Untrusted,
     now_ns: u64,
 ) -> Connect {
     Connect {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use backscope_abi as abi;
 
 use crate::model::event::{Ending, HoldReason, Progress, Role, Side};
+use crate::text::Untrusted;
 
 /// The record in these bytes, if there are enough of them.
 pub(in crate::sensor) fn record<T: Copy>(bytes: &[u8]) -> Option<T> {
@@ -27,8 +28,8 @@ pub(in crate::sensor) fn address(end: abi::Endpoint) -> SocketAddr {
 }
 
 /// A command name up to its NUL.
-pub(in crate::sensor) fn comm(bytes: &[u8]) -> String {
-    name(bytes).into_owned()
+pub(in crate::sensor) fn comm(bytes: &[u8]) -> Untrusted {
+    name(bytes).into()
 }
 
 /// A command name without a copy, if it is UTF-8.

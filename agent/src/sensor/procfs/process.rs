@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::model::event::Used;
+use crate::text::Untrusted;
 
 /// Bytes read of an epoll instance's file: one with very many descriptors may hide its listener.
 const MAX_FDINFO: u64 = 256 * 1_024;
@@ -87,19 +88,19 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
 }
 
 /// Returns the command name of a process.
-pub fn comm(pid: u32) -> Option<String> {
+pub fn comm(pid: u32) -> Option<Untrusted> {
     read_comm(&format!("/proc/{pid}"))
 }
 
 /// Returns the command name of a thread.
-pub(in crate::sensor) fn thread_comm(pid: u32, tid: u32) -> Option<String> {
+pub(in crate::sensor) fn thread_comm(pid: u32, tid: u32) -> Option<Untrusted> {
     read_comm(&format!("/proc/{pid}/task/{tid}"))
 }
 
-fn read_comm(folder: &str) -> Option<String> {
+fn read_comm(folder: &str) -> Option<Untrusted> {
     let bytes = fs::read(format!("{folder}/comm")).ok()?;
     let name = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    Some(String::from_utf8_lossy(name).into_owned())
+    Some(String::from_utf8_lossy(name).into())
 }
 
 /// Returns a field of `status`, by its name with the colon.

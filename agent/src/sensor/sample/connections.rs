@@ -20,6 +20,7 @@ use crate::{
         decode::{self, Capabilities, address, exchange, known, record, role, tcp_state},
         procfs,
     },
+    text::Untrusted,
 };
 
 /// Time between scans, in times of what the last one took.
@@ -81,7 +82,7 @@ pub(in crate::sensor) struct Connections {
     next_scan: Option<Instant>,
     scan: Option<Scan>,
     udp_sockets: UdpSockets,
-    names: HashMap<u32, String>,
+    names: HashMap<u32, Untrusted>,
     /// The iterator can show the files of one process alone (6.1 and later).
     filters_by_process: bool,
 }
@@ -254,7 +255,7 @@ impl Connections {
         });
     }
 
-    fn name(&mut self, pid: u32) -> String {
+    fn name(&mut self, pid: u32) -> Untrusted {
         self.names.entry(pid).or_insert_with(|| procfs::comm(pid).unwrap_or_default()).clone()
     }
 

@@ -32,6 +32,7 @@ use crate::{
         procfs,
         targets::Targets,
     },
+    text::Untrusted,
 };
 
 /// Time between scans, in times of what the last one took. A process with very many files is
@@ -59,7 +60,7 @@ pub(in crate::sensor) struct Sampler {
     accepted: HashMap<SockId, u64>,
     holders: BTreeMap<SockId, BTreeSet<u32>>,
     descriptors: Descriptors,
-    names: HashMap<u32, String>,
+    names: HashMap<u32, Untrusted>,
     refused: Refused,
     fails: Fails,
     beside: Beside,
@@ -272,7 +273,7 @@ impl Sampler {
         for index in LOSSES {
             let total = maps.counter(index);
             if total > 0 {
-                sample.lost.push((counter::NAMES[index as usize].to_owned(), total));
+                sample.lost.push((counter::NAMES[index as usize].into(), total));
             }
         }
         sample.seen = maps.counter(counter::SEEN);

@@ -17,6 +17,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use crate::{
     model::event::{CpuLimit, CpuRefresh, CpuState, ThreadSample},
     sensor::{attach::sys, procfs},
+    text::Untrusted,
 };
 
 /// Most threads whose processes' cgroups are looked up. Further ones count as without a quota.
@@ -207,7 +208,7 @@ impl Quotas {
         let mut limits = Vec::new();
         for Limited { limit, .. } in &self.limited {
             // The path and the processes are known since the refresh.
-            limits.push(CpuLimit { path: String::new(), pids: Vec::new(), ..*limit });
+            limits.push(CpuLimit { path: Untrusted::default(), pids: Vec::new(), ..*limit });
         }
         Some(CpuState { ts_ns: now_ns, limits, refresh: None })
     }
@@ -237,7 +238,7 @@ impl Quotas {
                 (quota_us, read(root, &group, "cpu.cfs_period_us")?.trim().parse().ok()?)
             }
         };
-        let path = group.path.replace(char::is_control, "?");
+        let path = Untrusted::from(&group.path);
         let mut limit = CpuLimit { path, quota_us, period_us, pids, ..CpuLimit::default() };
         read_statistics(root, &group, &mut limit);
         Some(Limited { group, limit })

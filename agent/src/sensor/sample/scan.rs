@@ -7,6 +7,7 @@ use backscope_abi as abi;
 use crate::{
     model::event::SockId,
     sensor::decode::{comm, record},
+    text::Untrusted,
 };
 
 /// Listeners by process and descriptor.
@@ -38,10 +39,10 @@ pub(super) fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Found> {
 
 /// The path of a Unix-domain socket as `ss` shows it: one in the abstract namespace begins with
 /// `@`.
-pub(super) fn unix_path(raw: &abi::ScanUnix) -> String {
+pub(super) fn unix_path(raw: &abi::ScanUnix) -> Untrusted {
     let bytes = &raw.path[..raw.path.len().min(raw.length as usize)];
     match bytes.split_first() {
-        Some((0, name)) => format!("@{}", String::from_utf8_lossy(name)),
+        Some((0, name)) => format!("@{}", String::from_utf8_lossy(name)).into(),
         _ => comm(bytes),
     }
 }

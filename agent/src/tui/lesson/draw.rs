@@ -8,7 +8,7 @@ use ratatui::text::{Line, Text};
 use super::page::{self, Lines};
 use super::{LessonApp, Stage, list};
 use crate::learn::Outcome;
-use crate::tui::text::wrap;
+use crate::tui::text::{escape, wrap};
 use crate::tui::view::parts::{Row, columns, cut, paragraph, rule, span};
 
 /// Columns from which on the picture stands beside the text.
@@ -198,7 +198,7 @@ impl LessonApp {
                     let sign = if at < last { " ✓ " } else { " ▸ " };
                     let style = if at < last { theme.dim() } else { theme.strong() };
                     out.push(Line::from(cut(
-                        vec![span(sign, theme.strong()), span(text.clone(), style)],
+                        vec![span(sign, theme.strong()), span(escape(text), style)],
                         width,
                     )));
                 }
@@ -208,7 +208,7 @@ impl LessonApp {
                     Line::default(),
                     rule(theme, vec![span("THE RUN FAILED", theme.strong())], width),
                 ]);
-                out.extend(paragraph(error, 1, Style::new(), width));
+                out.extend(paragraph(&escape(error), 1, Style::new(), width));
             }
             _ => {}
         }

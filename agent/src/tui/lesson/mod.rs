@@ -17,6 +17,7 @@ pub use text::{LessonText, list_text};
 
 use super::Theme;
 use crate::learn::{Lesson, Outcome, Progress};
+use crate::text::Untrusted;
 
 /// A request to the caller, after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +46,11 @@ enum Stage {
     /// The question.
     Predict,
     /// The run, with what was told of it.
-    Running(Vec<String>),
+    Running(Vec<Untrusted>),
     /// The reveal of what it shows, up to this part.
     Reveal(Box<Outcome>, usize),
     /// It could not be run.
-    Failed(String),
+    Failed(Untrusted),
 }
 
 /// The screen of `learn`.
@@ -122,14 +123,14 @@ impl LessonApp {
     }
 
     /// Tells of the run in progress.
-    pub fn told(&mut self, text: String) {
+    pub fn told(&mut self, text: Untrusted) {
         if let Stage::Running(told) = &mut self.stage {
             told.push(text);
         }
     }
 
     /// Takes the outcome of the run.
-    pub fn ran(&mut self, outcome: Result<Outcome, String>) {
+    pub fn ran(&mut self, outcome: Result<Outcome, Untrusted>) {
         self.stage = match outcome {
             Ok(outcome) => {
                 let right = self.lesson().rounds[self.round].right(&outcome.facts);

@@ -7,6 +7,7 @@ use super::words;
 use crate::learn::{Bar, Claim, Lesson, LessonFacts, Outcome, Picture, Scenario, Value};
 use crate::model::snapshot::Owner;
 use crate::model::timeline::{Lane, Step};
+use crate::text::Untrusted;
 use crate::tui::text::{escape, left, right, wrap};
 use crate::tui::theme::Theme;
 use crate::tui::view::lanes;
@@ -130,14 +131,9 @@ pub(super) fn measured(theme: Theme, lesson: &Lesson, width: usize) -> Lines {
 
 /// Returns how to read the picture that follows.
 pub(super) fn legend(theme: Theme, width: usize) -> Lines {
-    let arrow = |from, to, text: &str| Step::Arrow { at: None, from, to, text: text.to_owned() };
-    let held = |owner, text: &str| Step::Held {
-        at: None,
-        us: 0,
-        owner,
-        counts: true,
-        text: text.to_owned(),
-    };
+    let arrow = |from, to, text: &str| Step::Arrow { at: None, from, to, text: text.into() };
+    let held =
+        |owner, text: &str| Step::Held { at: None, us: 0, owner, counts: true, text: text.into() };
     let steps = [
         arrow(Lane::Peer, Lane::Kernel, "the client's bytes reach this host's kernel"),
         held(Owner::Kernel, "the kernel holds them: a buffer, a rule, the scheduler"),
@@ -228,7 +224,7 @@ pub(super) fn picture(theme: Theme, outcome: &Outcome, width: usize, room: usize
 fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
     let (mut label, mut figure, mut longest) = (0, 0, 0.0_f64);
     for other in all {
-        label = label.max(other.label.chars().count());
+        label = label.max(escape(&other.label).chars().count());
         figure = figure.max(other.figure.chars().count());
         longest = longest.max(other.length);
     }
@@ -289,9 +285,9 @@ pub(super) fn evidence(
     out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT PRINTED")]);
     let Scenario { server, clients, .. } =
         (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
-    let mut said = vec![format!("$ {}", server.join(" "))];
+    let mut said = vec![Untrusted::from(format!("$ {}", server.join(" ")))];
     if let Some(client) = clients.first() {
-        said.push(format!("$ {}", client.join(" ")));
+        said.push(format!("$ {}", client.join(" ")).into());
     }
     said.extend(outcome.evidence.reports.iter().cloned());
     for line in said {

@@ -175,7 +175,7 @@ fn filter_line(app: &App, list: &dyn Listing, snapshot: &Snapshot, width: usize)
     let theme = app.theme;
     let mut row = vec![
         span(" filter ", theme.reversed()),
-        span(format!(" {}", escape(list.filter())), theme.strong()),
+        span(format!(" {}", escape(&list.filter().into())), theme.strong()),
         raw(if app.typing_filter { "▏" } else { " " }),
         span(
             format!(

@@ -12,6 +12,7 @@ use crate::model::snapshot::{
     ConnectionView, ExchangeView, FirstAnswer, Protocol, SliceKind, Snapshot, TlsView,
 };
 use crate::model::timeline::{self, Step};
+use crate::text::Untrusted;
 use crate::tui::app::{App, Hits};
 use crate::tui::order::state;
 use crate::tui::text::{bytes, count_of, duration, escape, fine, grouped};
@@ -249,7 +250,7 @@ fn all_steps(
         if earlier > 0 {
             let after_us = exchange.start_ns.saturating_sub(connection.since_ns) / 1_000;
             let text = format!("{}, {}", count_of(earlier.into(), "exchange"), duration(after_us));
-            out.push(Step::Gap { text });
+            out.push(Step::Gap { text: text.into() });
         }
     }
     out.extend(timeline::exchange(snapshot, connection, exchange));
@@ -386,7 +387,7 @@ fn hellos(tls: &TlsView) -> [(&'static str, String); 3] {
     let inside = match &tls.alpn {
         Some(chosen) => escape(chosen),
         None if tls.offered.is_empty() => "not said".to_owned(),
-        None => format!("encrypted; offered {}", escape(&tls.offered.join(", "))),
+        None => format!("encrypted; offered {}", escape(&Untrusted::join(&tls.offered, ", "))),
     };
     let name = match &tls.server_name {
         Some(name) => escape(name),

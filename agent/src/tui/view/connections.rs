@@ -110,7 +110,7 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let filter = app.connections.filter();
     if !filter.is_empty() {
         out.push(Line::from(span(
-            format!(" No connection matches “{}”.", escape(filter)),
+            format!(" No connection matches “{}”.", escape(&filter.into())),
             theme.strong(),
         )));
         out.push(Line::from("   Esc clears the filter."));

@@ -6,6 +6,7 @@ use ratatui::text::Line;
 use super::parts::{Row, raw, span};
 use crate::model::snapshot::Owner;
 use crate::model::timeline::{Lane, Step};
+use crate::text::Untrusted;
 use crate::tui::text::{escape, fine, left, right, total, wrap};
 use crate::tui::theme::Theme;
 
@@ -68,7 +69,7 @@ pub(in crate::tui) fn lines(
     out
 }
 
-fn text(step: &Step) -> &str {
+fn text(step: &Step) -> &Untrusted {
     match step {
         Step::Arrow { text, .. } | Step::Held { text, .. } | Step::Gap { text } => text,
     }

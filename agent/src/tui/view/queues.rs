@@ -150,7 +150,7 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let theme = app.theme;
     let mut out = vec![Line::default()];
     if !app.listeners.filter().is_empty() {
-        let text = format!(" No listener matches “{}”.", escape(app.listeners.filter()));
+        let text = format!(" No listener matches “{}”.", escape(&app.listeners.filter().into()));
         out.push(Line::from(span(text, theme.strong())));
         out.push(Line::from("   Esc clears the filter."));
         return out;

@@ -211,7 +211,7 @@ fn nothing(app: &App, width: usize) -> Vec<Line<'static>> {
     let filter = app.threads.filter();
     if !filter.is_empty() {
         out.push(Line::from(span(
-            format!(" No thread matches “{}”.", escape(filter)),
+            format!(" No thread matches “{}”.", escape(&filter.into())),
             theme.strong(),
         )));
         out.push(Line::from("   Esc clears the filter."));

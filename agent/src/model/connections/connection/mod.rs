@@ -110,7 +110,7 @@ impl Connection {
             listener: opened.listener,
             near,
             pid: opened.pid,
-            comm: opened.comm.as_str().into(),
+            comm: opened.comm.clone(),
             acceptor: 0,
             preexisting: opened.preexisting,
             protocol: None,

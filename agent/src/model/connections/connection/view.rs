@@ -63,9 +63,10 @@ impl Connection {
         let handshake_us = if origin.deferred { None } else { self.handshake_us() };
         let acceptor = match origin.acceptor {
             0 => None,
-            tid => Some((tid, origin.comm.to_string())),
+            tid => Some((tid, origin.comm.clone())),
         };
-        let has_http2 = matches!(&tls, Some(tls) if tls.alpn.as_deref() == Some("h2"));
+        let has_http2 =
+            matches!(&tls, Some(tls) if tls.alpn.as_ref().is_some_and(|chosen| chosen == "h2"));
         ConnectionView {
             sock,
             role: origin.role,
@@ -73,7 +74,7 @@ impl Connection {
             local: self.local(),
             peer: self.peer(),
             pid: origin.pid,
-            comm: origin.comm.to_string(),
+            comm: origin.comm.clone(),
             protocol: origin.protocol,
             tls: tls.map(|tls| self.with_handshake(tls)),
             fast_open: origin.fast_open,
