@@ -4,14 +4,17 @@ use std::panic::{self, PanicHookInfo};
 use std::process::{self, ExitCode};
 
 use backscope::{cli::Cli, commands, outlet::note, text::Untrusted};
-use clap::Parser;
 
 /// Exit status after a fault of this program itself, as Rust has it.
 const FAULT: i32 = 101;
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(end_after_fault));
-    match commands::run(Cli::parse()) {
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
+    match commands::run(cli) {
         Ok(status) => status,
         Err(error) => match commands::status_of(&error) {
             Some(status) => {

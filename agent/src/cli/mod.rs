@@ -5,11 +5,11 @@ mod examples;
 mod lessons;
 mod values;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::sensor::Tier;
+use crate::{sensor::Tier, text::Untrusted};
 use examples::{
     DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
     SCHEMA_EXAMPLES, WATCH_EXAMPLES,
@@ -29,6 +29,31 @@ pub struct Cli {
     /// The verb with its arguments.
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// The status to exit with, once the help that was asked for, or what is wrong, was printed.
+    pub fn read() -> Result<Self, ExitCode> {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        Self::try_parse_from(&words).map_err(|error| {
+            match Self::told(&words) {
+                // Where nobody takes it there is nobody to tell.
+                Some(told) => drop(told.print()),
+                None => note!("{error}"),
+            }
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
+        })
+    }
+
+    /// Returns what is wrong with a command line. It quotes words, which may come from outside (a
+    /// file's name), so it is told of the words as a terminal may show them.
+    fn told(words: &[OsString]) -> Option<clap::Error> {
+        let shown = |word: &OsString| Untrusted::from(word.as_os_str()).for_terminal().to_string();
+        Self::try_parse_from(words.iter().map(shown)).err()
+    }
 }
 
 /// The verbs.
@@ -306,6 +331,28 @@ mod tests {
                 .is_ok()
         );
         assert!(Cli::try_parse_from(["backscope", "record", "--all"]).is_err());
+    }
+
+    #[test]
+    fn words_from_outside_are_quoted_harmlessly() {
+        let hostile = "\x1b[31m\u{9b}2J\u{202e}\n\\";
+        let option = format!("--{hostile}");
+        for line in [
+            ["backscope", hostile, ""],
+            ["backscope", "watch", &option],
+            ["backscope", "completions", hostile],
+            ["backscope", "watch", "--pid=\x1b[31m\u{9b}2J\u{202e}\n\\"],
+        ] {
+            assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
+            let told = Cli::told(&line.map(OsString::from)).expect("it is not understood either");
+            let told = told.to_string();
+            assert!(!told.contains(['\x1b', '\u{9b}', '\u{202e}']), "{told:?}");
+            let (fresh, quoted) = (told.lines().next().unwrap(), r"\u{1b}[31m\u{9b}2J\u{202e}");
+            assert!(
+                fresh.contains(quoted) || told.contains(&format!("{quoted}\\u{{a}}\\\\")),
+                "{told}"
+            );
+        }
     }
 
     #[test]
