@@ -7,21 +7,22 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
 use super::{native, record};
-use crate::harness::json::{is, number};
-use crate::harness::{Case, World, converse};
+use crate::harness::json::{Value, is, number};
+use crate::harness::{Case, Process, World, converse, net};
 
 pub(super) const CASES: &[Case] = &[
     native("output::a_pipe_that_nobody_reads", pipe),
     native("output::a_terminal_that_stands_still", still_terminal),
     native("output::a_terminal_that_goes_away", lost_terminal),
     native("output::a_full_disk", full_disk),
+    native("output::names_that_would_steer_a_terminal", hostile_names),
 ];
 
 /// A signal ends a run within 2 s. A busy machine may take longer to start the program's last
@@ -173,8 +174,8 @@ impl Terminal {
         Ok(Guarded(command.spawn()?))
     }
 
-    /// Reads until this has been written.
-    fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<()> {
+    /// Reads until this has been written. Returns what was read.
+    fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + world.patience();
         let (mut seen, mut buffer) = (Vec::new(), [0; 4_096]);
         while !String::from_utf8_lossy(&seen).contains(wanted) {
@@ -182,7 +183,7 @@ impl Terminal {
             let size = self.master.read(&mut buffer)?;
             seen.extend_from_slice(&buffer[..size]);
         }
-        Ok(())
+        Ok(String::from_utf8_lossy(&seen).into_owned())
     }
 }
 
@@ -286,6 +287,126 @@ fn full_disk(world: &World) -> anyhow::Result<()> {
             "{verb:?}: {}: {stderr}",
             output.status
         );
+    }
+    Ok(())
+}
+
+/// A command name of 11 bytes: ESC, CSI as one character, an override, a backslash, a line's end, a
+/// quotation mark.
+const NAME: &str = "\x1b\u{9b}\u{202e}\\\n\"red";
+/// The same on a terminal.
+const SHOWN: &str = r#"\u{1b}\u{9b}\u{202e}\\\u{a}"red"#;
+/// The same in JSON.
+const QUOTED: &str = r#"\u001b\u009b\u202e\\\n\"red"#;
+
+/// Starts a process of that name, which listens at the port if there is one.
+fn named(world: &World, port: Option<u16>) -> anyhow::Result<Process> {
+    let socket = match port {
+        Some(port) => format!("s=socket.create_server(('127.0.0.1',{port}))"),
+        None => String::new(),
+    };
+    let script = format!(
+        "import socket,sys\n\
+         name=b'\\x1b\\xc2\\x9b\\xe2\\x80\\xae\\\\\\n\"red'\n\
+         open('/proc/self/comm','wb').write(name)\n\
+         {socket}\n\
+         print('ready',flush=True)\n\
+         sys.stdin.readline()\n"
+    );
+    let mut python = Command::new("python3");
+    python.args(["-c", &script]);
+    let process = Process::start(python)?;
+    let line = process.next_line(Instant::now() + world.patience())?;
+    ensure!(line.as_deref() == Some("ready"), "{line:?}");
+    if let Some(port) = port {
+        net::await_listening(port, world.patience())?;
+    }
+    Ok(process)
+}
+
+fn with<'a>(start: &[&'a str], end: &'a OsStr) -> Vec<&'a OsStr> {
+    let mut words: Vec<&OsStr> = start.iter().map(|word| OsStr::new(*word)).collect();
+    words.push(end);
+    words
+}
+
+/// Runs the agent to its end. Whatever it writes may be shown on a terminal.
+fn written(world: &World, args: &[&OsStr]) -> anyhow::Result<(String, String)> {
+    let Output { stdout, stderr, .. } = world.agent_command(&[]).args(args).output()?;
+    let texts = (String::from_utf8(stdout)?, String::from_utf8(stderr)?);
+    for text in [&texts.0, &texts.1] {
+        let raw = |one: char| (one.is_control() && one != '\n') || one == '\u{202e}';
+        ensure!(!text.contains(raw), "{args:?} let a name through: {text:?}");
+    }
+    Ok(texts)
+}
+
+fn hostile_names(world: &World) -> anyhow::Result<()> {
+    let server = named(world, Some(7_013))?;
+    let pid = server.pid().to_string();
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join(format!("{NAME}.bsrec"));
+    let missing = dir.path().join(format!("{NAME}.none"));
+    let (file, missing) = (file.as_os_str(), missing.as_os_str());
+    let short = ["--duration", "500ms", "--interval", "100ms", "--pid"];
+
+    let record = [&["record"], &short[..]].concat();
+    let args = [with(&record, OsStr::new(&pid)), vec![OsStr::new("-o"), file]].concat();
+    let (_, told) = written(world, &args)?;
+    ensure!(told.matches(SHOWN).count() == 3, "the process, and the file twice: {told:?}");
+    for args in [
+        args,
+        with(&["replay", "--plain"], missing),
+        with(&["completions"], OsStr::new(NAME)),
+        with(&["watch", "--port"], OsStr::new(NAME)),
+        with(&["learn", "nagle", "--auto", "--recorded", "--text"], missing),
+    ] {
+        let (_, told) = written(world, &args)?;
+        ensure!(told.contains(SHOWN), "{args:?} said {told:?}");
+    }
+    let watch = [&["watch", "--plain"], &short[..]].concat();
+    for args in [
+        with(&["listeners", "--pid"], OsStr::new(&pid)),
+        with(&watch, OsStr::new(&pid)),
+        with(&["replay", "--plain"], file),
+    ] {
+        let (shown, _) = written(world, &args)?;
+        ensure!(shown.contains(SHOWN), "{args:?} showed {shown:?}");
+    }
+    let watch = [&["watch", "--json"], &short[..]].concat();
+    for args in [
+        with(&["listeners", "--json", "--pid"], OsStr::new(&pid)),
+        with(&watch, OsStr::new(&pid)),
+        with(&["replay", "--json"], file),
+    ] {
+        let (objects, _) = written(world, &args)?;
+        ensure!(objects.contains(QUOTED), "{args:?} wrote {objects}");
+        let names = |line: &str| serde_json::from_str(line).map(|it: Value| it["comm"] == NAME);
+        let found: Vec<bool> = objects.lines().map(names).collect::<Result<_, _>>()?;
+        ensure!(found.contains(&true), "the name as it came: {objects}");
+    }
+
+    let mut terminal = Terminal::open()?;
+    let mut agent = on_terminal(world, &mut terminal, &["watch", "--pid", &pid], true)?;
+    let shown = terminal.await_text(world, r"\u{1b}\u{9b}\u{202e}\\\u{a}")?;
+    ensure!(!shown.contains(['\u{9b}', '\u{202e}']), "{shown:?}");
+    agent.signal(libc::SIGINT);
+    agent.ended(AT_ONCE)?;
+    hostile_notices(world, dir.path())
+}
+
+/// Notices name processes; with `--json` they go to standard error, live and from a recording.
+fn hostile_notices(world: &World, dir: &Path) -> anyhow::Result<()> {
+    let idle = named(world, None)?;
+    let pid = idle.pid().to_string();
+    let file = dir.join("idle.bsrec");
+    let watch = ["watch", "--json", "--duration", "500ms", "--pid", &pid, "-o"].map(OsStr::new);
+    let live = [&watch[..], &[file.as_os_str()]].concat();
+    let replay = ["replay", "--json"].map(OsStr::new);
+    for args in [live, [&replay[..], &[file.as_os_str()]].concat()] {
+        let (_, told) = written(world, &args)?;
+        let notice = format!("{SHOWN} {pid} has no listening TCP socket");
+        ensure!(told.contains(&notice), "{args:?} said {told:?}");
     }
     Ok(())
 }
