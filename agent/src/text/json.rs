@@ -26,6 +26,10 @@ impl Formatter for Harmless {
     where
         W: ?Sized + io::Write,
     {
+        // Nearly every string is plain ASCII.
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return out.write_all(fragment.as_bytes());
+        }
         let mut written = 0;
         for (at, character) in fragment.char_indices() {
             if is_harmless(character) {
