@@ -22,22 +22,25 @@
 //! - **Ignored peers:** 16,384. The one met first is forgotten: the time until its connection is
 //!   queued is reported as part of the handshake, or not.
 //! - **UDP sockets, open:** 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a
-//!   snapshot.
+//!   snapshot. Protocols and QUIC of twice as many, some before a sample shows them, and 4,096
+//!   beginnings of QUIC connections: the oldest give way (`model_datagrams`).
 //!
 //! Connections and exchanges:
 //!
 //! - **Connections, open and closed:** [`MAX_CONNECTIONS`], some 110 bytes each. A closed one gives
-//!   way; without one a new connection is not shown and counts as lost under `model_connections`.
-//!   Its exchanges are reported and counted all the same.
+//!   way; without one the oldest does, and counts as lost under `model_connections`: its end is not
+//!   reported, its exchanges are reported and counted all the same.
 //! - **Closed connections:** [`MAX_CLOSED_CONNECTIONS`]. The one closed first is forgotten.
 //! - **Exchanges in full:** the last [`MAX_RECENT`] and the worst of each of [`MAX_DETAILED`]
 //!   connections. The connection whose worst exchange was shortest gives way.
 //! - **Facts of exchanges in progress:** [`MAX_CURRENT`]. An answered one is reported without a
 //!   second's silence; further ones are shown once they are over.
-//! - **Ends of connections within this host, known by their addresses:** [`MAX_LOOPBACK_PAIRS`].
-//!   Delayed ACKs of further ones prove nothing: the other end's are called inferred.
-//! - **Hellos of TLS connections:** [`MAX_HELLOS`], some 250 bytes each. Further connections are
-//!   known only to be TLS.
+//! - **Ends of connections within this host, known by their addresses:** [`MAX_LOOPBACK_PAIRS`]. The
+//!   oldest gives way (`model_loopback_pairs`): its delayed ACKs prove nothing, the other end's are
+//!   called inferred.
+//! - **Hellos of TLS connections:** [`MAX_HELLOS`], some 250 bytes each. The oldest gives way
+//!   (`model_hellos`): its connection is known only to be TLS. As many connections have first
+//!   requests (`model_requests`).
 //! - **Processes that call others:** [`MAX_CALLERS`]. Of all of them, [`MAX_JOINED`] exchanges of
 //!   each side wait for the other, and [`MAX_HELD`] reports with them. Each has 64 upstream
 //!   addresses, 96 KiB at most, and 4,096 connections of each side. Further ones are not joined;

@@ -358,6 +358,11 @@ impl Sensor {
         if runs.skipped > 0 {
             sample.lost.push((SKIPPED.to_owned(), runs.skipped));
         }
+        for (table, total) in self.first.lost() {
+            if total > 0 {
+                sample.lost.push((table.to_owned(), total));
+            }
+        }
         sample
     }
 
@@ -386,6 +391,11 @@ impl Sensor {
             let udp_sockets = self.connections.take_udp_sockets();
             let ended = self.sampler.ended();
             sample.datagrams = self.datagrams.sample(&mut self.maps, &udp_sockets, ended);
+            for socket in &sample.datagrams {
+                if socket.closed {
+                    self.first.forget(socket.sock);
+                }
+            }
             return false;
         };
         self.drained += scanned.found.len();
