@@ -483,7 +483,9 @@ fn is_younger(event: &Event, than_ns: u64) -> bool {
         Event::Connect(connect) => connect.ts_ns,
         Event::Late(late) => late.ts_ns,
         // These come from no record.
-        Event::Connections(_) | Event::Sample(_) | Event::Cpu(_) => return false,
+        Event::Connections(_) | Event::Sample(_) | Event::Cpu(_) | Event::Census(_) => {
+            return false;
+        }
     };
     ts_ns > than_ns
 }

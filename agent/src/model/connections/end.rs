@@ -39,6 +39,7 @@ pub(super) fn view(closed: &Closed, connection: &Connection) -> EndView {
         idle_us: closed.idle_ns.map(|ns| ns / 1_000),
         unread_bytes: closed.unread_bytes,
         unacked_bytes: closed.unacked_bytes,
+        untold: closed.untold,
     }
 }
 

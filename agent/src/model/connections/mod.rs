@@ -1,5 +1,6 @@
 //! All connections of the run, their exchanges, and where the time of these went.
 
+mod census;
 mod compact;
 mod connection;
 mod details;
@@ -32,6 +33,8 @@ use super::spans::Spans;
 use super::times::Times;
 use super::unheard::Unheard;
 use crate::bounded::eldest;
+use census::Counted;
+pub use census::UNTOLD_NS;
 pub(super) use connection::{Connection, counted_us};
 use details::Details;
 pub use details::{MAX_DETAILED, MAX_RECENT};
@@ -79,7 +82,8 @@ impl<F: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView)> Told for F {}
 /// - later knowledge about an exchange: [`acknowledged`](Self::acknowledged),
 ///   [`confirm`](Self::confirm), [`change`](Self::change);
 /// - a connection ends: [`closed`](Self::closed), perhaps followed by
-///   [`came_late`](Self::came_late); at the end of the run [`finish`](Self::finish), and
+///   [`came_late`](Self::came_late), or, if no record tells, is found by
+///   [`counted`](Self::counted) to have ended; at the end of the run [`finish`](Self::finish), and
 ///   [`report`](Self::report) for each that is open;
 /// - to show them: [`views`](Self::views), [`by_thread`](Self::by_thread), [`held`](Self::held),
 ///   and the counts [`open`](Self::open), [`open_at`](Self::open_at), [`known`](Self::known) and
@@ -118,6 +122,7 @@ pub(super) struct Connections {
     oldest: Vec<(u64, SockId)>,
     /// Open connections that gave way to others.
     gave_way: u64,
+    census: Counted,
     /// The slices of the exchange before: their memory serves the next one.
     buf: Vec<Slice>,
 }
@@ -146,6 +151,7 @@ impl Connections {
             known: 0,
             oldest: Vec::new(),
             gave_way: 0,
+            census: Counted::default(),
             buf: Vec::new(),
         }
     }
@@ -258,6 +264,17 @@ impl Connections {
             }
         }
         Some(arrival)
+    }
+
+    /// Reports the present exchange of a connection that has ended untold, if it is done.
+    pub(super) fn settle_untold(&mut self, now_ns: u64, sock: SockId, told: &mut impl Told) {
+        if let Some(connection) = self.table.open_mut(sock)
+            && let Some(current) = connection.current()
+            && exchange::is_quiet(current)
+        {
+            let current = current.clone();
+            self.settle(now_ns, &current, told);
+        }
     }
 
     /// Closes a connection. Returns it, with its end.

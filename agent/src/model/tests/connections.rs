@@ -60,6 +60,7 @@ fn end(ts_ns: u64) -> Closed {
         min_rtt_us: None,
         unseen: false,
         multipath: false,
+        untold: false,
     }
 }
 
