@@ -64,6 +64,17 @@ impl<K: Copy + Eq + Hash + Ord, V> Bounded<K, V> {
         gone
     }
 
+    /// Keeps the entries of which this is true, and those that were made after [`Self::made`] was
+    /// `made`.
+    pub(crate) fn keep(&mut self, made: u64, mut is_kept: impl FnMut(K) -> bool) {
+        self.table.retain(|key, (number, _)| *number > made || is_kept(*key));
+    }
+
+    /// Entries that were ever made.
+    pub(crate) fn made(&self) -> u64 {
+        self.made
+    }
+
     /// Entries that gave way.
     pub(crate) fn gave_way(&self) -> u64 {
         self.gave_way
@@ -135,5 +146,17 @@ mod tests {
         }
         assert_eq!((table.gave_way(), table.contains(7), table.contains(2_000)), (998, true, true));
         assert_eq!(table.insert(0, 0), Some((7, 5_000)));
+    }
+
+    #[test]
+    fn only_older_entries_are_let_go() {
+        let mut table = Bounded::new(8);
+        table.insert(1, ());
+        table.insert(2, ());
+        let made = table.made();
+        table.insert(3, ());
+        table.keep(made, |key| key == 2);
+        assert_eq!([1, 2, 3].map(|key| table.contains(key)), [false, true, true]);
+        assert_eq!(table.gave_way(), 0);
     }
 }

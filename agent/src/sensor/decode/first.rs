@@ -2,6 +2,7 @@
 
 use backscope_abi as abi;
 use backscope_abi::role;
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::record::{address, record as read};
@@ -23,7 +24,7 @@ const MAX_QUIC_SOCKETS: usize = 4_096;
 /// In each table the oldest entry gives way to a new one, and is counted ([`FirstBytes::lost`]).
 ///
 /// [`FirstBytes::take`] is given each record; [`FirstBytes::forget`] each connection that ended, and
-/// each UDP socket.
+/// each UDP socket; [`FirstBytes::keep`] the connections that a census has shown.
 pub(in crate::sensor) struct FirstBytes {
     /// First bytes that say nothing yet without those that follow.
     waiting: Bounded<(SockId, bool), Vec<u8>>,
@@ -176,6 +177,20 @@ impl FirstBytes {
         }
     }
 
+    /// How many entries were made in the tables of connections, for [`FirstBytes::keep`].
+    pub(in crate::sensor) fn made(&self) -> [u64; 3] {
+        [self.waiting.made(), self.records.made(), self.streams.made()]
+    }
+
+    /// Forgets the connections that are not among these, and of which the first bytes came before
+    /// [`FirstBytes::made`] returned `made`.
+    pub(in crate::sensor) fn keep(&mut self, made: [u64; 3], held: &FxHashSet<SockId>) {
+        let [waiting, records, streams] = made;
+        self.waiting.keep(waiting, |(sock, _)| held.contains(&sock));
+        self.records.keep(records, |(sock, _)| held.contains(&sock));
+        self.streams.keep(streams, |sock| held.contains(&sock));
+    }
+
     /// What gave way in each table, by the name under which it counts as lost.
     pub(in crate::sensor) fn lost(&self) -> [(&'static str, u64); 4] {
         [
@@ -301,5 +316,20 @@ mod tests {
         assert_eq!(first.lost()[0], ("first_bytes", 3));
         assert!(!first.waiting.contains((3, false)) && first.waiting.contains((4, false)));
         assert!(first.waiting.contains((newest, false)));
+    }
+
+    #[test]
+    fn what_a_census_does_not_show_is_forgotten() {
+        let mut first = FirstBytes::new(false);
+        let bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let begin = |sock| record(abi::PAYLOAD_PREFIX, size_of::<PayloadPrefix>(), sock, bytes);
+        [1, 2].map(|sock| first.take(&begin(sock)));
+        let made = first.made();
+        first.take(&begin(3));
+        first.keep(made, &FxHashSet::from_iter([2]));
+        let known = |sock| (first.streams.contains(sock), first.waiting.contains((sock, false)));
+        assert_eq!(known(1), (false, false));
+        assert_eq!([known(2), known(3)], [(true, true); 2], "the third came after its beginning");
+        assert_eq!(first.lost(), FirstBytes::new(false).lost(), "that is no loss");
     }
 }
