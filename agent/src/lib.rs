@@ -11,6 +11,7 @@
 #[macro_use]
 pub mod outlet;
 
+mod bounded;
 pub mod cli;
 pub mod commands;
 pub mod kernel;

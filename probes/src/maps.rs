@@ -24,6 +24,10 @@ pub(crate) static COUNTERS: PerCpuArray<u64, { counter::ALL as usize }> = PerCpu
 #[btf_map]
 pub(crate) static PERIOD: Array<u32, 1> = Array::new();
 
+/// Not 0 while a scan is a census: it shows every connection that any process holds.
+#[btf_map]
+pub(crate) static CENSUS: Array<u32, 1> = Array::new();
+
 /// One of [`abi::suspension`].
 #[btf_map]
 pub(crate) static SUSPENSION: Array<u64, 1> = Array::new();

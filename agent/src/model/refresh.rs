@@ -189,11 +189,11 @@ impl Model {
     fn report_lost(&mut self, sample: &Sample, out: &mut Vec<Output>) {
         let own = [
             ("model_listeners", self.listeners.refused()),
-            ("model_connections", self.connections.refused()),
             ("model_threads", self.threads.refused()),
+            ("model_datagrams", self.datagrams.gave_way()),
         ];
         let mut totals = sample.lost.clone();
-        for (table, total) in own {
+        for (table, total) in own.into_iter().chain(self.connections.gave_way()) {
             if total > 0 {
                 totals.push((table.to_owned(), total));
             }

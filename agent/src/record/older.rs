@@ -243,6 +243,7 @@ older! {
         min_rtt_us: None,
         unseen: false,
         multipath: false,
+        untold: false,
     }
 }
 

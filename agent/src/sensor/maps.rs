@@ -37,6 +37,7 @@ pub(super) struct Maps {
     targets: HashMap<MapData, u32, u8>,
     counters: PerCpuArray<MapData, u64>,
     period: Array<MapData, u32>,
+    census: Array<MapData, u32>,
     resting: Array<MapData, u64>,
 }
 
@@ -100,6 +101,7 @@ impl Maps {
             targets: take(ebpf, "TARGETS")?,
             counters: take(ebpf, "COUNTERS")?,
             period: take(ebpf, "PERIOD")?,
+            census: take(ebpf, "CENSUS")?,
             resting: take(ebpf, "SUSPENSION")?,
         })
     }
@@ -108,6 +110,12 @@ impl Maps {
     pub(super) fn start_period(&mut self, number: u32) {
         // An array slot always exists: this cannot fail, and a failure would only mix two peaks.
         let _ = self.period.set(0, number, 0);
+    }
+
+    /// Says whether scans show every connection that any process holds.
+    pub(super) fn set_census(&mut self, is_census: bool) {
+        // An array slot always exists: this cannot fail.
+        let _ = self.census.set(0, u32::from(is_census), 0);
     }
 
     /// One of [`backscope_abi::suspension`].

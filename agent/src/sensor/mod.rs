@@ -87,6 +87,12 @@ pub struct Sensor {
     quotas: Quotas,
     context: DecodeContext,
     first: FirstBytes,
+    /// What there was of it when the scan began.
+    first_made: [u64; 3],
+    /// Losses by which ends of connections may have gone, up to the last sample.
+    losses: u64,
+    /// Runs that the kernel skipped, up to the last sample.
+    skipped: u64,
     networks: Networks,
     /// Events that a scan came upon, and that no record announced.
     found: Vec<Event>,
@@ -181,6 +187,9 @@ impl Sensor {
             quotas: Quotas::default(),
             context: DecodeContext::new(&loaded.chosen, capabilities),
             first: FirstBytes::new(options.paths),
+            first_made: [0; 3],
+            losses: 0,
+            skipped: 0,
             networks: Networks::default(),
             found: Vec::new(),
             event: Event::Sample(Sample::default()),
@@ -355,8 +364,14 @@ impl Sensor {
         self.sample_connections(&mut sample);
         let runs = self.loaded.programs.runs();
         sample.cost = self.cost.read(&self.loaded.programs, runs);
+        self.skipped = runs.skipped;
         if runs.skipped > 0 {
             sample.lost.push((SKIPPED.to_owned(), runs.skipped));
+        }
+        for (table, total) in self.first.lost() {
+            if total > 0 {
+                sample.lost.push((table.to_owned(), total));
+            }
         }
         sample
     }
@@ -374,8 +389,22 @@ impl Sensor {
         for state in self.quotas.refresh(sample.ts_ns, &sample.threads) {
             self.found.push(Event::Cpu(state));
         }
+        self.recount_after_loss();
         let is_few = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
         self.connections.begin_scan(if is_few { &processes } else { &[] }, sample.ts_ns);
+        self.maps.set_census(self.connections.is_census());
+        self.first_made = self.first.made();
+    }
+
+    /// Has connections counted if records of their ends may have been lost.
+    fn recount_after_loss(&mut self) {
+        let mut losses = self.skipped;
+        for index in [counter::RING_FULL, counter::CONNECTIONS_FULL] {
+            losses += self.maps.counter(index);
+        }
+        if losses != mem::replace(&mut self.losses, losses) {
+            self.connections.recount();
+        }
     }
 
     /// Adds some more of the connections to a sample. Returns false once it has all. A caller that
@@ -384,8 +413,16 @@ impl Sensor {
         let Some(program) = &self.loaded.scan_connections else { return false };
         let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else {
             let udp_sockets = self.connections.take_udp_sockets();
+            if let Some(held) = self.connections.take_held() {
+                self.first.keep(self.first_made, &held);
+            }
             let ended = self.sampler.ended();
             sample.datagrams = self.datagrams.sample(&mut self.maps, &udp_sockets, ended);
+            for socket in &sample.datagrams {
+                if socket.closed {
+                    self.first.forget(socket.sock);
+                }
+            }
             return false;
         };
         self.drained += scanned.found.len();
@@ -473,7 +510,9 @@ fn is_younger(event: &Event, than_ns: u64) -> bool {
         Event::Connect(connect) => connect.ts_ns,
         Event::Late(late) => late.ts_ns,
         // These come from no record.
-        Event::Connections(_) | Event::Sample(_) | Event::Cpu(_) => return false,
+        Event::Connections(_) | Event::Sample(_) | Event::Cpu(_) | Event::Census(_) => {
+            return false;
+        }
     };
     ts_ns > than_ns
 }

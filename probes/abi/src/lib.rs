@@ -16,9 +16,9 @@ mod record;
 
 pub use compact::{COMPACT_EXCHANGE, CompactExchange, CompactSched};
 pub use connection::{
-    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, FAILED, Failed, LATE, Late, OPENED,
-    Opened, PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection, SchedDelta, Thread,
-    attempt, ending, flag, hold, progress, role, why,
+    BURST_GAP_NS, CANNOT_COUNT, Connection, ENDED, EXCHANGE, Ended, Exchange, FAILED, Failed, LATE,
+    Late, OPENED, Opened, PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection,
+    ScanHeld, SchedDelta, Thread, attempt, ending, flag, hold, progress, role, why,
 };
 pub use datagram::{
     Datagram, LATENCY_BUCKETS, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT,
@@ -36,8 +36,8 @@ pub use payload::{
 pub use record::{
     ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, Fail, FailKey, LISTENER,
     Listener, OVERFLOW, Overflow, PROCESS, Process, Queued, RETRANSMIT, Retransmit,
-    SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX, SYN, ScanEntry,
-    ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
+    SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_HELD, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX, SYN,
+    ScanEntry, ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
 };
 
 /// Listeners that are watched at once. A listener beyond that is not watched;

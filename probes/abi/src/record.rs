@@ -31,6 +31,8 @@ pub const SCAN_DATAGRAM: u32 = 3;
 pub const SCAN_UNIX: u32 = 4;
 /// Tag of [`ScanOther`].
 pub const SCAN_OTHER: u32 = 5;
+/// Tag of [`crate::ScanHeld`].
+pub const SCAN_HELD: u32 = 6;
 
 /// One end of a connection.
 #[repr(C)]

@@ -1,20 +1,26 @@
 //! Faults and loads: the agent stays bounded and alive, and leaves nothing behind.
 
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use backscope_abi::counter::{ENDED, RING_FULL};
 
 use super::{any_tier, each_tier, native};
-use crate::harness::json::{is, number, overflows};
+use crate::harness::json::{Value, address, is, number, overflows};
+use crate::harness::ledger::is_connection;
 use crate::harness::net::Counters;
-use crate::harness::{Agent, Case, World, bpf, converse};
+use crate::harness::{Agent, Case, Demo, World, bpf, converse};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("robust::killed_leaves_nothing", killed).on_each_kernel().alone(),
     each_tier("robust::two_at_once_agree", two_at_once),
     any_tier("robust::ring_overflow_is_counted", ring_overflow),
+    any_tier("robust::lost_ends_are_made_up_for", lost_ends).alone(),
     native("robust::records_that_outrun_it", outrun).alone(),
     any_tier("robust::a_thousand_forks", thousand_forks).alone(),
     each_tier("robust::syn_flood", syn_flood).alone(),
@@ -90,6 +96,121 @@ fn ring_overflow(world: &World) -> anyhow::Result<()> {
         number(summary, "/events/lost").is_some_and(|lost| lost > 0),
         "the loss is in the summary: {summary}"
     );
+    Ok(())
+}
+
+/// Connections in a burst.
+const IN_A_BURST: usize = 200;
+/// Connections that begin before the agent is asked about them: so few that their records surely
+/// fit into the ring.
+const AT_A_TIME: usize = 10;
+
+/// Bursts of ends while the agent is stopped, so that most of their records are lost. No connection
+/// stays open for that, and what comes after is seen as before.
+fn lost_ends(world: &World) -> anyhow::Result<()> {
+    const BURSTS: usize = 2;
+    let demo = world.demo(&["serve", "--epoll"])?;
+    let mut agent = world.watch().pid(demo.pid()).env("BACKSCOPE_RING_BYTES", "16384").start()?;
+    // They stay, and have nothing to do meanwhile.
+    let (idle, stay) = open_connections(&mut agent, &demo, AT_A_TIME)?;
+    let mut lost = 0;
+    for burst in 1..=BURSTS {
+        let ports = burst_of_ends(&mut agent, &demo, burst)?;
+        let before = std::mem::replace(&mut lost, bpf::counter(agent.pid(), RING_FULL)?);
+        ensure!(lost > before, "burst {burst} lost nothing");
+        let mut untold = 0;
+        for port in ports {
+            let end = agent.await_object(&format!("end of {port} in burst {burst}"), |object| {
+                is_connection(object, "server", port)
+            })?;
+            untold += u64::from(is_untold(&end));
+        }
+        ensure!(untold > 0, "burst {burst}: each end was told, though records were lost");
+    }
+    // With a second one the ring would be too full for its first bytes.
+    let (new, ports) = open_connections(&mut agent, &demo, 1)?;
+    drop((idle, new));
+    for port in stay.iter().chain(&ports) {
+        let end = agent.await_object(&format!("end of {port}"), |object| {
+            is_connection(object, "server", *port)
+        })?;
+        ensure!(end["close"]["by"] == "peer", "it was there until its client ended it: {end}");
+        let streams = number(&end, "/streams/opened");
+        ensure!(streams == Some(1) || stay.contains(port), "its stream was seen: {end}");
+    }
+    let ended = agent.stop()?;
+    let (ends, all) = (ended.of("connection").count(), BURSTS * IN_A_BURST + AT_A_TIME + 1);
+    ensure!(ends == all, "{ends} connections were reported, there were {all}");
+    Ok(())
+}
+
+fn is_untold(connection: &Value) -> bool {
+    let Some(gaps) = connection["gaps"].as_array() else { return false };
+    gaps.iter().any(|gap| gap.as_str().is_some_and(|gap| gap.starts_with("close: no record")))
+}
+
+/// A client that speaks HTTP/2, as far as its server lets it.
+struct Http2(TcpStream);
+
+impl Http2 {
+    fn connect(demo: &Demo) -> anyhow::Result<Self> {
+        const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        /// `GET /`, the first stream.
+        const HEADERS: [u8; 12] = [0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84];
+        let mut stream = TcpStream::connect(demo.addr)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        stream.write_all(&[&preface[..], &SETTINGS, &HEADERS].concat())?;
+        // Any answer shows that it was accepted and read.
+        stream.read_exact(&mut [0])?;
+        Ok(Self(stream))
+    }
+
+    fn port(&self) -> anyhow::Result<u16> {
+        Ok(self.0.local_addr()?.port())
+    }
+}
+
+/// Opens some connections, and waits until the agent has heard of them. Returns them with their
+/// ports.
+fn open_connections(
+    agent: &mut Agent,
+    demo: &Demo,
+    count: usize,
+) -> anyhow::Result<(Vec<Http2>, BTreeSet<u16>)> {
+    let (mut clients, mut ports) = (Vec::new(), BTreeSet::new());
+    for _ in 0..count {
+        let client = Http2::connect(demo)?;
+        ports.insert(client.port()?);
+        clients.push(client);
+    }
+    await_accepts(agent, &ports)?;
+    Ok((clients, ports))
+}
+
+/// Opens connections that the agent hears of, and ends them while it is stopped; it is the
+/// burst with this number. Returns their ports.
+fn burst_of_ends(agent: &mut Agent, demo: &Demo, burst: usize) -> anyhow::Result<BTreeSet<u16>> {
+    let (mut clients, mut ports) = (Vec::new(), BTreeSet::new());
+    while clients.len() < IN_A_BURST {
+        let (new, at) = open_connections(agent, demo, AT_A_TIME)?;
+        clients.extend(new);
+        ports.extend(at);
+    }
+    agent.signal(libc::SIGSTOP);
+    drop(clients);
+    agent.await_counter("ends", ENDED, burst * IN_A_BURST)?;
+    agent.signal(libc::SIGCONT);
+    Ok(ports)
+}
+
+/// Waits until the agent has told of the accepts of these clients.
+fn await_accepts(agent: &mut Agent, ports: &BTreeSet<u16>) -> anyhow::Result<()> {
+    for port in ports {
+        agent.await_object(&format!("accept of {port}"), |object| {
+            is(object, "accept") && address(object, "/peer").is_some_and(|at| at.port() == *port)
+        })?;
+    }
     Ok(())
 }
 

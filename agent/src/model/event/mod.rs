@@ -22,7 +22,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 pub use connect::{Connect, Outcome};
-pub use connection::{ConnectionPart, ConnectionSample, Opened, Role, TcpState};
+pub use connection::{Census, ConnectionPart, ConnectionSample, Opened, Role, TcpState};
 pub use cpu::{CpuLimit, CpuRefresh, CpuState};
 pub use datagram::{DatagramFlow, DatagramSample};
 pub use end::{Closed, End, Ending, Late, Side, Why};
@@ -76,6 +76,8 @@ pub enum Event {
     Late(Late),
     /// Quotas and stops that keep processes off the processors, if there are any.
     Cpu(CpuState),
+    /// Connections that are there, where ends were lost.
+    Census(Census),
 }
 
 /// `accept` returned a socket.
