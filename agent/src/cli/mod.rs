@@ -218,7 +218,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub no_protocols: bool,
     /// Show and record what the first HTTP/1 request of each connection asks for: method and path,
-    /// without the query
+    /// and nothing else of its target
     #[arg(long, conflicts_with = "no_protocols")]
     pub paths: bool,
     /// Use hooks of this tier only (for tests and comparison)

@@ -2,13 +2,11 @@
 
 use httparse::{EMPTY_HEADER, Header, Request, Response};
 
-use super::Reading;
+use super::{Reading, target};
 use crate::model::event::{RequestLine, Sign};
 
 /// Headers that are looked at, at most.
 const HEADERS: usize = 64;
-/// Of a path, characters that are kept.
-const PATH: usize = 256;
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const GRPC: &[u8] = b"application/grpc";
 /// [`GRPC`] in the static Huffman code of HPACK (RFC 7541, appendix B), up to the last byte that it
@@ -75,7 +73,7 @@ pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
         if count == 0
             && let (Some(method), Some(path)) = (request.method, request.path)
         {
-            first = Some(request_line(method, path));
+            first = Some(RequestLine { method: method.to_owned(), path: target::path(path) });
         }
         let has_body = ["content-length", "transfer-encoding"]
             .iter()
@@ -90,11 +88,6 @@ pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
         }
         rest = &rest[end..];
     }
-}
-
-fn request_line(method: &str, target: &str) -> RequestLine {
-    let path = target.split('?').next().unwrap_or_default();
-    RequestLine { method: method.to_owned(), path: path.chars().take(PATH).collect() }
 }
 
 fn end_of_head(bytes: &[u8]) -> Option<usize> {

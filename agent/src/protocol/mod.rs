@@ -10,6 +10,7 @@ mod named;
 mod quic;
 mod records;
 mod streams;
+mod target;
 mod tls;
 
 pub use records::Records;
