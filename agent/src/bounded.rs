@@ -70,6 +70,11 @@ impl<K: Copy + Eq + Hash + Ord, V> Bounded<K, V> {
         self.table.retain(|key, (number, _)| *number > made || is_kept(*key));
     }
 
+    /// Keeps the entries whose values this is true of.
+    pub(crate) fn retain(&mut self, mut is_kept: impl FnMut(&V) -> bool) {
+        self.table.retain(|_, (_, value)| is_kept(value));
+    }
+
     /// Entries that were ever made.
     pub(crate) fn made(&self) -> u64 {
         self.made

@@ -215,11 +215,12 @@ pub struct RunArgs {
     /// How much leaves the kernel, and therefore what the watch costs
     #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
     pub detail: Detail,
-    /// Do not look at payload: connections then have no protocol
+    /// Do not look at payload: connections then have no protocol. Otherwise their first bytes are
+    /// looked at for a moment, and overwritten
     #[arg(long)]
     pub no_protocols: bool,
     /// Show and record what the first HTTP/1 request of each connection asks for: method and path,
-    /// without the query
+    /// and nothing else of its target
     #[arg(long, conflicts_with = "no_protocols")]
     pub paths: bool,
     /// Use hooks of this tier only (for tests and comparison)

@@ -50,6 +50,9 @@ pub enum SensorError {
         "the probes have no log ({0}); `cargo xtask probes --log` builds an object that has one"
     )]
     ProbeLog(String),
+    /// Core dumps of this process cannot be forbidden.
+    #[error("cannot forbid core dumps, which may have payload: {0}")]
+    CoreDumps(String),
     /// A map operation failed.
     #[error("map {map}: {reason}")]
     Map {

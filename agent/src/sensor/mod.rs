@@ -12,10 +12,12 @@
 mod attach;
 mod clock;
 mod command;
+mod core_dumps;
 mod decode;
 mod error;
 mod maps;
 mod options;
+mod places;
 mod probe_log;
 mod procfs;
 mod sample;
@@ -30,6 +32,7 @@ use self::{
     attach::{AcceptHooks, Loaded, sys},
     decode::{Capabilities, DecodeContext, Decoded, FirstBytes},
     maps::Maps,
+    places::Places,
     probe_log::ProbeLog,
     sample::{
         Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler, Threads,
@@ -93,6 +96,7 @@ pub struct Sensor {
     losses: u64,
     /// Runs that the kernel skipped, up to the last sample.
     skipped: u64,
+    places: Places,
     networks: Networks,
     /// Events that a scan came upon, and that no record announced.
     found: Vec<Event>,
@@ -157,8 +161,11 @@ impl Sensor {
     ///
     /// # Errors
     /// A privilege or kernel feature without which nothing can be watched is missing.
+    ///
+    /// From here on this process leaves no core dump.
     pub fn attach(options: &Options) -> Result<Self, SensorError> {
         let begin = Instant::now();
+        core_dumps::forbid()?;
         let preflight = machine()?;
         attach::raise_memlock();
         let (loaded, mut ebpf) = attach::attach_best(options)?;
@@ -168,6 +175,7 @@ impl Sensor {
         };
         let ring = maps::ring(&mut ebpf)?;
         let maps = Maps::new(&mut ebpf)?;
+        let places = Places::new(&mut ebpf)?;
         drop(ebpf);
         sys::trim_memory();
         let sees_delayed_acks = loaded.chosen.has(Signal::DelayedAck);
@@ -190,6 +198,7 @@ impl Sensor {
             first_made: [0; 3],
             losses: 0,
             skipped: 0,
+            places,
             networks: Networks::default(),
             found: Vec::new(),
             event: Event::Sample(Sample::default()),
@@ -290,7 +299,7 @@ impl Sensor {
                 }
                 Some(Decoded::FirstBytes) => {
                     let mut is_last = false;
-                    for event in self.first.take(&record) {
+                    for event in self.first.take(&record, &mut self.places) {
                         is_last |= is_younger(&event, begun_ns);
                         take(&event)?;
                     }
@@ -351,6 +360,7 @@ impl Sensor {
             self.drained = 0;
             sys::trim_memory();
         }
+        self.first.let_go(now_ns());
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
         self.others.clear();

@@ -204,7 +204,8 @@ struct BytesBody {
 struct RequestBody<'a> {
     /// Method.
     method: &'a str,
-    /// Path, without the query.
+    /// Path: no user, host, query, fragment or `;parameters`. Empty where the target has none
+    /// (`CONNECT`).
     path: &'a str,
 }
 
