@@ -13,6 +13,9 @@ pub mod outlet;
 
 pub mod cli;
 pub mod commands;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kernel;
 #[cfg(feature = "lessons")]
 pub mod learn;

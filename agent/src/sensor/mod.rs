@@ -14,6 +14,8 @@ mod clock;
 mod command;
 mod decode;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod maps;
 mod options;
 mod probe_log;

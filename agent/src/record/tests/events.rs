@@ -180,7 +180,7 @@ fn failing_listener() -> ListenerSample {
 }
 
 /// One event of every type.
-pub(super) fn every() -> Vec<Event> {
+pub(crate) fn every() -> Vec<Event> {
     let peer = address("10.0.0.7:53122");
     vec![
         Event::Accept(accept()),

@@ -6,6 +6,7 @@ mod files;
 mod hostile;
 mod replay;
 
+pub(crate) use events::every as every_event;
 pub(crate) use replay::busy_entries;
 
 use std::time::{Duration, UNIX_EPOCH};

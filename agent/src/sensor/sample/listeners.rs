@@ -294,6 +294,24 @@ impl Sampler {
         has_dropped || scanned || has_closed
     }
 
+    /// Returns the figures of a listener with this value in the map, if it is long enough.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(in crate::sensor) fn fuzzed_listener(
+        &mut self,
+        id: SockId,
+        value: &[u8],
+    ) -> Option<ListenerSample> {
+        let raw = crate::sensor::decode::record::<Listener>(value)?;
+        Some(self.listener(id, &raw, self.period))
+    }
+
+    /// Takes the output of an iterator, and adds what it has to a sample.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(in crate::sensor) fn fuzzed_scan(&mut self, output: &[u8], sample: &mut Sample) {
+        self.note(output);
+        sample.unix = self.beside.unix_listeners();
+    }
+
     fn settings(&self, listener: &Listener) -> NetSettings {
         NetSettings {
             netns: listener.netns,
