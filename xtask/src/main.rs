@@ -19,6 +19,8 @@ mod probes;
 mod proto;
 mod qemu;
 mod reliability;
+#[cfg(test)]
+mod security;
 mod servers;
 mod setup;
 mod soak;
