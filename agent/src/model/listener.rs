@@ -515,7 +515,7 @@ fn totals_of(sample: &ListenerSample) -> Totals {
 fn fails(fails: &Option<Vec<AcceptFails>>) -> Option<u64> {
     let mut sum = 0;
     for fails in fails.as_ref()? {
-        sum += fails.count;
+        sum = fails.count.saturating_add(sum);
     }
     Some(sum)
 }

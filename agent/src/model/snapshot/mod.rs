@@ -214,7 +214,7 @@ pub struct Totals {
 impl Totals {
     /// Overflows of the accept queue, both stages.
     pub fn overflows(&self) -> u64 {
-        self.overflow_syn + self.overflow_ack.unwrap_or(0)
+        self.overflow_syn.saturating_add(self.overflow_ack.unwrap_or(0))
     }
 }
 

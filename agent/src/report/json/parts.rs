@@ -75,7 +75,7 @@ pub(super) fn phases(phases: &[(SliceKind, u64)]) -> Map<String, Value> {
     let mut by_name: Vec<(&str, u64)> = Vec::new();
     for (kind, us) in phases {
         match by_name.iter_mut().find(|(name, _)| *name == kind.name()) {
-            Some((_, sum)) => *sum += us,
+            Some((_, sum)) => *sum = us.saturating_add(*sum),
             None => by_name.push((kind.name(), *us)),
         }
     }
