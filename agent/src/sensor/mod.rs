@@ -371,7 +371,9 @@ impl Sensor {
         let processes = self.maps.targets();
         (sample.threads, sample.waiting) =
             self.threads.sample(&processes, self.sampler.descriptors());
-        for state in self.quotas.refresh(sample.ts_ns, &sample.threads) {
+        let of_threads = sample.threads.iter().map(|thread| thread.pid);
+        let running = processes.iter().copied().chain(of_threads);
+        for state in self.quotas.refresh(sample.ts_ns, running) {
             self.found.push(Event::Cpu(state));
         }
         let is_few = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
