@@ -22,8 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     unix: BTreeMap<SockId, UnixListener>,
-    /// By the socket's address in the kernel, with the network namespace.
-    others: BTreeMap<u64, (u32, OtherListener)>,
+    /// By the socket's address in the kernel, with the network namespace's inode and cookie.
+    others: BTreeMap<u64, ((u32, u64), OtherListener)>,
     next_look: Option<Instant>,
 }
 
@@ -57,7 +57,7 @@ impl Beside {
             depth: raw.depth,
             limit: raw.limit,
         };
-        self.others.entry(raw.sk).or_insert((raw.netns, other));
+        self.others.entry(raw.sk).or_insert(((raw.netns, raw.netns_cookie), other));
     }
 
     /// Forgets Unix-domain listeners, as a new scan of the targets begins.
@@ -93,9 +93,10 @@ impl Beside {
     /// Returns the sockets that listen where this listener does.
     pub(super) fn of(&self, listener: &Listener) -> Vec<OtherListener> {
         let local = address(listener.local);
+        let own = (listener.netns, listener.netns_cookie);
         let mut beside = Vec::new();
         for (sk, (netns, other)) in &self.others {
-            if *sk != listener.sk && *netns == listener.netns && overlap(local, other.local) {
+            if *sk != listener.sk && *netns == own && overlap(local, other.local) {
                 beside.push(other.clone());
             }
         }
@@ -154,6 +155,7 @@ mod tests {
                 limit: 8,
                 netns,
                 _pad: 0,
+                netns_cookie: 70,
                 local,
                 comm,
             }
@@ -164,12 +166,32 @@ mod tests {
         beside.other(&other(102, 1, end([127, 0, 0, 1], 81)));
         beside.other(&other(103, 2, end([127, 0, 0, 1], 80)));
         beside.other(&other(104, 1, end([10, 0, 0, 1], 80)));
-        let own = Listener { sk: 104, netns: 1, local: end([10, 0, 0, 1], 80), ..Listener::BLANK };
+        let own = Listener {
+            sk: 104,
+            netns: 1,
+            netns_cookie: 70,
+            local: end([10, 0, 0, 1], 80),
+            ..Listener::BLANK
+        };
         assert!(beside.of(&own).is_empty(), "itself alone");
-        let local =
-            Listener { sk: 105, netns: 1, local: end([127, 0, 0, 1], 80), ..Listener::BLANK };
+        let local = Listener {
+            sk: 105,
+            netns: 1,
+            netns_cookie: 70,
+            local: end([127, 0, 0, 1], 80),
+            ..Listener::BLANK
+        };
         assert_eq!(beside.of(&local).len(), 1, "the one at the same address");
-        let every = Listener { sk: 106, netns: 1, local: end([0, 0, 0, 0], 80), ..Listener::BLANK };
+        let every = Listener {
+            sk: 106,
+            netns: 1,
+            netns_cookie: 70,
+            local: end([0, 0, 0, 0], 80),
+            ..Listener::BLANK
+        };
         assert_eq!(beside.of(&every).len(), 3, "nearer ones, too");
+        // The number of a namespace that is gone may be used again while the look is remembered.
+        let later = Listener { netns_cookie: 71, ..every };
+        assert!(beside.of(&later).is_empty(), "another namespace of that number");
     }
 }

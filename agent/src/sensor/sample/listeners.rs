@@ -243,7 +243,9 @@ impl Sampler {
             Sample { ts_ns: now_ns(), unix: self.beside.unix_listeners(), ..Sample::default() };
         let (mut somaxconn, mut settings) = (BTreeMap::new(), BTreeMap::new());
         for (id, listener) in &raw {
-            if listener.somaxconn != 0 {
+            // The namespace of a closed one may be gone, and its number that of another.
+            let is_newest = listener.closed_ns == 0 || !settings.contains_key(&listener.netns);
+            if listener.somaxconn != 0 && is_newest {
                 somaxconn.insert(listener.netns, listener.somaxconn);
                 settings.insert(listener.netns, self.settings(listener));
             }
