@@ -400,6 +400,7 @@ impl Listener {
             pid: sample.pid,
             comm: sample.comm.clone(),
             holders: sample.holders.clone(),
+            unnamed_holders: sample.unnamed_holders,
             closed: self.closed,
             backlog: sample.backlog,
             limit: sample.limit,

@@ -403,8 +403,7 @@ impl Sensor {
 
     /// Watched processes that hold no listening socket, as (pid, comm).
     pub fn without_listener(&self) -> Vec<(u32, String)> {
-        let holders = self.sampler.holders();
-        if self.maps.targets().iter().any(|pid| holders.contains(pid)) {
+        if self.maps.targets().iter().any(|pid| self.sampler.is_holder(*pid)) {
             return Vec::new();
         }
         let mut without = Vec::new();

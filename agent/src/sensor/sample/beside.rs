@@ -2,14 +2,14 @@
 //! same place that nobody watched holds.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use backscope_abi::{Listener, ScanOther, ScanUnix};
 
-use super::scan::unix_path;
+use super::scan::{Holders, MAX_NAMED_IN_ALL, unix_path};
 use crate::{
     model::event::{OtherListener, SockId, UnixListener},
     sensor::decode::{address, comm},
@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     unix: BTreeMap<SockId, UnixListener>,
+    unix_holders: HashMap<SockId, Holders>,
+    /// Room that is left for names of holders of these.
+    room: usize,
     /// By the socket's address in the kernel, with the network namespace's inode and cookie.
     others: BTreeMap<u64, ((u32, u64), OtherListener)>,
     next_look: Option<Instant>,
@@ -39,14 +42,19 @@ impl Beside {
             depth: 0,
             limit: 0,
             refused: None,
+            unnamed_holders: 0,
         });
         (listener.depth, listener.limit) = (raw.depth, raw.limit);
-        if let Err(place) = listener.holders.binary_search(&raw.tgid) {
+        let holders = self.unix_holders.entry(raw.sock).or_default();
+        if holders.note(raw.tgid, &mut self.room)
+            && let Err(place) = listener.holders.binary_search(&raw.tgid)
+        {
             listener.holders.insert(place, raw.tgid);
             if place == 0 {
                 (listener.pid, listener.comm) = (raw.tgid, comm(&raw.comm));
             }
         }
+        listener.unnamed_holders = holders.unnamed();
     }
 
     pub(super) fn other(&mut self, raw: &ScanOther) {
@@ -63,6 +71,8 @@ impl Beside {
     /// Forgets Unix-domain listeners, as a new scan of the targets begins.
     pub(super) fn forget_unix(&mut self) {
         self.unix.clear();
+        self.unix_holders.clear();
+        self.room = MAX_NAMED_IN_ALL;
     }
 
     /// Forgets other listeners, as a new scan of every process begins.
@@ -126,6 +136,7 @@ mod tests {
     #[test]
     fn names_end_where_their_length_says() {
         let mut beside = Beside::default();
+        beside.forget_unix();
         beside.unix(&unix(1, 20, b"/run/php.sock\0", 14));
         beside.unix(&unix(1, 10, b"/run/php.sock\0", 14));
         beside.unix(&unix(2, 30, b"\0abstract", 9));

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use backscope_abi::Listener;
 
+use super::scan::Holders;
 use crate::{
     model::event::SockId,
     sensor::procfs::{ListenCounters, listen_counters, netns_of},
@@ -144,7 +145,7 @@ impl Refused {
     pub(super) fn update(
         &mut self,
         listeners: &[(SockId, Listener)],
-        holders: &BTreeMap<SockId, BTreeSet<u32>>,
+        holders: &BTreeMap<SockId, Holders>,
     ) {
         let mut members: BTreeMap<Key, Vec<&(SockId, Listener)>> = BTreeMap::new();
         for entry in listeners {
@@ -220,11 +221,11 @@ impl Refused {
 fn counters_of(
     netns: u32,
     members: &[&(SockId, Listener)],
-    holders: &BTreeMap<SockId, BTreeSet<u32>>,
+    holders: &BTreeMap<SockId, Holders>,
 ) -> Option<ListenCounters> {
     for (id, listener) in members {
-        let holders = holders.get(id).into_iter().flatten().copied();
-        for pid in holders.chain([listener.tgid]) {
+        let holders = holders.get(id).into_iter().flat_map(|holders| &holders.named);
+        for pid in holders.copied().chain([listener.tgid]) {
             if let Some(counters) = counters_by(netns, pid) {
                 return Some(counters);
             }
