@@ -57,6 +57,11 @@ pub(in crate::sensor) fn parent(pid: u32) -> Option<u32> {
     Some(stat(&format!("/proc/{pid}"))?.parent)
 }
 
+/// Returns the beginning of a process, in ticks since the machine's start.
+pub(in crate::sensor) fn started(pid: u32) -> Option<u64> {
+    Some(stat(&format!("/proc/{pid}"))?.started)
+}
+
 /// Returns a thread's parent process, and its beginning in ticks since the machine's start.
 pub(in crate::sensor) fn thread_origin(pid: u32, tid: u32) -> Option<(u32, u64)> {
     let stat = stat(&format!("/proc/{pid}/task/{tid}"))?;
@@ -100,6 +105,16 @@ fn read_text(path: &str) -> Option<String> {
 /// Returns the command name of a process, for people to read.
 pub fn comm(pid: u32) -> Option<String> {
     read_comm(&format!("/proc/{pid}"))
+}
+
+/// Returns the command name of a process as the kernel has it.
+pub(in crate::sensor) fn comm_bytes(pid: u32) -> Option<Vec<u8>> {
+    let mut bytes = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    // The name may end with a line break of its own.
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    Some(bytes)
 }
 
 /// Returns the command name of a thread.
