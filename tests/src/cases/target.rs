@@ -104,7 +104,7 @@ fn command(world: &World) -> anyhow::Result<()> {
         "11",
     ];
     let mut agent = world.watch_queues().command(server).start()?;
-    crate::harness::net::await_listening(7000, world.patience())?;
+    net::await_listening(7000, world.patience())?;
     converse(([127, 0, 0, 1], 7000).into())?;
     let listener = agent.await_accepted(7000, 1)?;
     ensure!(
@@ -286,7 +286,7 @@ fn comm_is_escaped(world: &World) -> anyhow::Result<()> {
     let mut python = std::process::Command::new("python3");
     python.args(["-c", script]);
     let server = Process::start(python)?;
-    crate::harness::net::await_listening(7001, world.patience())?;
+    net::await_listening(7001, world.patience())?;
     let pid = server.pid().to_string();
     let output = world.agent_command(&["listeners", "--pid", &pid]).output()?;
     ensure!(output.status.success(), "{output:?}");

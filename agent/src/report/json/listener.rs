@@ -70,8 +70,8 @@ pub(super) struct ListenerBody<'a> {
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, u64>"))]
     accept_errors: Map<String, Value>,
     /// Sockets at the same address, or a nearer one, that nobody watched holds (a member of a
-    /// SO_REUSEPORT group, an old process after a reload), looked for every 5 s; absent if there
-    /// are none.
+    /// SO_REUSEPORT group, an old process after a reload), looked for every 5 s, 64 at most; absent
+    /// if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     others: Vec<OtherBody<'a>>,
     /// Time that connections spent in the accept queue.

@@ -42,6 +42,8 @@ pub(in crate::sensor) const MAX_SCANNED_ALONE: usize = 64;
 /// Time after its close in which a listener's queue is emptied, ns.
 const SETTLES_NS: u64 = 20_000_000;
 
+/// The name under which sockets beside watched listeners count as lost.
+const BESIDE: &str = "beside";
 /// Indices of the counters of lost records.
 const LOSSES: std::ops::Range<u32> = counter::RING_FULL..counter::COUNT;
 
@@ -288,6 +290,9 @@ impl Sampler {
             if total > 0 {
                 sample.lost.push((counter::NAMES[index as usize].to_owned(), total));
             }
+        }
+        if self.beside.lost() > 0 {
+            sample.lost.push((BESIDE.to_owned(), self.beside.lost()));
         }
         sample.seen = maps.counter(counter::SEEN);
         sample
