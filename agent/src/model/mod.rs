@@ -337,7 +337,7 @@ impl Model {
             target: self.setup.target.clone(),
             tier: self.setup.tier.clone(),
             cost_share: self.cost_share,
-            lost: self.lost.values().sum(),
+            lost: self.lost.values().fold(0, |sum, count| sum.saturating_add(*count)),
             listeners: self.listeners.views(),
             connections: Vec::new(),
             connections_open: self.connections.open(),

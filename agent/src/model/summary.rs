@@ -73,7 +73,8 @@ impl Model {
         self.connections.totals.refresh();
         let mut lost = 0;
         for index in counter::RECORDS {
-            lost += self.lost.get(counter::NAMES[index as usize]).copied().unwrap_or(0);
+            let of_kind = self.lost.get(counter::NAMES[index as usize]).copied().unwrap_or(0);
+            lost = of_kind.saturating_add(lost);
         }
         let (listeners, totals, wait) = self.listeners.totals();
         let mut summary = Summary {

@@ -155,6 +155,7 @@ impl Session {
         let target = self.target();
         let mut notices = self.notices.clone();
         notices.extend(super::without_listener(&self.live.sensor));
+        notices.extend(super::left_out(&self.live.sensor));
         notices.extend(super::beside(&self.live.sensor));
         if self.live.sensor.has_rested() {
             notices.push(RESTED.to_owned());

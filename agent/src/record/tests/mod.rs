@@ -2,6 +2,7 @@
 
 mod damage;
 mod events;
+mod extreme;
 mod files;
 mod hostile;
 mod replay;
