@@ -14,6 +14,9 @@ pub mod outlet;
 mod bounded;
 pub mod cli;
 pub mod commands;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kernel;
 #[cfg(feature = "lessons")]
 pub mod learn;

@@ -87,6 +87,7 @@ fn other(seq: *mut c_void, sk: *const c_void, tgid: u32, task: *const c_void) {
         limit,
         netns: read!(net, net_inum as u32),
         _pad: 0,
+        netns_cookie: read!(net, net_cookie as u64),
         local: local_of(sk),
         comm: read!(task, task_comm as [u8; 16]),
     };

@@ -123,7 +123,7 @@ pub struct TargetArgs {
     pub port: Vec<u16>,
     /// Watch every process with this name (as `ps -o comm` shows it)
     #[arg(long, value_name = "NAME")]
-    pub comm: Option<String>,
+    pub comm: Option<OsString>,
     /// Watch every process on the machine
     #[arg(long)]
     pub all: bool,

@@ -1,5 +1,7 @@
 //! Turns the command line's targets into the sensor's.
 
+use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+
 use crate::{
     cli::TargetArgs,
     sensor::{Targets, targets},
@@ -27,9 +29,9 @@ pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
         pids,
         follow: !args.no_follow,
         ports: args.port.clone(),
-        comm: args.comm.clone(),
+        comm: args.comm.clone().map(OsString::into_vec),
         all: args.all,
-        named: Vec::new(),
+        ..Targets::default()
     };
     targets.resolve_running();
     Ok(Resolved { targets, notices })
@@ -46,7 +48,8 @@ pub(super) fn describe(targets: &Targets) -> Vec<String> {
         words.push(format!("port {port}"));
     }
     if let Some(name) = &targets.comm {
-        words.push(format!("every process called {}", escape(name)));
+        let name = String::from_utf8_lossy(name);
+        words.push(format!("every process called {}", escape(&name)));
     }
     if targets.all {
         words.push("every process".to_owned());

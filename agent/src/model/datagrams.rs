@@ -182,7 +182,7 @@ impl Datagrams {
     /// Order in a snapshot: greater is worse, or busier.
     fn weight(&self) -> (u64, u64) {
         let Some(last) = self.history.back() else { return (self.dropped(), 0) };
-        (self.dropped(), last.arrived + last.written)
+        (self.dropped(), last.arrived.saturating_add(last.written))
     }
 }
 
@@ -347,11 +347,13 @@ impl Sockets {
 impl DatagramTotals {
     fn add(&mut self, sample: &DatagramSample) {
         // A flow that one socket does not show is not known of all.
-        let sum = |total: Option<u64>, flow: Option<DatagramFlow>| Some(total? + flow?.datagrams);
+        let sum = |total: Option<u64>, flow: Option<DatagramFlow>| {
+            Some(total?.saturating_add(flow?.datagrams))
+        };
         self.sockets += 1;
         self.arrived = sum(self.arrived, sample.arrived);
         self.read = sum(self.read, sample.read);
         self.written = sum(self.written, sample.written);
-        self.drops += sample.drops.saturating_sub(sample.drops_before);
+        self.drops = self.drops.saturating_add(sample.drops.saturating_sub(sample.drops_before));
     }
 }

@@ -143,6 +143,7 @@ pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
 use serde::{Deserialize, Serialize};
 use snapshot::{ExchangeView, SliceKind, Snapshot};
 use stats::StatsByScope;
+pub use summary::Ending;
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 pub use tier::Tier;
@@ -190,7 +191,7 @@ fn is_port(part: &str) -> bool {
 ///    `process`, `connect` and `scan` each handle one kind. A sample is a refresh: `sample`, in
 ///    `refresh.rs`, brings every part up to date, judges (`judge_…`) and reports (`report_…`).
 /// 3. [`snapshot`](Self::snapshot) or [`brief`](Self::brief), when a front-end draws.
-/// 4. [`finish`](Self::finish), in `summary.rs`, at the end.
+/// 4. [`finish`](Self::finish), in `summary.rs`, at the end; in parts where somebody shows them.
 ///
 /// Exchanges that are over come back from the connections through `reporter`, which sums and
 /// reports them. The fields are parts that do not know one another: these methods hand facts from
@@ -354,7 +355,7 @@ impl Model {
             target: self.setup.target.clone(),
             tier: self.setup.tier.clone(),
             cost_share: self.cost_share,
-            lost: self.lost.values().sum(),
+            lost: self.lost.values().fold(0, |sum, count| sum.saturating_add(*count)),
             listeners: self.listeners.views(),
             connections: Vec::new(),
             connections_open: self.connections.open(),

@@ -212,9 +212,11 @@ impl Model {
             let elapsed_ns = sample.ts_ns.saturating_sub(before_ns);
             let probes_ns =
                 sample.cost.probe_ns.unwrap_or(0).saturating_sub(before.probe_ns.unwrap_or(0));
-            let agent_ns = sample.cost.agent_cpu_us.saturating_sub(before.agent_cpu_us) * 1_000;
+            let agent_ns =
+                sample.cost.agent_cpu_us.saturating_sub(before.agent_cpu_us).saturating_mul(1_000);
             if elapsed_ns > 0 {
-                self.cost_share = Some((probes_ns + agent_ns) as f64 / elapsed_ns as f64);
+                self.cost_share =
+                    Some(probes_ns.saturating_add(agent_ns) as f64 / elapsed_ns as f64);
             }
         }
         self.cost = Some((sample.ts_ns, sample.cost));

@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Attached, Model, Setup, WallClock,
+    Attached, Ending, Model, Setup, WallClock,
     event::{Cost, Event},
     output::Output,
 };
@@ -99,15 +99,20 @@ impl RecordEntry {
             Self::Notices(notices) => model.set_notices(notices.clone()),
             Self::Event(event) => model.apply(event, out),
             Self::Finish(now_ns) => {
-                let before = out.len();
-                model.finish(*now_ns, out);
-                // The last sample has just reported every listener.
-                let mut place = 0..;
-                out.retain(|output| {
-                    place.next() < Some(before) || !matches!(output, Output::Listener(_))
-                });
+                let mut ending = Self::begin_finish(*now_ns, model, out);
+                while model.finish_on(&mut ending, out) {}
             }
         }
+    }
+
+    /// Gives the model the end of the run, whose parts are then [`Model::finish_on`]'s.
+    pub(crate) fn begin_finish(now_ns: u64, model: &mut Model, out: &mut Vec<Output>) -> Ending {
+        let before = out.len();
+        let ending = model.begin_finish(now_ns, out);
+        // The last sample has just reported every listener.
+        let mut place = 0..;
+        out.retain(|output| place.next() < Some(before) || !matches!(output, Output::Listener(_)));
+        ending
     }
 }
 

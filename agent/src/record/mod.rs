@@ -5,6 +5,8 @@
 
 mod chunks;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod older;
 mod reader;
 #[cfg(test)]

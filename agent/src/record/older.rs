@@ -338,6 +338,7 @@ older! {
         synack_acked: None,
         defer_accept: None,
         unwatched: false,
+        unnamed_holders: 0,
     }
 }
 

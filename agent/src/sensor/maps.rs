@@ -4,6 +4,8 @@
     reason = "aya asks for the promise that a map's key and value are plain bytes"
 )]
 
+use std::collections::BTreeSet;
+
 use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf},
@@ -39,6 +41,8 @@ pub(super) struct Maps {
     period: Array<MapData, u32>,
     census: Array<MapData, u32>,
     resting: Array<MapData, u64>,
+    /// Processes that found no room among the targets.
+    left_out: BTreeSet<u32>,
 }
 
 pub(super) fn missing(map: &'static str) -> SensorError {
@@ -65,7 +69,7 @@ pub(super) fn ring(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, SensorError> {
 
 /// Writes the targets before anything is attached, so that nothing of theirs is missed.
 pub(super) fn set_targets(ebpf: &mut Ebpf, targets: &Targets) -> Result<(), SensorError> {
-    let pids: Vec<u32> = targets.every_process().collect();
+    let pids = targets.first_processes(backscope_abi::MAX_TARGETS as usize);
     put_all(ebpf, "TARGETS", &pids)?;
     put_all(ebpf, "PORTS", &targets.ports)
 }
@@ -103,6 +107,7 @@ impl Maps {
             period: take(ebpf, "PERIOD")?,
             census: take(ebpf, "CENSUS")?,
             resting: take(ebpf, "SUSPENSION")?,
+            left_out: BTreeSet::new(),
         })
     }
 
@@ -212,8 +217,14 @@ impl Maps {
     }
 
     pub(super) fn note_target(&mut self, pid: u32) {
-        // If the map is full, the agent's first look at the targets would have failed already.
-        let _ = self.targets.insert(pid, 1, 0);
+        if self.targets.insert(pid, 1, 0).is_err() {
+            self.left_out.insert(pid);
+        }
+    }
+
+    /// Returns whether a process found no room among the targets.
+    pub(super) fn has_no_room_for(&self, pid: u32) -> bool {
+        self.left_out.contains(&pid)
     }
 
     pub(super) fn forget_target(&mut self, pid: u32) {
@@ -223,9 +234,14 @@ impl Maps {
     /// A counter, summed over the CPUs.
     pub(super) fn counter(&self, index: u32) -> u64 {
         debug_assert!(index < counter::ALL);
-        match self.counters.get(&index, 0) {
-            Ok(values) => values.iter().sum(),
-            Err(_) => 0,
+        // The probes count those that come later.
+        let mut sum = match index {
+            counter::TARGETS_FULL => self.left_out.len() as u64,
+            _ => 0,
+        };
+        for value in self.counters.get(&index, 0).iter().flat_map(|values| values.iter()) {
+            sum = value.saturating_add(sum);
         }
+        sum
     }
 }

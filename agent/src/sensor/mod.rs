@@ -15,6 +15,8 @@ mod command;
 mod core_dumps;
 mod decode;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod maps;
 mod options;
 mod places;
@@ -157,6 +159,9 @@ pub fn refused_at_most(listener: &ListenerSample) -> Option<u64> {
 }
 
 impl Sensor {
+    /// Most processes that are watched at once.
+    pub const MAX_PROCESSES: u64 = backscope_abi::MAX_TARGETS as u64;
+
     /// Chooses hooks, loads and attaches them, and finds the listeners that exist already.
     ///
     /// # Errors
@@ -236,9 +241,9 @@ impl Sensor {
         const ROUNDS: usize = 8;
         for _ in 0..ROUNDS {
             self.targets.resolve_running();
-            let known = self.maps.targets();
+            let known: BTreeSet<u32> = self.maps.targets().into_iter().collect();
             let mut late: Vec<u32> = self.targets.every_process().collect();
-            late.retain(|pid| !known.contains(pid));
+            late.retain(|pid| !known.contains(pid) && !self.maps.has_no_room_for(*pid));
             if late.is_empty() {
                 break;
             }
@@ -247,7 +252,7 @@ impl Sensor {
             }
         }
         for pid in self.maps.targets() {
-            if !targets::exists(pid) {
+            if !targets::exists(pid) || !self.targets.is_still(pid) {
                 self.maps.forget_target(pid);
             }
         }
@@ -396,7 +401,9 @@ impl Sensor {
         let processes = self.maps.targets();
         (sample.threads, sample.waiting) =
             self.threads.sample(&processes, self.sampler.descriptors());
-        for state in self.quotas.refresh(sample.ts_ns, &sample.threads) {
+        let of_threads = sample.threads.iter().map(|thread| thread.pid);
+        let running = processes.iter().copied().chain(of_threads);
+        for state in self.quotas.refresh(sample.ts_ns, running) {
             self.found.push(Event::Cpu(state));
         }
         self.recount_after_loss();
@@ -448,13 +455,14 @@ impl Sensor {
 
     /// Watched processes that hold no listening socket, as (pid, comm).
     pub fn without_listener(&self) -> Vec<(u32, String)> {
-        let holders = self.sampler.holders();
-        if self.maps.targets().iter().any(|pid| holders.contains(pid)) {
+        let watched = self.maps.targets();
+        if watched.iter().any(|pid| self.sampler.is_holder(*pid)) {
             return Vec::new();
         }
         let mut without = Vec::new();
         for &pid in &self.targets.pids {
-            if targets::exists(pid) {
+            // Another process may have the number by now.
+            if watched.contains(&pid) && self.targets.is_still(pid) && targets::exists(pid) {
                 without.push((pid, targets::comm_of(pid).unwrap_or_default()));
             }
         }
@@ -476,6 +484,11 @@ impl Sensor {
     pub fn named_processes(&self) -> usize {
         let watched = self.maps.targets();
         self.targets.pids.iter().filter(|pid| watched.contains(pid)).count()
+    }
+
+    /// True if there were more processes to watch than can be watched at once.
+    pub fn leaves_out_processes(&self) -> bool {
+        self.maps.counter(counter::TARGETS_FULL) > 0
     }
 
     /// Number of processes that are watched.

@@ -44,6 +44,8 @@ pub use record::{
 /// Listeners that are watched at once. A listener beyond that is not watched;
 /// [`counter::LISTENERS_FULL`] counts it.
 pub const MAX_LISTENERS: u32 = 10_240;
+/// Listeners beyond that which are remembered as counted. Further ones count at each scan.
+pub const MAX_LEFT_OUT: u32 = 65_536;
 /// Connections that wait in accept queues at once. Beyond that a connection's wait is estimated at
 /// its accept, to one tick; [`counter::QUEUED_FULL`] counts it.
 pub const MAX_QUEUED: u32 = 16_384;

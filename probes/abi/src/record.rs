@@ -302,6 +302,8 @@ pub struct ScanOther {
     pub netns: u32,
     /// Padding.
     pub _pad: u32,
+    /// Cookie of that, which is never used again; 0 before 5.12.
+    pub netns_cookie: u64,
     /// Where it listens.
     pub local: Endpoint,
     /// Command name of the process.

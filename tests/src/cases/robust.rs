@@ -13,7 +13,7 @@ use backscope_abi::counter::{ENDED, RING_FULL};
 use super::{any_tier, each_tier, native};
 use crate::harness::json::{Value, address, is, number, overflows};
 use crate::harness::ledger::is_connection;
-use crate::harness::net::Counters;
+use crate::harness::net::{self, Counters};
 use crate::harness::{Agent, Case, Demo, World, bpf, converse};
 
 pub(super) const CASES: &[Case] = &[
@@ -24,6 +24,10 @@ pub(super) const CASES: &[Case] = &[
     native("robust::records_that_outrun_it", outrun).alone(),
     any_tier("robust::a_thousand_forks", thousand_forks).alone(),
     each_tier("robust::syn_flood", syn_flood).alone(),
+    native("robust::more_children_than_fit", more_children_than_fit).alone(),
+    native("robust::many_listeners_with_many_holders", many_holders).alone(),
+    native("robust::more_listeners_than_fit", more_listeners_than_fit).alone(),
+    native("robust::few_descriptors", few_descriptors),
 ];
 
 fn killed(world: &World) -> anyhow::Result<()> {
@@ -285,4 +289,98 @@ fn syn_flood(world: &World) -> anyhow::Result<()> {
     let rss = number(ended.summary()?, "/overhead/agent_rss_bytes").unwrap_or(u64::MAX);
     ensure!(rss < 40 << 20, "the agent grew to {rss} bytes");
     Ok(())
+}
+
+/// Processes that are watched at once.
+const MAX_TARGETS: u64 = 8_192;
+
+/// The one child that listens is the youngest of more than can be watched: it is watched in the
+/// place of another, and those left out are counted.
+fn more_children_than_fit(world: &World) -> anyhow::Result<()> {
+    const IDLE: u64 = 8_300;
+    let mut demo =
+        world.demo_waiting(&["fork-storm", "--children", "0", "--idle", &IDLE.to_string()])?;
+    demo.await_listening()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).interval("1s").start()?;
+    converse(demo.addr)?;
+    agent.await_accepted(demo.addr.port(), 1)?;
+    // The demo itself, the idle ones, and the one that listens.
+    let left_out = IDLE + 2 - MAX_TARGETS;
+    let lost = agent.await_object("lost targets", |object| {
+        is(object, "lost") && object["probe"] == "targets"
+    })?;
+    ensure!(number(&lost, "/total") == Some(left_out), "{left_out} are left out: {lost}");
+    let ended = agent.stop()?;
+    let said = ended.stderr.contains("8,192 processes are watched");
+    ensure!(said, "it is to say so: {:?}", ended.stderr);
+    Ok(())
+}
+
+/// The number of their pairs has no bound: names do, and the rest is counted.
+fn many_holders(world: &World) -> anyhow::Result<()> {
+    const LISTENERS: u64 = 1_500;
+    const HOLDERS: u64 = 1_000;
+    let listeners = LISTENERS.to_string();
+    let idle = HOLDERS.to_string();
+    let args = ["fork-storm", "--children", "0", "--listeners", &listeners, "--idle", &idle];
+    let mut demo = world.demo_waiting(&args)?;
+    demo.await_listening()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).interval("1s").start()?;
+    let listener = agent.await_object("a listener with all its holders", |object| {
+        is(object, "listener") && number(object, "/holders_total") == Some(HOLDERS + 2)
+    })?;
+    let named = listener["holders"].as_array().map_or(0, Vec::len);
+    ensure!((1..=64).contains(&named), "{named} are named: {listener}");
+    let told = listener["gaps"].as_array().is_some_and(|gaps| {
+        gaps.iter().filter_map(|gap| gap.as_str()).any(|gap| gap.starts_with("holders:"))
+    });
+    ensure!(told, "that some are not named is to be among the gaps: {listener}");
+    let ended = agent.stop()?;
+    let rss = number(ended.summary()?, "/overhead/agent_rss_bytes").unwrap_or(u64::MAX);
+    ensure!(rss < 100 << 20, "the agent grew to {rss} bytes");
+    Ok(())
+}
+
+/// A listener that finds no room is counted once, however often it is met.
+fn more_listeners_than_fit(world: &World) -> anyhow::Result<()> {
+    const ROOM: u64 = 10_240;
+    const MORE: u64 = 60;
+    let listeners = (ROOM + MORE - 1).to_string();
+    let mut demo =
+        world.demo_waiting(&["fork-storm", "--children", "0", "--listeners", &listeners])?;
+    demo.await_listening()?;
+    let mut agent = world.watch().args(["--detail", "queues"]).pid(demo.pid()).start()?;
+    let is_count = |object: &Value| is(object, "lost") && object["probe"] == "listeners";
+    let first = agent.await_object("lost listeners", is_count)?;
+    let total = number(&first, "/total");
+    ensure!(total == Some(MORE), "{MORE} find no room: {first}");
+    for _ in 0..3 {
+        let now = net::monotonic_ns();
+        agent.await_object("fresh figures", |object| {
+            is(object, "listener") && number(object, "/ts_ns") > Some(now)
+        })?;
+    }
+    let ended = agent.stop()?;
+    let again = ended.of("lost").filter(|object| is_count(object)).count();
+    ensure!(again == 1, "the same listeners were counted {again} times");
+    Ok(())
+}
+
+/// With too few descriptors it says so; where it may have more it takes them.
+fn few_descriptors(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    for limit in [16, 40, 64, 80, 82, 84] {
+        let by = ["prlimit".to_owned(), format!("--nofile={limit}:{limit}")];
+        let ended = world.watch().pid(demo.pid()).by(by).spawn()?.ended()?;
+        ensure!(
+            ended.status.code() == Some(3) && ended.stderr.contains("RLIMIT_NOFILE"),
+            "with {limit}: {}, {:?}",
+            ended.status,
+            ended.stderr
+        );
+    }
+    let mut agent = world.watch().pid(demo.pid()).by(["prlimit", "--nofile=40:4096"]).start()?;
+    converse(demo.addr)?;
+    agent.await_accepted(demo.addr.port(), 1)?;
+    agent.stop().map(drop)
 }

@@ -99,5 +99,9 @@ async fn play(
         }
     }
     // A recording that was cut off has no end of its own.
-    run.take(RecordEntry::Finish(now_ns))
+    let mut ending = run.begin_finish(now_ns)?;
+    while run.finish_on(&mut ending)? {
+        run.consumer.room_at_end(signals).await;
+    }
+    Ok(())
 }

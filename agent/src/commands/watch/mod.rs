@@ -27,7 +27,7 @@ use crate::{
     model::{WallClock, event::OtherListener},
     record,
     sensor::{Options, Sensor, StoppedCommand, Targets, now_ns, targets},
-    text::escape,
+    text::{count, escape},
 };
 
 /// Exit status of a shell for a program that is not there.
@@ -135,7 +135,10 @@ fn nobody_yet(target: &TargetArgs, targets: &Targets) -> Option<String> {
     let name = target.comm.as_ref()?;
     match targets.every_process().next() {
         Some(_) => None,
-        None => Some(format!("no process is called {} yet; waiting for one", escape(name))),
+        None => {
+            let name = name.to_string_lossy();
+            Some(format!("no process is called {} yet; waiting for one", escape(&name)))
+        }
     }
 }
 
@@ -243,6 +246,18 @@ fn without_listener(sensor: &Sensor) -> Vec<String> {
         }
     }
     sentences
+}
+
+/// A sentence on processes that are not watched for want of room. It has no figure that changes.
+fn left_out(sensor: &Sensor) -> Option<String> {
+    if !sensor.leaves_out_processes() {
+        return None;
+    }
+    Some(format!(
+        "{} processes are watched, and no more can be at once: further ones are not, those without \
+         a listening socket first; `lost` counts them as `targets`",
+        count(Sensor::MAX_PROCESSES)
+    ))
 }
 
 /// Sentences on sockets that listen where watched ones do. They tell no figures that change, or

@@ -104,7 +104,7 @@ pub(super) fn refusal(closed: &Closed, connection: &Connection, end: &EndView) -
 fn met_a_close(closed: &Closed) -> bool {
     let least_ns = u64::from(closed.min_rtt_us.unwrap_or(0)) * 2_000 + ANSWER_NS;
     let (Some(since_ns), Some(asked_ns)) = (closed.since_ns, closed.asked_ns) else { return false };
-    closed.unanswered && closed.exchanges > 1 && since_ns <= asked_ns + least_ns
+    closed.unanswered && closed.exchanges > 1 && since_ns <= asked_ns.saturating_add(least_ns)
 }
 
 /// A connection that this host had accepted, and closed.

@@ -30,7 +30,9 @@ pub use exchange::{
     DelayedAcks, Exchange, Hold, HoldReason, Holding, Inbound, Outbound, Pauses, Progress,
     ThreadUse,
 };
-pub use listener::{AcceptFails, LeftQueue, ListenerSample, OtherListener, UnixListener, Used};
+pub use listener::{
+    AcceptFails, LeftQueue, ListenerSample, OtherListener, UnixListener, Used, count_holders,
+};
 pub use protocol::{
     ClientHello, Http2Streams, Recognised, RequestLine, ServerHello, Sign, TlsRecord,
 };

@@ -63,10 +63,10 @@ impl Greetings {
 
 /// Application time before a write, µs.
 fn app_us_before(view: &ExchangeView, written_ns: u64) -> u64 {
-    let mut sum_us = 0;
+    let mut sum_us: u64 = 0;
     for slice in &view.slices {
         if slice.kind == SliceKind::App {
-            sum_us += us_before(slice, written_ns);
+            sum_us = sum_us.saturating_add(us_before(slice, written_ns));
         }
     }
     sum_us

@@ -144,6 +144,7 @@ fn sample() -> Sample {
             depth: 4,
             limit: 5,
             refused: Some(6),
+            unnamed_holders: 7,
         }],
         settings: vec![NetSettings {
             netns: 1,
@@ -180,7 +181,7 @@ fn failing_listener() -> ListenerSample {
 }
 
 /// One event of every type.
-pub(super) fn every() -> Vec<Event> {
+pub(crate) fn every() -> Vec<Event> {
     let peer = address("10.0.0.7:53122");
     vec![
         Event::Accept(accept()),

@@ -2,10 +2,12 @@
 
 mod damage;
 mod events;
+mod extreme;
 mod files;
 mod hostile;
 mod replay;
 
+pub(crate) use events::every as every_event;
 pub(crate) use replay::busy_entries;
 
 use std::time::{Duration, UNIX_EPOCH};

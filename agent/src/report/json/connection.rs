@@ -138,7 +138,9 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             since_ns: view.since_ns,
             handshake_us: view.handshake_us,
             queued_us: view.queued_us,
-            connect: view.connect_us.map(|us| ConnectedBody { syns: view.syns_again + 1, us }),
+            connect: view
+                .connect_us
+                .map(|us| ConnectedBody { syns: view.syns_again.saturating_add(1), us }),
             phases_us,
             times_us,
             bytes,

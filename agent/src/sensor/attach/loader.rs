@@ -5,7 +5,10 @@ use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Pod, include_bytes_aligned};
 use backscope_abi as abi;
 use backscope_abi::{Config, Layout};
 
-use super::{failure::causes, plan};
+use super::{
+    failure::{causes, is_out_of_files},
+    plan, sys,
+};
 use crate::{
     kernel::{
         btf::{Btf, Wanted},
@@ -185,6 +188,7 @@ impl<'a> Loader<'a> {
         }
         match self.inner.load(self.object) {
             Ok(ebpf) => Ok(ebpf),
+            Err(error) if is_out_of_files(&error) => Err(sys::out_of_files()),
             Err(error) => Err(SensorError::Object(causes(&error))),
         }
     }

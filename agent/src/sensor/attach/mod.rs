@@ -88,6 +88,7 @@ fn with_loader<T>(
     object: &[u8],
     work: impl FnOnce(&mut Loader<'_>) -> Result<T, SensorError>,
 ) -> Result<T, SensorError> {
+    sys::raise_files();
     let result = {
         let bare = bare_loader();
         let types = Types::read()?;

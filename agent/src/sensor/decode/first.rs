@@ -48,6 +48,29 @@ struct Waiting {
     ts_ns: u64,
 }
 
+/// A record of first bytes, which lie elsewhere.
+enum Record {
+    Bytes(abi::PayloadPrefix),
+    Datagram(abi::DatagramPrefix),
+}
+
+impl Record {
+    fn of(record: &[u8]) -> Option<Self> {
+        if read(record) == Some(abi::DATAGRAM_PREFIX) {
+            Some(Self::Datagram(read(record)?))
+        } else {
+            Some(Self::Bytes(read(record)?))
+        }
+    }
+
+    fn head(&self) -> &abi::PayloadPrefix {
+        match self {
+            Self::Bytes(head) => head,
+            Self::Datagram(datagram) => &datagram.head,
+        }
+    }
+}
+
 impl FirstBytes {
     pub(in crate::sensor) fn new(paths: bool) -> Self {
         Self {
@@ -66,18 +89,28 @@ impl FirstBytes {
         record: &[u8],
         places: &mut Places,
     ) -> SmallVec<[Event; 1]> {
-        let is_datagram = read(record) == Some(abi::DATAGRAM_PREFIX);
-        let events = if is_datagram {
-            let Some(datagram) = read::<abi::DatagramPrefix>(record) else {
-                return SmallVec::new();
-            };
-            let abi::PayloadPrefix { place, length, .. } = datagram.head;
-            places.look(place, length, |bytes| self.datagram(&datagram, bytes))
-        } else {
-            let Some(head) = read::<abi::PayloadPrefix>(record) else { return SmallVec::new() };
-            places.look(head.place, head.length, |bytes| self.bytes(&head, bytes))
-        };
+        let Some(record) = Record::of(record) else { return SmallVec::new() };
+        let abi::PayloadPrefix { place, length, .. } = *record.head();
+        let events = places.look(place, length, |bytes| self.look(&record, bytes));
         events.unwrap_or_default()
+    }
+
+    /// Takes a record and the bytes that it would name.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(in crate::sensor) fn take_bytes(
+        &mut self,
+        record: &[u8],
+        bytes: &[u8],
+    ) -> SmallVec<[Event; 1]> {
+        let Some(record) = Record::of(record) else { return SmallVec::new() };
+        self.look(&record, bytes)
+    }
+
+    fn look(&mut self, record: &Record, bytes: &[u8]) -> SmallVec<[Event; 1]> {
+        match record {
+            Record::Bytes(head) => self.bytes(head, bytes),
+            Record::Datagram(datagram) => self.datagram(datagram, bytes),
+        }
     }
 
     fn bytes(&mut self, head: &abi::PayloadPrefix, bytes: &[u8]) -> SmallVec<[Event; 1]> {

@@ -351,6 +351,18 @@ impl Connections {
         });
     }
 
+    /// Takes the output of an iterator, part by part, as [`Connections::scan_on`] does.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(in crate::sensor) fn fuzzed(&mut self, output: &[u8], now_ns: u64) -> Scanned {
+        let (mut scan, mut scanned, mut rest) = (Scan::default(), Scanned::default(), Vec::new());
+        for part in output.chunks(997) {
+            rest.extend(part);
+            let used = self.note(&rest, now_ns, &mut scan, &mut scanned);
+            rest.drain(..used);
+        }
+        scanned
+    }
+
     fn name(&mut self, pid: u32) -> String {
         self.names.entry(pid).or_insert_with(|| procfs::comm(pid).unwrap_or_default()).clone()
     }
