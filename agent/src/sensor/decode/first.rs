@@ -323,7 +323,9 @@ mod tests {
         let mut first = FirstBytes::new(false);
         let bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
         let begin = |sock| record(abi::PAYLOAD_PREFIX, size_of::<PayloadPrefix>(), sock, bytes);
-        [1, 2].map(|sock| first.take(&begin(sock)));
+        for sock in [1, 2] {
+            first.take(&begin(sock));
+        }
         let made = first.made();
         first.take(&begin(3));
         first.keep(made, &FxHashSet::from_iter([2]));
