@@ -13,6 +13,7 @@ impl Model {
     /// summary.
     pub fn finish(&mut self, now_ns: u64, out: &mut Vec<Output>) {
         self.advance(now_ns);
+        self.close_untold(usize::MAX, out);
         // Nothing is on the way any more.
         let unnamed = self.listeners.unnamed(self.now_ns, |_| false);
         self.report_unnamed(unnamed, out);
