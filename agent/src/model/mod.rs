@@ -151,6 +151,9 @@ pub use tier::Tier;
 /// Newest outputs that are looked through for a delayed ACK that a record proves.
 const MAX_LOOKED_BACK: usize = 4_096;
 
+/// Connections that are closed for one part of a census: all reports at once would take much memory.
+const CLOSED_AT_ONCE: usize = 1_024;
+
 /// Facts that are known when the watch begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
@@ -321,15 +324,22 @@ impl Model {
         }
     }
 
-    /// Closes the connections whose end no record told.
+    /// Takes a part of a census, and closes connections whose end no record told.
     fn census(&mut self, census: &Census, out: &mut Vec<Output>) {
         self.advance(census.ts_ns);
-        for sock in self.connections.counted(census) {
+        self.connections.counted(census);
+        self.close_untold(CLOSED_AT_ONCE, out);
+    }
+
+    /// Closes connections whose end no record told, so many at most.
+    fn close_untold(&mut self, most: usize, out: &mut Vec<Output>) {
+        for _ in 0..most {
+            let Some(sock) = self.connections.next_untold() else { return };
             let mut report =
                 reporter(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
             self.connections.settle_untold(self.now_ns, sock, &mut report);
             drop(report);
-            self.closed(&Closed::untold(census.ts_ns, sock), out);
+            self.closed(&Closed::untold(self.now_ns, sock), out);
         }
     }
 

@@ -32,6 +32,7 @@ impl Model {
     /// and what follows them. [`finish_on`](Self::finish_on) reports those.
     pub fn begin_finish(&mut self, now_ns: u64, out: &mut Vec<Output>) -> Ending {
         self.advance(now_ns);
+        self.close_untold(usize::MAX, out);
         // Nothing is on the way any more.
         let unnamed = self.listeners.unnamed(self.now_ns, |_| false);
         self.report_unnamed(unnamed, out);

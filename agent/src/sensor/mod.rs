@@ -282,6 +282,9 @@ impl Sensor {
         if let Some(state) = self.quotas.look(now_ns()) {
             take(&Event::Cpu(state))?;
         }
+        if let Some(part) = self.connections.next_part() {
+            take(&part)?;
+        }
         for event in mem::take(&mut self.found) {
             if let Event::Exchange(exchange) = &event {
                 self.threads.count(exchange);

@@ -19,20 +19,25 @@ pub(super) struct Counted {
     /// Connections that the newest complete scan did not show, with the beginning of the first that
     /// did not.
     missed: FxHashMap<SockId, u64>,
+    /// Connections that have ended and are to be closed, the oldest last.
+    ended: Vec<SockId>,
 }
 
 impl Connections {
-    /// Takes a part of a scan of all connections. With the last one returns those that have ended,
-    /// the oldest first.
-    pub(in crate::model) fn counted(&mut self, census: &Census) -> Vec<SockId> {
-        let Counted { since_ns, shown, missed } = &mut self.census;
+    /// Takes a part of a scan of all connections. The last one tells which have ended
+    /// ([`next_untold`](Self::next_untold)).
+    pub(in crate::model) fn counted(&mut self, census: &Census) {
+        if census.socks.is_empty() && !census.complete {
+            return;
+        }
+        let Counted { since_ns, shown, missed, .. } = &mut self.census;
         if *since_ns != census.since_ns {
             *since_ns = census.since_ns;
             shown.clear();
         }
         shown.extend(census.socks.iter().copied());
         if !census.complete {
-            return Vec::new();
+            return;
         }
         // All of it is memory that only this needs.
         let (shown, before) = (std::mem::take(shown), std::mem::take(missed));
@@ -49,7 +54,17 @@ impl Connections {
                 missed.insert(sock, first_ns);
             }
         }
-        ended.sort_unstable();
-        ended.into_iter().map(|(_, sock)| sock).collect()
+        ended.sort_unstable_by(|one, other| other.cmp(one));
+        self.census.ended = ended.into_iter().map(|(_, sock)| sock).collect();
+    }
+
+    /// Takes the oldest connection that has ended untold, and is not closed yet.
+    pub(in crate::model) fn next_untold(&mut self) -> Option<SockId> {
+        loop {
+            let sock = self.census.ended.pop()?;
+            if self.table.open_mut(sock).is_some() {
+                return Some(sock);
+            }
+        }
     }
 }

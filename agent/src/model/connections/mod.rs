@@ -83,7 +83,7 @@ impl<F: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView)> Told for F {}
 ///   [`confirm`](Self::confirm), [`change`](Self::change);
 /// - a connection ends: [`closed`](Self::closed), perhaps followed by
 ///   [`came_late`](Self::came_late), or, if no record tells, is found by
-///   [`counted`](Self::counted) to have ended; at the end of the run [`finish`](Self::finish), and
+///   [`counted`](Self::counted) to have ended ([`next_untold`](Self::next_untold)); at the end of the run [`finish`](Self::finish), and
 ///   [`report`](Self::report) for each that is open;
 /// - to show them: [`views`](Self::views), [`by_thread`](Self::by_thread), [`held`](Self::held),
 ///   and the counts [`open`](Self::open), [`open_at`](Self::open_at), [`known`](Self::known) and

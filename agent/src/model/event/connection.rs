@@ -73,7 +73,8 @@ pub struct ConnectionPart {
 }
 
 /// A part of a scan that shows every connection which any process holds. It runs where records were
-/// lost, for the ends that they told.
+/// lost, for the ends that they told. With each part some of the connections that have ended are
+/// closed; empty ones follow the last for the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Census {
     /// Time of the refresh.

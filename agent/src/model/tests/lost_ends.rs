@@ -86,6 +86,11 @@ fn count(world: &mut World, shown: impl IntoIterator<Item = SockId>) {
         let census = Census { ts_ns: since_ns, since_ns, socks: socks.to_vec(), complete };
         world.apply(Event::Census(census));
     }
+    // For the others of very many.
+    for _ in 0..MAX_CONNECTIONS / 1_024 {
+        let census = Census { ts_ns: since_ns, since_ns, socks: Vec::new(), complete: false };
+        world.apply(Event::Census(census));
+    }
 }
 
 fn ended(world: &World) -> Vec<(SockId, bool)> {
@@ -211,4 +216,27 @@ fn what_a_connection_had_goes_with_it() {
         // The last ones that closed are kept for the screen.
         assert!(lost(&world, table) <= 2 * 256, "{table}: {}", lost(&world, table));
     }
+}
+
+#[test]
+fn very_many_lost_ends_are_reported_in_parts() {
+    let mut world = World::with_limit(128);
+    let all = 3_000;
+    (1..=all).for_each(|sock| open(&mut world, sock));
+    let part = |now, complete| {
+        let census = Census { ts_ns: now, since_ns: now, socks: Vec::new(), complete };
+        Event::Census(census)
+    };
+    for _ in 0..2 {
+        world.now += UNTOLD_NS;
+        world.apply(part(world.now, true));
+    }
+    assert_eq!(ended(&world).len(), 1_024, "the oldest of them");
+    world.apply(closed(1_025, world.now));
+    world.apply(part(world.now, false));
+    assert_eq!(ended(&world).len(), 2_049, "one was told after all");
+    world.finish();
+    let ended = ended(&world);
+    assert_eq!(ended.len() as u64, all);
+    assert_eq!(ended.iter().filter(|(_, untold)| !untold).collect::<Vec<_>>(), [&(1_025, false)]);
 }

@@ -30,6 +30,10 @@ const SCAN_SHARE: u32 = 50;
 /// Connections found open that are remembered as announced. One beyond that may be announced twice.
 const MAX_ANNOUNCED: usize = 200_000;
 
+/// Empty parts that follow a complete census, one with each look at the ring: for each the model
+/// closes some of the connections that have ended, all of those that it may know.
+const FOLLOWING: usize = 100;
+
 /// Time after which a connect is shown as pending, ns.
 const HANGS_NS: u64 = 200_000_000;
 /// `TCP_SYN_SENT` (`include/net/tcp_states.h`).
@@ -125,6 +129,8 @@ pub(in crate::sensor) struct Connections {
     udp_sockets: UdpSockets,
     recount: Option<Recount>,
     held: Option<FxHashSet<SockId>>,
+    /// Parts that are still to follow a complete census, and its beginning.
+    follow: (usize, u64),
     names: HashMap<u32, String>,
     /// The iterator can show the files of one process alone (6.1 and later).
     filters_by_process: bool,
@@ -140,6 +146,7 @@ impl Connections {
             udp_sockets: UdpSockets::default(),
             recount: None,
             held: None,
+            follow: (0, 0),
             names: HashMap::new(),
             filters_by_process: true,
         }
@@ -158,6 +165,14 @@ impl Connections {
     /// Whether the scan that goes on is a census.
     pub(in crate::sensor) fn is_census(&self) -> bool {
         matches!(&self.scan, Some(scan) if scan.census.is_some())
+    }
+
+    /// Returns the next of the empty parts that follow a complete census.
+    pub(in crate::sensor) fn next_part(&mut self) -> Option<Event> {
+        let (left, since_ns) = &mut self.follow;
+        *left = left.checked_sub(1)?;
+        let (ts_ns, since_ns) = (*since_ns, *since_ns);
+        Some(Event::Census(Census { ts_ns, since_ns, socks: Vec::new(), complete: false }))
     }
 
     /// Takes the connections that the newest census has shown, if it was complete.
@@ -185,6 +200,7 @@ impl Connections {
             left.push_back(None);
         }
         let udp_sockets = UdpSockets { held: Vec::new(), complete_since_ns: Some(now_ns) };
+        self.follow = (0, 0);
         let census = self.recount.map(|_| Counting { since_ns: now_ns, ..Counting::default() });
         self.scan = Some(Scan { left, udp_sockets, census, ..Scan::default() });
     }
@@ -245,6 +261,7 @@ impl Connections {
             Some(first_ns) if census.since_ns >= first_ns + UNTOLD_NS => self.recount = None,
             Some(_) => {}
         }
+        self.follow = (FOLLOWING, census.since_ns);
         self.announced.retain(|sock| census.held.contains(sock));
         self.held = Some(census.held);
     }
