@@ -86,15 +86,23 @@ fn nothing_left(world: &World) -> anyhow::Result<()> {
     let demo = serve(world, &[])?;
     let watch = world.watch().pid(demo.pid()).args(["--paths", "-o"]).args([&recording]);
     let mut agent = watch.start()?;
+    let begin = |agent: &mut Agent, parts: &[Vec<u8>], is_stopped: bool| {
+        let port = say(world, demo.ipv4(), parts)?;
+        if is_stopped {
+            let on_the_way = memory::copies(agent.pid(), SECRET.as_bytes())?;
+            ensure!(!on_the_way.is_empty(), "what the agent has not seen yet is found");
+            agent.signal(libc::SIGCONT);
+        }
+        agent.await_object("end of the connection", |object| is_connection(object, "server", port))
+    };
     for _ in 0..ROUNDS {
         for parts in beginnings() {
-            let port = say(world, demo.ipv4(), &parts)?;
-            agent.await_object("end of the connection", |object| {
-                is_connection(object, "server", port)
-            })?;
+            begin(&mut agent, &parts, false)?;
         }
     }
     ensure!(!memory::copies(agent.pid(), KEPT.as_bytes())?.is_empty(), "what is kept is found");
+    agent.signal(libc::SIGSTOP);
+    begin(&mut agent, &beginnings()[0], true)?;
     check_memory(&agent)?;
     let told = |name: &str| agent.objects().iter().any(|object| object["protocol"] == name);
     for name in ["http/1.1", "http/2", "redis", "postgresql"] {
