@@ -214,7 +214,8 @@ pub struct RunArgs {
     /// How much leaves the kernel, and so what it costs
     #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
     pub detail: Detail,
-    /// Look at no payload: connections have no protocol then
+    /// Look at no payload: connections have no protocol then. Otherwise their first bytes are
+    /// looked at for a moment, and overwritten
     #[arg(long)]
     pub no_protocols: bool,
     /// Show and record what the first HTTP/1 request of each connection asks for: method and path,

@@ -2,7 +2,7 @@
 
 use httparse::{EMPTY_HEADER, Header, Request, Response};
 
-use super::{Reading, target};
+use super::{Reading, Scrubbed, target};
 use crate::model::event::{RequestLine, Sign};
 
 /// Headers that are looked at, at most.
@@ -61,8 +61,8 @@ fn is_method(word: &str) -> bool {
 }
 
 /// Counts the requests that these bytes begin with, by heads that are there in full, and returns
-/// the line of the first one. Requests behind one with a body are not counted.
-pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
+/// with `paths` the line of the first one. Requests behind one with a body are not counted.
+pub(super) fn requests(bytes: &[u8], paths: bool) -> (u8, Option<RequestLine>) {
     let (mut rest, mut count, mut first) = (bytes, 0_u8, None);
     loop {
         let mut headers = [EMPTY_HEADER; HEADERS];
@@ -71,6 +71,7 @@ pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
         let head = whole_lines(rest);
         let parsed = request.parse(head.as_deref().unwrap_or_default());
         if count == 0
+            && paths
             && let (Some(method), Some(path)) = (request.method, request.path)
         {
             first = Some(RequestLine { method: method.to_owned(), path: target::path(path) });
@@ -117,9 +118,11 @@ pub(super) fn response(bytes: &[u8]) -> Option<Sign> {
 }
 
 /// Returns the lines that are there in full, and an end behind them.
-fn whole_lines(bytes: &[u8]) -> Option<Vec<u8>> {
+fn whole_lines(bytes: &[u8]) -> Option<Scrubbed> {
     let end = bytes.windows(2).rposition(|window| window == b"\r\n")? + 2;
-    Some([&bytes[..end], b"\r\n"].concat())
+    let mut lines = Scrubbed::copy_of(&bytes[..end]);
+    lines.append(b"\r\n");
+    Some(lines)
 }
 
 fn find<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a [u8]> {

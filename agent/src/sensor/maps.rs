@@ -40,16 +40,16 @@ pub(super) struct Maps {
     resting: Array<MapData, u64>,
 }
 
-fn missing(map: &'static str) -> SensorError {
+pub(super) fn missing(map: &'static str) -> SensorError {
     SensorError::Map { map, reason: "not in the object".to_owned() }
 }
 
-fn failed(map: &'static str, error: &MapError) -> SensorError {
+pub(super) fn failed(map: &'static str, error: &MapError) -> SensorError {
     SensorError::Map { map, reason: error.to_string() }
 }
 
 /// Takes a map out of the object.
-fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SensorError>
+pub(super) fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SensorError>
 where
     T: TryFrom<aya::maps::Map, Error = MapError>,
 {

@@ -16,6 +16,7 @@ mod decode;
 mod error;
 mod maps;
 mod options;
+mod places;
 mod probe_log;
 mod procfs;
 mod sample;
@@ -30,6 +31,7 @@ use self::{
     attach::{AcceptHooks, Loaded, sys},
     decode::{Capabilities, DecodeContext, Decoded, FirstBytes},
     maps::Maps,
+    places::Places,
     probe_log::ProbeLog,
     sample::{
         Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler, Threads,
@@ -87,6 +89,7 @@ pub struct Sensor {
     quotas: Quotas,
     context: DecodeContext,
     first: FirstBytes,
+    places: Places,
     networks: Networks,
     /// Events that a scan came upon, and that no record announced.
     found: Vec<Event>,
@@ -162,6 +165,7 @@ impl Sensor {
         };
         let ring = maps::ring(&mut ebpf)?;
         let maps = Maps::new(&mut ebpf)?;
+        let places = Places::new(&mut ebpf)?;
         drop(ebpf);
         sys::trim_memory();
         let sees_delayed_acks = loaded.chosen.has(Signal::DelayedAck);
@@ -181,6 +185,7 @@ impl Sensor {
             quotas: Quotas::default(),
             context: DecodeContext::new(&loaded.chosen, capabilities),
             first: FirstBytes::new(options.paths),
+            places,
             networks: Networks::default(),
             found: Vec::new(),
             event: Event::Sample(Sample::default()),
@@ -281,7 +286,7 @@ impl Sensor {
                 }
                 Some(Decoded::FirstBytes) => {
                     let mut is_last = false;
-                    for event in self.first.take(&record) {
+                    for event in self.first.take(&record, &mut self.places) {
                         is_last |= is_younger(&event, begun_ns);
                         take(&event)?;
                     }
@@ -342,6 +347,7 @@ impl Sensor {
             self.drained = 0;
             sys::trim_memory();
         }
+        self.first.let_go(now_ns());
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
         self.others.clear();

@@ -21,6 +21,7 @@ mod loaded;
 mod output;
 mod overflow;
 mod pattern;
+mod payload;
 mod protocol;
 mod proxy;
 mod receive;
@@ -55,6 +56,7 @@ pub fn all() -> Vec<Case> {
         idle::CASES,
         datagram::CASES,
         protocol::CASES,
+        payload::CASES,
         proxy::CASES,
         waiting::CASES,
         finding::CASES,
