@@ -48,6 +48,9 @@ pub enum SensorError {
     /// The probes' own log cannot be had.
     #[error("no log of the probes ({0}); `cargo xtask probes --log` makes an object that has one")]
     ProbeLog(String),
+    /// Core dumps of this process cannot be forbidden.
+    #[error("cannot forbid core dumps, which may have payload: {0}")]
+    CoreDumps(String),
     /// A map operation failed.
     #[error("map {map}: {reason}")]
     Map {

@@ -12,6 +12,7 @@
 mod attach;
 mod clock;
 mod command;
+mod core_dumps;
 mod decode;
 mod error;
 mod maps;
@@ -154,8 +155,11 @@ impl Sensor {
     ///
     /// # Errors
     /// A privilege or kernel feature without which nothing can be watched is missing.
+    ///
+    /// From here on this process leaves no core dump.
     pub fn attach(options: &Options) -> Result<Self, SensorError> {
         let begin = Instant::now();
+        core_dumps::forbid()?;
         let preflight = machine()?;
         attach::raise_memlock();
         let (loaded, mut ebpf) = attach::attach_best(options)?;

@@ -1,12 +1,13 @@
 //! Nothing is left of the first bytes: not in an output or a recording, not in the agent's memory
-//! or what it shares with the kernel.
+//! or what it shares with the kernel, and there is no core dump.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use super::datagram::receiver;
 use super::ledger::serve;
@@ -21,6 +22,8 @@ pub(super) const CASES: &[Case] = &[
     exchange("payload::nothing_is_left_of_datagrams", nothing_left_of_datagrams),
     native("payload::a_flood_of_exchanges_leaves_it_room", flood_of_exchanges),
     native("payload::a_flood_of_it_leaves_others_room", flood_of_connections).alone(),
+    native("payload::no_core_dump", no_core_dump),
+    native("payload::a_command_may_dump_core", command_may_dump),
 ];
 
 /// What no one else has in memory: the test's own text is in another process.
@@ -239,5 +242,39 @@ fn flood_of_connections(world: &World) -> anyhow::Result<()> {
     ensure!(lost(&ended.objects, "ring").is_none(), "records were lost");
     let accepted = ended.of("accept").count() as u64;
     ensure!(accepted == 2 * CONNECTIONS + 100, "{accepted} accepts");
+    Ok(())
+}
+
+/// Neither the limit nor the kernel lets the agent leave a core dump, wherever it would go.
+fn no_core_dump(world: &World) -> anyhow::Result<()> {
+    let demo = serve(world, &[])?;
+    for verb in [&[][..], &["--no-protocols"]] {
+        let agent = world.watch().pid(demo.pid()).args(verb).start()?;
+        let soft = memory::lift_core_limit(agent.pid()).context("lifting the limit")?;
+        ensure!(soft == 0, "the limit on core dumps is {soft}");
+        // With the limit raised again, as where a program takes the dump from a pipe.
+        agent.signal(libc::SIGABRT);
+        let status = agent.ended()?.status;
+        ensure!(status.signal() == Some(libc::SIGABRT), "{status}");
+        ensure!(!status.core_dumped(), "a core dump was made");
+    }
+    Ok(())
+}
+
+/// The limit is the agent's alone: what it starts has the limit that it was started with.
+fn command_may_dump(world: &World) -> anyhow::Result<()> {
+    const SHOW: &str = "grep 'Max core file size' /proc/self/limits >&2";
+    let script = format!("ulimit -S -c 8; {SHOW}; exec \"$@\"");
+    let agent = world.agent_command(&["watch", "--json", "--", "sh", "-c", SHOW]);
+    let output = Command::new("sh")
+        .args(["-c", &script, "sh"])
+        .arg(agent.get_program())
+        .args(agent.get_args())
+        .output()?;
+    let said = String::from_utf8(output.stderr)?;
+    let limits: Vec<&str> = said.lines().filter(|line| line.starts_with("Max core")).collect();
+    let [outside, inside] = limits[..] else { anyhow::bail!("two limits: {said}") };
+    ensure!(!outside.contains(" 0 "), "the test needs a limit: {outside}");
+    ensure!(inside == outside, "the command's limit is {inside}, not {outside}");
     Ok(())
 }

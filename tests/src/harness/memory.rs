@@ -2,6 +2,7 @@
 //! process wrote it or shares it with the kernel.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use anyhow::Context;
@@ -47,4 +48,15 @@ fn occurrences(bytes: &[u8], needle: &[u8]) -> usize {
         found += usize::from(*byte == first && bytes[at..].starts_with(needle));
     }
     found
+}
+
+/// Lifts the limit on a process's core dumps, and returns what it was.
+pub fn lift_core_limit(pid: u32) -> io::Result<u64> {
+    let new = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a plain system call that reads the one and writes the other.
+    match unsafe { libc::prlimit(pid.cast_signed(), libc::RLIMIT_CORE, &new, &mut old) } {
+        0 => Ok(old.rlim_cur),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
