@@ -1,5 +1,6 @@
 //! `backscope watch`: the main job.
 
+mod command_output;
 mod picker;
 mod session;
 
@@ -16,7 +17,7 @@ use std::{
 
 use anyhow::Context;
 
-use self::session::Session;
+use self::{command_output::CommandOutput, session::Session};
 use super::{
     Usage, event_loop,
     frontend::Frontend,
@@ -90,15 +91,16 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     }
     let mut resolved = target::resolve(&args.target)?;
     resolved.notices.extend(nobody_yet(&args.target, &resolved.targets));
-    let log = if screen && !args.command.is_empty() { Some(output_file()?) } else { None };
-    let command = start(&args.command, log.as_ref().map(|(_, file)| file))?;
+    let output = match screen && !args.command.is_empty() {
+        true => Some(CommandOutput::create()?),
+        false => None,
+    };
+    let command = start(&args.command, output.as_ref().map(CommandOutput::file))?;
     if let Some(command) = &command {
         resolved.targets.pids.push(command.pid());
     }
-    if let Some((path, _)) = &log {
-        resolved
-            .notices
-            .push(format!("the command's output goes to {}", escape(&path.display().to_string())));
+    if let Some(output) = &output {
+        resolved.notices.push(format!("the command's output goes to {}", output.place()));
     }
     let words = target_words(&resolved.targets, &args);
     let sensor = attach(&args.run, resolved.targets.clone())?;
@@ -107,9 +109,6 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         Some(path) => Some((record::create(path, args.force)?, clock)),
         None => None,
     };
-    if let Some(command) = &command {
-        command.go().context("the command exited before it was started")?;
-    }
     let frontend = shown.frontend(clock)?;
     if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
         note!(
@@ -120,10 +119,11 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     }
     let session =
         Session::new(sensor, frontend, command, words, resolved.notices, &args.run, recording)?;
-    let status = event_loop()?.block_on(session.run())?;
-    if let Some((path, _)) = &log {
-        note!("The command's output is in {}", path.display());
+    let outcome = event_loop()?.block_on(session.run());
+    if let Some(output) = output {
+        output.finish();
     }
+    let status = outcome?;
     if let Some(path) = &args.recording {
         note!("backscope: recorded into {}", escape(&path.to_string_lossy()));
     }
@@ -221,15 +221,6 @@ fn start(
     let started = StoppedCommand::start(command, output()?, output()?)
         .with_context(|| format!("cannot start {}", escape(&command[0].to_string_lossy())))?;
     Ok(Some(started))
-}
-
-fn output_file() -> anyhow::Result<(PathBuf, File)> {
-    let path = std::env::temp_dir().join(format!("backscope-{}.log", std::process::id()));
-    let file =
-        File::options().write(true).create_new(true).open(&path).with_context(|| {
-            format!("cannot create {} for the command's output", path.display())
-        })?;
-    Ok((path, file))
 }
 
 /// Sentences on watched processes that hold no listening socket.
