@@ -125,10 +125,7 @@ fn is_ours_alone(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::Write,
-        os::unix::fs::symlink,
-    };
+    use std::{io::Write, os::unix::fs::symlink};
 
     use super::*;
 
@@ -145,7 +142,7 @@ mod tests {
         assert!(!is_ours_alone(&link), "whoever made the link may turn it");
         let open = folder.path().join("open");
         fs::create_dir(&open).unwrap();
-        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
         assert!(!is_ours_alone(&open));
         assert!(!is_ours_alone(&folder.path().join("absent")));
         assert!(!is_ours_alone(Path::new("target")));

@@ -16,19 +16,21 @@ use std::{
 };
 
 use anyhow::Context;
+use rustix::thread::CapabilitySet;
 
 use self::{command_output::CommandOutput, session::Session};
-use super::{
-    Usage, event_loop,
-    frontend::Frontend,
-    target::{self, describe},
-};
+use super::{Usage, event_loop, frontend::Frontend, target};
 use crate::{
     cli::{Detail, OutputArgs, RunArgs, TargetArgs, WatchArgs},
-    model::{WallClock, event::OtherListener},
+    model::{Sandbox, WallClock, event::OtherListener},
+    privileges::{
+        self, Caller,
+        sandbox::{self, Calls, Needs},
+    },
     record,
     sensor::{Options, Sensor, StoppedCommand, Targets, now_ns, targets},
     text::escape,
+    tui,
 };
 
 /// Exit status of a shell for a program that is not there.
@@ -76,10 +78,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.recording {
         record::check_path(path, args.force)?;
     }
-    if screen && args.run.probe_log.is_some() {
-        let message = "--probe-log prints lines: use it with --plain or --json";
-        return Err(Usage(message.to_owned()).into());
-    }
+    check_probe_log(&args.run, screen)?;
     if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
         return Ok(ExitCode::SUCCESS);
     }
@@ -102,13 +101,17 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let Some(output) = &output {
         resolved.notices.push(format!("the command's output goes to {}", output.place()));
     }
-    let words = target_words(&resolved.targets, &args);
-    let sensor = attach(&args.run, resolved.targets.clone())?;
+    let words = target_words(resolved.words, command.as_ref(), &args);
+    let mut sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
     let recording = match &args.recording {
         Some(path) => Some((record::create(path, args.force)?, clock)),
         None => None,
     };
+    if screen {
+        tui::terminal_as_stdin()?;
+    }
+    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some())?);
     let frontend = shown.frontend(clock)?;
     if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
         note!(
@@ -128,6 +131,40 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         note!("backscope: recorded into {}", escape(&path.to_string_lossy()));
     }
     Ok(status)
+}
+
+/// Gives up what the watch no longer needs. No thread has been started yet, but by `demo`.
+fn confine(
+    sensor: &Sensor,
+    command: Option<&StoppedCommand>,
+    removes_output: bool,
+) -> anyhow::Result<Sandbox> {
+    let mut capabilities = sensor.needed();
+    if command.is_some() {
+        // It may be another user's, or become so.
+        capabilities |= CapabilitySet::KILL;
+    }
+    let calls = Calls {
+        bpf: true,
+        perf_events: sensor.attaches_again(),
+        remove: removes_output,
+        child: command.map(StoppedCommand::pid),
+    };
+    let needs = Needs { capabilities, calls, processes: true };
+    sandbox::enter(needs).context("cannot give up the rights that are no longer needed")
+}
+
+/// Checks that the probes' log can be asked for: it loads whatever programs the object has.
+fn check_probe_log(args: &RunArgs, screen: bool) -> anyhow::Result<()> {
+    let message = match &args.probe_log {
+        None => return Ok(()),
+        Some(_) if privileges::caller() != Caller::Themselves => {
+            "--probe-log loads programs of your own into the kernel: that takes root"
+        }
+        Some(_) if screen => "--probe-log prints lines: use it with --plain or --json",
+        Some(_) => return Ok(()),
+    };
+    Err(Usage(message.to_owned()).into())
 }
 
 /// Notice that no process has the name that was asked for.
@@ -192,10 +229,13 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
 
 /// Describes the targets, one entry each. A command is called by its own name, which its process
 /// has not taken yet.
-fn target_words(targets: &Targets, args: &WatchArgs) -> Vec<String> {
-    let mut words = describe(targets);
-    if let (Some(name), Some(pid)) = (args.command.first(), targets.pids.last()) {
-        words.retain(|word| !word.ends_with(&format!(" {pid}")));
+fn target_words(
+    mut words: Vec<String>,
+    command: Option<&StoppedCommand>,
+    args: &WatchArgs,
+) -> Vec<String> {
+    if let (Some(name), Some(command)) = (args.command.first(), command) {
+        let pid = command.pid();
         let name = PathBuf::from(name);
         let name = name.file_name().unwrap_or_default().to_string_lossy();
         words.push(format!("{} {pid}", escape(&name)));

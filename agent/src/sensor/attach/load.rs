@@ -56,7 +56,8 @@ pub(super) fn attach(
             }
         }
     }
-    let Attached { programs, syscalls, scan, scan_connections } = attached;
+    let Attached { programs, mut syscalls, scan, scan_connections } = attached;
+    syscalls.have_all();
     let Some(scan) = scan else {
         let signal = Signal::OpenListeners.name();
         return Err(SensorError::Required { signal, reason: String::new() });

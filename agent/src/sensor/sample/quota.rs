@@ -70,6 +70,16 @@ pub(in crate::sensor) struct Quotas {
 }
 
 impl Quotas {
+    /// Opens the cgroups, which takes a right that the watch gives up later. All processes have the
+    /// same hierarchies.
+    pub(in crate::sensor) fn open() -> Self {
+        let mut quotas = Self::default();
+        if let Some(hierarchy) = hierarchy(&procfs::cgroups(std::process::id())) {
+            quotas.roots.insert(hierarchy.clone(), open(hierarchy.as_deref()));
+        }
+        quotas
+    }
+
     /// Reads everything, at a refresh. Returns nothing if nothing keeps these threads from running.
     pub(in crate::sensor) fn refresh(
         &mut self,
@@ -274,8 +284,21 @@ fn began_since(limit: &CpuLimit, since_ns: u64, now_ns: u64) -> bool {
     limit.throttled_ns > 0 && limit.periods <= most
 }
 
+/// The hierarchy of the processor's controller, in `/proc/PID/cgroup`.
+fn hierarchy(text: &str) -> Option<Option<String>> {
+    entry(text).map(|(hierarchy, _)| hierarchy)
+}
+
 /// The cgroup that the processor's controller has this process in (`/proc/PID/cgroup`).
 fn group(text: &str) -> Option<Group> {
+    let (hierarchy, path) = entry(text)?;
+    // A path outside of our own namespace cannot be reached.
+    let is_reached = path.starts_with('/') && !path.split('/').any(|part| part == "..");
+    if is_reached { Some(Group { hierarchy, path: path.to_owned() }) } else { None }
+}
+
+/// The processor's controller in `/proc/PID/cgroup`: its hierarchy, and the path there.
+fn entry(text: &str) -> Option<(Option<String>, &str)> {
     let (mut first, mut second) = (None, None);
     for line in text.lines() {
         let Some((_, rest)) = line.split_once(':') else { continue };
@@ -286,10 +309,7 @@ fn group(text: &str) -> Option<Group> {
             first = Some((Some(controllers.to_owned()), path));
         }
     }
-    let (hierarchy, path) = first.or(second)?;
-    // A path outside of our own namespace cannot be reached.
-    let is_reached = path.starts_with('/') && !path.split('/').any(|part| part == "..");
-    if is_reached { Some(Group { hierarchy, path: path.to_owned() }) } else { None }
+    first.or(second)
 }
 
 /// The cgroup and those that it is in, but for the root, which has no quota.
