@@ -107,8 +107,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                           features; `cargo install --path agent` builds them in";
             Err(Usage(reason.to_owned()).into())
         }
-        Verb::StopThenExec { command } => {
-            let error = sensor::stop_then_exec(&command);
+        Verb::StopThenExec { ids, command } => {
+            let error = sensor::stop_then_exec(&ids, &command);
             let name = command.first().cloned().unwrap_or_default();
             let name = name.to_string_lossy();
             note!("backscope: cannot run {}: {error}", escape(&name));

@@ -91,7 +91,7 @@ pub fn create(path: &Path, replace: bool) -> Result<File, CreateError> {
 }
 
 /// User and group that called sudo: a replay needs no root.
-fn caller_of_sudo() -> Option<(u32, u32)> {
+pub fn caller_of_sudo() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

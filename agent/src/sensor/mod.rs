@@ -20,6 +20,7 @@ mod probe_log;
 mod procfs;
 mod sample;
 pub mod targets;
+mod user;
 
 use std::{collections::BTreeSet, iter, mem, net::SocketAddr, time::Instant};
 
@@ -45,6 +46,7 @@ pub use self::{
     error::SensorError,
     options::Options,
     targets::Targets,
+    user::User,
 };
 pub use crate::model::Tier;
 use crate::{

@@ -61,7 +61,8 @@ impl<'a> Watch<'a> {
     /// Starts it without waiting for anything.
     pub fn spawn(self) -> anyhow::Result<Agent> {
         let mut command = Command::new(self.world.agent());
-        command.args(&self.args).args(["--interval", self.interval]).envs(self.env);
+        command.args(&self.args).args(["--interval", self.interval]);
+        super::world::without_sudo(&mut command).envs(self.env);
         if !self.command.is_empty() {
             command.arg("--").args(&self.command);
         }

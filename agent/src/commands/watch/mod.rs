@@ -5,7 +5,7 @@ mod picker;
 mod session;
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, IsTerminal},
     net::SocketAddr,
@@ -16,19 +16,19 @@ use std::{
 };
 
 use anyhow::Context;
-use rustix::thread::CapabilitySet;
+use rustix::{process::geteuid, thread::CapabilitySet};
 
 use self::{command_output::CommandOutput, session::Session};
 use super::{Usage, event_loop, frontend::Frontend, target};
 use crate::{
-    cli::{Detail, OutputArgs, RunArgs, TargetArgs, WatchArgs},
+    cli::{Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs},
     model::{Sandbox, WallClock, event::OtherListener},
     privileges::{
         self, Caller,
         sandbox::{self, Calls, Needs},
     },
     record,
-    sensor::{Options, Sensor, StoppedCommand, Targets, now_ns, targets},
+    sensor::{Options, Sensor, StoppedCommand, Targets, User, now_ns, targets},
     text::escape,
     tui,
 };
@@ -94,7 +94,9 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         true => Some(CommandOutput::create()?),
         false => None,
     };
-    let command = start(&args.command, output.as_ref().map(CommandOutput::file))?;
+    let user = user_of(&args.run_as)?;
+    let file = output.as_ref().map(CommandOutput::file);
+    let command = start(&args.command, user.as_ref(), file)?;
     if let Some(command) = &command {
         resolved.targets.pids.push(command.pid());
     }
@@ -176,6 +178,31 @@ fn nobody_yet(target: &TargetArgs, targets: &Targets) -> Option<String> {
     }
 }
 
+/// The user as whom a command runs: the one that was named, otherwise who called sudo. `None` stands
+/// for who called this program.
+fn user_of(args: &RunAsArgs) -> anyhow::Result<Option<User>> {
+    let is_root = geteuid().is_root();
+    if let Some(name) = &args.user {
+        if !is_root {
+            return Err(Usage("--user takes root".to_owned()).into());
+        }
+        let found = User::named(name).context("cannot read the system's users")?;
+        let Some(user) = found else {
+            return Err(Usage(format!("there is no user {}", escape(name))).into());
+        };
+        return Ok(Some(user));
+    }
+    if !is_root || args.as_root {
+        return Ok(None);
+    }
+    match record::caller_of_sudo() {
+        Some((uid, gid)) if uid != 0 => {
+            Ok(Some(User::of_ids(uid, gid).context("cannot read the system's users")?))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// True if there is such a program: at this path, or by this name in PATH.
 fn can_run(name: &OsStr) -> bool {
     if name.as_encoded_bytes().contains(&b'/') {
@@ -246,7 +273,8 @@ fn target_words(
 /// Starts the command, stopped. Its output must not mix with ours: with the screen it goes to a
 /// file, else to standard error.
 fn start(
-    command: &[std::ffi::OsString],
+    command: &[OsString],
+    user: Option<&User>,
     log: Option<&File>,
 ) -> anyhow::Result<Option<StoppedCommand>> {
     if command.is_empty() {
@@ -258,7 +286,7 @@ fn start(
             None => io::stderr().as_fd().try_clone_to_owned()?.into(),
         })
     };
-    let started = StoppedCommand::start(command, output()?, output()?)
+    let started = StoppedCommand::start(command, user, output()?, output()?)
         .with_context(|| format!("cannot start {}", escape(&command[0].to_string_lossy())))?;
     Ok(Some(started))
 }
