@@ -21,6 +21,7 @@ mod loaded;
 mod output;
 mod overflow;
 mod pattern;
+mod privileges;
 mod protocol;
 mod proxy;
 mod receive;
@@ -70,6 +71,7 @@ pub fn all() -> Vec<Case> {
         pattern::DEMOS,
         pattern::REGISTRY,
         pattern::SERVERS,
+        privileges::CASES,
         server::CASES,
         loaded::CASES,
         socket_events::CASES,
