@@ -147,8 +147,7 @@ const BPF_COMMANDS: &[u64] = &[
     33, // BPF_ITER_CREATE
 ];
 
-/// Kind of a link that runs an iterator, in the third word of BPF_LINK_CREATE's argument: it is
-/// behind a pointer, but a link of another kind needs a program of another kind.
+/// Flags of an open that does more than read.
 const OPEN_FOR_MORE: u64 =
     (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
 
@@ -162,10 +161,16 @@ fn allow(
 ) -> Result<(), Error> {
     let mut all = Vec::new();
     for (argument, comparison, value) in conditions {
-        let length = if *value > u32::MAX.into() { Qword } else { Dword };
-        all.push(SeccompCondition::new(*argument, length, comparison.clone(), *value)?);
+        all.push(SeccompCondition::new(*argument, Dword, comparison.clone(), *value)?);
     }
     rules.entry(call).or_default().push(SeccompRule::new(all)?);
+    Ok(())
+}
+
+/// Allows a call where this argument, a pointer, is null.
+fn allow_null(rules: &mut Rules, call: c_long, argument: u8) -> Result<(), Error> {
+    let is_null = SeccompCondition::new(argument, Qword, Eq, 0)?;
+    rules.entry(call).or_default().push(SeccompRule::new(vec![is_null])?);
     Ok(())
 }
 
@@ -185,11 +190,11 @@ fn rules(calls: Calls) -> Result<Rules, Error> {
     allow(&mut rules, libc::SYS_clone, &[(0, MaskedEq(thread), thread)])?;
     allow(&mut rules, libc::SYS_socketpair, &[(0, Eq, libc::AF_UNIX as u64)])?;
     // Only to whom the socket is connected.
-    allow(&mut rules, libc::SYS_sendto, &[(4, Eq, 0)])?;
+    allow_null(&mut rules, libc::SYS_sendto, 4)?;
     allow(&mut rules, libc::SYS_prctl, &[(0, Eq, libc::PR_SET_NAME as u64)])?;
     allow(&mut rules, libc::SYS_prctl, &[(0, Eq, libc::PR_SET_VMA as u64)])?;
     // Reads a limit, and sets none.
-    allow(&mut rules, libc::SYS_prlimit64, &[(2, Eq, 0)])?;
+    allow_null(&mut rules, libc::SYS_prlimit64, 2)?;
     for request in IOCTLS {
         allow(&mut rules, libc::SYS_ioctl, &[(1, Eq, *request)])?;
     }
