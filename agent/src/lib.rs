@@ -21,6 +21,7 @@ pub mod kernel;
 #[cfg(feature = "lessons")]
 pub mod learn;
 pub mod model;
+pub mod privileges;
 pub mod protocol;
 pub mod record;
 pub mod report;

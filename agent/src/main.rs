@@ -3,13 +3,15 @@
 use std::panic::{self, PanicHookInfo};
 use std::process::{self, ExitCode};
 
-use backscope::{cli::Cli, commands, outlet::note};
+use backscope::{cli::Cli, commands, outlet::note, privileges};
 use clap::Parser;
 
 /// Exit status after a fault of this program itself, as Rust has it.
 const FAULT: i32 = 101;
 
 fn main() -> ExitCode {
+    // Before an argument is read, or a file opened.
+    privileges::begin();
     panic::set_hook(Box::new(end_after_fault));
     match commands::run(Cli::parse()) {
         Ok(status) => status,

@@ -5,12 +5,15 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context;
+use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
 use super::target;
 use crate::{
     cli::ListenersArgs,
     model::event::{ListenerSample, UnixListener, count_holders},
+    privileges::sandbox::{self, Calls, Needs},
     report::json::holders_total,
     sensor,
     text::{count, escape},
@@ -106,6 +109,9 @@ pub(super) fn run(args: &ListenersArgs) -> anyhow::Result<ExitCode> {
     target.all |= target.pid.is_empty() && target.port.is_empty() && target.comm.is_none();
     let resolved = target::resolve(&target)?;
     let sample = sensor::look(&resolved.targets)?;
+    let capabilities = CapabilitySet::empty();
+    let needs = Needs { capabilities, calls: Calls::default(), processes: true };
+    sandbox::enter(needs).context("cannot give up the rights that are no longer needed")?;
     let mut out = io::stdout().lock();
     if args.json {
         for listener in &sample.listeners {

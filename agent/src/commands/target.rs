@@ -4,13 +4,16 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
 use crate::{
     cli::TargetArgs,
-    sensor::{Targets, targets},
+    privileges::{self, Caller},
+    sensor::{self, SensorError, Targets, targets},
     text::escape,
 };
 
 /// Targets, and notices on them for the user.
 pub(super) struct Resolved {
     pub(super) targets: Targets,
+    /// Description of the targets, one entry each. Names are escaped.
+    pub(super) words: Vec<String>,
     pub(super) notices: Vec<String>,
 }
 
@@ -34,11 +37,53 @@ pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
         ..Targets::default()
     };
     targets.resolve_running();
-    Ok(Resolved { targets, notices })
+    let words = describe(&targets);
+    if privileges::caller() == Caller::Anybody {
+        let is_wide = !targets.only_processes();
+        only_traceable(&mut targets)?;
+        if is_wide {
+            notices.push(ONLY_TRACEABLE.to_owned());
+        }
+    }
+    Ok(Resolved { targets, words, notices })
+}
+
+const ONLY_TRACEABLE: &str = "only processes that you may trace are watched: those that were there \
+                              at the start, and their children";
+
+/// Leaves the processes that the caller may trace, each by its number.
+///
+/// # Errors
+/// One that was named is another's, or there is none.
+fn only_traceable(targets: &mut Targets) -> anyhow::Result<()> {
+    if let Some(pid) = targets.pids.iter().find(|pid| !privileges::may_trace(**pid)) {
+        let name = targets::comm_of(*pid).unwrap_or_default();
+        let name = escape(&name).into_owned();
+        return Err(SensorError::Blocked(format!(
+            "you may not watch {name} {pid}: you could not trace it. The capabilities of this \
+             program's file let you watch what is yours; the group of a file that only its group \
+             can run may watch everything, as root may (sudo)"
+        ))
+        .into());
+    }
+    let is_empty = targets.is_empty();
+    let mut listening = Vec::new();
+    if !targets.ports.is_empty() {
+        let by_port = Targets { ports: targets.ports.clone(), ..Targets::default() };
+        for listener in sensor::look(&by_port)?.listeners {
+            listening.extend(listener.holders);
+        }
+    }
+    targets.only_traceable(listening);
+    if !is_empty && targets.every_process().next().is_none() {
+        let nobody = "there is no such process that you may watch: you could trace none";
+        return Err(SensorError::Blocked(nobody.to_owned()).into());
+    }
+    Ok(())
 }
 
 /// Describes the targets, one entry each. Names are escaped.
-pub(super) fn describe(targets: &Targets) -> Vec<String> {
+fn describe(targets: &Targets) -> Vec<String> {
     let mut words = Vec::new();
     for pid in &targets.pids {
         let comm = targets::comm_of(*pid).unwrap_or_default();

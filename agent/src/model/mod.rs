@@ -116,7 +116,7 @@ mod waits;
 mod wall_clock;
 mod window;
 
-pub use attached::Attached;
+pub use attached::{Attached, Sandbox};
 pub use wall_clock::WallClock;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@
 //!
 //! | kind | contents | where |
 //! |---|---|---|
-//! | 0 | [`Header`] | the first [`HEADER_COPIES`]: damage to one does not cost the recording |
+//! | 0 | [`Header`], and since there is one the sandbox of its [`Attached`] | the first [`HEADER_COPIES`]: damage to one does not cost the recording |
 //! | 1 | [`RecordEntry`] after entry | one a refresh, or as soon as there are [`CHUNK_TARGET`] bytes |
 //! | 2 | [`Totals`] | the last one, of a recording that was ended and not cut off |
 //!

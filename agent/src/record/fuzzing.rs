@@ -45,6 +45,7 @@ pub(crate) fn header() -> Header {
             targets: vec![setup.target.clone()],
             attach_us: 311_000,
             gaps: vec!["accept: no hook".to_owned()],
+            sandbox: None,
         },
         clock: WallClock {
             mono_ns: setup.attached_ns,

@@ -98,6 +98,7 @@ pub(crate) fn setup(
         targets,
         attach_us: sensor.attach_us,
         gaps: sensor.chosen().gaps(),
+        sandbox: sensor.sandbox.clone(),
     };
     (setup, attached)
 }

@@ -231,6 +231,11 @@ impl Maps {
         let _ = self.targets.remove(&pid);
     }
 
+    /// True if this thread may read them.
+    pub(super) fn can_be_read(&self) -> bool {
+        self.period.get(&0, 0).is_ok()
+    }
+
     /// A counter, summed over the CPUs.
     pub(super) fn counter(&self, index: u32) -> u64 {
         debug_assert!(index < counter::ALL);

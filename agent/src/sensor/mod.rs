@@ -24,11 +24,14 @@ mod probe_log;
 mod procfs;
 mod sample;
 pub mod targets;
+mod user;
 
 use std::{collections::BTreeSet, iter, mem, net::SocketAddr, time::Instant};
 
 use aya::maps::{MapData, RingBuf};
 use backscope_abi::{Config, counter};
+
+use rustix::{fd::AsFd, thread::CapabilitySet};
 
 use self::{
     attach::{AcceptHooks, Loaded, sys},
@@ -48,11 +51,14 @@ pub use self::{
     error::SensorError,
     options::Options,
     targets::Targets,
+    user::User,
 };
 pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
+    model::Sandbox,
     model::event::{Event, Exchange, ListenerSample, OtherListener, Sample, ThreadUse},
+    privileges::{self, Caller},
 };
 
 /// Records, of the ring or of a scan, after which memory is given back.
@@ -77,6 +83,8 @@ pub struct Sensor {
     pub attach_us: u64,
     /// The machine.
     pub preflight: Preflight,
+    /// Rights that were kept after the attach, once the others are given up.
+    pub sandbox: Option<Sandbox>,
     maps: Maps,
     ring: RingBuf<MapData>,
     loaded: Loaded,
@@ -118,24 +126,45 @@ pub struct Sensor {
 /// # Errors
 /// As for [`Sensor::attach`].
 pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
+    let _raised = privileges::raise();
     machine()?;
     let config = Config { exchanges: 1, payload_prefix: 1, events: events.into(), ..Config::EMPTY };
     attach::choose_only(config, tier.unwrap_or(Tier::Full))
 }
 
-/// Returns a sample of the listening sockets of these targets, once. Attaches nothing.
+/// Returns a sample of the listening sockets of these targets, once: of those that the caller may
+/// trace. Attaches nothing.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
 pub fn look(targets: &Targets) -> Result<Sample, SensorError> {
-    machine()?;
-    attach::raise_memlock();
-    let options = Options { targets: targets.clone(), ..Options::default() };
-    let (loaded, mut ebpf) = attach::attach_scan(&options)?;
-    let mut maps = Maps::new(&mut ebpf)?;
-    let mut sampler = Sampler::new(&loaded.chosen, loaded.knows_acked);
-    sampler.scan(&loaded.scan, targets, &maps);
-    Ok(sampler.sample(&mut maps))
+    let mut sample = {
+        let _raised = privileges::raise();
+        machine()?;
+        attach::raise_memlock();
+        let options = Options { targets: targets.clone(), ..Options::default() };
+        let (loaded, mut ebpf) = attach::attach_scan(&options)?;
+        let mut maps = Maps::new(&mut ebpf)?;
+        let mut sampler = Sampler::new(&loaded.chosen, loaded.knows_acked);
+        sampler.scan(&loaded.scan, targets, &maps);
+        sampler.sample(&mut maps)
+    };
+    if privileges::caller() == Caller::Anybody {
+        sample.listeners.retain_mut(|one| keep_traceable(&mut one.pid, &mut one.holders));
+        sample.unix.retain_mut(|one| keep_traceable(&mut one.pid, &mut one.holders));
+    }
+    Ok(sample)
+}
+
+/// Keeps those holders of a socket that the caller may trace; false if there are none.
+fn keep_traceable(pid: &mut u32, holders: &mut Vec<u32>) -> bool {
+    holders.retain(|holder| privileges::may_trace(*holder));
+    match holders.first() {
+        Some(first) if !holders.contains(pid) => *pid = *first,
+        Some(_) => {}
+        None => return privileges::may_trace(*pid),
+    }
+    true
 }
 
 /// This machine, if it allows to watch.
@@ -145,6 +174,30 @@ fn machine() -> Result<Preflight, SensorError> {
         Some(blocker) => Err(SensorError::Blocked(blocker)),
         None => Ok(preflight),
     }
+}
+
+/// Returns the capabilities that a watch with these hooks would keep ([`Sensor::needed`]).
+pub fn would_need(chosen: &Chosen) -> CapabilitySet {
+    let attaches_again = chosen.has(Signal::AcceptAtRest) && chosen.uses_syscalls();
+    needed(attaches_again, sys::bpf_is_open)
+}
+
+/// Returns the capabilities that are needed by a watch that `attaches_again`, where `can_read` says
+/// whether it reads the probes' maps.
+fn needed(attaches_again: bool, can_read: impl FnOnce() -> bool) -> CapabilitySet {
+    let mut needed = CapabilitySet::empty();
+    // The wider one stands for it.
+    let either = CapabilitySet::BPF | CapabilitySet::SYS_ADMIN;
+    if !privileges::can_do_without(either, can_read) {
+        needed |= CapabilitySet::BPF;
+    }
+    if attaches_again {
+        needed |= CapabilitySet::PERFMON;
+    }
+    if privileges::caller() != Caller::Anybody {
+        needed |= CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_PTRACE;
+    }
+    needed
 }
 
 /// The most packets that a listener may have refused since it was made: not more than it dropped,
@@ -171,6 +224,7 @@ impl Sensor {
     pub fn attach(options: &Options) -> Result<Self, SensorError> {
         let begin = Instant::now();
         core_dumps::forbid()?;
+        let _raised = privileges::raise();
         let preflight = machine()?;
         attach::raise_memlock();
         let (loaded, mut ebpf) = attach::attach_best(options)?;
@@ -197,7 +251,7 @@ impl Sensor {
             connections: Connections::new(capabilities),
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
-            quotas: Quotas::default(),
+            quotas: Quotas::open(),
             context: DecodeContext::new(&loaded.chosen, capabilities),
             first: FirstBytes::new(options.paths),
             first_made: [0; 3],
@@ -211,6 +265,7 @@ impl Sensor {
             drained: 0,
             probe_log,
             preflight,
+            sandbox: None,
             maps,
             ring,
             loaded,
@@ -256,6 +311,28 @@ impl Sensor {
                 self.maps.forget_target(pid);
             }
         }
+    }
+
+    /// Capabilities without which a watch that goes on would see less. `KILL` is not among them: who
+    /// started a command needs it.
+    ///
+    /// - `BPF` where maps and iterators cannot be read without it, by trial: before Linux 5.19 every
+    ///   call of bpf(2) takes it.
+    /// - `PERFMON` where the hooks of accept may be suspended: they are attached again.
+    /// - `DAC_READ_SEARCH` for the folders, `SYS_PTRACE` for the links and files below `/proc/PID`,
+    ///   of processes of others; not if the caller may watch none.
+    pub fn needed(&self) -> CapabilitySet {
+        needed(self.attaches_again(), || self.can_read())
+    }
+
+    /// True if programs may be attached to tracepoints again.
+    pub fn attaches_again(&self) -> bool {
+        self.accept_hooks.may_rest()
+    }
+
+    /// True if maps can be read and iterators made.
+    fn can_read(&self) -> bool {
+        self.maps.can_be_read() && sys::task_iterator(self.loaded.scan.as_fd(), None).is_ok()
     }
 
     /// The hooks that were chosen for each signal.
@@ -344,6 +421,13 @@ impl Sensor {
                 self.first.forget(closed.sock);
             }
             Event::Connect(connect) => self.networks.complete(connect),
+            // It may be another's program now.
+            Event::Process(process) if self.targets.traceable_only => {
+                let pid = process.pid;
+                if !privileges::may_trace(pid) {
+                    self.maps.forget_target(pid);
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -369,6 +453,9 @@ impl Sensor {
             sys::trim_memory();
         }
         self.first.let_go(now_ns());
+        if self.targets.traceable_only {
+            self.forget_untraceable();
+        }
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
         self.others.clear();
@@ -392,6 +479,15 @@ impl Sensor {
             }
         }
         sample
+    }
+
+    /// Lets go of processes that the caller may no longer trace.
+    fn forget_untraceable(&mut self) {
+        for pid in self.maps.targets() {
+            if !privileges::may_trace(pid) {
+                self.maps.forget_target(pid);
+            }
+        }
     }
 
     fn sample_connections(&mut self, sample: &mut Sample) {

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::procfs;
 pub use super::procfs::{comm as comm_of, exists};
-use crate::text::escape;
+use crate::{privileges::may_trace, text::escape};
 
 /// The processes and ports to watch: all that any of these fields names.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Targets {
     /// Beginnings of those that were named one by one, in ticks since the machine's start: with its
     /// number a process is known by this.
     pub started: HashMap<u32, u64>,
+    /// No process that the caller may not trace, even if it is a child of one of these.
+    pub traceable_only: bool,
 }
 
 /// A reason why a target cannot be watched.
@@ -54,6 +56,21 @@ impl Targets {
     /// True if only processes were named, so that watching ends with the last of them.
     pub fn only_processes(&self) -> bool {
         !self.all && self.ports.is_empty() && self.comm.is_none()
+    }
+
+    /// Names processes one by one in place of what was named in another way: `listening` are those
+    /// that listen on the ports. A port or a name would be anybody's.
+    pub fn only_traceable(&mut self, listening: Vec<u32>) {
+        self.traceable_only = true;
+        if self.all {
+            self.named = procfs::processes();
+        }
+        self.named.extend(listening);
+        self.named.sort_unstable();
+        self.named.dedup();
+        (self.all, self.comm) = (false, None);
+        self.ports.clear();
+        self.resolve_running();
     }
 
     /// True if nothing was named.
@@ -117,6 +134,9 @@ impl Targets {
         if self.follow {
             let mut all = descendants(&self.every_process().collect::<Vec<_>>());
             self.named.append(&mut all);
+        }
+        if self.traceable_only {
+            self.named.retain(|pid| may_trace(*pid));
         }
         let own = std::process::id();
         self.named.retain(|pid| *pid != own);

@@ -22,6 +22,7 @@ mod output;
 mod overflow;
 mod pattern;
 mod payload;
+mod privileges;
 mod protocol;
 mod proxy;
 mod receive;
@@ -72,6 +73,7 @@ pub fn all() -> Vec<Case> {
         pattern::DEMOS,
         pattern::REGISTRY,
         pattern::SERVERS,
+        privileges::CASES,
         server::CASES,
         loaded::CASES,
         socket_events::CASES,

@@ -83,7 +83,8 @@ impl<'a> Watch<'a> {
             }
             None => Command::new(agent),
         };
-        command.args(&self.args).args(["--interval", self.interval]).envs(self.env);
+        command.args(&self.args).args(["--interval", self.interval]);
+        super::world::without_sudo(&mut command).envs(self.env);
         if !self.command.is_empty() {
             command.arg("--").args(&self.command);
         }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use rustix::process::Signal;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -93,6 +94,9 @@ impl Session {
         // Caught before anybody can know that we run: a signal that comes right after `attached`
         // ends us cleanly.
         let mut signals = Signals::catch()?;
+        if let Some(command) = &self.command {
+            command.go().context("the command exited before it was started")?;
+        }
         let outcome = self.begin_to_end(&mut signals).await;
         // Whatever ended it, the recording is whole.
         let recorded = self.live.run.end_recording();

@@ -14,6 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Header, Reader, RecordEntry, Writer};
 use crate::{
+    model::Sandbox,
     model::{
         Setup,
         event::{Event, Sample},
@@ -35,6 +36,7 @@ fn header(setup: Setup) -> Header {
             targets: vec!["server 4242".to_owned()],
             attach_us: 311_000,
             gaps: vec!["syn: no hook".to_owned()],
+            sandbox: Some(Sandbox { landlock: Some(7), ..Sandbox::default() }),
         },
         setup,
         clock: WallClock { mono_ns: START, wall: UNIX_EPOCH + Duration::from_secs(1_700_000_000) },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::model::Attached;
+use crate::model::{Attached, Sandbox};
 
 /// The hooks are attached: once, first.
 #[derive(Serialize)]
@@ -24,6 +24,8 @@ pub(super) struct AttachedBody<'a> {
     /// Sentences on what this kernel does not show; absent if there are none.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     gaps: &'a [String],
+    /// Rights that the watch kept after the attach; `null` where that is not known.
+    sandbox: Option<&'a Sandbox>,
 }
 
 impl<'a> From<&'a Attached> for AttachedBody<'a> {
@@ -35,6 +37,7 @@ impl<'a> From<&'a Attached> for AttachedBody<'a> {
             targets: &attached.targets,
             attach_us: attached.attach_us,
             gaps: &attached.gaps,
+            sandbox: attached.sandbox.as_ref(),
         }
     }
 }

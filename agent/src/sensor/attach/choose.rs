@@ -57,6 +57,12 @@ impl Chosen {
         gaps
     }
 
+    /// True if programs on the tracepoints of system calls serve.
+    pub(in crate::sensor) fn uses_syscalls(&self) -> bool {
+        let mut programs = self.served().flat_map(|(_, choice)| choice.programs);
+        programs.any(|program| matches!(program.attach, Attach::Syscall(_)))
+    }
+
     /// The tier: full if any function hook serves.
     pub fn tier(&self) -> Tier {
         for (_, choice) in self.served() {

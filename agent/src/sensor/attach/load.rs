@@ -68,7 +68,8 @@ pub(super) fn attach(
     if !sys::has_room_for_files(SPARE_FILES) {
         return Err(sys::out_of_files());
     }
-    let Attached { programs, syscalls, scan, scan_connections } = attached;
+    let Attached { programs, mut syscalls, scan, scan_connections } = attached;
+    syscalls.have_all();
     let Some(scan) = scan else {
         let signal = Signal::OpenListeners.name();
         return Err(SensorError::Required { signal, reason: String::new() });

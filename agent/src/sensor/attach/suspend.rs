@@ -56,6 +56,11 @@ impl AcceptHooks {
         Self { possible, state: State::Attached, quiet, load: Load::default(), has_rested: false }
     }
 
+    /// True if they may be suspended, and so attached again.
+    pub(in crate::sensor) fn may_rest(&self) -> bool {
+        self.possible
+    }
+
     /// True once they have been suspended.
     pub(in crate::sensor) fn has_rested(&self) -> bool {
         self.has_rested

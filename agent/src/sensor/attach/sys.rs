@@ -69,6 +69,17 @@ fn bpf<T>(command: libc::c_int, attr: &T) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
+/// True if whoever holds a map may read it: before Linux 5.19 every call takes a right, and fails
+/// for want of it before it looks at the descriptor.
+pub(in crate::sensor) fn bpf_is_open() -> bool {
+    const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
+    let no_map = LinkCreate { prog_fd: u32::MAX, ..LinkCreate::default() };
+    match bpf(BPF_MAP_GET_NEXT_KEY, &no_map) {
+        Ok(_) => true,
+        Err(error) => error.raw_os_error() != Some(libc::EPERM),
+    }
+}
+
 /// A task iterator over one process, or over all: it runs as it is read.
 ///
 /// # Errors
@@ -146,15 +157,11 @@ fn mount(kind: &str, flags: &[&str]) -> rustix::io::Result<OwnedFd> {
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
-/// Attaches a program to a system call's tracepoint, until the result is dropped.
+/// Returns the number of a system call's tracepoint.
 ///
 /// # Errors
-/// There is no such tracepoint, or the kernel refuses.
-pub(super) fn attach_syscall(
-    tracefs: BorrowedFd<'_>,
-    name: &str,
-    program: BorrowedFd<'_>,
-) -> io::Result<OwnedFd> {
+/// There is no such tracepoint, or it may not be read.
+pub(super) fn tracepoint_id(tracefs: BorrowedFd<'_>, name: &str) -> io::Result<u64> {
     let path = format!("events/syscalls/{name}/id");
     let file = match openat(tracefs, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
@@ -165,7 +172,14 @@ pub(super) fn attach_syscall(
     };
     let mut text = String::new();
     File::from(file).read_to_string(&mut text)?;
-    let id = text.trim().parse().map_err(io::Error::other)?;
+    text.trim().parse().map_err(io::Error::other)
+}
+
+/// Attaches a program to the tracepoint of this number, until the result is dropped.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn attach_tracepoint(id: u64, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let event = perf_event_open(id)?;
     for (request, argument) in [(SET_BPF, program.as_raw_fd()), (ENABLE, 0)] {
         // SAFETY: both requests take an integer and touch no memory of ours.

@@ -71,6 +71,16 @@ pub(in crate::sensor) struct Quotas {
 }
 
 impl Quotas {
+    /// Opens the cgroups, which takes a right that the watch gives up later. All processes have the
+    /// same hierarchies.
+    pub(in crate::sensor) fn open() -> Self {
+        let mut quotas = Self::default();
+        if let Some(hierarchy) = hierarchy(&procfs::cgroups(std::process::id())) {
+            quotas.roots.insert(hierarchy.clone(), open(hierarchy.as_deref()));
+        }
+        quotas
+    }
+
     /// Reads everything, at a refresh. Returns nothing if nothing keeps these processes from
     /// running.
     pub(in crate::sensor) fn refresh(
@@ -287,8 +297,22 @@ fn began_since(limit: &CpuLimit, since_ns: u64, now_ns: u64) -> bool {
     limit.throttled_ns > 0 && limit.periods <= most
 }
 
+/// The hierarchy of the processor's controller, in `/proc/PID/cgroup`.
+fn hierarchy(text: &[u8]) -> Option<Option<String>> {
+    entry(text).map(|(hierarchy, _)| hierarchy)
+}
+
 /// The cgroup that the processor's controller has this process in (`/proc/PID/cgroup`).
 fn group(text: &[u8]) -> Option<Group> {
+    let (hierarchy, path) = entry(text)?;
+    // A path outside of our own namespace cannot be reached.
+    let mut parts = path.split(|byte| *byte == b'/');
+    let is_reached = path.starts_with(b"/") && parts.all(|part| part != b"..");
+    if is_reached { Some(Group { hierarchy, path: path.to_owned() }) } else { None }
+}
+
+/// The processor's controller in `/proc/PID/cgroup`: its hierarchy, and the path there.
+fn entry(text: &[u8]) -> Option<(Option<String>, &[u8])> {
     let (mut first, mut second) = (None, None);
     for line in text.split(|byte| *byte == b'\n') {
         let mut fields = line.splitn(3, |byte| *byte == b':');
@@ -304,11 +328,7 @@ fn group(text: &[u8]) -> Option<Group> {
             first = Some((Some(controllers.to_owned()), path));
         }
     }
-    let (hierarchy, path) = first.or(second)?;
-    // A path outside of our own namespace cannot be reached.
-    let mut parts = path.split(|byte| *byte == b'/');
-    let is_reached = path.starts_with(b"/") && parts.all(|part| part != b"..");
-    if is_reached { Some(Group { hierarchy, path: path.to_owned() }) } else { None }
+    first.or(second)
 }
 
 /// The cgroup and those that it is in, but for the root, which has no quota.
