@@ -13,12 +13,17 @@ pub mod text;
 #[macro_use]
 pub mod outlet;
 
+mod bounded;
 pub mod cli;
 pub mod commands;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kernel;
 #[cfg(feature = "lessons")]
 pub mod learn;
 pub mod model;
+pub mod privileges;
 pub mod protocol;
 pub mod record;
 pub mod report;

@@ -199,11 +199,11 @@ pub fn main(name: &str, args: impl IntoIterator<Item = OsString>, prefix: &[&str
         Err(error)
             if error.is::<io_uring::Unavailable>() || error.is::<delay_link::Unavailable>() =>
         {
-            eprintln!("demo-servers: {error}");
+            crate::sock::complain(format_args!("{error}"));
             ExitCode::from(77)
         }
         Err(error) => {
-            eprintln!("demo-servers: {error:#}");
+            crate::sock::complain(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::connection::Connection;
 use crate::fault::FaultOptions;
 use crate::reading::{ReadOptions, Reader};
-use crate::sock::Accepted;
+use crate::sock::{Accepted, complain};
 use crate::writing::{WriteOptions, Writer};
 
 /// Options of serving a connection.
@@ -65,7 +65,7 @@ impl ServiceOptions {
     pub(crate) fn begin(&self, accepted: Accepted) -> Option<Connection<'_>> {
         let port = accepted.peer.port();
         Connection::begin(accepted.socket, port, self)
-            .inspect_err(|error| eprintln!("demo-servers: connection from port {port}: {error:#}"))
+            .inspect_err(|error| complain(format_args!("connection from port {port}: {error:#}")))
             .ok()
     }
 

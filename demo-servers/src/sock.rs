@@ -86,6 +86,12 @@ pub fn announce(line: std::fmt::Arguments<'_>) {
     let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
 }
 
+/// Prints a line about a failure to standard error. Goes on serving if nobody takes it, where
+/// `eprintln!` would panic.
+pub(crate) fn complain(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "demo-servers: {line}");
+}
+
 /// Limits the process to so many descriptors beyond those that are open.
 pub fn limit_descriptors(spare: u64) -> io::Result<()> {
     let mut open = BTreeSet::new();

@@ -1,11 +1,7 @@
 //! Datagrams of UDP sockets: a bounded number, for the protocol to be told from; of QUIC those of
 //! each handshake.
 
-use core::ffi::c_void;
-
-use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP, btf_maps::LruHashMap, helpers::generated, macros::btf_map,
-};
+use aya_ebpf::{btf_maps::LruHashMap, macros::btf_map};
 use backscope_abi as abi;
 use backscope_abi::{
     Datagram, DatagramPrefix, Endpoint, Flow, MANY_BYTES, MAX_DATAGRAMS_INSPECTED,
@@ -15,8 +11,8 @@ use backscope_abi::{
 use crate::{
     kernel::{AF_INET, AF_INET6, config, mapped, now},
     live::{Find, Live},
-    maps::{EVENTS, count},
-    payload::{Buffer, allowed, bounded, register, registers, user},
+    maps::count,
+    payload::{self, Buffer, allowed, register, registers, user},
 };
 
 /// Datagrams that were inspected, by socket and peer. Least recently used: QUIC connections end in
@@ -30,16 +26,8 @@ const MESSAGES: u32 = 32;
 const MESSAGE: u64 = 64;
 const MOVED: u64 = 56;
 
-/// Room for a datagram with its handshake, and for the head of one without.
-const WHOLE: usize = MANY_BYTES as usize + 1;
-const HEAD: usize = 64;
-
-/// A record with room for `ROOM` bytes less one, a power of two.
-#[repr(C)]
-struct Record<const ROOM: usize> {
-    head: DatagramPrefix,
-    bytes: [u8; ROOM],
-}
+/// Bytes of a datagram without a handshake that are read: its head. One less than a power of two.
+const HEAD: u32 = 63;
 
 /// Where a datagram is, and the address that the application has for its peer: of a read the kernel
 /// fills that in later.
@@ -185,42 +173,36 @@ pub(crate) fn capture(mut datagram: Live<Datagram>, way: u32, size: u32) {
         return count(counter::UNINSPECTED);
     }
     datagram.inspected += 1;
-    count(counter::SEEN);
     if datagram.quic != 0 && !long {
-        // All behind the id is encrypted. Whole, those of a few connections at once would fill
-        // the ring.
+        // All behind the id is encrypted.
         send::<HEAD>(&flow, way, size, place.buffer);
     } else {
-        send::<WHOLE>(&flow, way, size, place.buffer);
+        send::<MANY_BYTES>(&flow, way, size, place.buffer);
     }
 }
 
 #[inline(always)]
-fn send<const ROOM: usize>(flow: &Flow, way: u32, size: u32, buffer: Buffer) {
-    let Some(mut entry) = EVENTS.reserve_untyped::<Record<ROOM>>(0) else {
-        return count(counter::RING_FULL);
-    };
-    // SAFETY: memory of the ring for one record; the agent reads no more of it than `length` says.
-    let mut record: Live<Record<ROOM>> = unsafe { Live::from_ptr(entry.as_mut_ptr()) };
-    let most = ROOM as u32 - 1;
-    let length =
-        bounded(if buffer.length < most as u64 { buffer.length as u32 } else { most }, most);
-    record.head.peer = flow.peer;
-    let (bytes, address) = ((&raw mut record.bytes).cast(), buffer.address as *const c_void);
-    // SAFETY: the helper checks the address; there is room for the bytes.
-    let status = unsafe { generated::bpf_probe_read_user(bytes, length, address) };
-    record.head.head = PayloadPrefix {
-        kind: abi::DATAGRAM_PREFIX,
-        length: if status == 0 { length } else { 0 },
-        sock: flow.sock,
-        ts_ns: now(),
-        at: size,
-        outbound: way as u8,
-        last: 1,
-        preexisting: 0,
-        role: 0,
-        fast_open: 0,
-        _pad: [0; 7],
-    };
-    entry.submit(BPF_RB_NO_WAKEUP.into());
+fn send<const MOST: u32>(flow: &Flow, way: u32, size: u32, buffer: Buffer) {
+    let mut peer = flow.peer;
+    if peer.port == 0 {
+        // No address, but bytes of the datagram.
+        peer.addr = [0; 16];
+    }
+    payload::send::<DatagramPrefix, MOST>(buffer, |place, length| DatagramPrefix {
+        head: PayloadPrefix {
+            kind: abi::DATAGRAM_PREFIX,
+            length,
+            sock: flow.sock,
+            ts_ns: now(),
+            at: size,
+            outbound: way as u8,
+            last: 1,
+            preexisting: 0,
+            role: 0,
+            fast_open: 0,
+            _pad: [0; 3],
+            place,
+        },
+        peer,
+    });
 }

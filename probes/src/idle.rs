@@ -30,6 +30,15 @@ pub(crate) fn is_idle(sk: *mut c_void) -> bool {
     IDLE.get(sk, 0).is_some()
 }
 
+/// The id of a connection that is idle, or was; 0 of any other socket.
+#[inline(always)]
+pub(crate) fn sock_of(sk: *mut c_void) -> u64 {
+    match IDLE.get(sk, 0) {
+        Some(idle) => idle.sock,
+        None => 0,
+    }
+}
+
 /// Gives an idle connection its [`CONNECTION`] again, since something happens on it. `None` of any
 /// other socket. A function of its own for the room on the stack.
 #[inline(never)]

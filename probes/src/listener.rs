@@ -9,7 +9,7 @@ use backscope_abi::{Fail, FailKey, Listener, counter};
 use crate::{
     kernel::{accept_queue, config, local_of, now, read, syn_depth},
     live::{Find, Live},
-    maps::{FAILED, LISTENER_OF, LISTENERS, PERIOD, SERVED, add, count, emit},
+    maps::{FAILED, LEFT_OUT, LISTENER_OF, LISTENERS, PERIOD, SERVED, add, count, emit},
 };
 
 /// The value that a listener starts from: in `.rodata`, since the stack has no room for it.
@@ -41,7 +41,7 @@ pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backl
     if LISTENERS.insert(id, &BLANK, BPF_NOEXIST.into()).is_err()
         || LISTENER_OF.insert(sk as u64, id, 0).is_err()
     {
-        count(counter::LISTENERS_FULL);
+        note_left_out(id);
         return false;
     }
     let Some(mut listener) = LISTENERS.find(id) else { return false };
@@ -64,6 +64,15 @@ pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backl
     note_depth(listener, sk, 0);
     emit(&abi::Closed { kind: abi::LISTENER, _pad: 0, ts_ns: since_ns, listener: id });
     true
+}
+
+/// Counts a listener that found no room, once: it is met again at each scan.
+#[inline(always)]
+fn note_left_out(id: u64) {
+    const EEXIST: i32 = -17;
+    if !matches!(LEFT_OUT.insert(id, 1, BPF_NOEXIST.into()), Err(EEXIST)) {
+        count(counter::LISTENERS_FULL);
+    }
 }
 
 /// Brings depth, limit and peaks of a listener up to date, and returns the depth. `joining`

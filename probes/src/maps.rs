@@ -24,6 +24,10 @@ pub(crate) static COUNTERS: PerCpuArray<u64, { counter::ALL as usize }> = PerCpu
 #[btf_map]
 pub(crate) static PERIOD: Array<u32, 1> = Array::new();
 
+/// Not 0 while a scan is a census: it shows every connection that any process holds.
+#[btf_map]
+pub(crate) static CENSUS: Array<u32, 1> = Array::new();
+
 /// One of [`abi::suspension`].
 #[btf_map]
 pub(crate) static SUSPENSION: Array<u64, 1> = Array::new();
@@ -50,6 +54,15 @@ pub(crate) static LISTENER_OF: HashMap<u64, u64, { abi::MAX_LISTENERS as usize }
 #[btf_map]
 pub(crate) static LISTENERS: HashMap<u64, Listener, { abi::MAX_LISTENERS as usize }> =
     HashMap::new();
+/// Listeners that found no room, by id, so that each counts once. Takes no memory before there is
+/// one.
+#[btf_map]
+pub(crate) static LEFT_OUT: HashMap<
+    u64,
+    u8,
+    { abi::MAX_LEFT_OUT as usize },
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
 /// Connections in accept queues.
 #[btf_map]
 pub(crate) static QUEUED: HashMap<u64, Queued, { abi::MAX_QUEUED as usize }> = HashMap::new();

@@ -8,18 +8,21 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP, btf_maps::PerCpuArray, helpers::generated, macros::btf_map,
+    bindings::{BPF_F_MMAPABLE, BPF_RB_NO_WAKEUP},
+    btf_maps::{Array, PerCpuArray, Stack},
+    helpers::generated,
+    macros::btf_map,
 };
 use backscope_abi as abi;
 use backscope_abi::{
     Connection, FEW_BYTES, INSPECTED_PER_PERIOD, MANY_BYTES, MAX_HTTP2_BYTES, MAX_HTTP2_INSPECTED,
-    MAX_INSPECTED, MAX_TLS_BYTES, MAX_TLS_INSPECTED, PayloadPrefix, counter,
+    MAX_INSPECTED, MAX_TLS_BYTES, MAX_TLS_INSPECTED, PLACE_BYTES, PLACES, PayloadPrefix, counter,
 };
 
 use crate::{
     kernel::{config, load, read},
     live::{Find, Live},
-    maps::{EVENTS, PERIOD, count, ring_waiting},
+    maps::{EVENTS, PERIOD, count},
 };
 
 /// Value of [`Connection::inspected`] when nothing more will be captured.
@@ -37,17 +40,15 @@ const ENOUGH: u32 = 16;
 #[btf_map]
 static INSPECTED: PerCpuArray<[u32; 2], 1> = PerCpuArray::new();
 
-#[repr(C)]
-struct Few {
-    head: PayloadPrefix,
-    bytes: [u8; FEW_BYTES as usize + 1],
-}
-
-#[repr(C)]
-struct Many {
-    head: PayloadPrefix,
-    bytes: [u8; MANY_BYTES as usize + 1],
-}
+/// What has room for bytes on their way to the agent. No ring buffer has: the agent could not write
+/// to it, and they would stay there until others take their place.
+type Place = [u8; PLACE_BYTES as usize];
+#[btf_map]
+static FIRST_BYTES: Array<Place, { PLACES as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
+/// Numbers of the places that are free. The agent gives a place back once it is blank. The newest
+/// is taken first, so that as few as possible are in use.
+#[btf_map]
+static FREE_PLACES: Stack<u32, { PLACES as usize }> = Stack::new();
 
 /// Where the bytes are that a call moved.
 #[derive(Clone, Copy)]
@@ -132,14 +133,9 @@ fn buffer(size: u32) -> Buffer {
     Buffer { address, length: if length < size as u64 { length } else { size as u64 } }
 }
 
-/// True while this processor may inspect more calls in this refresh period, and the ring buffer has
-/// room for more than exchanges.
+/// True while this processor may inspect more calls in this refresh period.
 #[inline(always)]
 pub(crate) fn allowed() -> bool {
-    let waiting = ring_waiting();
-    if waiting > config!(ring_bytes) as u64 / 8 {
-        return false;
-    }
     let period = PERIOD.get(0).copied().unwrap_or_default();
     let Some(mut inspected) = INSPECTED.find(0) else { return false };
     if (*inspected)[0] != period {
@@ -230,9 +226,9 @@ pub(crate) fn capture(
     if !last {
         connection.inspected[direction] = number + 1 | protocol;
     }
-    let head = PayloadPrefix {
+    let record = |place, length| PayloadPrefix {
         kind: abi::PAYLOAD_PREFIX,
-        length: if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES },
+        length,
         sock: connection.exchange.sock,
         ts_ns,
         at: at as u32,
@@ -241,13 +237,13 @@ pub(crate) fn capture(
         preexisting: connection.preexisting,
         role: connection.exchange.role,
         fast_open: fast_open(tp),
-        _pad: [0; 7],
+        _pad: [0; 3],
+        place,
     };
-    count(counter::SEEN);
     if more && size > FEW_BYTES {
-        send_many(head, buffer.address)
+        send::<PayloadPrefix, MANY_BYTES>(buffer, record)
     } else {
-        send_few(head, buffer.address)
+        send::<PayloadPrefix, FEW_BYTES>(buffer, record)
     }
 }
 
@@ -260,27 +256,40 @@ pub(crate) fn bounded(length: u32, most: u32) -> u32 {
     unsafe { (&raw const length).read_volatile() & most }
 }
 
-macro_rules! send {
-    ($name:ident, $record:ty, $most:expr) => {
-        #[inline(always)]
-        fn $name(head: PayloadPrefix, address: u64) {
-            let Some(mut entry) = EVENTS.reserve_untyped::<$record>(0) else {
-                return count(counter::RING_FULL);
-            };
-            // SAFETY: memory of the ring for one record; the agent reads no more of it than
-            // `length` says.
-            let mut record: Live<$record> = unsafe { Live::from_ptr(entry.as_mut_ptr()) };
-            let length = bounded(head.length, $most);
-            record.head = head;
-            let bytes = (&raw mut record.bytes).cast();
-            // SAFETY: the helper checks the address; there is room for the bytes.
-            let status =
-                unsafe { generated::bpf_probe_read_user(bytes, length, address as *const c_void) };
-            record.head.length = if status == 0 { length } else { 0 };
-            entry.submit(BPF_RB_NO_WAKEUP.into());
-        }
+/// Hands the agent the first `MOST` bytes at most of what a buffer has, with a record that is made
+/// of their place and their number. Bytes are only read once it is certain that the agent will see
+/// them, and so blank their place.
+#[inline(always)]
+pub(crate) fn send<T: 'static, const MOST: u32>(
+    buffer: Buffer,
+    record: impl FnOnce(u32, u32) -> T,
+) {
+    count(counter::SEEN);
+    let Some(mut entry) = EVENTS.reserve_untyped::<T>(0) else {
+        return count(counter::FIRST_BYTES);
     };
+    let Some((place, mut bytes)) = free_place() else {
+        entry.discard(BPF_RB_NO_WAKEUP.into());
+        return count(counter::FIRST_BYTES);
+    };
+    let length =
+        bounded(if buffer.length < MOST as u64 { buffer.length as u32 } else { MOST }, MOST);
+    let (to, from) = ((&raw mut *bytes).cast(), buffer.address as *const c_void);
+    // SAFETY: the helper checks the address, and leaves zeros where it cannot read; a place has room
+    // for more than the bytes.
+    let status = unsafe { generated::bpf_probe_read_user(to, length, from) };
+    // SAFETY: memory of the ring for one record.
+    let mut written: Live<T> = unsafe { Live::from_ptr(entry.as_mut_ptr()) };
+    *written = record(place, if status == 0 { length } else { 0 });
+    entry.submit(BPF_RB_NO_WAKEUP.into());
 }
 
-send!(send_few, Few, FEW_BYTES);
-send!(send_many, Many, MANY_BYTES);
+/// Takes a place that is free.
+#[inline(always)]
+fn free_place() -> Option<(u32, Live<Place>)> {
+    let Ok(Some(place)) = FREE_PLACES.pop() else { return None };
+    match FIRST_BYTES.find(place) {
+        Some(bytes) => Some((place, bytes)),
+        None => None,
+    }
+}

@@ -15,13 +15,14 @@ use crate::{
     datagram,
     exchange::refresh_from_socket,
     id::{cookie_of, id_of},
-    idle::{compact, is_idle},
+    idle::{self, compact, is_idle},
     kernel::{
         IPPROTO_MPTCP, accept_queue, config, jiffies, load, local_of, now, offset, peer_of,
         protocol_of_file, read, sk_of, sock_of_file, sock_of_socket,
     },
     listener::{listener_at, note_change, watch},
-    live::Live,
+    live::{Find, Live},
+    maps::{CENSUS, CONNECTION, CONNECTIONS},
     tag::set_listener_tag,
     target::{is_served, is_target, is_wanted},
     tcp::tcp_of,
@@ -86,6 +87,7 @@ fn other(seq: *mut c_void, sk: *const c_void, tgid: u32, task: *const c_void) {
         limit,
         netns: read!(net, net_inum as u32),
         _pad: 0,
+        netns_cookie: read!(net, net_cookie as u64),
         local: local_of(sk),
         comm: read!(task, task_comm as [u8; 16]),
     };
@@ -161,6 +163,9 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
     let seq = unsafe { (*meta).seq };
     let sk = sock_of_file(file);
     if !sk.is_null() {
+        if is_census() && read!(sk, skc_state as u8) != TCP_LISTEN && !held(seq, sk, file, tgid) {
+            return 0;
+        }
         // Before 5.11 a file does not lead to a socket that the verifier knows.
         if config!(sock_from_file) != 0 {
             connection(seq, sk, file, tgid);
@@ -169,6 +174,51 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
         datagram(seq, file, tgid, task);
     }
     0
+}
+
+#[inline(always)]
+fn is_census() -> bool {
+    match CENSUS.find(0) {
+        Some(census) => *census != 0,
+        None => false,
+    }
+}
+
+/// Shows that a connection is there; false if there is no room for that. It need not be a watched
+/// one: the agent knows which are. Of Multipath TCP no file leads to the connection, and the agent
+/// is told that it cannot count. A function of its own for the same reason.
+#[inline(never)]
+fn held(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32) -> bool {
+    let mut sock = 0;
+    if config!(socket_storage) == 0 {
+        if let Some(connection) = CONNECTIONS.find(sk as u64) {
+            sock = connection.exchange.sock;
+        }
+    } else {
+        let typed = typed(file);
+        if typed.is_null() {
+            return true;
+        }
+        if load!(typed as *const c_void, sk_protocol as u16) == IPPROTO_MPTCP {
+            return !is_target(tgid) || write_held(seq, abi::CANNOT_COUNT);
+        }
+        if let Some(connection) = CONNECTION.get(typed, 0) {
+            sock = connection.exchange.sock;
+        }
+        if sock == 0 {
+            sock = idle::sock_of(typed);
+        }
+        if sock == 0 {
+            // There was no memory for its state, but its accept was told.
+            sock = load!(typed as *const c_void, skc_cookie as u64);
+        }
+    }
+    sock == 0 || write_held(seq, sock)
+}
+
+#[inline(always)]
+fn write_held(seq: *mut c_void, sock: u64) -> bool {
+    write(seq, &abi::ScanHeld { tag: abi::SCAN_HELD, _pad: 0, sock })
 }
 
 /// Writes an entry. False if the buffer is full: then nothing of the present file goes out, and the

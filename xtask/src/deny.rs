@@ -12,8 +12,8 @@ const VERSION: &str = "0.20.2";
 /// Checks without the network. Advisories need their database: `cargo deny check advisories`.
 const CHECKS: [&str; 3] = ["licenses", "bans", "sources"];
 
-/// Workspaces: that of the agent, and that of the probes.
-const MANIFESTS: [&str; 2] = ["Cargo.toml", "probes/Cargo.toml"];
+/// Workspaces: that of the agent, that of the probes, and that of fuzzing.
+const MANIFESTS: [&str; 3] = ["Cargo.toml", "probes/Cargo.toml", "fuzz/Cargo.toml"];
 
 /// Fails if something is built in that `deny.toml` does not allow.
 pub(crate) fn check() -> Result<()> {

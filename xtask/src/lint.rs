@@ -7,9 +7,10 @@ use crate::step::{self, Step};
 
 /// Runs all checks; stops at the first that fails.
 pub(crate) fn run() -> Result<()> {
-    let commands: [&[&str]; 5] = [
+    let commands: [&[&str]; 6] = [
         &["fmt", "--all", "--check"],
         &["fmt", "--manifest-path", "probes/Cargo.toml", "--check"],
+        &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"],
         &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
         &[
             "clippy",

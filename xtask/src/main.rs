@@ -9,6 +9,7 @@ mod demo;
 mod deny;
 #[cfg(test)]
 mod docs;
+mod fuzz;
 mod kernels;
 mod lint;
 mod module;
@@ -17,8 +18,12 @@ mod probes;
 #[cfg(test)]
 mod proto;
 mod qemu;
+mod reliability;
+#[cfg(test)]
+mod security;
 mod servers;
 mod setup;
+mod soak;
 mod stats;
 mod step;
 mod test;
@@ -55,12 +60,18 @@ enum Verb {
     Bench(bench::Args),
     /// Play faults on real servers, and compare what backscope tells with what was injected
     Accuracy(accuracy::Args),
+    /// Feed random bytes to whatever parses bytes from outside
+    Fuzz(fuzz::Args),
+    /// Load a watched server for minutes, and check that the watch stays bounded and exact
+    Soak(soak::Args),
+    /// Fuzz and soak, and write the table of docs/reliability.md
+    Reliability(reliability::Args),
     /// Render the pictures of the TUI, docs/*.svg
     Picture(picture::Args),
 }
 
 fn main() -> ExitCode {
-    // `test` and `vm` have printed their sum as the last line, whether or not tests failed.
+    // Those that return false have said what failed.
     let good = match Cli::parse().verb {
         Verb::Demo(args) => demo::run(&args).map(|()| true),
         Verb::Test(args) => test::run(&args),
@@ -70,6 +81,9 @@ fn main() -> ExitCode {
         Verb::Setup(args) => setup::run(&args).map(|()| true),
         Verb::Bench(args) => bench::run(&args).map(|()| true),
         Verb::Accuracy(args) => accuracy::run(&args).map(|()| true),
+        Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Soak(args) => soak::run(&args),
+        Verb::Reliability(args) => reliability::run(&args),
         Verb::Picture(args) => picture::run(&args).map(|()| true),
     };
     match good {

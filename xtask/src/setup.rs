@@ -55,6 +55,9 @@ const SERVERS: [Need; 26] = [
 const VM: [Need; 2] =
     [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
 
+/// libFuzzer is in C++.
+const FUZZ: [Need; 1] = [("g++", "g++")];
+
 /// Suites that may have the source of the pinned compiler.
 const RUST_SRC_SUITES: [&str; 4] = ["trixie-backports", "trixie", "forky", "sid"];
 
@@ -94,6 +97,9 @@ pub(crate) struct Args {
     /// Leave out the BPF toolchain, which only changes to the probes need
     #[arg(long)]
     no_probes: bool,
+    /// Leave out what only fuzzing needs
+    #[arg(long)]
+    no_fuzz: bool,
     /// Leave out cargo-deny, which only `cargo xtask lint` needs
     #[arg(long)]
     no_deny: bool,
@@ -101,8 +107,8 @@ pub(crate) struct Args {
 
 impl Args {
     /// Returns the options for what the tests need.
-    pub(crate) fn for_tests(no_vm: bool) -> Self {
-        Self { no_vm, no_servers: false, no_probes: true, no_deny: true }
+    pub(crate) fn for_tests(no_vm: bool, long: bool) -> Self {
+        Self { no_vm, no_servers: false, no_probes: true, no_fuzz: !long, no_deny: true }
     }
 }
 
@@ -114,6 +120,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if !args.no_vm {
         needs.extend(VM);
+    }
+    if !args.no_fuzz {
+        needs.extend(FUZZ);
     }
     packages(&needs)?;
     if !args.no_servers {

@@ -6,9 +6,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::fuzz;
+use crate::reliability::Row;
 use crate::setup;
+use crate::soak;
 use crate::step::{self, Step};
-use crate::verdict::{self, Counts, Line};
+use crate::verdict::{self, Counts, Line, Outcome};
 use crate::vm;
 
 #[derive(clap::Args)]
@@ -16,14 +19,18 @@ pub(crate) struct Args {
     /// Leave out the virtual machines
     #[arg(long)]
     no_vm: bool,
-    /// In the virtual machines: every test on every kernel, not only what a kernel can change
+    /// Fuzz and soak, too, and run every test on every kernel, not only what a kernel can change
     #[arg(long, conflicts_with = "no_vm")]
     long: bool,
 }
 
+/// How long each target is fuzzed, and how long the soak runs, in the long mode.
+const FUZZ_SECONDS: u64 = 60;
+const SOAK_MINUTES: f64 = 10.0;
+
 /// Runs everything, prints the sum as its last line, and returns whether nothing failed.
 pub(crate) fn run(args: &Args) -> Result<bool> {
-    setup::run(&setup::Args::for_tests(args.no_vm))?;
+    setup::run(&setup::Args::for_tests(args.no_vm, args.long))?;
     let mut sum = Tally::default();
     let mut add = |what: &str, result: Result<Tally>| match result {
         Ok(tally) => sum.add(tally),
@@ -38,6 +45,11 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     if !args.no_vm {
         // The machines report their failures themselves.
         add("virtual machines", vm::run_all(&vm::Args::every_kernel(args.long)).map(Tally::from));
+    }
+    if args.long {
+        add("fuzzing", fuzz::run_all(None, FUZZ_SECONDS).map(Tally::from));
+        let length = soak::Args::of(SOAK_MINUTES, false);
+        add("soak", soak::run_all(&length).map(Tally::from));
     }
     // Someone who reads the end of a long log finds there what failed.
     for line in &sum.told {
@@ -83,6 +95,19 @@ impl Tally {
 impl From<Counts> for Tally {
     fn from(counts: Counts) -> Self {
         Self { counts, told: Vec::new() }
+    }
+}
+
+impl From<Vec<Row>> for Tally {
+    fn from(rows: Vec<Row>) -> Self {
+        let mut tally = Self::default();
+        for Row { test, load, result, held } in rows {
+            tally.counts.add(if held { Outcome::Pass } else { Outcome::Fail });
+            if !held {
+                tally.told.push(format!("{test}: {result} ({load})"));
+            }
+        }
+        tally
     }
 }
 

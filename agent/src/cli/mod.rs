@@ -130,6 +130,9 @@ pub enum Verb {
     /// Used by `watch -- CMD`: stops itself, and becomes CMD when continued
     #[command(name = crate::sensor::STOPPED_VERB, hide = true)]
     StopThenExec {
+        /// The user to become first: its number, that of its group, and those of all its groups.
+        #[arg(long, value_delimiter = ',')]
+        ids: Vec<u32>,
         /// The program and its arguments.
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
@@ -148,13 +151,25 @@ pub struct TargetArgs {
     pub port: Vec<u16>,
     /// Watch every process with this name (as `ps -o comm` shows it)
     #[arg(long, value_name = "NAME")]
-    pub comm: Option<String>,
+    pub comm: Option<OsString>,
     /// Watch every process on the machine
     #[arg(long)]
     pub all: bool,
     /// Do not watch the children of watched processes
     #[arg(long)]
     pub no_follow: bool,
+}
+
+/// As whom CMD runs.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Target")]
+pub struct RunAsArgs {
+    /// Run CMD as root, whoever called sudo
+    #[arg(long, requires = "command", conflicts_with = "user")]
+    pub as_root: bool,
+    /// Run CMD as this user [default: who called sudo, otherwise who called backscope]
+    #[arg(long, value_name = "NAME", requires = "command")]
+    pub user: Option<String>,
 }
 
 /// Arguments of `watch`.
@@ -166,6 +181,9 @@ pub struct WatchArgs {
     /// Start this program and watch it from its first system call
     #[arg(last = true, value_name = "CMD", help_heading = "Target")]
     pub command: Vec<OsString>,
+    /// As whom it runs.
+    #[command(flatten)]
+    pub run_as: RunAsArgs,
     /// Arguments on the output.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -189,6 +207,9 @@ pub struct RecordArgs {
     /// Start this program and record it from its first system call
     #[arg(last = true, value_name = "CMD", help_heading = "Target")]
     pub command: Vec<OsString>,
+    /// As whom it runs.
+    #[command(flatten)]
+    pub run_as: RunAsArgs,
     /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
@@ -240,11 +261,12 @@ pub struct RunArgs {
     /// How much leaves the kernel, and therefore what the watch costs
     #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
     pub detail: Detail,
-    /// Do not look at payload: connections then have no protocol
+    /// Do not look at payload: connections then have no protocol. Otherwise their first bytes are
+    /// looked at for a moment, and overwritten
     #[arg(long)]
     pub no_protocols: bool,
     /// Show and record what the first HTTP/1 request of each connection asks for: method and path,
-    /// without the query
+    /// and nothing else of its target
     #[arg(long, conflicts_with = "no_protocols")]
     pub paths: bool,
     /// Use hooks of this tier only (for tests and comparison)
@@ -362,6 +384,15 @@ mod tests {
         let Verb::Watch(args) = cli.verb else { panic!("not watch") };
         assert_eq!(args.command, ["ls", "--all"]);
         assert!(!args.target.all);
+    }
+
+    #[test]
+    fn who_runs_a_command_is_asked_of_a_command_alone() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("backscope watch --as-root -- true").is_ok());
+        assert!(parse("backscope record -o a --user nobody -- true").is_ok());
+        assert!(parse("backscope watch --as-root --all").is_err());
+        assert!(parse("backscope watch --as-root --user nobody -- true").is_err());
     }
 
     #[test]

@@ -8,7 +8,9 @@ use demo_servers::{
 };
 
 use super::{Usage, watch};
-use crate::cli::{DEMO_SERVERS_VERB, DemoArgs, Detail, OutputArgs, RunArgs, TargetArgs, WatchArgs};
+use crate::cli::{
+    DEMO_SERVERS_VERB, DemoArgs, Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs,
+};
 
 pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let launcher = Launcher::this_program(&[DEMO_SERVERS_VERB])?;
@@ -45,6 +47,8 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
     let args = WatchArgs {
         target: TargetArgs::default(),
         command: launcher.command_line(&choice.server),
+        // A server of our own, some of which take root.
+        run_as: RunAsArgs { as_root: true, user: None },
         output: OutputArgs { plain: false, json: false },
         run: RunArgs {
             duration: choice.run.duration,

@@ -7,12 +7,18 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context;
 use serde::Serialize;
 
 use super::CANNOT;
 use crate::{
     cli::{Detail, DoctorArgs},
     kernel::preflight::Preflight,
+    model::Sandbox,
+    privileges::{
+        self,
+        sandbox::{self, Calls, Needs},
+    },
     sensor::{self, Chosen, SensorError},
     text::{Untrusted, to_json},
 };
@@ -45,6 +51,8 @@ pub(crate) struct Report {
     refused: Vec<Refused>,
     /// Sentences on what this kernel does not show.
     gaps: Vec<Untrusted>,
+    /// Rights that a watch keeps after the attach; `null` if `watch` cannot run here.
+    sandbox: Option<Sandbox>,
 }
 
 #[derive(Serialize)]
@@ -59,7 +67,11 @@ struct Refused {
 }
 
 impl Report {
-    fn new(machine: Preflight, outcome: Result<Chosen, SensorError>) -> Self {
+    fn new(
+        machine: Preflight,
+        outcome: Result<Chosen, SensorError>,
+        sandbox: Option<Sandbox>,
+    ) -> Self {
         let mut report = Self {
             kernel: machine.release.into(),
             btf: machine.btf,
@@ -72,6 +84,7 @@ impl Report {
             hooks: BTreeMap::new(),
             refused: Vec::new(),
             gaps: Vec::new(),
+            sandbox,
         };
         match outcome {
             Ok(chosen) => {
@@ -129,13 +142,51 @@ impl Report {
         for gap in &self.gaps {
             writeln!(out, "  {}", gap.for_terminal())?;
         }
-        Ok(())
+        match &self.sandbox {
+            Some(sandbox) => write_sandbox(out, sandbox),
+            None => Ok(()),
+        }
     }
+}
+
+fn write_sandbox(out: &mut dyn Write, sandbox: &Sandbox) -> io::Result<()> {
+    let (yes, no) = ("yes".to_owned(), "no".to_owned());
+    let kept = match sandbox.capabilities.as_slice() {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    let filtered = if sandbox.seccomp { yes } else { no.clone() };
+    let landlock = match sandbox.landlock {
+        Some(version) => format!("version {version}"),
+        None => no,
+    };
+    writeln!(out, "\nWhat a watch keeps once it is attached:")?;
+    writeln!(out, "  capabilities           {kept}")?;
+    writeln!(out, "  system calls filtered  {filtered}")?;
+    writeln!(out, "  Landlock               {landlock}")?;
+    for gap in &sandbox.gaps {
+        writeln!(out, "  {gap}")?;
+    }
+    Ok(())
+}
+
+/// Gives up what a watch would, to see what it keeps. `None` if it cannot run.
+fn confine(outcome: &Result<Chosen, SensorError>) -> anyhow::Result<Option<Sandbox>> {
+    let Ok(chosen) = outcome else { return Ok(None) };
+    let capabilities = {
+        let _raised = privileges::raise();
+        sensor::would_need(chosen)
+    };
+    let calls = Calls { bpf: true, ..Calls::default() };
+    let sandbox = sandbox::enter(Needs { capabilities, calls, processes: true });
+    Ok(Some(sandbox.context("cannot give up the rights that a watch does not need")?))
 }
 
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let outcome = sensor::trial(args.tier.map(Into::into), args.detail == Detail::Events);
-    let report = Report::new(Preflight::of_this_machine(), outcome);
+    let machine = Preflight::of_this_machine();
+    let sandbox = confine(&outcome)?;
+    let report = Report::new(machine, outcome, sandbox);
     let mut out = io::stdout().lock();
     if args.json {
         out.write_all(&to_json(&report)?)?;
@@ -173,7 +224,8 @@ mod tests {
             hooks: "inet_listen".into(),
             reason: "not permitted".into(),
         });
-        let mut report = Report::new(machine(Some("integrity")), Ok(chosen));
+        let mut report =
+            Report::new(machine(Some("integrity")), Ok(chosen), Some(Sandbox::default()));
         report.hooks.insert("accept".into(), Some("inet_csk_accept".into()));
         report.hooks.insert("syn".into(), None);
         let object = keeps_to("doctor", &report);
@@ -184,7 +236,7 @@ mod tests {
     #[test]
     fn what_cannot_watch_keeps_to_the_schema() {
         let reason = SensorError::Blocked("missing CAP_BPF".into());
-        let object = keeps_to("doctor", &Report::new(machine(None), Err(reason)));
+        let object = keeps_to("doctor", &Report::new(machine(None), Err(reason), None));
         assert_eq!((&object["can_watch"], &object["tier"]), (&false.into(), &Value::Null));
         assert_eq!(object["blocker"], "missing CAP_BPF");
     }

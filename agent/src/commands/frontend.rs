@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::Event as Input;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::signals::Signals;
 use crate::{
@@ -51,8 +51,12 @@ pub(super) struct Lines {
     pace: Pace,
     /// Lines that were dropped, since nobody read them.
     dropped: u64,
-    /// The summary is what comes next.
+    /// The end of the run is what comes next.
     is_last: bool,
+    /// What is left of [`PATIENCE`].
+    patience: Duration,
+    /// Reports at the end that nobody will read; `None` while the reader has time.
+    given_up: Option<u64>,
 }
 
 /// What happens when the reader is slower than the lines come.
@@ -66,12 +70,38 @@ pub(super) enum Pace {
 
 /// Bytes that may be ahead of the reader where lines wait for it.
 const AHEAD: usize = 1 << 16;
-/// Time that a reader has for what is left, once a signal has ended the run.
+/// The same between two parts of the end of a run.
+const AHEAD_AT_END: usize = 1 << 20;
+/// Time in all for which a reader is waited for, once a signal has ended the run.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Lines {
     fn new(pace: Pace) -> io::Result<Self> {
-        Ok(Self { outlet: Outlet::stdout()?, pace, dropped: 0, is_last: false })
+        let outlet = Outlet::stdout()?;
+        let (patience, given_up) = (PATIENCE, None);
+        Ok(Self { outlet, pace, dropped: 0, is_last: false, patience, given_up })
+    }
+
+    /// Waits until the reader has everything but for so many bytes, or has gone. A signal, which may
+    /// have come already, ends that once the reader has had [`PATIENCE`]: false then.
+    async fn caught_up(&mut self, ahead: usize, signals: &mut Signals) -> bool {
+        let (mut begin, patience) = (Instant::now(), self.patience);
+        let late = async {
+            if !signals.have_come() {
+                signals.any().await;
+                begin = Instant::now();
+            }
+            sleep(patience).await;
+        };
+        let in_time = tokio::select! {
+            biased;
+            () = self.outlet.caught_up(ahead) => true,
+            () = late => false,
+        };
+        if signals.have_come() {
+            self.patience = patience.saturating_sub(begin.elapsed());
+        }
+        in_time
     }
 
     /// Returns what tells of the lines that were dropped since the last call.
@@ -179,6 +209,15 @@ impl Frontend {
         !lines.outlet.is_gone()
     }
 
+    /// Waits until there is room for the next part of the end. Where the reader has had its time,
+    /// what is still to come is only counted.
+    pub(super) async fn room_at_end(&mut self, signals: &mut Signals) {
+        let Self::Text { lines, .. } = self else { return };
+        if lines.given_up.is_none() && !lines.caught_up(AHEAD_AT_END, signals).await {
+            lines.given_up = Some(0);
+        }
+    }
+
     /// Waits until the reader has everything. A signal, which may have come already, ends that
     /// within [`PATIENCE`].
     ///
@@ -186,18 +225,10 @@ impl Frontend {
     /// The lines could not be written, and not since the reader has left.
     pub(super) async fn finish(&mut self, signals: &mut Signals) -> io::Result<()> {
         let Self::Text { lines, .. } = self else { return Ok(()) };
-        let late = async {
-            if !signals.have_come() {
-                signals.any().await;
-            }
-            sleep(PATIENCE).await;
-        };
-        tokio::select! {
-            () = lines.outlet.caught_up(0) => {}
-            () = late => {
-                let left = count_of(lines.outlet.give_up(), "line");
-                note!("backscope: the end of the output is lost, {left}: nobody read it");
-            }
+        if lines.given_up.is_some() || !lines.caught_up(0, signals).await {
+            let left = lines.outlet.give_up() + lines.given_up.unwrap_or(0);
+            let left = count_of(left, "line");
+            note!("backscope: the end of the output is lost, {left}: nobody read it");
         }
         match lines.outlet.failure() {
             Some(error) => Err(error),
@@ -232,6 +263,11 @@ impl Consumer for Frontend {
         if let Self::Text { sink, lines, .. } = self
             && !outputs.is_empty()
         {
+            if let Some(reports) = &mut lines.given_up {
+                *reports += outputs.len() as u64;
+                run::clear(outputs);
+                return Ok(());
+            }
             let snapshot =
                 if outputs.iter().any(needs_snapshot) { model.snapshot() } else { model.brief() };
             let mut text = Vec::new();

@@ -5,12 +5,16 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context;
+use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
 use super::target;
 use crate::{
     cli::ListenersArgs,
-    model::event::{ListenerSample, UnixListener},
+    model::event::{ListenerSample, UnixListener, count_holders},
+    privileges::sandbox::{self, Calls, Needs},
+    report::json::holders_total,
     sensor,
     text::{Untrusted, count, to_json},
 };
@@ -34,8 +38,12 @@ pub(crate) struct ListenerRow<'a> {
     pid: u32,
     /// Name of that process.
     comm: &'a Untrusted,
-    /// Processes that have it open.
+    /// Processes that have it open, 64 at most.
     holders: &'a [u32],
+    /// Number of processes that have it open, if they are more than `holders` names; absent
+    /// otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holders_total: Option<u64>,
     /// Inode of its network namespace.
     netns: u32,
     /// Limit of the accept queue that is in force.
@@ -74,8 +82,12 @@ pub(crate) struct UnixRow<'a> {
     pid: u32,
     /// Name of that process.
     comm: &'a Untrusted,
-    /// Processes that have it open.
+    /// Processes that have it open, 64 at most.
     holders: &'a [u32],
+    /// Number of processes that have it open, if they are more than `holders` names; absent
+    /// otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holders_total: Option<u64>,
     /// Inode of its network namespace.
     netns: u32,
     /// Limit of the accept queue that is in force.
@@ -97,6 +109,9 @@ pub(super) fn run(args: &ListenersArgs) -> anyhow::Result<ExitCode> {
     target.all |= target.pid.is_empty() && target.port.is_empty() && target.comm.is_none();
     let resolved = target::resolve(&target)?;
     let sample = sensor::look(&resolved.targets)?;
+    let capabilities = CapabilitySet::empty();
+    let needs = Needs { capabilities, calls: Calls::default(), processes: true };
+    sandbox::enter(needs).context("cannot give up the rights that are no longer needed")?;
     let mut out = io::stdout().lock();
     if args.json {
         for listener in &sample.listeners {
@@ -136,6 +151,7 @@ fn row(listener: &ListenerSample) -> ListenerRow<'_> {
         pid: listener.pid,
         comm: &listener.comm,
         holders: &listener.holders,
+        holders_total: holders_total(&listener.holders, listener.unnamed_holders),
         netns: listener.netns,
         limit: listener.limit,
         accept_depth: listener.depth,
@@ -156,6 +172,7 @@ fn unix_row(listener: &UnixListener) -> UnixRow<'_> {
         pid: listener.pid,
         comm: &listener.comm,
         holders: &listener.holders,
+        holders_total: holders_total(&listener.holders, listener.unnamed_holders),
         netns: listener.netns,
         limit: listener.limit,
         accept_depth: listener.depth,
@@ -176,7 +193,11 @@ fn table(out: &mut dyn Write, listeners: &[ListenerSample]) -> io::Result<()> {
             count(listener.syn_depth.into()),
             count(listener.drops),
             refused(listener),
-            process(&listener.comm, listener.pid, &listener.holders),
+            process(
+                &listener.comm,
+                listener.pid,
+                count_holders(&listener.holders, listener.unnamed_holders),
+            ),
         ]);
     }
     let head =
@@ -212,16 +233,20 @@ fn unix_table(out: &mut dyn Write, listeners: &[UnixListener]) -> io::Result<()>
             listener.path.for_terminal().to_string(),
             format!("{}{full}", count(listener.depth.into())),
             count(listener.limit.into()),
-            process(&listener.comm, listener.pid, &listener.holders),
+            process(
+                &listener.comm,
+                listener.pid,
+                count_holders(&listener.holders, listener.unnamed_holders),
+            ),
         ]);
     }
     super::table::write(out, &["UNIX LISTENER", ">ACCEPT QUEUE", ">LIMIT", "PROCESS"], &rows)
 }
 
 /// "nginx 4242 +3": a process, and how many others hold the socket.
-fn process(comm: &Untrusted, pid: u32, holders: &[u32]) -> String {
-    let others = holders.len().saturating_sub(1);
-    let more = if others > 0 { format!(" +{others}") } else { String::new() };
+fn process(comm: &Untrusted, pid: u32, holders: u64) -> String {
+    let others = holders.saturating_sub(1);
+    let more = if others > 0 { format!(" +{}", count(others)) } else { String::new() };
     format!("{} {pid}{more}", comm.for_terminal())
 }
 
@@ -254,8 +279,10 @@ mod tests {
             depth: 1,
             limit: 8,
             refused: None,
+            unnamed_holders: 70_000,
         };
         let object = keeps_to("listeners", &unix_row(&unix));
+        assert_eq!(object["holders_total"], 70_001);
         assert_eq!((&object["family"], &object["path"]), (&"unix".into(), &"@agent".into()));
     }
 }

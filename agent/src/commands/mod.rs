@@ -26,6 +26,7 @@ use anyhow::Context;
 
 use crate::{
     cli::{Cli, Verb},
+    privileges,
     record::{CreateError, ReadError},
     sensor::{self, SensorError, targets::TargetError},
 };
@@ -40,11 +41,48 @@ const CANNOT: u8 = 3;
 #[error("{0}")]
 struct Usage(String);
 
+/// The rights that a verb takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rights {
+    /// No capability at all.
+    None,
+    /// What the caller has without this program: its file's capabilities are none of its business.
+    Callers,
+    /// It loads programs into the kernel.
+    All,
+}
+
+fn rights_of(verb: &Verb) -> Rights {
+    match verb {
+        Verb::Schema | Verb::Completions { .. } | Verb::Man { .. } => Rights::None,
+        // Root may replay what is another's; the capabilities go once it is open.
+        Verb::Replay(_) | Verb::StopThenExec { .. } => Rights::Callers,
+        #[cfg(feature = "lessons")]
+        Verb::Learn(args) if args.recorded || args.list => Rights::None,
+        #[cfg(feature = "lessons")]
+        Verb::Demo(args) if args.choice.is_none() => Rights::None,
+        #[cfg(feature = "lessons")]
+        Verb::Demo(args) if !args.watch => Rights::Callers,
+        #[cfg(feature = "lessons")]
+        Verb::DemoServers { .. } | Verb::LessonProcess { .. } => Rights::Callers,
+        #[cfg(feature = "lessons")]
+        Verb::Learn(_) | Verb::Demo(_) => Rights::All,
+        #[cfg(not(feature = "lessons"))]
+        Verb::Unbuilt { .. } => Rights::None,
+        Verb::Watch(_) | Verb::Record(_) | Verb::Listeners(_) | Verb::Doctor(_) => Rights::All,
+    }
+}
+
 /// Runs the verb of the command line.
 ///
 /// # Errors
 /// Carries a sentence for the user; [`status_of`] gives the exit status.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match rights_of(&cli.verb) {
+        Rights::None => privileges::give_up(),
+        Rights::Callers => privileges::give_up_those_of_the_file(),
+        Rights::All => {}
+    }
     match cli.verb {
         Verb::Watch(args) => watch::run(args),
         Verb::Record(args) => record::run(args),
@@ -68,8 +106,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                           features; `cargo install --path agent` builds them in";
             Err(Usage(reason.to_owned()).into())
         }
-        Verb::StopThenExec { command } => {
-            let error = sensor::stop_then_exec(&command);
+        Verb::StopThenExec { ids, command } => {
+            let error = sensor::stop_then_exec(&ids, &command);
             let name = command.first().cloned().unwrap_or_default();
             let name = name.to_string_lossy();
             note!("backscope: cannot run {name}: {error}");

@@ -6,11 +6,12 @@ use super::watch;
 use crate::cli::{OutputArgs, RecordArgs, WatchArgs};
 
 pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
-    let RecordArgs { target, command, run, recording, force } = args;
+    let RecordArgs { target, command, run_as, run, recording, force } = args;
     let output = OutputArgs { plain: false, json: false };
     watch::run_silently(WatchArgs {
         target,
         command,
+        run_as,
         output,
         run,
         recording: Some(recording),

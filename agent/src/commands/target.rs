@@ -1,14 +1,19 @@
 //! Turns the command line's targets into the sensor's.
 
+use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+
 use crate::{
     cli::TargetArgs,
-    sensor::{Targets, targets},
+    privileges::{self, Caller},
+    sensor::{self, SensorError, Targets, targets},
     text::Untrusted,
 };
 
 /// Targets, and notices on them for the user.
 pub(super) struct Resolved {
     pub(super) targets: Targets,
+    /// Description of the targets, one entry each.
+    pub(super) words: Vec<Untrusted>,
     pub(super) notices: Vec<Untrusted>,
 }
 
@@ -27,16 +32,58 @@ pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
         pids,
         follow: !args.no_follow,
         ports: args.port.clone(),
-        comm: args.comm.clone(),
+        comm: args.comm.clone().map(OsString::into_vec),
         all: args.all,
-        named: Vec::new(),
+        ..Targets::default()
     };
     targets.resolve_running();
-    Ok(Resolved { targets, notices })
+    let words = describe(&targets);
+    if privileges::caller() == Caller::Anybody {
+        let is_wide = !targets.only_processes();
+        only_traceable(&mut targets)?;
+        if is_wide {
+            notices.push(ONLY_TRACEABLE.into());
+        }
+    }
+    Ok(Resolved { targets, words, notices })
+}
+
+const ONLY_TRACEABLE: &str = "only processes that you may trace are watched: those that were there \
+                              at the start, and their children";
+
+/// Leaves the processes that the caller may trace, each by its number.
+///
+/// # Errors
+/// One that was named is another's, or there is none.
+fn only_traceable(targets: &mut Targets) -> anyhow::Result<()> {
+    if let Some(pid) = targets.pids.iter().find(|pid| !privileges::may_trace(**pid)) {
+        let name = targets::comm_of(*pid).unwrap_or_default();
+        return Err(SensorError::Blocked(format!(
+            "you may not watch {} {pid}: you could not trace it. The capabilities of this \
+             program's file let you watch what is yours; the group of a file that only its group \
+             can run may watch everything, as root may (sudo)",
+            name.for_terminal()
+        ))
+        .into());
+    }
+    let is_empty = targets.is_empty();
+    let mut listening = Vec::new();
+    if !targets.ports.is_empty() {
+        let by_port = Targets { ports: targets.ports.clone(), ..Targets::default() };
+        for listener in sensor::look(&by_port)?.listeners {
+            listening.extend(listener.holders);
+        }
+    }
+    targets.only_traceable(listening);
+    if !is_empty && targets.every_process().next().is_none() {
+        let nobody = "there is no such process that you may watch: you could trace none";
+        return Err(SensorError::Blocked(nobody.to_owned()).into());
+    }
+    Ok(())
 }
 
 /// Describes the targets, one entry each.
-pub(super) fn describe(targets: &Targets) -> Vec<Untrusted> {
+fn describe(targets: &Targets) -> Vec<Untrusted> {
     let mut words = Vec::new();
     for pid in &targets.pids {
         let comm = targets::comm_of(*pid).unwrap_or_default();
@@ -46,7 +93,8 @@ pub(super) fn describe(targets: &Targets) -> Vec<Untrusted> {
         words.push(format!("port {port}").into());
     }
     if let Some(name) = &targets.comm {
-        words.push(format!("every process called {name}").into());
+        let name = Untrusted::from(String::from_utf8_lossy(name).into_owned());
+        words.push(compose!("every process called {}", name));
     }
     if targets.all {
         words.push("every process".into());

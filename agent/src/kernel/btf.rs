@@ -48,6 +48,12 @@ const KIND_TYPE_TAG: u32 = 18;
 const KIND_ENUM64: u32 = 19;
 const KIND_PTR: u32 = 2;
 
+/// Members that are looked at for one name: far more than any structure of a kernel has, with those
+/// of the anonymous ones inside. Types that contain themselves end here.
+const MAX_MEMBERS: u32 = 65_536;
+/// Anonymous structures and unions inside one another that are looked into: kernels have four.
+const MAX_NESTED: u32 = 16;
+
 /// The types of one kernel, with an index of the names it was built for.
 #[derive(Debug)]
 pub struct Btf {
@@ -81,6 +87,15 @@ struct Header {
     vlen: usize,
     bitfields: bool,
     size_or_type: u32,
+}
+
+/// A search for a member, and its bounds.
+struct Search<'a> {
+    wanted: &'a str,
+    /// Members that may still be looked at.
+    left: u32,
+    /// Anonymous types around the member that is looked at.
+    nested: u32,
 }
 
 impl Btf {
@@ -250,36 +265,46 @@ impl Btf {
         let mut id = *self.structs.get(structure)?;
         let mut offset = 0;
         for name in path.split('.') {
-            let (at, member) = self.member(id, name)?;
-            offset += at;
+            let mut search = Search { wanted: name, left: MAX_MEMBERS, nested: 0 };
+            let (at, member) = self.member(id, &mut search)?;
+            offset = at.checked_add(offset)?;
             id = member;
         }
         Some(offset)
     }
 
     /// Finds a member by its name; returns its offset in bits, and its type.
-    fn member(&self, id: u32, wanted: &str) -> Option<(u32, u32)> {
+    fn member(&self, id: u32, search: &mut Search<'_>) -> Option<(u32, u32)> {
         let (at, header) = self.header(id)?;
         if !matches!(header.kind, KIND_STRUCT | KIND_UNION) {
             return None;
         }
-        (0..header.vlen).find_map(|i| self.member_at(at + 12 + 12 * i, header.bitfields, wanted))
+        (0..header.vlen).find_map(|i| self.member_at(at + 12 + 12 * i, header.bitfields, search))
     }
 
     /// Reads one member's entry; `None` unless it is the wanted one, or is anonymous and has it.
-    fn member_at(&self, entry: usize, bitfields: bool, wanted: &str) -> Option<(u32, u32)> {
+    fn member_at(
+        &self,
+        entry: usize,
+        bitfields: bool,
+        search: &mut Search<'_>,
+    ) -> Option<(u32, u32)> {
+        search.left = search.left.checked_sub(1)?;
         let raw = u32_at(&self.data, entry + 8)?;
         let offset = if bitfields { raw & 0x00ff_ffff } else { raw };
         let name = self.name(u32_at(&self.data, entry)?)?;
         let member = self.peel(u32_at(&self.data, entry + 4)?).unwrap_or(0);
-        if name == wanted {
+        if name == search.wanted {
             return Some((offset, member));
         }
-        if !name.is_empty() {
+        if !name.is_empty() || search.nested >= MAX_NESTED {
             return None;
         }
-        let (inner, id) = self.member(member, wanted)?;
-        Some((offset + inner, id))
+        search.nested += 1;
+        let found = self.member(member, search);
+        search.nested -= 1;
+        let (inner, id) = found?;
+        Some((offset.checked_add(inner)?, id))
     }
 
     /// Number of arguments of a function; `None` if the kernel has no such function.
@@ -421,6 +446,29 @@ mod tests {
         assert_eq!(btf.tracepoint_arity("kfree_skb"), Some(2));
         assert_eq!(btf.enumerator("DROP_LISTEN"), Some(40));
         assert!(!btf.has_function("tcp_absent"));
+    }
+
+    #[test]
+    fn types_that_contain_themselves_end() {
+        let mut b = Builder::default();
+        let member = b.string("wanted");
+        // Anonymous members: of 1 itself, twice, so that there are two to the power of the depth.
+        b.push("ring", KIND_STRUCT, 2, 8, &[0, 1, 0, 0, 1, 0]); // 1
+        // 2 and 3 contain one another.
+        b.push("one", KIND_STRUCT, 1, 8, &[0, 3, 8]); // 2
+        b.push("", KIND_UNION, 2, 8, &[member, 0, 16, 0, 2, 8]); // 3
+        // 4 and 5 are names of one another.
+        b.push("name", KIND_TYPEDEF, 0, 5, &[]); // 4
+        b.push("", KIND_CONST, 0, 4, &[]); // 5
+        b.push("named", KIND_STRUCT, 1, 8, &[0, 4, 0]); // 6
+        b.push("far", KIND_STRUCT, 1, 8, &[0, 3, u32::MAX]); // 7
+        let structs = ["ring", "one", "named", "far"].into();
+        let btf = Btf::parse(b.build(), &Wanted { structs, ..Wanted::default() }).unwrap();
+        assert_eq!(btf.offset("ring", "wanted"), None);
+        assert_eq!(btf.offset("one", "wanted"), Some(3), "it is there");
+        assert_eq!(btf.offset("one", "absent"), None);
+        assert_eq!(btf.offset("named", "wanted"), None);
+        assert_eq!(btf.offset("far", "wanted"), None, "an offset that no structure can have");
     }
 
     #[test]

@@ -30,7 +30,7 @@ const CAP_BPF: u32 = 39;
 impl Preflight {
     /// Looks at the running machine. What cannot be read counts as absent.
     pub fn of_this_machine() -> Self {
-        let capabilities = effective_capabilities().unwrap_or(0);
+        let capabilities = permitted_capabilities().unwrap_or(0);
         Self {
             release: fs::read_to_string("/proc/sys/kernel/osrelease")
                 .unwrap_or_default()
@@ -52,8 +52,9 @@ impl Preflight {
                 Err(_) => "backscope".to_owned(),
             };
             return Some(format!(
-                "missing {}: backscope loads programs into the kernel. Run it with sudo, or run \
-                 this once: sudo setcap cap_bpf,cap_perfmon,cap_sys_admin,cap_dac_read_search+ep \
+                "missing {}: backscope loads programs into the kernel. Run it with sudo, or give \
+                 its file to a group that only its members can run (chgrp GROUP, chmod 0750), and \
+                 then: sudo setcap cap_bpf,cap_perfmon,cap_sys_admin,cap_dac_read_search+ep \
                  {program}",
                 self.missing_capabilities.join(" and ")
             ));
@@ -85,16 +86,19 @@ impl Preflight {
     }
 }
 
-fn effective_capabilities() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+/// Capabilities that this program has, or may raise.
+fn permitted_capabilities() -> Option<u64> {
+    // Our own name is in it, which may hold any bytes.
+    let status = fs::read("/proc/self/status").ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let line = status.lines().find_map(|line| line.strip_prefix("CapPrm:"))?;
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
 /// Returns the capabilities that are missing. CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, as
 /// it did before 5.8 split them off.
-fn missing(effective: u64) -> Vec<&'static str> {
-    let has = |capability: u32| effective >> capability & 1 == 1;
+fn missing(permitted: u64) -> Vec<&'static str> {
+    let has = |capability: u32| permitted >> capability & 1 == 1;
     let mut missing = Vec::new();
     for (capability, name) in [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")] {
         if !has(capability) && !has(CAP_SYS_ADMIN) {

@@ -320,7 +320,8 @@ fn waiting(state: &Snapshot) -> u64 {
 
 /// Returns how often a thread of the server went to sleep, as a line of the server's report.
 fn switches(pid: u32, tid: u32) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    let status = std::fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
     for line in status.lines() {
         if let Some(count) = line.strip_prefix("voluntary_ctxt_switches:") {
             let line = format!("switches pid={pid} tid={tid} voluntary={}", count.trim());

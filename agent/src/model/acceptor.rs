@@ -51,7 +51,9 @@ impl Acceptors {
         match accept.entered_ns {
             Some(entered) => {
                 thread.calls_seen = true;
-                thread.inside_ns += accept.ts_ns.saturating_sub(entered.max(period_ns));
+                thread.inside_ns = thread
+                    .inside_ns
+                    .saturating_add(accept.ts_ns.saturating_sub(entered.max(period_ns)));
             }
             None => thread.gap = true,
         }
@@ -79,7 +81,9 @@ impl Acceptors {
             thread.view.in_accept = true;
             thread.calls_seen = true;
             thread.last_ns = thread.last_ns.max(now_ns);
-            thread.inside_ns += now_ns.saturating_sub(call.since_ns.max(period_ns));
+            thread.inside_ns = thread
+                .inside_ns
+                .saturating_add(now_ns.saturating_sub(call.since_ns.max(period_ns)));
         }
         let mut longest_ns = None;
         for thread in self.threads.values_mut() {

@@ -22,4 +22,24 @@ pub struct Attached {
     pub attach_us: u64,
     /// Sentences on signals that this kernel does not show, with the reason.
     pub gaps: Vec<Untrusted>,
+    /// Rights that the watch kept; `None` where that is not known. A recording has it behind its
+    /// header.
+    #[serde(skip)]
+    pub sandbox: Option<Sandbox>,
+}
+
+/// Rights that a watch kept once it was attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Sandbox {
+    /// Capabilities that it kept.
+    pub capabilities: Vec<String>,
+    /// `true` if no exec can give it others.
+    pub no_new_privs: bool,
+    /// `true` if a filter refuses the system calls that it does not need.
+    pub seccomp: bool,
+    /// Version of Landlock's interface; `null` where it is not in force.
+    pub landlock: Option<u32>,
+    /// Sentences on what is missing, with the reason.
+    pub gaps: Vec<String>,
 }

@@ -32,7 +32,8 @@ impl Attendance {
         self.until_ns = from_ns.max(accept.ts_ns);
         self.waiting_since_ns = if accept.depth > 0 { Some(accept.ts_ns) } else { None };
         if let Some(queued_ns) = accept.queued_ns {
-            self.sum.all_ns += accept.ts_ns.saturating_sub(queued_ns.max(from_ns));
+            self.sum.all_ns =
+                self.sum.all_ns.saturating_add(accept.ts_ns.saturating_sub(queued_ns.max(from_ns)));
         }
         // Of a call that began unseen only the queue is known.
         let (Some(queued_ns), Some(entered_ns), false) =
@@ -54,7 +55,8 @@ impl Attendance {
             && depth > 0
         {
             let entered_ns = inside.map(|call| call.since_ns).min().unwrap_or(now_ns);
-            self.sum.all_ns += now_ns.saturating_sub(since_ns.max(self.until_ns));
+            self.sum.all_ns =
+                self.sum.all_ns.saturating_add(now_ns.saturating_sub(since_ns.max(self.until_ns)));
             self.add(since_ns.max(self.until_ns), entered_ns, now_ns);
             self.until_ns = now_ns;
         }
@@ -63,7 +65,8 @@ impl Attendance {
     }
 
     fn add(&mut self, waited_ns: u64, entered_ns: u64, end_ns: u64) {
-        self.sum.waited_ns += end_ns.saturating_sub(waited_ns);
-        self.sum.inside_ns += end_ns.saturating_sub(waited_ns.max(entered_ns));
+        self.sum.waited_ns = self.sum.waited_ns.saturating_add(end_ns.saturating_sub(waited_ns));
+        self.sum.inside_ns =
+            self.sum.inside_ns.saturating_add(end_ns.saturating_sub(waited_ns.max(entered_ns)));
     }
 }

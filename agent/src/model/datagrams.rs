@@ -1,7 +1,7 @@
 //! UDP sockets: datagrams that came, were read, written or dropped, and how long they waited.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use backscope_abi::MAX_DATAGRAMS;
 
@@ -182,7 +182,7 @@ impl Datagrams {
     /// Order in a snapshot: greater is worse, or busier.
     fn weight(&self) -> (u64, u64) {
         let Some(last) = self.history.back() else { return (self.dropped(), 0) };
-        (self.dropped(), last.arrived + last.written)
+        (self.dropped(), last.arrived.saturating_add(last.written))
     }
 }
 
@@ -193,6 +193,10 @@ pub(super) struct Sockets {
     /// Protocols, also of sockets that no sample has shown yet.
     spoken: BTreeMap<SockId, DatagramProtocol>,
     flows: Flows,
+    /// Sockets of which something is known, and that the newest sample did not show.
+    unshown: BTreeSet<SockId>,
+    /// Sockets of which the protocol was known, that gave way to others.
+    gave_way: u64,
     /// Of sockets that are closed.
     past: DatagramTotals,
 }
@@ -209,6 +213,23 @@ impl Sockets {
             self.table.insert(socket.sock, known);
         }
         self.report_answered(sample.ts_ns, out);
+        self.forget_unshown();
+    }
+
+    /// Forgets the sockets that two samples in a row did not show: they have closed, and no sample
+    /// told.
+    fn forget_unshown(&mut self) {
+        let mut unshown = BTreeSet::new();
+        for sock in self.spoken.keys().copied().chain(self.flows.sockets()) {
+            if !self.table.contains_key(&sock) {
+                unshown.insert(sock);
+            }
+        }
+        for gone in unshown.intersection(&self.unshown) {
+            self.spoken.remove(gone);
+            self.flows.forget(*gone);
+        }
+        self.unshown = unshown;
     }
 
     /// Reports the QUIC connections that got their first answer.
@@ -245,9 +266,6 @@ impl Sockets {
     /// Takes the protocol of a socket. One socket may serve many connections: early data of one
     /// counts for all.
     pub(super) fn recognised(&mut self, recognised: &Recognised) {
-        if self.spoken.len() >= MAX_SPOKEN && !self.spoken.contains_key(&recognised.sock) {
-            return;
-        }
         let before = self.spoken.get(&recognised.sock).copied();
         let spoken = match recognised.sign {
             Sign::Quic { version, early_data } => {
@@ -260,7 +278,17 @@ impl Sockets {
             Sign::Stun => before.unwrap_or(DatagramProtocol::Stun),
             _ => return,
         };
+        if self.spoken.len() >= MAX_SPOKEN && before.is_none() {
+            // The kernel gives ids in order.
+            self.spoken.pop_first();
+            self.gave_way += 1;
+        }
         self.spoken.insert(recognised.sock, spoken);
+    }
+
+    /// Sockets whose protocol, or whose QUIC connections, gave way to those of others.
+    pub(super) fn gave_way(&self) -> u64 {
+        self.gave_way + self.flows.gave_way()
     }
 
     /// Forgets closed sockets, after they were judged.
@@ -319,11 +347,13 @@ impl Sockets {
 impl DatagramTotals {
     fn add(&mut self, sample: &DatagramSample) {
         // A flow that one socket does not show is not known of all.
-        let sum = |total: Option<u64>, flow: Option<DatagramFlow>| Some(total? + flow?.datagrams);
+        let sum = |total: Option<u64>, flow: Option<DatagramFlow>| {
+            Some(total?.saturating_add(flow?.datagrams))
+        };
         self.sockets += 1;
         self.arrived = sum(self.arrived, sample.arrived);
         self.read = sum(self.read, sample.read);
         self.written = sum(self.written, sample.written);
-        self.drops += sample.drops.saturating_sub(sample.drops_before);
+        self.drops = self.drops.saturating_add(sample.drops.saturating_sub(sample.drops_before));
     }
 }

@@ -51,8 +51,8 @@ impl WaitHistogram {
         }
         let bucket =
             BUCKETS_US.iter().position(|&bound| wait_us < bound).unwrap_or(BUCKETS_US.len());
-        self.view.buckets[bucket] += count;
-        self.view.count += count;
+        self.view.buckets[bucket] = self.view.buckets[bucket].saturating_add(count);
+        self.view.count = self.view.count.saturating_add(count);
         self.view.max = self.view.max.max(wait_us.min(LONGEST_US));
     }
 
@@ -66,9 +66,9 @@ impl WaitHistogram {
             }
         }
         for (bucket, count) in self.view.buckets.iter_mut().zip(other.view.buckets) {
-            *bucket += count;
+            *bucket = bucket.saturating_add(count);
         }
-        self.view.count += other.view.count;
+        self.view.count = self.view.count.saturating_add(other.view.count);
         self.view.max = self.view.max.max(other.view.max);
     }
 

@@ -400,6 +400,7 @@ impl Listener {
             pid: sample.pid,
             comm: sample.comm.clone(),
             holders: sample.holders.clone(),
+            unnamed_holders: sample.unnamed_holders,
             closed: self.closed,
             backlog: sample.backlog,
             limit: sample.limit,
@@ -515,7 +516,7 @@ fn totals_of(sample: &ListenerSample) -> Totals {
 fn fails(fails: &Option<Vec<AcceptFails>>) -> Option<u64> {
     let mut sum = 0;
     for fails in fails.as_ref()? {
-        sum += fails.count;
+        sum = fails.count.saturating_add(sum);
     }
     Some(sum)
 }

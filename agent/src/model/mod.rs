@@ -22,22 +22,26 @@
 //! - **Ignored peers:** 16,384. The one met first is forgotten: the time until its connection is
 //!   queued is reported as part of the handshake, or not.
 //! - **UDP sockets, open:** 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a
-//!   snapshot.
+//!   snapshot. Protocols and QUIC of twice as many, some before a sample shows them, and 4,096
+//!   beginnings of QUIC connections: the oldest give way (`model_datagrams`).
 //!
 //! Connections and exchanges:
 //!
 //! - **Connections, open and closed:** [`MAX_CONNECTIONS`], some 110 bytes each. A closed one gives
-//!   way; without one a new connection is not shown and counts as lost under `model_connections`.
-//!   Its exchanges are reported and counted all the same.
-//! - **Closed connections:** [`MAX_CLOSED_CONNECTIONS`]. The one closed first is forgotten.
+//!   way; without one the oldest does, and counts as lost under `model_connections`: its end is not
+//!   reported, its exchanges are reported and counted all the same.
+//! - **Closed connections:** [`MAX_CLOSED_CONNECTIONS`]. The one closed first is forgotten. One whose
+//!   end no record told is closed when complete scans miss it ([`UNTOLD_NS`]).
 //! - **Exchanges in full:** the last [`MAX_RECENT`] and the worst of each of [`MAX_DETAILED`]
 //!   connections. The connection whose worst exchange was shortest gives way.
 //! - **Facts of exchanges in progress:** [`MAX_CURRENT`]. An answered one is reported without a
 //!   second's silence; further ones are shown once they are over.
-//! - **Ends of connections within this host, known by their addresses:** [`MAX_LOOPBACK_PAIRS`].
-//!   Delayed ACKs of further ones prove nothing: the other end's are called inferred.
-//! - **Hellos of TLS connections:** [`MAX_HELLOS`], some 250 bytes each. Further connections are
-//!   known only to be TLS.
+//! - **Ends of connections within this host, known by their addresses:** [`MAX_LOOPBACK_PAIRS`]. The
+//!   oldest gives way (`model_loopback_pairs`): its delayed ACKs prove nothing, the other end's are
+//!   called inferred.
+//! - **Hellos of TLS connections:** [`MAX_HELLOS`], some 250 bytes each. The oldest gives way
+//!   (`model_hellos`): its connection is known only to be TLS. As many connections have first
+//!   requests (`model_requests`).
 //! - **Processes that call others:** [`MAX_CALLERS`]. Of all of them, [`MAX_JOINED`] exchanges of
 //!   each side wait for the other, and [`MAX_HELD`] reports with them. Each has 64 upstream
 //!   addresses, 96 KiB at most, and 4,096 connections of each side. Further ones are not joined;
@@ -112,7 +116,7 @@ mod waits;
 mod wall_clock;
 mod window;
 
-pub use attached::Attached;
+pub use attached::{Attached, Sandbox};
 pub use wall_clock::WallClock;
 
 use std::collections::BTreeMap;
@@ -121,12 +125,12 @@ use crate::text::Untrusted;
 use connections::{Connection, Connections, Told};
 pub use connections::{
     MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED,
-    MAX_HELLOS, MAX_LEFT, MAX_LOOPBACK_PAIRS, MAX_RECENT,
+    MAX_HELLOS, MAX_LEFT, MAX_LOOPBACK_PAIRS, MAX_RECENT, UNTOLD_NS,
 };
 pub use datagrams::MAX_DATAGRAM_VIEWS;
 use event::{
-    Accept, Connect, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange,
-    SocketEvent, SynAckRetransmit,
+    Accept, Census, Closed, Connect, ConnectionSample, Cost, Event, Exchange, Overflow, Process,
+    ProcessChange, SocketEvent, SynAckRetransmit,
 };
 use event_log::EventLog;
 pub use event_log::MAX_STREAM;
@@ -140,12 +144,16 @@ pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
 use serde::{Deserialize, Serialize};
 use snapshot::{ExchangeView, SliceKind, Snapshot};
 use stats::StatsByScope;
+pub use summary::Ending;
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 pub use tier::Tier;
 
 /// Newest outputs that are looked through for a delayed ACK that a record proves.
 const MAX_LOOKED_BACK: usize = 4_096;
+
+/// Connections that are closed for one part of a census: all reports at once would take much memory.
+const CLOSED_AT_ONCE: usize = 1_024;
 
 /// Facts that are known when the watch begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,7 +195,7 @@ fn is_port(part: &str) -> bool {
 ///    `process`, `connect` and `scan` each handle one kind. A sample is a refresh: `sample`, in
 ///    `refresh.rs`, brings every part up to date, judges (`judge_…`) and reports (`report_…`).
 /// 3. [`snapshot`](Self::snapshot) or [`brief`](Self::brief), when a front-end draws.
-/// 4. [`finish`](Self::finish), in `summary.rs`, at the end.
+/// 4. [`finish`](Self::finish), in `summary.rs`, at the end; in parts where somebody shows them.
 ///
 /// Exchanges that are over come back from the connections through `reporter`, which sums and
 /// reports them. The fields are parts that do not know one another: these methods hand facts from
@@ -277,14 +285,7 @@ impl Model {
                 self.proxies.opened(opened);
             }
             Event::Exchange(exchange) => self.exchange(exchange, out),
-            Event::Closed(closed) => {
-                self.advance(closed.ts_ns);
-                self.patterns.closed(closed);
-                if let Some((connection, end)) = self.connections.closed(closed, self.interest, out)
-                {
-                    self.stats.closed(self.now_ns, closed, connection, &end);
-                }
-            }
+            Event::Closed(closed) => self.closed(closed, out),
             Event::Connect(connect) => self.connect(connect, out),
             Event::Late(late) => {
                 self.advance(late.ts_ns);
@@ -312,6 +313,34 @@ impl Model {
                 self.advance(state.ts_ns);
                 self.connections.processors.note(state);
             }
+            Event::Census(census) => self.census(census, out),
+        }
+    }
+
+    fn closed(&mut self, closed: &Closed, out: &mut Vec<Output>) {
+        self.advance(closed.ts_ns);
+        self.patterns.closed(closed);
+        if let Some((connection, end)) = self.connections.closed(closed, self.interest, out) {
+            self.stats.closed(self.now_ns, closed, connection, &end);
+        }
+    }
+
+    /// Takes a part of a census, and closes connections whose end no record told.
+    fn census(&mut self, census: &Census, out: &mut Vec<Output>) {
+        self.advance(census.ts_ns);
+        self.connections.counted(census);
+        self.close_untold(CLOSED_AT_ONCE, out);
+    }
+
+    /// Closes connections whose end no record told, so many at most.
+    fn close_untold(&mut self, most: usize, out: &mut Vec<Output>) {
+        for _ in 0..most {
+            let Some(sock) = self.connections.next_untold() else { return };
+            let mut report =
+                reporter(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
+            self.connections.settle_untold(self.now_ns, sock, &mut report);
+            drop(report);
+            self.closed(&Closed::untold(self.now_ns, sock), out);
         }
     }
 
@@ -337,7 +366,7 @@ impl Model {
             target: self.setup.target.clone(),
             tier: self.setup.tier.clone(),
             cost_share: self.cost_share,
-            lost: self.lost.values().sum(),
+            lost: self.lost.values().fold(0, |sum, count| sum.saturating_add(*count)),
             listeners: self.listeners.views(),
             connections: Vec::new(),
             connections_open: self.connections.open(),

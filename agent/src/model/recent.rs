@@ -58,22 +58,22 @@ pub(super) struct Figures {
 
 impl Figures {
     fn add(&mut self, other: &Self) {
-        self.accepts += other.accepts;
-        self.arrivals += other.arrivals;
-        self.overflows += other.overflows;
-        self.overflow_ack += other.overflow_ack;
-        self.cookies += other.cookies;
-        self.syn_dropped += other.syn_dropped;
-        self.synack_retransmits += other.synack_retransmits;
-        self.synack_acked += other.synack_acked;
-        self.waits += other.waits;
-        self.long_waits += other.long_waits;
+        self.accepts = self.accepts.saturating_add(other.accepts);
+        self.arrivals = self.arrivals.saturating_add(other.arrivals);
+        self.overflows = self.overflows.saturating_add(other.overflows);
+        self.overflow_ack = self.overflow_ack.saturating_add(other.overflow_ack);
+        self.cookies = self.cookies.saturating_add(other.cookies);
+        self.syn_dropped = self.syn_dropped.saturating_add(other.syn_dropped);
+        self.synack_retransmits = self.synack_retransmits.saturating_add(other.synack_retransmits);
+        self.synack_acked = self.synack_acked.saturating_add(other.synack_acked);
+        self.waits = self.waits.saturating_add(other.waits);
+        self.long_waits = self.long_waits.saturating_add(other.long_waits);
         self.wait_sum_us = self.wait_sum_us.saturating_add(other.wait_sum_us);
         self.wait_max_us = self.wait_max_us.max(other.wait_max_us);
-        self.fails += other.fails;
-        self.left_late += other.left_late;
+        self.fails = self.fails.saturating_add(other.fails);
+        self.left_late = self.left_late.saturating_add(other.left_late);
         self.left_late_us = self.left_late_us.saturating_add(other.left_late_us);
-        self.cut += other.cut;
+        self.cut = self.cut.saturating_add(other.cut);
         self.depth_peak = self.depth_peak.max(other.depth_peak);
         let span = |(least, most): (u32, u32), (other_least, other_most): (u32, u32)| {
             (least.min(other_least), most.max(other_most))
@@ -83,13 +83,13 @@ impl Figures {
             (one, other) => one.or(other),
         };
         self.syn_peak = self.syn_peak.max(other.syn_peak);
-        self.inside_ns += other.inside_ns;
-        self.inside_known_ns += other.inside_known_ns;
-        self.delay_ns += other.delay_ns;
-        self.delay_known_ns += other.delay_known_ns;
-        self.attended.all_ns += other.attended.all_ns;
-        self.attended.waited_ns += other.attended.waited_ns;
-        self.attended.inside_ns += other.attended.inside_ns;
+        self.inside_ns = self.inside_ns.saturating_add(other.inside_ns);
+        self.inside_known_ns = self.inside_known_ns.saturating_add(other.inside_known_ns);
+        self.delay_ns = self.delay_ns.saturating_add(other.delay_ns);
+        self.delay_known_ns = self.delay_known_ns.saturating_add(other.delay_known_ns);
+        self.attended.all_ns = self.attended.all_ns.saturating_add(other.attended.all_ns);
+        self.attended.waited_ns = self.attended.waited_ns.saturating_add(other.attended.waited_ns);
+        self.attended.inside_ns = self.attended.inside_ns.saturating_add(other.attended.inside_ns);
     }
 
     /// Mean of the known waits, µs; `None` when none is known.
@@ -105,7 +105,7 @@ impl Figures {
     /// Share of the time in which connections waited that the accepting thread may have been ready,
     /// without a CPU, if that is known of half of it.
     pub(super) fn delayed_share(&self) -> Option<f64> {
-        if self.delay_known_ns * 2 < self.attended.all_ns {
+        if self.delay_known_ns.saturating_mul(2) < self.attended.all_ns {
             return None;
         }
         share(self.delay_ns, self.delay_known_ns)

@@ -189,11 +189,11 @@ impl Model {
     fn report_lost(&mut self, sample: &Sample, out: &mut Vec<Output>) {
         let own = [
             ("model_listeners", self.listeners.refused()),
-            ("model_connections", self.connections.refused()),
             ("model_threads", self.threads.refused()),
+            ("model_datagrams", self.datagrams.gave_way()),
         ];
         let mut totals = sample.lost.clone();
-        for (table, total) in own {
+        for (table, total) in own.into_iter().chain(self.connections.gave_way()) {
             if total > 0 {
                 totals.push((table.into(), total));
             }
@@ -212,9 +212,11 @@ impl Model {
             let elapsed_ns = sample.ts_ns.saturating_sub(before_ns);
             let probes_ns =
                 sample.cost.probe_ns.unwrap_or(0).saturating_sub(before.probe_ns.unwrap_or(0));
-            let agent_ns = sample.cost.agent_cpu_us.saturating_sub(before.agent_cpu_us) * 1_000;
+            let agent_ns =
+                sample.cost.agent_cpu_us.saturating_sub(before.agent_cpu_us).saturating_mul(1_000);
             if elapsed_ns > 0 {
-                self.cost_share = Some((probes_ns + agent_ns) as f64 / elapsed_ns as f64);
+                self.cost_share =
+                    Some(probes_ns.saturating_add(agent_ns) as f64 / elapsed_ns as f64);
             }
         }
         self.cost = Some((sample.ts_ns, sample.cost));

@@ -13,7 +13,7 @@ pub(super) struct Refusals {
 impl Refusals {
     /// Counts a refusal that was reported with its victim.
     pub(super) fn named(&mut self) {
-        self.reported += 1;
+        self.reported = self.reported.saturating_add(1);
     }
 
     /// Takes the kernel's total and returns how many refusals have to be reported without a name.

@@ -45,10 +45,10 @@ impl<K: Ord + Copy> Sharing<K> {
     /// Takes the present totals of all parties. True when a stretch ended, full or not.
     pub(super) fn update(&mut self, now_ns: u64, totals: impl Iterator<Item = (K, u64)>) -> bool {
         let totals: BTreeMap<K, u64> = totals.collect();
-        let (mut accepts, mut most, mut busiest) = (0, 0, None);
+        let (mut accepts, mut most, mut busiest) = (0_u64, 0, None);
         for (&party, &total) in &totals {
             let part = total.saturating_sub(self.base.get(&party).copied().unwrap_or(0));
-            accepts += part;
+            accepts = accepts.saturating_add(part);
             if part >= most {
                 (most, busiest) = (part, Some(party));
             }

@@ -50,9 +50,9 @@ impl Span {
         Some(Self {
             from_ns,
             to_ns,
-            known_ns: (self.known_ns + other.known_ns).min(whole_ns),
-            cpu_ns: self.cpu_ns + other.cpu_ns,
-            delay_ns: self.delay_ns + other.delay_ns,
+            known_ns: self.known_ns.saturating_add(other.known_ns).min(whole_ns),
+            cpu_ns: self.cpu_ns.saturating_add(other.cpu_ns),
+            delay_ns: self.delay_ns.saturating_add(other.delay_ns),
         })
     }
 
@@ -149,7 +149,7 @@ impl Spans {
         // A record comes when the next exchange begins, so that calls are nearly in order, but not
         // quite.
         for other in spans.iter_mut().rev() {
-            if other.to_ns + MERGED_NS <= span.from_ns {
+            if other.to_ns.saturating_add(MERGED_NS) <= span.from_ns {
                 break;
             }
             if other.merge(&span) {
@@ -238,14 +238,14 @@ impl Spans {
     /// Returns the longest that any thread of a process can have been ready without a CPU in a
     /// stretch, ns; `None` if it is not known of all of it.
     pub(super) fn lacked(&self, pid: u32, from_ns: u64, to_ns: u64) -> Option<u64> {
-        let (mut first_ns, mut last_ns, mut sum_ns) = (None, 0, 0);
+        let (mut first_ns, mut last_ns, mut sum_ns) = (None, 0, 0_u64);
         for lack in self.lacks.get(&pid)? {
             if lack.to_ns <= from_ns || lack.from_ns >= to_ns {
                 continue;
             }
             first_ns.get_or_insert(lack.from_ns);
             last_ns = lack.to_ns;
-            sum_ns += lack.most_ns?;
+            sum_ns = sum_ns.saturating_add(lack.most_ns?);
         }
         let is_whole = first_ns? <= from_ns && last_ns >= to_ns;
         if is_whole { Some(sum_ns) } else { None }
@@ -287,7 +287,7 @@ impl Spans {
         let all_ns = to_ns - from_ns;
         let spans = self.threads.get(&tid)?;
         let begin = spans.partition_point(|span| span.to_ns <= from_ns);
-        let (mut known_ns, mut doubt_ns, mut spent) = (0, 0, Spent::default());
+        let (mut known_ns, mut doubt_ns, mut spent) = (0_u64, 0_u64, Spent::default());
         for span in spans.range(begin..) {
             // Thread ids come again, so that spans may overlap and be out of order.
             if span.from_ns >= to_ns || span.to_ns <= from_ns {
@@ -296,12 +296,12 @@ impl Spans {
             let within_ns = span.to_ns.min(to_ns) - span.from_ns.max(from_ns);
             let without_ns = span.to_ns - span.from_ns - within_ns;
             let known = bounds(span.known_ns, within_ns, without_ns);
-            known_ns += known.0.midpoint(known.1);
+            known_ns = known_ns.saturating_add(known.0.midpoint(known.1));
             let cpu_ns = bounds(span.cpu_ns, within_ns, without_ns);
             let delay_ns = bounds(span.delay_ns, within_ns, without_ns);
-            doubt_ns += (cpu_ns.1 - cpu_ns.0).max(delay_ns.1 - delay_ns.0);
-            spent.cpu_ns += cpu_ns.0.midpoint(cpu_ns.1);
-            spent.delay_ns += delay_ns.0.midpoint(delay_ns.1);
+            doubt_ns = doubt_ns.saturating_add((cpu_ns.1 - cpu_ns.0).max(delay_ns.1 - delay_ns.0));
+            spent.cpu_ns = spent.cpu_ns.saturating_add(cpu_ns.0.midpoint(cpu_ns.1));
+            spent.delay_ns = spent.delay_ns.saturating_add(delay_ns.0.midpoint(delay_ns.1));
         }
         let is_known = known_ns >= all_ns / 5 * 4 && doubt_ns <= all_ns / 4;
         if is_known { Some(spent) } else { None }

@@ -5,15 +5,35 @@ use backscope_abi::counter;
 
 use super::{
     Model,
+    event::SockId,
     output::{ListenerOutput, Output, Summary},
     reporter,
 };
+
+/// Open connections that one part of the end reports: all of them at once would take more memory
+/// than all that is kept of them.
+const PART: usize = 256;
+
+/// What is left of the end of a run ([`Model::begin_finish`]).
+#[derive(Debug)]
+pub struct Ending {
+    /// Connections that are to be reported, by age; `None` once everything has been.
+    open: Option<std::vec::IntoIter<SockId>>,
+}
 
 impl Model {
     /// Ends the run at `now_ns`: a last object for every listener and open connection, and the
     /// summary.
     pub fn finish(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+        let mut ending = self.begin_finish(now_ns, out);
+        while self.finish_on(&mut ending, out) {}
+    }
+
+    /// Begins to end the run, as [`finish`](Self::finish) does, with all but the open connections
+    /// and what follows them. [`finish_on`](Self::finish_on) reports those.
+    pub fn begin_finish(&mut self, now_ns: u64, out: &mut Vec<Output>) -> Ending {
         self.advance(now_ns);
+        self.close_untold(usize::MAX, out);
         // Nothing is on the way any more.
         let unnamed = self.listeners.unnamed(self.now_ns, |_| false);
         self.report_unnamed(unnamed, out);
@@ -24,27 +44,40 @@ impl Model {
         }
         let mut report =
             reporter(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
-        let open = self.connections.finish(self.now_ns, &mut report);
+        let mut open = self.connections.finish(self.now_ns, &mut report);
         drop(report);
         self.proxies.settle(self.now_ns, true, &mut self.connections, out);
-        if self.interest.connections {
-            for sock in open {
+        if !self.interest.connections {
+            open.clear();
+        }
+        Ending { open: Some(open.into_iter()) }
+    }
+
+    /// Reports the next part of the end; false once there is no more.
+    pub fn finish_on(&mut self, ending: &mut Ending, out: &mut Vec<Output>) -> bool {
+        let Some(open) = &mut ending.open else { return false };
+        if open.len() > 0 {
+            for sock in open.take(PART) {
                 self.connections.report(self.now_ns, sock, out);
             }
+            return true;
         }
+        ending.open = None;
         self.connections.ended.settle(self.now_ns, true, out);
         self.patterns.finish(self.now_ns, out);
         self.proxies.report(self.now_ns, true, out);
         self.datagrams.finish(self.now_ns, out);
         out.push(Output::Summary(self.summary()));
+        true
     }
 
     fn summary(&mut self) -> Summary {
         self.connections.totals.refresh();
         let mut lost = 0;
         for index in counter::RECORDS {
-            let name = counter::NAMES[index as usize];
-            lost += self.lost.get(&Untrusted::from(name)).copied().unwrap_or(0);
+            let name = Untrusted::from(counter::NAMES[index as usize]);
+            let of_kind = self.lost.get(&name).copied().unwrap_or(0);
+            lost = of_kind.saturating_add(lost);
         }
         let (listeners, totals, wait) = self.listeners.totals();
         let mut summary = Summary {

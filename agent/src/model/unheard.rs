@@ -150,6 +150,7 @@ impl Peer {
     /// or the kernel for it, tries again after twice the time.
     fn is_before(&self, ts_ns: u64) -> bool {
         let tried_ns = self.newest_ns.saturating_sub(self.since_ns);
-        ts_ns.saturating_sub(self.newest_ns) <= 2 * tried_ns + FIRST_RETRY_NS
+        ts_ns.saturating_sub(self.newest_ns)
+            <= tried_ns.saturating_mul(2).saturating_add(FIRST_RETRY_NS)
     }
 }

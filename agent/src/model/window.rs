@@ -31,7 +31,7 @@ impl<T: Default, const SECONDS: u64> Window<T, SECONDS> {
     /// Returns the step that counts what happens now, after each step that is too old went to
     /// `forget`.
     pub(super) fn now_forgetting(&mut self, now_ns: u64, forget: impl FnMut(T)) -> &mut T {
-        let step = now_ns / STEP_NS;
+        let step = number_at(now_ns);
         let is_new = self.steps.back().is_none_or(|(newest, _)| *newest < step);
         if is_new {
             self.steps.push_back((step, T::default()));
@@ -43,7 +43,7 @@ impl<T: Default, const SECONDS: u64> Window<T, SECONDS> {
 
     /// Returns the step of a past time, while it is kept.
     pub(super) fn at(&mut self, ts_ns: u64) -> Option<&mut T> {
-        let step = ts_ns / STEP_NS;
+        let step = number_at(ts_ns);
         let (_, sum) = self.steps.iter_mut().find(|(other, _)| *other == step)?;
         Some(sum)
     }
@@ -84,9 +84,17 @@ impl<T: Default, const SECONDS: u64> Window<T, SECONDS> {
     }
 }
 
+/// Number of the step of a time, from 1 on: before there can be one, 0 is too old.
+fn number_at(ts_ns: u64) -> u64 {
+    ts_ns / STEP_NS + 1
+}
+
 /// Number of the newest step that is too old.
 fn oldest_before<const SECONDS: u64>(now_ns: u64) -> u64 {
-    now_ns.saturating_sub(SECONDS * 1_000_000_000) / STEP_NS
+    match now_ns.checked_sub(SECONDS * 1_000_000_000) {
+        Some(since_ns) => number_at(since_ns),
+        None => 0,
+    }
 }
 
 #[cfg(test)]

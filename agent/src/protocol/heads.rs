@@ -1,19 +1,21 @@
 //! Heads of records or frames that follow one another in a stream of bytes, each with its length.
 
+use super::Scrubbed;
+
 /// Follows heads of `LENGTH` bytes through bytes that come in order, with gaps.
 #[derive(Clone, Debug)]
 pub(super) struct Heads<const LENGTH: usize> {
     /// Where the next head begins.
     next: u64,
-    /// The part of it that is there.
-    head: Vec<u8>,
+    /// The part of it that is there; it is no head, perhaps, but what somebody wrote.
+    head: Scrubbed,
     lost: bool,
 }
 
 impl<const LENGTH: usize> Heads<LENGTH> {
     /// Starts with a head behind so many bytes.
     pub(super) fn starting_at(next: u64) -> Self {
-        Self { next, head: Vec::new(), lost: false }
+        Self { next, head: Scrubbed::default(), lost: false }
     }
 
     /// Takes bytes that came behind `at` others. `body` gets the place and the bytes of each head,
@@ -36,14 +38,15 @@ impl<const LENGTH: usize> Heads<LENGTH> {
                 return;
             };
             let missing = LENGTH - self.head.len();
-            self.head.extend_from_slice(&there[..missing.min(there.len())]);
+            self.head.append(&there[..missing.min(there.len())]);
             let Ok(head) = <&[u8; LENGTH]>::try_from(&self.head[..]) else { return };
-            let Some(length) = body(self.next, head) else {
+            let length = body(self.next, head);
+            self.head.clear();
+            let Some(length) = length else {
                 self.lost = true;
                 return;
             };
             self.next += LENGTH as u64 + length;
-            self.head.clear();
         }
     }
 

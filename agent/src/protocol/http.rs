@@ -2,13 +2,11 @@
 
 use httparse::{EMPTY_HEADER, Header, Request, Response};
 
-use super::Reading;
+use super::{Reading, Scrubbed, target};
 use crate::model::event::{RequestLine, Sign};
 
 /// Headers that are looked at, at most.
 const HEADERS: usize = 64;
-/// Of a path, characters that are kept.
-const PATH: usize = 256;
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const GRPC: &[u8] = b"application/grpc";
 /// [`GRPC`] in the static Huffman code of HPACK (RFC 7541, appendix B), up to the last byte that it
@@ -63,8 +61,8 @@ fn is_method(word: &str) -> bool {
 }
 
 /// Counts the requests that these bytes begin with, by heads that are there in full, and returns
-/// the line of the first one. Requests behind one with a body are not counted.
-pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
+/// with `paths` the line of the first one. Requests behind one with a body are not counted.
+pub(super) fn requests(bytes: &[u8], paths: bool) -> (u8, Option<RequestLine>) {
     let (mut rest, mut count, mut first) = (bytes, 0_u8, None);
     loop {
         let mut headers = [EMPTY_HEADER; HEADERS];
@@ -73,9 +71,10 @@ pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
         let head = whole_lines(rest);
         let parsed = request.parse(head.as_deref().unwrap_or_default());
         if count == 0
+            && paths
             && let (Some(method), Some(path)) = (request.method, request.path)
         {
-            first = Some(request_line(method, path));
+            first = Some(RequestLine { method: method.into(), path: target::path(path).into() });
         }
         let has_body = ["content-length", "transfer-encoding"]
             .iter()
@@ -90,12 +89,6 @@ pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
         }
         rest = &rest[end..];
     }
-}
-
-fn request_line(method: &str, target: &str) -> RequestLine {
-    let path = target.split('?').next().unwrap_or_default();
-    let path: String = path.chars().take(PATH).collect();
-    RequestLine { method: method.into(), path: path.into() }
 }
 
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
@@ -125,9 +118,11 @@ pub(super) fn response(bytes: &[u8]) -> Option<Sign> {
 }
 
 /// Returns the lines that are there in full, and an end behind them.
-fn whole_lines(bytes: &[u8]) -> Option<Vec<u8>> {
+fn whole_lines(bytes: &[u8]) -> Option<Scrubbed> {
     let end = bytes.windows(2).rposition(|window| window == b"\r\n")? + 2;
-    Some([&bytes[..end], b"\r\n"].concat())
+    let mut lines = Scrubbed::copy_of(&bytes[..end]);
+    lines.append(b"\r\n");
+    Some(lines)
 }
 
 fn find<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a [u8]> {

@@ -9,10 +9,13 @@ mod http;
 mod named;
 mod quic;
 mod records;
+mod scrubbed;
 mod streams;
+mod target;
 mod tls;
 
 pub use records::Records;
+pub use scrubbed::Scrubbed;
 pub use streams::Streams;
 
 use crate::model::event::{QuicPackets, Sign};
@@ -56,11 +59,10 @@ pub fn is_tls(bytes: &[u8]) -> bool {
 /// once and, with `paths`, the first one's line.
 pub fn detail(sign: Sign, bytes: &[u8], paths: bool) -> Sign {
     let Sign::HttpRequest { minor } = sign else { return sign };
-    let (count, first) = http::requests(bytes);
+    let (count, first) = http::requests(bytes, paths);
     if count <= 1 && !paths {
         return sign;
     }
-    let first = if paths { first } else { None };
     Sign::HttpRequests { minor, count: count.max(1), first }
 }
 

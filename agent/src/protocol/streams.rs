@@ -35,6 +35,11 @@ pub struct Streams {
 }
 
 impl Streams {
+    /// The sums, if more may have come since.
+    pub fn in_part(&self) -> Http2Streams {
+        Http2Streams { partly: true, ..self.sums }
+    }
+
     /// Whether bytes begin as those of a client, or of a server, do.
     pub fn begins(from_client: bool, bytes: &[u8]) -> bool {
         if from_client {

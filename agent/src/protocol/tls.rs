@@ -6,7 +6,7 @@ use tls_parser::{
     parse_tls_server_hello_extensions,
 };
 
-use super::Reading;
+use super::{Reading, Scrubbed};
 use crate::model::event::{ClientHello, ServerHello, Sign};
 use crate::text::Untrusted;
 
@@ -66,8 +66,8 @@ fn server_reading(hello: &TlsServerHelloContents) -> Reading {
 
 /// Joins the contents of the records, as far as they are there. A message may be spread over
 /// several records.
-fn messages(mut bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut messages = Vec::new();
+fn messages(mut bytes: &[u8]) -> Option<Scrubbed> {
+    let mut messages = Scrubbed::default();
     // A server that asks for another hello changes nothing yet, and says so for old middleboxes'
     // sake (RFC 8446, D.4).
     let is_part =
@@ -80,7 +80,7 @@ fn messages(mut bytes: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
         if head[0] != CHANGE_CIPHER_SPEC {
-            messages.extend_from_slice(&rest[..length.min(rest.len())]);
+            messages.append(&rest[..length.min(rest.len())]);
         }
         bytes = rest.get(length..).unwrap_or_default();
     }

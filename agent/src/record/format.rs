@@ -7,7 +7,7 @@
 //!
 //! | kind | contents | where |
 //! |---|---|---|
-//! | 0 | [`Header`] | the first [`HEADER_COPIES`]: damage to one does not cost the recording |
+//! | 0 | [`Header`], and since there is one the sandbox of its [`Attached`] | the first [`HEADER_COPIES`]: damage to one does not cost the recording |
 //! | 1 | [`RecordEntry`] after entry | one a refresh, or as soon as there are [`CHUNK_TARGET`] bytes |
 //! | 2 | [`Totals`] | the last one, of a recording that was ended and not cut off |
 //!
@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Attached, Model, Setup, WallClock,
+    Attached, Ending, Model, Setup, WallClock,
     event::{Cost, Event},
     output::Output,
 };
@@ -100,15 +100,20 @@ impl RecordEntry {
             Self::Notices(notices) => model.set_notices(notices.clone()),
             Self::Event(event) => model.apply(event, out),
             Self::Finish(now_ns) => {
-                let before = out.len();
-                model.finish(*now_ns, out);
-                // The last sample has just reported every listener.
-                let mut place = 0..;
-                out.retain(|output| {
-                    place.next() < Some(before) || !matches!(output, Output::Listener(_))
-                });
+                let mut ending = Self::begin_finish(*now_ns, model, out);
+                while model.finish_on(&mut ending, out) {}
             }
         }
+    }
+
+    /// Gives the model the end of the run, whose parts are then [`Model::finish_on`]'s.
+    pub(crate) fn begin_finish(now_ns: u64, model: &mut Model, out: &mut Vec<Output>) -> Ending {
+        let before = out.len();
+        let ending = model.begin_finish(now_ns, out);
+        // The last sample has just reported every listener.
+        let mut place = 0..;
+        out.retain(|output| place.next() < Some(before) || !matches!(output, Output::Listener(_)));
+        ending
     }
 }
 

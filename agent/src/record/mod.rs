@@ -5,6 +5,8 @@
 
 mod chunks;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod older;
 mod reader;
 #[cfg(test)]
@@ -13,4 +15,4 @@ mod writer;
 
 pub use format::{Header, RecordEntry, Totals, VERSION};
 pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader};
-pub use writer::{CreateError, WriteError, Writer, check_path, create};
+pub use writer::{CreateError, WriteError, Writer, caller_of_sudo, check_path, create};

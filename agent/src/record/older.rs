@@ -243,6 +243,7 @@ older! {
         min_rtt_us: None,
         unseen: false,
         multipath: false,
+        untold: false,
     }
 }
 
@@ -337,6 +338,7 @@ older! {
         synack_acked: None,
         defer_accept: None,
         unwatched: false,
+        unnamed_holders: 0,
     }
 }
 

@@ -275,7 +275,7 @@ fn read_header<R: Read>(
 ) -> Result<(Header, u32), ReadError> {
     for copy in 0..HEADER_COPIES {
         match chunks.next()? {
-            Some(Found::Chunk(chunk)) => match postcard::from_bytes(&chunk.contents) {
+            Some(Found::Chunk(chunk)) => match header_of(&chunk.contents) {
                 Ok(header) if chunk.kind == Kind::Header => {
                     return Ok((header, chunk.number.saturating_add(1)));
                 }
@@ -287,6 +287,15 @@ fn read_header<R: Read>(
     }
     let none = Damage { chunk: 0, offset: PREAMBLE as u64, skipped: 0, kind: DamageKind::NoChunk };
     Err(ReadError::NoHeader(damages.first.first().copied().unwrap_or(none)))
+}
+
+/// Reads a header, and what stands behind it since there is a sandbox.
+fn header_of(bytes: &[u8]) -> postcard::Result<Header> {
+    let (mut header, beyond) = postcard::take_from_bytes::<Header>(bytes)?;
+    if !beyond.is_empty() {
+        header.attached.sandbox = postcard::from_bytes(beyond)?;
+    }
+    Ok(header)
 }
 
 /// Returns the version of the format.

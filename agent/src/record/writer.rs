@@ -91,7 +91,7 @@ pub fn create(path: &Path, replace: bool) -> Result<File, CreateError> {
 }
 
 /// User and group that called sudo: a replay needs no root.
-fn caller_of_sudo() -> Option<(u32, u32)> {
+pub fn caller_of_sudo() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -118,7 +118,8 @@ impl<W: Write> Writer<W> {
     pub fn new(out: W, header: &Header) -> Result<Self, WriteError> {
         let mut writer = Self { out, chunk: 0, contents: Vec::new(), totals: Totals::default() };
         writer.put(&[MAGIC.as_slice(), &VERSION.to_le_bytes()].concat())?;
-        let header = postcard::to_stdvec(header)?;
+        let sandbox = &header.attached.sandbox;
+        let header = postcard::to_extend(sandbox, postcard::to_stdvec(header)?)?;
         for _ in 0..HEADER_COPIES {
             writer.put_chunk(Kind::Header, &header)?;
         }

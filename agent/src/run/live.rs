@@ -103,6 +103,7 @@ pub(crate) fn setup(
         targets,
         attach_us: sensor.attach_us,
         gaps: sensor.chosen().gaps().into_iter().map(Untrusted::from).collect(),
+        sandbox: sensor.sandbox.clone(),
     };
     (setup, attached)
 }

@@ -9,7 +9,7 @@ pub(crate) use live::{DRAIN, Live, header, setup};
 
 use crate::{
     model::{
-        Model,
+        Ending, Model,
         event::Event,
         output::{Interest, Output},
     },
@@ -43,7 +43,8 @@ pub(crate) trait Consumer {
 /// Gives the model what a source brings, shows what it reports, and records the same if asked to.
 ///
 /// A source calls [`Run::take`] for each entry; a live one [`Run::take_event`] and [`Run::show`]
-/// for those that come in numbers. [`Run::end_recording`] comes last.
+/// for those that come in numbers; [`Run::begin_finish`] and [`Run::finish_on`] for the end in
+/// parts. [`Run::end_recording`] comes last.
 pub(crate) struct Run<C> {
     pub(crate) model: Model,
     pub(crate) consumer: C,
@@ -65,20 +66,41 @@ impl<C: Consumer> Run<C> {
         }
         match &entry {
             RecordEntry::Batch(_) => self.show()?,
-            RecordEntry::Finish(_) => {
-                self.show()?;
-                self.consumer.before_summary(&self.model)?;
+            RecordEntry::Finish(now_ns) => {
+                let mut ending = self.finish(*now_ns)?;
+                while self.finish_on(&mut ending)? {}
+                return Ok(());
             }
             RecordEntry::Notices(notices) => self.consumer.notices(notices),
             RecordEntry::Target(_) | RecordEntry::Event(_) => {}
         }
         entry.give(&mut self.model, &mut self.outputs);
-        match entry {
-            RecordEntry::Event(Event::Sample(_)) => self.consumer.refresh(&self.model)?,
-            RecordEntry::Finish(_) => self.show()?,
-            _ => {}
+        if let RecordEntry::Event(Event::Sample(_)) = entry {
+            self.consumer.refresh(&self.model)?;
         }
         Ok(())
+    }
+
+    /// Begins the end of the run. [`Run::finish_on`] shows what it reports, part by part: who waits
+    /// for the reader in between never holds the text of all connections.
+    pub(crate) fn begin_finish(&mut self, now_ns: u64) -> anyhow::Result<Ending> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.write(&RecordEntry::<Event>::Finish(now_ns))?;
+        }
+        self.finish(now_ns)
+    }
+
+    fn finish(&mut self, now_ns: u64) -> anyhow::Result<Ending> {
+        self.show()?;
+        self.consumer.before_summary(&self.model)?;
+        Ok(RecordEntry::begin_finish(now_ns, &mut self.model, &mut self.outputs))
+    }
+
+    /// Shows the next part of the end; false once all is shown.
+    pub(crate) fn finish_on(&mut self, ending: &mut Ending) -> io::Result<bool> {
+        let more = self.model.finish_on(ending, &mut self.outputs);
+        self.show()?;
+        Ok(more)
     }
 
     /// Takes the next event, which is too large to be moved about.
@@ -111,5 +133,75 @@ pub(crate) fn clear(outputs: &mut Vec<Output>) {
         let room = (KEPT_ROOM * outputs.len()).max(LEAST_ROOM);
         outputs.clear();
         outputs.shrink_to(room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::{
+        model::{
+            WallClock,
+            tests::world::{SECOND, World, setup},
+        },
+        report::{Sink, json::Json},
+    };
+
+    /// Keeps what it is told, and how much of it came at once.
+    #[derive(Default)]
+    struct Told {
+        outputs: Vec<Output>,
+        most: usize,
+    }
+
+    impl Consumer for Told {
+        fn interest(&self) -> Interest {
+            Interest::ALL
+        }
+
+        fn notices(&mut self, _: &[Untrusted]) {}
+
+        fn report(&mut self, outputs: &mut Vec<Output>, _: &Model) -> io::Result<()> {
+            self.most = self.most.max(outputs.len());
+            self.outputs.append(outputs);
+            Ok(())
+        }
+
+        fn refresh(&mut self, _: &Model) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn before_summary(&mut self, _: &Model) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn connections_open_at_the_end_are_reported_in_parts() {
+        const OPEN: usize = 3_000;
+        let mut world = World::with_limit(64);
+        for client in 0..OPEN {
+            world.accept_from(&format!("10.0.0.9:{}", 10_000 + client));
+        }
+        world.sample_after(SECOND);
+        let mut run = Run::new(Model::new(setup("full")), Told::default(), None);
+        for event in &world.given {
+            run.take_event(event).unwrap();
+            run.show().unwrap();
+        }
+        let before = run.consumer.outputs.len();
+        run.consumer.most = 0;
+        run.take(RecordEntry::Finish(world.now)).unwrap();
+        assert!(run.consumer.most < 1_000, "{} at once", run.consumer.most);
+        let told = &run.consumer.outputs[before..];
+        let connections = told.iter().filter(|output| matches!(output, Output::Connection(_)));
+        assert_eq!(connections.count(), OPEN);
+        assert!(matches!(told.last(), Some(Output::Summary(_))));
+        let mut text = Vec::new();
+        let mut json = Json::new(WallClock { mono_ns: 0, wall: UNIX_EPOCH });
+        json.write(&mut text, told, &run.model.brief()).unwrap();
+        assert!(text.len() > OPEN * 500, "or parts would not be worth it: {}", text.len());
     }
 }

@@ -13,24 +13,35 @@ use rustix::process::{
     set_parent_process_death_signal, waitid,
 };
 
+use super::user::{User, become_user};
+
 /// A started program that has not begun yet.
 pub struct StoppedCommand {
     child: Child,
 }
 
 impl StoppedCommand {
-    /// Starts this very program once more, which stops itself and will then become `command`.
+    /// Starts this very program once more, which becomes `user`, stops itself and will then become
+    /// `command`.
     ///
     /// # Errors
     /// No process can be made.
-    pub fn start(command: &[OsString], stdout: Stdio, stderr: Stdio) -> io::Result<Self> {
-        let child = Command::new("/proc/self/exe")
-            .arg(STOPPED_VERB)
-            .arg("--")
-            .args(command)
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()?;
+    pub fn start(
+        command: &[OsString],
+        user: Option<&User>,
+        stdout: Stdio,
+        stderr: Stdio,
+    ) -> io::Result<Self> {
+        let mut program = Command::new("/proc/self/exe");
+        program.arg(STOPPED_VERB);
+        if let Some(user) = user {
+            program.arg("--ids").arg(ids(user));
+            if let Some(entry) = &user.entry {
+                program.env("HOME", &entry.home).env("SHELL", &entry.shell);
+                program.env("USER", &entry.name).env("LOGNAME", &entry.name);
+            }
+        }
+        let child = program.arg("--").args(command).stdout(stdout).stderr(stderr).spawn()?;
         let pid = Pid::from_child(&child);
         let status = waitid(
             rustix::process::WaitId::Pid(pid),
@@ -88,11 +99,25 @@ impl StoppedCommand {
 /// Name of the hidden verb that calls [`stop_then_exec`].
 pub const STOPPED_VERB: &str = "stop-then-exec";
 
-/// Stops this process until somebody continues it, then becomes `command`. Returns only on failure.
-pub fn stop_then_exec(command: &[OsString]) -> io::Error {
+/// The numbers of a user, its group and all its groups, as an argument.
+fn ids(user: &User) -> String {
+    let mut ids = vec![user.uid.to_string(), user.gid.to_string()];
+    ids.extend(user.groups.iter().map(u32::to_string));
+    ids.join(",")
+}
+
+/// Becomes the user of these numbers, if there are any ([`StoppedCommand::start`]); stops this
+/// process until somebody continues it, then becomes `command`. Returns only on failure.
+pub fn stop_then_exec(ids: &[u32], command: &[OsString]) -> io::Error {
     let Some((program, arguments)) = command.split_first() else {
         return io::Error::new(io::ErrorKind::InvalidInput, "no program");
     };
+    // A change of user takes the wish to die with the parent back, so it comes first.
+    if let [uid, gid, groups @ ..] = ids
+        && let Err(error) = become_user(*uid, *gid, groups)
+    {
+        return error;
+    }
     match stop() {
         Ok(()) => Command::new(program).args(arguments).exec(),
         Err(error) => error.into(),

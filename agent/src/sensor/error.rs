@@ -13,6 +13,15 @@ pub enum SensorError {
     /// The kernel's types cannot be read.
     #[error(transparent)]
     Btf(#[from] BtfError),
+    /// There are not enough descriptors.
+    #[error(
+        "backscope needs more than the {limit} open files that it may have (RLIMIT_NOFILE): raise \
+         the limit, by `ulimit -n 1024` in the shell that starts it, or LimitNOFILE= in its unit"
+    )]
+    Files {
+        /// The limit.
+        limit: u64,
+    },
     /// The kernel's types cannot be read by the loader.
     #[error("the kernel's type information cannot be used: {0}")]
     Types(String),
@@ -50,6 +59,9 @@ pub enum SensorError {
         "the probes have no log ({0}); `cargo xtask probes --log` builds an object that has one"
     )]
     ProbeLog(String),
+    /// Core dumps of this process cannot be forbidden.
+    #[error("cannot forbid core dumps, which may have payload: {0}")]
+    CoreDumps(String),
     /// A map operation failed.
     #[error("map {map}: {reason}")]
     Map {

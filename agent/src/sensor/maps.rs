@@ -4,6 +4,8 @@
     reason = "aya asks for the promise that a map's key and value are plain bytes"
 )]
 
+use std::collections::BTreeSet;
+
 use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf},
@@ -37,19 +39,22 @@ pub(super) struct Maps {
     targets: HashMap<MapData, u32, u8>,
     counters: PerCpuArray<MapData, u64>,
     period: Array<MapData, u32>,
+    census: Array<MapData, u32>,
     resting: Array<MapData, u64>,
+    /// Processes that found no room among the targets.
+    left_out: BTreeSet<u32>,
 }
 
-fn missing(map: &'static str) -> SensorError {
+pub(super) fn missing(map: &'static str) -> SensorError {
     SensorError::Map { map, reason: "not in the object".to_owned() }
 }
 
-fn failed(map: &'static str, error: &MapError) -> SensorError {
+pub(super) fn failed(map: &'static str, error: &MapError) -> SensorError {
     SensorError::Map { map, reason: error.to_string() }
 }
 
 /// Takes a map out of the object.
-fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SensorError>
+pub(super) fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SensorError>
 where
     T: TryFrom<aya::maps::Map, Error = MapError>,
 {
@@ -64,7 +69,7 @@ pub(super) fn ring(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, SensorError> {
 
 /// Writes the targets before anything is attached, so that nothing of theirs is missed.
 pub(super) fn set_targets(ebpf: &mut Ebpf, targets: &Targets) -> Result<(), SensorError> {
-    let pids: Vec<u32> = targets.every_process().collect();
+    let pids = targets.first_processes(backscope_abi::MAX_TARGETS as usize);
     put_all(ebpf, "TARGETS", &pids)?;
     put_all(ebpf, "PORTS", &targets.ports)
 }
@@ -100,7 +105,9 @@ impl Maps {
             targets: take(ebpf, "TARGETS")?,
             counters: take(ebpf, "COUNTERS")?,
             period: take(ebpf, "PERIOD")?,
+            census: take(ebpf, "CENSUS")?,
             resting: take(ebpf, "SUSPENSION")?,
+            left_out: BTreeSet::new(),
         })
     }
 
@@ -108,6 +115,12 @@ impl Maps {
     pub(super) fn start_period(&mut self, number: u32) {
         // An array slot always exists: this cannot fail, and a failure would only mix two peaks.
         let _ = self.period.set(0, number, 0);
+    }
+
+    /// Says whether scans show every connection that any process holds.
+    pub(super) fn set_census(&mut self, is_census: bool) {
+        // An array slot always exists: this cannot fail.
+        let _ = self.census.set(0, u32::from(is_census), 0);
     }
 
     /// One of [`backscope_abi::suspension`].
@@ -204,20 +217,36 @@ impl Maps {
     }
 
     pub(super) fn note_target(&mut self, pid: u32) {
-        // If the map is full, the agent's first look at the targets would have failed already.
-        let _ = self.targets.insert(pid, 1, 0);
+        if self.targets.insert(pid, 1, 0).is_err() {
+            self.left_out.insert(pid);
+        }
+    }
+
+    /// Returns whether a process found no room among the targets.
+    pub(super) fn has_no_room_for(&self, pid: u32) -> bool {
+        self.left_out.contains(&pid)
     }
 
     pub(super) fn forget_target(&mut self, pid: u32) {
         let _ = self.targets.remove(&pid);
     }
 
+    /// True if this thread may read them.
+    pub(super) fn can_be_read(&self) -> bool {
+        self.period.get(&0, 0).is_ok()
+    }
+
     /// A counter, summed over the CPUs.
     pub(super) fn counter(&self, index: u32) -> u64 {
         debug_assert!(index < counter::ALL);
-        match self.counters.get(&index, 0) {
-            Ok(values) => values.iter().sum(),
-            Err(_) => 0,
+        // The probes count those that come later.
+        let mut sum = match index {
+            counter::TARGETS_FULL => self.left_out.len() as u64,
+            _ => 0,
+        };
+        for value in self.counters.get(&index, 0).iter().flat_map(|values| values.iter()) {
+            sum = value.saturating_add(sum);
         }
+        sum
     }
 }

@@ -12,24 +12,32 @@
 mod attach;
 mod clock;
 mod command;
+mod core_dumps;
 mod decode;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod maps;
 mod options;
+mod places;
 mod probe_log;
 mod procfs;
 mod sample;
 pub mod targets;
+mod user;
 
 use std::{collections::BTreeSet, iter, mem, net::SocketAddr, time::Instant};
 
 use aya::maps::{MapData, RingBuf};
 use backscope_abi::{Config, counter};
 
+use rustix::{fd::AsFd, thread::CapabilitySet};
+
 use self::{
     attach::{AcceptHooks, Loaded, sys},
     decode::{Capabilities, DecodeContext, Decoded, FirstBytes},
     maps::Maps,
+    places::Places,
     probe_log::ProbeLog,
     sample::{
         Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler, Threads,
@@ -43,11 +51,14 @@ pub use self::{
     error::SensorError,
     options::Options,
     targets::Targets,
+    user::User,
 };
 pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
+    model::Sandbox,
     model::event::{Event, Exchange, ListenerSample, OtherListener, Sample, ThreadUse},
+    privileges::{self, Caller},
     text::Untrusted,
 };
 
@@ -73,6 +84,8 @@ pub struct Sensor {
     pub attach_us: u64,
     /// The machine.
     pub preflight: Preflight,
+    /// Rights that were kept after the attach, once the others are given up.
+    pub sandbox: Option<Sandbox>,
     maps: Maps,
     ring: RingBuf<MapData>,
     loaded: Loaded,
@@ -88,6 +101,13 @@ pub struct Sensor {
     quotas: Quotas,
     context: DecodeContext,
     first: FirstBytes,
+    /// What there was of it when the scan began.
+    first_made: [u64; 3],
+    /// Losses by which ends of connections may have gone, up to the last sample.
+    losses: u64,
+    /// Runs that the kernel skipped, up to the last sample.
+    skipped: u64,
+    places: Places,
     networks: Networks,
     /// Events that a scan came upon, and that no record announced.
     found: Vec<Event>,
@@ -107,24 +127,45 @@ pub struct Sensor {
 /// # Errors
 /// As for [`Sensor::attach`].
 pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
+    let _raised = privileges::raise();
     machine()?;
     let config = Config { exchanges: 1, payload_prefix: 1, events: events.into(), ..Config::EMPTY };
     attach::choose_only(config, tier.unwrap_or(Tier::Full))
 }
 
-/// Returns a sample of the listening sockets of these targets, once. Attaches nothing.
+/// Returns a sample of the listening sockets of these targets, once: of those that the caller may
+/// trace. Attaches nothing.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
 pub fn look(targets: &Targets) -> Result<Sample, SensorError> {
-    machine()?;
-    attach::raise_memlock();
-    let options = Options { targets: targets.clone(), ..Options::default() };
-    let (loaded, mut ebpf) = attach::attach_scan(&options)?;
-    let mut maps = Maps::new(&mut ebpf)?;
-    let mut sampler = Sampler::new(&loaded.chosen, loaded.knows_acked);
-    sampler.scan(&loaded.scan, targets, &maps);
-    Ok(sampler.sample(&mut maps))
+    let mut sample = {
+        let _raised = privileges::raise();
+        machine()?;
+        attach::raise_memlock();
+        let options = Options { targets: targets.clone(), ..Options::default() };
+        let (loaded, mut ebpf) = attach::attach_scan(&options)?;
+        let mut maps = Maps::new(&mut ebpf)?;
+        let mut sampler = Sampler::new(&loaded.chosen, loaded.knows_acked);
+        sampler.scan(&loaded.scan, targets, &maps);
+        sampler.sample(&mut maps)
+    };
+    if privileges::caller() == Caller::Anybody {
+        sample.listeners.retain_mut(|one| keep_traceable(&mut one.pid, &mut one.holders));
+        sample.unix.retain_mut(|one| keep_traceable(&mut one.pid, &mut one.holders));
+    }
+    Ok(sample)
+}
+
+/// Keeps those holders of a socket that the caller may trace; false if there are none.
+fn keep_traceable(pid: &mut u32, holders: &mut Vec<u32>) -> bool {
+    holders.retain(|holder| privileges::may_trace(*holder));
+    match holders.first() {
+        Some(first) if !holders.contains(pid) => *pid = *first,
+        Some(_) => {}
+        None => return privileges::may_trace(*pid),
+    }
+    true
 }
 
 /// This machine, if it allows to watch.
@@ -134,6 +175,30 @@ fn machine() -> Result<Preflight, SensorError> {
         Some(blocker) => Err(SensorError::Blocked(blocker)),
         None => Ok(preflight),
     }
+}
+
+/// Returns the capabilities that a watch with these hooks would keep ([`Sensor::needed`]).
+pub fn would_need(chosen: &Chosen) -> CapabilitySet {
+    let attaches_again = chosen.has(Signal::AcceptAtRest) && chosen.uses_syscalls();
+    needed(attaches_again, sys::bpf_is_open)
+}
+
+/// Returns the capabilities that are needed by a watch that `attaches_again`, where `can_read` says
+/// whether it reads the probes' maps.
+fn needed(attaches_again: bool, can_read: impl FnOnce() -> bool) -> CapabilitySet {
+    let mut needed = CapabilitySet::empty();
+    // The wider one stands for it.
+    let either = CapabilitySet::BPF | CapabilitySet::SYS_ADMIN;
+    if !privileges::can_do_without(either, can_read) {
+        needed |= CapabilitySet::BPF;
+    }
+    if attaches_again {
+        needed |= CapabilitySet::PERFMON;
+    }
+    if privileges::caller() != Caller::Anybody {
+        needed |= CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_PTRACE;
+    }
+    needed
 }
 
 /// The most packets that a listener may have refused since it was made: not more than it dropped,
@@ -148,12 +213,19 @@ pub fn refused_at_most(listener: &ListenerSample) -> Option<u64> {
 }
 
 impl Sensor {
+    /// Most processes that are watched at once.
+    pub const MAX_PROCESSES: u64 = backscope_abi::MAX_TARGETS as u64;
+
     /// Chooses hooks, loads and attaches them, and finds the listeners that exist already.
     ///
     /// # Errors
     /// A privilege or kernel feature without which nothing can be watched is missing.
+    ///
+    /// From here on this process leaves no core dump.
     pub fn attach(options: &Options) -> Result<Self, SensorError> {
         let begin = Instant::now();
+        core_dumps::forbid()?;
+        let _raised = privileges::raise();
         let preflight = machine()?;
         attach::raise_memlock();
         let (loaded, mut ebpf) = attach::attach_best(options)?;
@@ -163,6 +235,7 @@ impl Sensor {
         };
         let ring = maps::ring(&mut ebpf)?;
         let maps = Maps::new(&mut ebpf)?;
+        let places = Places::new(&mut ebpf)?;
         drop(ebpf);
         sys::trim_memory();
         let sees_delayed_acks = loaded.chosen.has(Signal::DelayedAck);
@@ -179,9 +252,13 @@ impl Sensor {
             connections: Connections::new(capabilities),
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
-            quotas: Quotas::default(),
+            quotas: Quotas::open(),
             context: DecodeContext::new(&loaded.chosen, capabilities),
             first: FirstBytes::new(options.paths),
+            first_made: [0; 3],
+            losses: 0,
+            skipped: 0,
+            places,
             networks: Networks::default(),
             found: Vec::new(),
             event: Event::Sample(Sample::default()),
@@ -189,6 +266,7 @@ impl Sensor {
             drained: 0,
             probe_log,
             preflight,
+            sandbox: None,
             maps,
             ring,
             loaded,
@@ -219,9 +297,9 @@ impl Sensor {
         const ROUNDS: usize = 8;
         for _ in 0..ROUNDS {
             self.targets.resolve_running();
-            let known = self.maps.targets();
+            let known: BTreeSet<u32> = self.maps.targets().into_iter().collect();
             let mut late: Vec<u32> = self.targets.every_process().collect();
-            late.retain(|pid| !known.contains(pid));
+            late.retain(|pid| !known.contains(pid) && !self.maps.has_no_room_for(*pid));
             if late.is_empty() {
                 break;
             }
@@ -230,10 +308,32 @@ impl Sensor {
             }
         }
         for pid in self.maps.targets() {
-            if !targets::exists(pid) {
+            if !targets::exists(pid) || !self.targets.is_still(pid) {
                 self.maps.forget_target(pid);
             }
         }
+    }
+
+    /// Capabilities without which a watch that goes on would see less. `KILL` is not among them: who
+    /// started a command needs it.
+    ///
+    /// - `BPF` where maps and iterators cannot be read without it, by trial: before Linux 5.19 every
+    ///   call of bpf(2) takes it.
+    /// - `PERFMON` where the hooks of accept may be suspended: they are attached again.
+    /// - `DAC_READ_SEARCH` for the folders, `SYS_PTRACE` for the links and files below `/proc/PID`,
+    ///   of processes of others; not if the caller may watch none.
+    pub fn needed(&self) -> CapabilitySet {
+        needed(self.attaches_again(), || self.can_read())
+    }
+
+    /// True if programs may be attached to tracepoints again.
+    pub fn attaches_again(&self) -> bool {
+        self.accept_hooks.may_rest()
+    }
+
+    /// True if maps can be read and iterators made.
+    fn can_read(&self) -> bool {
+        self.maps.can_be_read() && sys::task_iterator(self.loaded.scan.as_fd(), None).is_ok()
     }
 
     /// The hooks that were chosen for each signal.
@@ -260,6 +360,9 @@ impl Sensor {
         if let Some(state) = self.quotas.look(now_ns()) {
             take(&Event::Cpu(state))?;
         }
+        if let Some(part) = self.connections.next_part() {
+            take(&part)?;
+        }
         for event in mem::take(&mut self.found) {
             if let Event::Exchange(exchange) = &event {
                 self.threads.count(exchange);
@@ -282,7 +385,7 @@ impl Sensor {
                 }
                 Some(Decoded::FirstBytes) => {
                     let mut is_last = false;
-                    for event in self.first.take(&record) {
+                    for event in self.first.take(&record, &mut self.places) {
                         is_last |= is_younger(&event, begun_ns);
                         take(&event)?;
                     }
@@ -319,6 +422,13 @@ impl Sensor {
                 self.first.forget(closed.sock);
             }
             Event::Connect(connect) => self.networks.complete(connect),
+            // It may be another's program now.
+            Event::Process(process) if self.targets.traceable_only => {
+                let pid = process.pid;
+                if !privileges::may_trace(pid) {
+                    self.maps.forget_target(pid);
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -343,6 +453,10 @@ impl Sensor {
             self.drained = 0;
             sys::trim_memory();
         }
+        self.first.let_go(now_ns());
+        if self.targets.traceable_only {
+            self.forget_untraceable();
+        }
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
         self.others.clear();
@@ -356,10 +470,25 @@ impl Sensor {
         self.sample_connections(&mut sample);
         let runs = self.loaded.programs.runs();
         sample.cost = self.cost.read(&self.loaded.programs, runs);
+        self.skipped = runs.skipped;
         if runs.skipped > 0 {
             sample.lost.push((SKIPPED.into(), runs.skipped));
         }
+        for (table, total) in self.first.lost() {
+            if total > 0 {
+                sample.lost.push((table.into(), total));
+            }
+        }
         sample
+    }
+
+    /// Lets go of processes that the caller may no longer trace.
+    fn forget_untraceable(&mut self) {
+        for pid in self.maps.targets() {
+            if !privileges::may_trace(pid) {
+                self.maps.forget_target(pid);
+            }
+        }
     }
 
     fn sample_connections(&mut self, sample: &mut Sample) {
@@ -372,11 +501,27 @@ impl Sensor {
         let processes = self.maps.targets();
         (sample.threads, sample.waiting) =
             self.threads.sample(&processes, self.sampler.descriptors());
-        for state in self.quotas.refresh(sample.ts_ns, &sample.threads) {
+        let of_threads = sample.threads.iter().map(|thread| thread.pid);
+        let running = processes.iter().copied().chain(of_threads);
+        for state in self.quotas.refresh(sample.ts_ns, running) {
             self.found.push(Event::Cpu(state));
         }
+        self.recount_after_loss();
         let is_few = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
         self.connections.begin_scan(if is_few { &processes } else { &[] }, sample.ts_ns);
+        self.maps.set_census(self.connections.is_census());
+        self.first_made = self.first.made();
+    }
+
+    /// Has connections counted if records of their ends may have been lost.
+    fn recount_after_loss(&mut self) {
+        let mut losses = self.skipped;
+        for index in [counter::RING_FULL, counter::CONNECTIONS_FULL] {
+            losses += self.maps.counter(index);
+        }
+        if losses != mem::replace(&mut self.losses, losses) {
+            self.connections.recount();
+        }
     }
 
     /// Adds some more of the connections to a sample. Returns false once it has all. A caller that
@@ -385,8 +530,16 @@ impl Sensor {
         let Some(program) = &self.loaded.scan_connections else { return false };
         let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else {
             let udp_sockets = self.connections.take_udp_sockets();
+            if let Some(held) = self.connections.take_held() {
+                self.first.keep(self.first_made, &held);
+            }
             let ended = self.sampler.ended();
             sample.datagrams = self.datagrams.sample(&mut self.maps, &udp_sockets, ended);
+            for socket in &sample.datagrams {
+                if socket.closed {
+                    self.first.forget(socket.sock);
+                }
+            }
             return false;
         };
         self.drained += scanned.found.len();
@@ -402,13 +555,14 @@ impl Sensor {
 
     /// Watched processes that hold no listening socket, as (pid, comm).
     pub fn without_listener(&self) -> Vec<(u32, Untrusted)> {
-        let holders = self.sampler.holders();
-        if self.maps.targets().iter().any(|pid| holders.contains(pid)) {
+        let watched = self.maps.targets();
+        if watched.iter().any(|pid| self.sampler.is_holder(*pid)) {
             return Vec::new();
         }
         let mut without = Vec::new();
         for &pid in &self.targets.pids {
-            if targets::exists(pid) {
+            // Another process may have the number by now.
+            if watched.contains(&pid) && self.targets.is_still(pid) && targets::exists(pid) {
                 without.push((pid, targets::comm_of(pid).unwrap_or_default()));
             }
         }
@@ -430,6 +584,11 @@ impl Sensor {
     pub fn named_processes(&self) -> usize {
         let watched = self.maps.targets();
         self.targets.pids.iter().filter(|pid| watched.contains(pid)).count()
+    }
+
+    /// True if there were more processes to watch than can be watched at once.
+    pub fn leaves_out_processes(&self) -> bool {
+        self.maps.counter(counter::TARGETS_FULL) > 0
     }
 
     /// Number of processes that are watched.
@@ -474,7 +633,9 @@ fn is_younger(event: &Event, than_ns: u64) -> bool {
         Event::Connect(connect) => connect.ts_ns,
         Event::Late(late) => late.ts_ns,
         // These come from no record.
-        Event::Connections(_) | Event::Sample(_) | Event::Cpu(_) => return false,
+        Event::Connections(_) | Event::Sample(_) | Event::Cpu(_) | Event::Census(_) => {
+            return false;
+        }
     };
     ts_ns > than_ns
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backscope_abi::Config;
 
-use super::targets::Targets;
+use super::targets::{Targets, kernel_comm};
 use crate::{kernel::preflight, model::Tier};
 
 /// Options of a watch: its targets, and how closely they are watched.
@@ -35,9 +35,9 @@ impl Options {
         let targets = &self.targets;
         let mut comm = [0; 16];
         if let Some(name) = &targets.comm {
-            // As the kernel keeps it: 15 bytes and a NUL.
-            let length = name.len().min(15);
-            comm[..length].copy_from_slice(&name.as_bytes()[..length]);
+            // A NUL follows.
+            let name = kernel_comm(name);
+            comm[..name.len()].copy_from_slice(name);
         }
         Config {
             all: targets.all.into(),

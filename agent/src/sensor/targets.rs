@@ -1,10 +1,12 @@
 //! The processes and ports to watch.
 
+use std::collections::{HashMap, HashSet, hash_map};
+
 use thiserror::Error;
 
 use super::procfs;
 pub use super::procfs::{comm as comm_of, exists};
-use crate::text::Untrusted;
+use crate::{privileges::may_trace, text::Untrusted};
 
 /// The processes and ports to watch: all that any of these fields names.
 #[derive(Clone, Debug, Default)]
@@ -15,12 +17,17 @@ pub struct Targets {
     pub follow: bool,
     /// Local ports.
     pub ports: Vec<u16>,
-    /// A command name.
-    pub comm: Option<String>,
+    /// A command name: any bytes.
+    pub comm: Option<Vec<u8>>,
     /// Every process.
     pub all: bool,
     /// Processes that have the command name at the start.
     pub named: Vec<u32>,
+    /// Beginnings of those that were named one by one, in ticks since the machine's start: with its
+    /// number a process is known by this.
+    pub started: HashMap<u32, u64>,
+    /// No process that the caller may not trace, even if it is a child of one of these.
+    pub traceable_only: bool,
 }
 
 /// A reason why a target cannot be watched.
@@ -51,6 +58,21 @@ impl Targets {
         !self.all && self.ports.is_empty() && self.comm.is_none()
     }
 
+    /// Names processes one by one in place of what was named in another way: `listening` are those
+    /// that listen on the ports. A port or a name would be anybody's.
+    pub fn only_traceable(&mut self, listening: Vec<u32>) {
+        self.traceable_only = true;
+        if self.all {
+            self.named = procfs::processes();
+        }
+        self.named.extend(listening);
+        self.named.sort_unstable();
+        self.named.dedup();
+        (self.all, self.comm) = (false, None);
+        self.ports.clear();
+        self.resolve_running();
+    }
+
     /// True if nothing was named.
     pub fn is_empty(&self) -> bool {
         self.only_processes() && self.pids.is_empty()
@@ -61,40 +83,103 @@ impl Targets {
         self.pids.iter().chain(&self.named).copied()
     }
 
+    /// Returns every process to watch from the start, but no more than `most`: those that were
+    /// named one by one, then those that hold a listening socket, come first.
+    pub(super) fn first_processes(&self, most: usize) -> Vec<u32> {
+        let all: Vec<u32> = self.every_process().collect();
+        if all.len() <= most {
+            return all;
+        }
+        let mut listening = Listening::default();
+        let (mut first, mut rest) = (Vec::new(), Vec::new());
+        let mut known = HashSet::new();
+        for pid in all {
+            if !known.insert(pid) {
+                continue;
+            }
+            if self.pids.contains(&pid) || listening.is_held_by(pid) {
+                first.push(pid);
+            } else {
+                rest.push(pid);
+            }
+        }
+        first.append(&mut rest);
+        first.truncate(most);
+        first
+    }
+
+    /// Returns whether a process that was named is the one that still has this number. True of
+    /// others.
+    pub(super) fn is_still(&self, pid: u32) -> bool {
+        match self.started.get(&pid) {
+            Some(started) => procfs::started(pid) == Some(*started),
+            None => true,
+        }
+    }
+
     /// Finds the processes that have the command name now, and with `follow` the children of all.
     pub fn resolve_running(&mut self) {
+        for &pid in &self.pids {
+            if let hash_map::Entry::Vacant(place) = self.started.entry(pid)
+                && let Some(started) = procfs::started(pid)
+            {
+                place.insert(started);
+            }
+        }
         if let Some(name) = &self.comm {
-            let wanted = Some(kernel_comm(name).into());
+            let wanted = kernel_comm(name);
             self.named = procfs::processes();
-            self.named.retain(|pid| comm_of(*pid) == wanted);
+            self.named.retain(|pid| procfs::comm_bytes(*pid).as_deref() == Some(wanted));
         }
         if self.follow {
             let mut all = descendants(&self.every_process().collect::<Vec<_>>());
             self.named.append(&mut all);
+        }
+        if self.traceable_only {
+            self.named.retain(|pid| may_trace(*pid));
         }
         let own = std::process::id();
         self.named.retain(|pid| *pid != own);
     }
 }
 
+/// Finds out which processes hold listening sockets of TCP, by `/proc`.
+#[derive(Debug, Default)]
+struct Listening {
+    /// Inodes of the sockets, by network namespace.
+    sockets: HashMap<u32, HashSet<u64>>,
+}
+
+impl Listening {
+    fn is_held_by(&mut self, pid: u32) -> bool {
+        let Some(netns) = procfs::netns_of(pid) else { return false };
+        let listening = self.sockets.entry(netns).or_insert_with(|| procfs::listening_sockets(pid));
+        let Some(mut descriptors) = procfs::descriptors(pid) else { return false };
+        descriptors.any(|(_, file)| {
+            procfs::socket_of(&file).is_some_and(|socket| listening.contains(&socket))
+        })
+    }
+}
+
 /// A command name as the kernel keeps it: 15 bytes.
-fn kernel_comm(name: &str) -> String {
-    String::from_utf8_lossy(&name.as_bytes()[..name.len().min(15)]).into_owned()
+pub(super) fn kernel_comm(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(15)]
 }
 
 /// Children of these processes, and theirs, without the processes themselves.
 fn descendants(roots: &[u32]) -> Vec<u32> {
-    let mut parents: Vec<(u32, u32)> = Vec::new();
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for pid in procfs::processes() {
         if let Some(parent) = procfs::parent(pid) {
-            parents.push((pid, parent));
+            children.entry(parent).or_default().push(pid);
         }
     }
+    let mut known: HashSet<u32> = roots.iter().copied().collect();
     let mut found: Vec<u32> = Vec::new();
     let mut next: Vec<u32> = roots.to_vec();
     while let Some(of) = next.pop() {
-        for &(pid, parent) in &parents {
-            if parent == of && !found.contains(&pid) && !roots.contains(&pid) {
+        for pid in children.remove(&of).unwrap_or_default() {
+            if known.insert(pid) {
                 found.push(pid);
                 next.push(pid);
             }

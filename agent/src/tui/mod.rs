@@ -19,5 +19,5 @@ mod view;
 
 pub use app::{Action, App, Playback};
 pub use events::events;
-pub use terminal::Guard;
+pub use terminal::{Guard, terminal_as_stdin};
 pub use theme::Theme;

@@ -1,6 +1,7 @@
 //! The terminal in full-screen mode, and back again whatever happens.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 use std::{mem, panic};
@@ -14,6 +15,7 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::{Frame, Terminal};
 use rustix::process::{Signal, kill_current_process_group};
+use rustix::stdio::dup2_stdin;
 
 use crate::outlet::Outlet;
 
@@ -113,6 +115,19 @@ impl Drop for Guard {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// Puts the terminal in place of a standard input that is none: keys come from there, and once the
+/// program has given its rights up it cannot open the terminal any more.
+///
+/// # Errors
+/// There is no terminal.
+pub fn terminal_as_stdin() -> io::Result<()> {
+    if io::stdin().is_terminal() {
+        return Ok(());
+    }
+    let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+    Ok(dup2_stdin(terminal)?)
 }
 
 fn enter(outlet: &Outlet) -> io::Result<()> {

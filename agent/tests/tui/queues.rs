@@ -368,6 +368,7 @@ fn unix_listeners_stand_under_those_of_tcp() {
         depth,
         limit,
         refused: None,
+        unnamed_holders: 0,
     };
     let mut snapshot = healthy();
     snapshot.unix =

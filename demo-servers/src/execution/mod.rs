@@ -140,7 +140,7 @@ fn spawn<'scope>(
 /// Runs an endless loop in this thread, while others wait to be joined.
 pub(crate) fn run_or_end(name: &str, run: impl FnOnce() -> io::Result<()>) {
     if let Err(error) = run() {
-        eprintln!("demo-servers: {name}: {error}");
+        sock::complain(format_args!("{name}: {error}"));
         process::exit(1);
     }
 }

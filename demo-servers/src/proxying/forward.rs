@@ -25,7 +25,7 @@ use crate::execution::Count;
 use crate::http::{
     Answer, HoldOptions, Sender, answer, header, listen, run as run_server, serve, whole,
 };
-use crate::sock::ListenOptions;
+use crate::sock::{ListenOptions, complain};
 
 /// Name of the server that the proxy starts. Only the proxy can resolve it.
 const ORIGIN: &str = "origin.example";
@@ -91,7 +91,7 @@ impl Proxy {
             pass_on(&pool, request, "proxy").await
         };
         Ok(outcome.unwrap_or_else(|error| {
-            eprintln!("demo-servers: {to}: {error:#}");
+            complain(format_args!("{to}: {error:#}"));
             answer(StatusCode::BAD_GATEWAY, "the server did not answer\n")
         }))
     }

@@ -18,7 +18,7 @@ use crate::demo::Launcher;
 use crate::http::{
     Answer, HoldOptions, add_via, answer, listen, run as run_server, serve, serve_http2,
 };
-use crate::sock::ListenOptions;
+use crate::sock::{ListenOptions, complain};
 
 /// Knobs of the proxy.
 #[derive(Args, Clone, Debug)]
@@ -125,7 +125,7 @@ impl Proxy {
                 body.map_frame(kept).boxed_unsync()
             }),
             Err(error) => {
-                eprintln!("demo-servers: {}: {error:#}", pool.to());
+                complain(format_args!("{}: {error:#}", pool.to()));
                 answer(StatusCode::BAD_GATEWAY, "the server behind the proxy did not answer\n")
             }
         })

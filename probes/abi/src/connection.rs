@@ -570,6 +570,22 @@ pub struct Ended {
     pub _pad2: u32,
 }
 
+/// Entry of the iterator for a connection that a process has among its files, in a census: whatever
+/// it does, and whoever the process is.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ScanHeld {
+    /// [`crate::SCAN_HELD`].
+    pub tag: u32,
+    /// Padding.
+    pub _pad: u32,
+    /// The connection, or [`CANNOT_COUNT`].
+    pub sock: u64,
+}
+
+/// In place of a connection: there are some that the iterator cannot reach.
+pub const CANNOT_COUNT: u64 = u64::MAX;
+
 /// Entry of the iterator for a connection; its [`Exchange`] follows.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

@@ -16,9 +16,9 @@ mod record;
 
 pub use compact::{COMPACT_EXCHANGE, CompactExchange, CompactSched};
 pub use connection::{
-    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, FAILED, Failed, LATE, Late, OPENED,
-    Opened, PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection, SchedDelta, Thread,
-    attempt, ending, flag, hold, progress, role, why,
+    BURST_GAP_NS, CANNOT_COUNT, Connection, ENDED, EXCHANGE, Ended, Exchange, FAILED, Failed, LATE,
+    Late, OPENED, Opened, PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection,
+    ScanHeld, SchedDelta, Thread, attempt, ending, flag, hold, progress, role, why,
 };
 pub use datagram::{
     Datagram, LATENCY_BUCKETS, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT,
@@ -31,18 +31,21 @@ pub use linux::{errno, tcp_state};
 pub use payload::{
     DATAGRAM_PREFIX, DatagramPrefix, FEW_BYTES, Flow, INSPECTED_PER_PERIOD, MANY_BYTES,
     MAX_DATAGRAMS_INSPECTED, MAX_FLOW_INSPECTED, MAX_FLOWS, MAX_HTTP2_BYTES, MAX_HTTP2_INSPECTED,
-    MAX_INSPECTED, MAX_TLS_BYTES, MAX_TLS_INSPECTED, PAYLOAD_PREFIX, PayloadPrefix,
+    MAX_INSPECTED, MAX_TLS_BYTES, MAX_TLS_INSPECTED, PAYLOAD_PREFIX, PLACE_BYTES, PLACES,
+    PayloadPrefix,
 };
 pub use record::{
     ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, Fail, FailKey, LISTENER,
     Listener, OVERFLOW, Overflow, PROCESS, Process, Queued, RETRANSMIT, Retransmit,
-    SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX, SYN, ScanEntry,
-    ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
+    SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_HELD, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX, SYN,
+    ScanEntry, ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
 };
 
 /// Listeners that are watched at once. A listener beyond that is not watched;
 /// [`counter::LISTENERS_FULL`] counts it.
 pub const MAX_LISTENERS: u32 = 10_240;
+/// Listeners beyond that which are remembered as counted. Further ones count at each scan.
+pub const MAX_LEFT_OUT: u32 = 65_536;
 /// Connections that wait in accept queues at once. Beyond that a connection's wait is estimated at
 /// its accept, to one tick; [`counter::QUEUED_FULL`] counts it.
 pub const MAX_QUEUED: u32 = 16_384;
@@ -116,26 +119,29 @@ pub mod counter {
     pub const SHED_EVENTS: u32 = 10;
     /// Connections that left the accept queue while the hooks of accept rested, accepted or not.
     pub const LEFT_UNSEEN: u32 = 11;
+    /// First bytes that were passed over since no place was free for them, or since the ring buffer
+    /// was full.
+    pub const FIRST_BYTES: u32 = 12;
     /// Number of counters that tell of loss, with [`SEEN`].
-    pub const COUNT: u32 = 12;
+    pub const COUNT: u32 = 13;
     /// Those of them that are records which [`SEEN`] counts.
-    pub const RECORDS: [u32; 4] = [RING_FULL, SHED_SHORT, SHED, SHED_EVENTS];
+    pub const RECORDS: [u32; 5] = [RING_FULL, SHED_SHORT, SHED, SHED_EVENTS, FIRST_BYTES];
     /// Connections that became known.
-    pub const OPENED: u32 = 12;
+    pub const OPENED: u32 = 13;
     /// Connections of them that ended.
-    pub const ENDED: u32 = 13;
+    pub const ENDED: u32 = 14;
     /// First bytes that were passed over since there were too many new connections.
-    pub const UNINSPECTED: u32 = 14;
+    pub const UNINSPECTED: u32 = 15;
     /// Connections that the return of accept showed.
-    pub const RETURNED: u32 = 15;
+    pub const RETURNED: u32 = 16;
     /// Connections whose peer's name accept asked for.
-    pub const NAMED: u32 = 16;
+    pub const NAMED: u32 = 17;
     /// Connections whose [`Connection`](super::Connection) gave way to an [`Idle`](super::Idle).
-    pub const COMPACTED: u32 = 17;
+    pub const COMPACTED: u32 = 18;
     /// Those that have grown again since.
-    pub const EXPANDED: u32 = 18;
+    pub const EXPANDED: u32 = 19;
     /// Size of the array.
-    pub const ALL: u32 = 19;
+    pub const ALL: u32 = 20;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",
@@ -150,5 +156,6 @@ pub mod counter {
         "datagrams",
         "events",
         "left_unseen",
+        "first_bytes",
     ];
 }

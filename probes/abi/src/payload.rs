@@ -34,18 +34,25 @@ pub const MAX_TLS_INSPECTED: u8 = 14;
 pub const MAX_TLS_BYTES: u64 = 16_384;
 /// Bytes of an HTTP/2 direction behind which no more is read.
 pub const MAX_HTTP2_BYTES: u64 = 1 << 30;
-/// Calls that are inspected in one refresh period, on each processor. Beyond it, and while the ring
-/// buffer is an eighth full or more, new connections have no protocol;
-/// [`counter::UNINSPECTED`](crate::counter::UNINSPECTED) counts what was passed over.
+/// Calls that are inspected in one refresh period, on each processor. Beyond it new connections have
+/// no protocol; [`counter::UNINSPECTED`](crate::counter::UNINSPECTED) counts what was passed over.
 pub const INSPECTED_PER_PERIOD: u32 = 500;
+/// Places in which bytes are handed to the agent, of [`PLACE_BYTES`] each, 1 MB in all: as many as
+/// one processor inspects in a refresh period, should all of that come between two looks of the
+/// agent. With none free, bytes are passed over, and
+/// [`counter::FIRST_BYTES`](crate::counter::FIRST_BYTES) counts that.
+pub const PLACES: u32 = 512;
+/// Size of a place.
+pub const PLACE_BYTES: u32 = MANY_BYTES + 1;
 
-/// The head of a record of a payload prefix; the bytes follow it.
+/// A record of a payload prefix. The bytes are not in it, but in a place that the agent can write
+/// to, and overwrites once it has seen them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PayloadPrefix {
     /// [`PAYLOAD_PREFIX`].
     pub kind: u32,
-    /// Number of bytes that follow and count.
+    /// Number of bytes in the place that count.
     pub length: u32,
     /// The connection's id.
     pub sock: u64,
@@ -65,10 +72,12 @@ pub struct PayloadPrefix {
     /// Not 0: the SYN carried data that was taken (TCP Fast Open).
     pub fast_open: u8,
     /// Padding.
-    pub _pad: [u8; 7],
+    pub _pad: [u8; 3],
+    /// Number of the place that has the bytes.
+    pub place: u32,
 }
 
-/// The head of a record of a datagram, or of several that one call moved; the bytes follow it.
+/// A record of a datagram, or of several that one call moved.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct DatagramPrefix {

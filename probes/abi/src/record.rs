@@ -31,6 +31,8 @@ pub const SCAN_DATAGRAM: u32 = 3;
 pub const SCAN_UNIX: u32 = 4;
 /// Tag of [`ScanOther`].
 pub const SCAN_OTHER: u32 = 5;
+/// Tag of [`crate::ScanHeld`].
+pub const SCAN_HELD: u32 = 6;
 
 /// One end of a connection.
 #[repr(C)]
@@ -300,6 +302,8 @@ pub struct ScanOther {
     pub netns: u32,
     /// Padding.
     pub _pad: u32,
+    /// Cookie of that, which is never used again; 0 before 5.12.
+    pub netns_cookie: u64,
     /// Where it listens.
     pub local: Endpoint,
     /// Command name of the process.

@@ -21,6 +21,8 @@ mod loaded;
 mod output;
 mod overflow;
 mod pattern;
+mod payload;
+mod privileges;
 mod protocol;
 mod proxy;
 mod receive;
@@ -55,6 +57,7 @@ pub fn all() -> Vec<Case> {
         idle::CASES,
         datagram::CASES,
         protocol::CASES,
+        payload::CASES,
         proxy::CASES,
         waiting::CASES,
         finding::CASES,
@@ -70,6 +73,7 @@ pub fn all() -> Vec<Case> {
         pattern::DEMOS,
         pattern::REGISTRY,
         pattern::SERVERS,
+        privileges::CASES,
         server::CASES,
         loaded::CASES,
         socket_events::CASES,

@@ -5,8 +5,9 @@ use std::ffi::{OsStr, c_int};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
     native("output::a_pipe_that_nobody_reads", pipe),
     native("output::a_terminal_that_stands_still", still_terminal),
     native("output::a_terminal_that_goes_away", lost_terminal),
+    native("output::of_a_command_beside_the_screen", command_output),
     native("output::a_full_disk", full_disk),
     native("output::names_that_would_steer_a_terminal", hostile_names),
 ];
@@ -258,6 +260,59 @@ fn lost_with(world: &World, mode: Option<&str>, controls: bool) -> anyhow::Resul
     let status = agent.ended(AT_ONCE)?;
     ensure!(status.success(), "it ended with {status}");
     check_recording(world, file.as_ref(), 1)
+}
+
+/// While the screen is shown, what the command writes goes to a file that nobody else can read. It
+/// is printed at the end, and nothing is left behind.
+fn command_output(world: &World) -> anyhow::Result<()> {
+    for runtime in [true, false] {
+        let dir = tempfile::tempdir()?;
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700))?;
+        let mut command = world.agent_command(&["watch", "--", "sh", "-c"]);
+        command.arg("echo a-word-of-the-command; exec sleep 600").env("TERM", "xterm-256color");
+        let absent = dir.path().join("absent");
+        command.env("XDG_RUNTIME_DIR", if runtime { dir.path() } else { &absent });
+        command.env("TMPDIR", dir.path());
+        let mut terminal = Terminal::open()?;
+        let mut agent = terminal.start(command, true)?;
+        let deadline = Instant::now() + world.patience();
+        let file = loop {
+            if let Some(file) = file_with(dir.path(), "a-word-of-the-command\n")? {
+                break file;
+            }
+            ensure!(Instant::now() < deadline, "the command's output is in no file");
+            thread::sleep(Duration::from_millis(20));
+        };
+        let mode = fs::metadata(&file)?.mode() & 0o777;
+        ensure!(mode == 0o600, "{}: mode {mode:o}", file.display());
+        let own_folder = file.parent().context("a folder")?;
+        let mode = fs::metadata(own_folder)?.mode() & 0o777;
+        ensure!(mode == 0o700, "{}: mode {mode:o}", own_folder.display());
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        ensure!(!name.contains(&agent.0.id().to_string()), "a name that can be guessed: {name}");
+        agent.signal(libc::SIGINT);
+        terminal.await_text(world, "the command wrote:\r\na-word-of-the-command")?;
+        let status = agent.ended(world.patience())?;
+        ensure!(status.success(), "it ended with {status}");
+        let left = fs::read_dir(dir.path())?.count();
+        ensure!(left == 0, "{left} files are left behind");
+    }
+    Ok(())
+}
+
+/// Returns the file below a folder, one level deep at most, that has these contents.
+fn file_with(folder: &Path, contents: &str) -> anyhow::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let found = match path.is_dir() {
+            true => file_with(&path, contents)?,
+            false => fs::read_to_string(&path).is_ok_and(|text| text == contents).then_some(path),
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 fn full_disk(world: &World) -> anyhow::Result<()> {

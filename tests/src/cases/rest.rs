@@ -12,11 +12,12 @@ use anyhow::{Context, ensure};
 use super::{each_tier, native};
 use crate::harness::json::{Value, is, number, sees};
 use crate::harness::net::monotonic_ns;
-use crate::harness::{Agent, Case, Process, Tier, World, connect};
+use crate::harness::{Agent, Case, Process, Tier, World, connect, skip};
 use crate::servers::{PORT, Server};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("rest::an_accept_meanwhile_is_seen", accept_meanwhile),
+    native("rest::takes_cap_perfmon", takes_perfmon),
     native("rest::a_listener_meanwhile_has_its_own_backlog", listener_meanwhile),
     native("rest::not_where_an_accept_would_be_missed", never_where_unseen),
 ];
@@ -103,6 +104,30 @@ fn accept_meanwhile(world: &World) -> anyhow::Result<()> {
         ensure!(number(listener, "/abandoned") == Some(0), "nobody left: {listener}");
     }
     Ok(())
+}
+
+/// Attaching them again is all that CAP_PERFMON is kept for. Without it accepts are still seen.
+fn takes_perfmon(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["serve", "--epoll"])?;
+    let mut agent =
+        world.watch().pid(demo.pid()).env("BACKSCOPE_WITHOUT", "CAP_PERFMON").start()?;
+    if attached(&agent)? == 0 || !sees(agent.objects(), "accept_at_rest") {
+        return skip("no hook is suspended here");
+    }
+    let port = demo.addr.port();
+    let _first = connect(demo.addr)?;
+    agent.await_accepted(port, 1)?;
+    busy(|| {
+        await_attached(&agent, 0)?;
+        let _second = connect(demo.addr)?;
+        agent.await_accepted(port, 2)?;
+        for _ in 0..3 {
+            agent.await_refresh(port)?;
+        }
+        ensure!(attached(&agent)? == 0, "{} are back without it", attached(&agent)?);
+        Ok(())
+    })?;
+    agent.stop().map(drop)
 }
 
 /// One thread listens twice. The backlog of its first call must not be taken for that of its

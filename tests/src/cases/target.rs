@@ -1,13 +1,17 @@
 //! Choice of the process to watch, and the end of a watch.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 
 use super::{any_tier, native};
 use crate::harness::json::{is, listens_on, number};
-use crate::harness::{Agent, Case, Demo, Process, World, converse};
+use crate::harness::{Agent, Case, Demo, Process, World, converse, net, skip};
 
 pub(super) const CASES: &[Case] = &[
     any_tier("target::several_pids", several_pids),
@@ -28,6 +32,9 @@ pub(super) const CASES: &[Case] = &[
     any_tier("target::duration", duration),
     any_tier("target::no_privilege", no_privilege),
     native("target::comm_is_escaped", comm_is_escaped),
+    native("target::names_of_any_bytes", names_of_any_bytes).alone(),
+    native("target::a_number_used_again", number_used_again).alone(),
+    native("target::in_a_time_namespace", in_a_time_namespace),
 ];
 
 fn quick(world: &World) -> anyhow::Result<Demo> {
@@ -97,7 +104,7 @@ fn command(world: &World) -> anyhow::Result<()> {
         "11",
     ];
     let mut agent = world.watch_queues().command(server).start()?;
-    crate::harness::net::await_listening(7000, world.patience())?;
+    net::await_listening(7000, world.patience())?;
     converse(([127, 0, 0, 1], 7000).into())?;
     let listener = agent.await_accepted(7000, 1)?;
     ensure!(
@@ -279,12 +286,135 @@ fn comm_is_escaped(world: &World) -> anyhow::Result<()> {
     let mut python = std::process::Command::new("python3");
     python.args(["-c", script]);
     let server = Process::start(python)?;
-    crate::harness::net::await_listening(7001, world.patience())?;
+    net::await_listening(7001, world.patience())?;
     let pid = server.pid().to_string();
     let output = world.agent_command(&["listeners", "--pid", &pid]).output()?;
     ensure!(output.status.success(), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(text.contains("red"), "the server is missing: {text}");
     ensure!(!text.contains("\x1b[31mred"), "an escape sequence reached the terminal: {text:?}");
+    Ok(())
+}
+
+/// A name that is no text, with all that has a meaning in files of `/proc`.
+const ANY_BYTES: &[u8] = b"\xff\xfe) S (\n\\ x";
+
+/// A server whose child accepts. Both have the name [`ANY_BYTES`]; prints the parent's second
+/// thread.
+const NAMED_SERVER: &str = "import ctypes, os, socket, sys, threading\n\
+    name = b'\\xff\\xfe) S (\\n\\\\ x'\n\
+    assert ctypes.CDLL(None).prctl(15, name, 0, 0, 0) == 0\n\
+    child = os.fork()\n\
+    if child == 0:\n\
+    \x20   ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)\n\
+    \x20   s = socket.create_server(('127.0.0.1', 7002))\n\
+    \x20   while True:\n\
+    \x20       c, _ = s.accept()\n\
+    \x20       c.close()\n\
+    t = threading.Thread(target=sys.stdin.readline, daemon=True)\n\
+    t.start()\n\
+    print(t.native_id, flush=True)\n\
+    os.waitpid(child, 0)\n";
+
+/// Names may hold any bytes, and are found by them.
+fn names_of_any_bytes(world: &World) -> anyhow::Result<()> {
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", NAMED_SERVER]);
+    let server = Process::start(python)?;
+    let deadline = Instant::now() + world.patience();
+    let thread = server.next_line(deadline)?.context("the server has ended")?;
+    net::await_listening(7002, world.patience())?;
+    let own = server.pid().to_string();
+    let by_comm = [OsStr::new("--comm"), OsStr::from_bytes(ANY_BYTES)];
+    let targets = [["--pid", &own].map(OsStr::new), ["--pid", &thread].map(OsStr::new), by_comm];
+    for target in targets {
+        let mut agent = world.watch_queues().args(target).start()?;
+        TcpStream::connect(("127.0.0.1", 7002))?;
+        agent.await_accepted(7002, 1).with_context(|| format!("{target:?}"))?;
+        let ended = agent.stop()?;
+        ensure!(
+            target != targets[1] || ended.stderr.contains("is a thread of"),
+            "{thread} is a thread: {:?}",
+            ended.stderr
+        );
+    }
+    Ok(())
+}
+
+/// Starts a server and a child of it; ends the server, and gives its number to another process.
+const REUSED: &str = "import os, sys, time\n\
+    def idle():\n\
+    \x20   while True: time.sleep(3600)\n\
+    first = os.fork()\n\
+    if first == 0:\n\
+    \x20   if os.fork() == 0: idle()\n\
+    \x20   sys.stdin.readline()\n\
+    \x20   os._exit(0)\n\
+    print(first, flush=True)\n\
+    os.waitpid(first, 0)\n\
+    for _ in range(2000):\n\
+    \x20   open('/proc/sys/kernel/ns_last_pid', 'w').write(str(first - 1))\n\
+    \x20   other = os.fork()\n\
+    \x20   if other == 0:\n\
+    \x20       if os.getpid() == first:\n\
+    \x20           open('/proc/self/comm', 'w').write('stranger')\n\
+    \x20           idle()\n\
+    \x20       os._exit(0)\n\
+    \x20   if other == first: break\n\
+    \x20   os.waitpid(other, 0)\n\
+    print('again' if other == first else 'never', flush=True)\n\
+    idle()\n";
+
+/// A process that has the number of a target that ended is another one.
+fn number_used_again(world: &World) -> anyhow::Result<()> {
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", REUSED]);
+    let mut parent = Process::start(python)?;
+    let deadline = Instant::now() + world.patience();
+    let pid = parent.next_line(deadline)?.context("it has ended")?;
+    // Its figures come at each refresh.
+    let other = quick(world)?;
+    let port = other.addr.port();
+    let mut agent =
+        world.watch_queues().args(["--pid", &pid, "--port", &port.to_string()]).start()?;
+    agent.await_refresh(port)?;
+    // The watched process ends, its child remains, and a stranger takes its number.
+    parent.write_line("end")?;
+    let outcome = parent.next_line(deadline)?.context("it has ended")?;
+    if outcome != "again" {
+        return skip("no process could be given that number");
+    }
+    for _ in 0..2 {
+        agent.await_refresh(port)?;
+    }
+    let ended = agent.stop()?;
+    ensure!(
+        ended.stderr.contains(&format!("{pid} has no listening TCP socket")),
+        "the note on the process itself is missing: {:?}",
+        ended.stderr
+    );
+    ensure!(!ended.stderr.contains("stranger"), "nobody asked for it: {:?}", ended.stderr);
+    Ok(())
+}
+
+/// A time namespace shifts the clocks of the agent, not those of the kernel's records.
+fn in_a_time_namespace(world: &World) -> anyhow::Result<()> {
+    let demo = quick(world)?;
+    let by = ["unshare", "--time", "--monotonic", "100000", "--boottime", "200000"];
+    let mut agent = world.watch_queues().pid(demo.pid()).by(by).start()?;
+    converse(demo.addr)?;
+    agent.await_accepted(demo.addr.port(), 1)?;
+    let now_ns = net::monotonic_ns();
+    let ended = agent.stop()?;
+    let attached = ended.of("attached").next().context("no attached")?;
+    let attached_ns = number(attached, "/ts_ns").unwrap_or(0);
+    ensure!(attached_ns <= now_ns, "attached in {} s", (attached_ns - now_ns) / 1_000_000_000);
+    let accept = ended.of("accept").next().context("no accept")?;
+    let time = accept["time"].as_str().context("no time")?;
+    let date = std::process::Command::new("date").args(["-d", time, "+%s"]).output()?;
+    let second: u64 = String::from_utf8_lossy(&date.stdout).trim().parse()?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let shifted = now.abs_diff(second);
+    ensure!(shifted < 60, "its time is off by {shifted} s: {accept}");
     Ok(())
 }

@@ -168,7 +168,8 @@ fn paths(world: &World) -> anyhow::Result<()> {
         let mut agent = watch.start()?;
         let mut stream = TcpStream::connect(server())?;
         let port = stream.local_addr()?.port();
-        stream.write_all(get("/orders/7?token=secret").repeat(3).as_bytes())?;
+        let target = "http://user:secret@secret.test/orders;id=secret/7;secret?token=secret";
+        stream.write_all(get(target).repeat(3).as_bytes())?;
         stream.read_exact(&mut [0; 3 * 40])?;
         drop(stream);
         let connection = ended(&mut agent, port)?;

@@ -17,6 +17,7 @@ pub struct Watch<'a> {
     interval: &'static str,
     args: Vec<OsString>,
     command: Vec<OsString>,
+    wrapper: Vec<OsString>,
     env: Vec<(String, String)>,
 }
 
@@ -26,7 +27,14 @@ impl<'a> Watch<'a> {
         if let Some(tier) = world.tier {
             args.extend(["--tier".into(), tier.name().into()]);
         }
-        Self { world, interval: "250ms", args, command: Vec::new(), env: Vec::new() }
+        Self {
+            world,
+            interval: "250ms",
+            args,
+            command: Vec::new(),
+            wrapper: Vec::new(),
+            env: Vec::new(),
+        }
     }
 
     /// Adds `--pid PID`.
@@ -52,6 +60,12 @@ impl<'a> Watch<'a> {
         self
     }
 
+    /// Starts it by another program, which has to become it: `prlimit --nofile=64`, say.
+    pub fn by<S: AsRef<OsStr>>(mut self, wrapper: impl IntoIterator<Item = S>) -> Self {
+        self.wrapper = wrapper.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -60,8 +74,17 @@ impl<'a> Watch<'a> {
 
     /// Starts it without waiting for anything.
     pub fn spawn(self) -> anyhow::Result<Agent> {
-        let mut command = Command::new(self.world.agent());
-        command.args(&self.args).args(["--interval", self.interval]).envs(self.env);
+        let agent = self.world.agent();
+        let mut command = match self.wrapper.split_first() {
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(agent);
+                command
+            }
+            None => Command::new(agent),
+        };
+        command.args(&self.args).args(["--interval", self.interval]);
+        super::world::without_sudo(&mut command).envs(self.env);
         if !self.command.is_empty() {
             command.arg("--").args(&self.command);
         }

@@ -8,6 +8,7 @@ mod contract;
 mod demo;
 pub mod json;
 pub mod ledger;
+pub mod memory;
 pub mod net;
 mod process;
 mod run;

@@ -34,6 +34,30 @@ pub fn await_closing(port: u16, patience: Duration) -> anyhow::Result<()> {
     }
 }
 
+/// Waits until the IPv4 connection of a client at that port has nothing on its way to the server,
+/// nor unread there.
+pub fn await_read(port: u16, patience: Duration) -> anyhow::Result<()> {
+    const NOTHING: &str = "00000000";
+    let client = format!(":{port:04X}");
+    let deadline = Instant::now() + patience;
+    loop {
+        let table =
+            fs::read_to_string("/proc/thread-self/net/tcp").context("reading the sockets")?;
+        let waits = table.lines().skip(1).any(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let [_, local, peer, _, queues, ..] = fields[..] else { return false };
+            let Some((sent, unread)) = queues.split_once(':') else { return false };
+            local.ends_with(&client) && sent != NOTHING
+                || peer.ends_with(&client) && unread != NOTHING
+        });
+        if !waits {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < deadline, "what the client at {port} sent stays unread");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Gives the calling thread, and everything that it starts from now on, a network namespace of its
 /// own with `lo` up.
 pub fn isolate() -> anyhow::Result<()> {

@@ -120,8 +120,17 @@ impl World {
     pub fn agent_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.agent());
         command.args(args);
+        without_sudo(&mut command);
         command
     }
+}
+
+/// Hides who called sudo for the tests: the agent would run a command as that user.
+pub(super) fn without_sudo(command: &mut Command) -> &mut Command {
+    for name in ["SUDO_UID", "SUDO_GID", "SUDO_USER"] {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Returns the program of that name: from the environment, from `/bin` (in the virtual machine), or

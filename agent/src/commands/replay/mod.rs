@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
+use rustix::thread::CapabilitySet;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -21,23 +22,39 @@ use super::{
 use crate::{
     cli::ReplayArgs,
     model::Model,
-    record::{Damage, Reader, RecordEntry},
+    privileges::sandbox::{self, Calls, Needs},
+    record::{Damage, ReadError, Reader, RecordEntry},
     run::Run,
+    tui,
 };
 
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let context = || format!("cannot replay {}", args.file.display());
     let on_screen = !args.output.plain && !args.output.json && io::stdout().is_terminal();
     let damaged = if on_screen {
-        screen::run(&args.file, args.speed.unwrap_or(1.0)).with_context(context)?
+        tui::terminal_as_stdin()?;
+        let file = File::open(&args.file).map_err(ReadError::from).with_context(context)?;
+        confine()?;
+        screen::run(file, args.speed.unwrap_or(1.0)).with_context(context)?
     } else {
-        let mut reader = Reader::open(&args.file).with_context(context)?;
+        let file = File::open(&args.file).map_err(ReadError::from).with_context(context)?;
+        confine()?;
+        let mut reader = Reader::new(file).with_context(context)?;
         event_loop()?
             .block_on(text(&mut reader, args.output.json, args.speed))
             .with_context(context)?;
         tell(reader.damages(), reader.damage_count())
     };
     Ok(if damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Gives up all rights but to read what is open and to write to standard output and error: anybody
+/// may have made the file. No thread has been started yet.
+fn confine() -> anyhow::Result<()> {
+    let capabilities = CapabilitySet::empty();
+    let needs = Needs { capabilities, calls: Calls::default(), processes: false };
+    sandbox::enter(needs).context("cannot give up the rights that a replay does not need")?;
+    Ok(())
 }
 
 /// Says what is damaged; true if anything is.
@@ -98,5 +115,9 @@ async fn play(
         }
     }
     // A recording that was cut off has no end of its own.
-    run.take(RecordEntry::Finish(now_ns))
+    let mut ending = run.begin_finish(now_ns)?;
+    while run.finish_on(&mut ending)? {
+        run.consumer.room_at_end(signals).await;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Playback of a recording: any moment of it can be shown.
 
-use std::{fs::File, path::PathBuf};
+use std::{fs::File, io::Seek};
 
 use crate::{
     model::{
@@ -51,7 +51,8 @@ impl Timeline {
 
 /// Plays a recording.
 pub(super) struct Player {
-    path: PathBuf,
+    /// The recording. It cannot be opened once more: a replay gives up the right to.
+    file: File,
     pub(super) timeline: Timeline,
     reader: Reader<File>,
     model: Model,
@@ -70,13 +71,13 @@ impl Player {
     ///
     /// # Errors
     /// Nothing of it can be read.
-    pub(super) fn open(path: PathBuf) -> Result<Self, ReadError> {
-        let timeline = Timeline::of(&mut Reader::open(&path)?)?;
-        let reader = Reader::open(&path)?;
+    pub(super) fn open(file: File) -> Result<Self, ReadError> {
+        let timeline = Timeline::of(&mut from_beginning(&file)?)?;
+        let reader = from_beginning(&file)?;
         let model = Model::new(reader.header().setup.clone());
         let (position_ns, out) = (timeline.begin_ns, Vec::new());
         let mut player = Self {
-            path,
+            file,
             timeline,
             reader,
             model,
@@ -111,7 +112,7 @@ impl Player {
     pub(super) fn seek(&mut self, to_ns: u64) -> Result<(), ReadError> {
         let to_ns = to_ns.clamp(self.timeline.begin_ns, self.timeline.end_ns);
         if to_ns < self.position_ns {
-            self.reader = Reader::open(&self.path)?;
+            self.reader = from_beginning(&self.file)?;
             self.model = Model::new(self.reader.header().setup.clone());
             (self.next_ns, self.ended) = (None, false);
         }
@@ -154,6 +155,13 @@ impl Player {
     }
 }
 
+/// Begins to read. All readers share the place in the file: one that was there before is of no use
+/// any more.
+fn from_beginning(mut file: &File) -> Result<Reader<File>, ReadError> {
+    file.rewind()?;
+    Reader::new(file.try_clone()?)
+}
+
 /// True if a finding begins.
 fn is_new(output: Output) -> bool {
     match output {
@@ -177,7 +185,7 @@ mod tests {
     fn player() -> (NamedTempFile, Player) {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(&recording(&busy_entries())).unwrap();
-        let player = Player::open(file.path().to_owned()).unwrap();
+        let player = Player::open(file.reopen().unwrap()).unwrap();
         (file, player)
     }
 

@@ -1,6 +1,6 @@
 //! The screen of a replay: that of watch, with keys to move in time.
 
-use std::{io, path::Path, time::Duration};
+use std::{fs::File, io, time::Duration};
 
 use ratatui::crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::{
@@ -142,8 +142,8 @@ struct Screen {
 }
 
 /// Plays the recording until the user has seen enough; true if it is damaged.
-pub(super) fn run(path: &Path, speed: f64) -> anyhow::Result<bool> {
-    let player = Player::open(path.to_owned())?;
+pub(super) fn run(file: File, speed: f64) -> anyhow::Result<bool> {
+    let player = Player::open(file)?;
     let event_loop = event_loop()?;
     let mut screen = Screen {
         state: PlaybackState { player, playing: true, speed },

@@ -1,10 +1,11 @@
 //! `backscope watch`: the main job.
 
+mod command_output;
 mod picker;
 mod session;
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, IsTerminal},
     net::SocketAddr,
@@ -15,19 +16,21 @@ use std::{
 };
 
 use anyhow::Context;
+use rustix::{process::geteuid, thread::CapabilitySet};
 
-use self::session::Session;
-use super::{
-    Usage, event_loop,
-    frontend::Frontend,
-    target::{self, describe},
-};
+use self::{command_output::CommandOutput, session::Session};
+use super::{Usage, event_loop, frontend::Frontend, target};
 use crate::{
-    cli::{Detail, OutputArgs, RunArgs, TargetArgs, WatchArgs},
-    model::{WallClock, event::OtherListener},
+    cli::{Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs},
+    model::{Sandbox, WallClock, event::OtherListener},
+    privileges::{
+        self, Caller,
+        sandbox::{self, Calls, Needs},
+    },
     record,
-    sensor::{Options, Sensor, StoppedCommand, Targets, now_ns, targets},
-    text::Untrusted,
+    sensor::{Options, Sensor, StoppedCommand, Targets, User, now_ns, targets},
+    text::{Untrusted, count},
+    tui,
 };
 
 /// Exit status of a shell for a program that is not there.
@@ -75,10 +78,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.recording {
         record::check_path(path, args.force)?;
     }
-    if screen && args.run.probe_log.is_some() {
-        let message = "--probe-log prints lines: use it with --plain or --json";
-        return Err(Usage(message.to_owned()).into());
-    }
+    check_probe_log(&args.run, screen)?;
     if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
         return Ok(ExitCode::SUCCESS);
     }
@@ -90,25 +90,31 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     }
     let mut resolved = target::resolve(&args.target)?;
     resolved.notices.extend(nobody_yet(&args.target, &resolved.targets));
-    let log = if screen && !args.command.is_empty() { Some(output_file()?) } else { None };
-    let command = start(&args.command, log.as_ref().map(|(_, file)| file))?;
+    let output = match screen && !args.command.is_empty() {
+        true => Some(CommandOutput::create()?),
+        false => None,
+    };
+    let user = user_of(&args.run_as)?;
+    let file = output.as_ref().map(CommandOutput::file);
+    let command = start(&args.command, user.as_ref(), file)?;
     if let Some(command) = &command {
         resolved.targets.pids.push(command.pid());
     }
-    if let Some((path, _)) = &log {
-        let told = format!("the command's output goes to {}", path.display());
+    if let Some(output) = &output {
+        let told = format!("the command's output goes to {}", output.place());
         resolved.notices.push(told.into());
     }
-    let words = target_words(&resolved.targets, &args);
-    let sensor = attach(&args.run, resolved.targets.clone())?;
+    let words = target_words(resolved.words, command.as_ref(), &args);
+    let mut sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
     let recording = match &args.recording {
         Some(path) => Some((record::create(path, args.force)?, clock)),
         None => None,
     };
-    if let Some(command) = &command {
-        command.go().context("the command exited before it was started")?;
+    if screen {
+        tui::terminal_as_stdin()?;
     }
+    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some())?);
     let frontend = shown.frontend(clock)?;
     if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
         note!(
@@ -119,14 +125,49 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     }
     let session =
         Session::new(sensor, frontend, command, words, resolved.notices, &args.run, recording)?;
-    let status = event_loop()?.block_on(session.run())?;
-    if let Some((path, _)) = &log {
-        note!("The command's output is in {}", path.display());
+    let outcome = event_loop()?.block_on(session.run());
+    if let Some(output) = output {
+        output.finish();
     }
+    let status = outcome?;
     if let Some(path) = &args.recording {
         note!("backscope: recorded into {}", path.display());
     }
     Ok(status)
+}
+
+/// Gives up what the watch no longer needs. No thread has been started yet, but by `demo`.
+fn confine(
+    sensor: &Sensor,
+    command: Option<&StoppedCommand>,
+    removes_output: bool,
+) -> anyhow::Result<Sandbox> {
+    let mut capabilities = sensor.needed();
+    if command.is_some() {
+        // It may be another user's, or become so.
+        capabilities |= CapabilitySet::KILL;
+    }
+    let calls = Calls {
+        bpf: true,
+        perf_events: sensor.attaches_again(),
+        remove: removes_output,
+        child: command.map(StoppedCommand::pid),
+    };
+    let needs = Needs { capabilities, calls, processes: true };
+    sandbox::enter(needs).context("cannot give up the rights that are no longer needed")
+}
+
+/// Checks that the probes' log can be asked for: it loads whatever programs the object has.
+fn check_probe_log(args: &RunArgs, screen: bool) -> anyhow::Result<()> {
+    let message = match &args.probe_log {
+        None => return Ok(()),
+        Some(_) if privileges::caller() != Caller::Themselves => {
+            "--probe-log loads programs of your own into the kernel: that takes root"
+        }
+        Some(_) if screen => "--probe-log prints lines: use it with --plain or --json",
+        Some(_) => return Ok(()),
+    };
+    Err(Usage(message.to_owned()).into())
 }
 
 /// Notice that no process has the name that was asked for.
@@ -134,7 +175,35 @@ fn nobody_yet(target: &TargetArgs, targets: &Targets) -> Option<Untrusted> {
     let name = target.comm.as_ref()?;
     match targets.every_process().next() {
         Some(_) => None,
-        None => Some(format!("no process is called {name} yet; waiting for one").into()),
+        None => {
+            let name = Untrusted::from(name.as_os_str());
+            Some(compose!("no process is called {} yet; waiting for one", name))
+        }
+    }
+}
+
+/// The user as whom a command runs: the one that was named, otherwise who called sudo. `None` stands
+/// for who called this program.
+fn user_of(args: &RunAsArgs) -> anyhow::Result<Option<User>> {
+    let is_root = geteuid().is_root();
+    if let Some(name) = &args.user {
+        if !is_root {
+            return Err(Usage("--user takes root".to_owned()).into());
+        }
+        let found = User::named(name).context("cannot read the system's users")?;
+        let Some(user) = found else {
+            return Err(Usage(format!("there is no user {name}")).into());
+        };
+        return Ok(Some(user));
+    }
+    if !is_root || args.as_root {
+        return Ok(None);
+    }
+    match record::caller_of_sudo() {
+        Some((uid, gid)) if uid != 0 => {
+            Ok(Some(User::of_ids(uid, gid).context("cannot read the system's users")?))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -191,10 +260,13 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
 
 /// Describes the targets, one entry each. A command is called by its own name, which its process
 /// has not taken yet.
-fn target_words(targets: &Targets, args: &WatchArgs) -> Vec<Untrusted> {
-    let mut words = describe(targets);
-    if let (Some(name), Some(pid)) = (args.command.first(), targets.pids.last()) {
-        words.retain(|word| !word.ends_with(&format!(" {pid}")));
+fn target_words(
+    mut words: Vec<Untrusted>,
+    command: Option<&StoppedCommand>,
+    args: &WatchArgs,
+) -> Vec<Untrusted> {
+    if let (Some(name), Some(command)) = (args.command.first(), command) {
+        let pid = command.pid();
         let name = PathBuf::from(name);
         let name = Untrusted::from(name.file_name().unwrap_or_default());
         words.push(compose!("{} {pid}", name));
@@ -205,7 +277,8 @@ fn target_words(targets: &Targets, args: &WatchArgs) -> Vec<Untrusted> {
 /// Starts the command, stopped. Its output must not mix with ours: with the screen it goes to a
 /// file, else to standard error.
 fn start(
-    command: &[std::ffi::OsString],
+    command: &[OsString],
+    user: Option<&User>,
     log: Option<&File>,
 ) -> anyhow::Result<Option<StoppedCommand>> {
     if command.is_empty() {
@@ -217,18 +290,9 @@ fn start(
             None => io::stderr().as_fd().try_clone_to_owned()?.into(),
         })
     };
-    let started = StoppedCommand::start(command, output()?, output()?)
+    let started = StoppedCommand::start(command, user, output()?, output()?)
         .with_context(|| format!("cannot start {}", command[0].display()))?;
     Ok(Some(started))
-}
-
-fn output_file() -> anyhow::Result<(PathBuf, File)> {
-    let path = std::env::temp_dir().join(format!("backscope-{}.log", std::process::id()));
-    let file =
-        File::options().write(true).create_new(true).open(&path).with_context(|| {
-            format!("cannot create {} for the command's output", path.display())
-        })?;
-    Ok((path, file))
 }
 
 /// Sentences on watched processes that hold no listening socket.
@@ -243,6 +307,19 @@ fn without_listener(sensor: &Sensor) -> Vec<Untrusted> {
         }
     }
     sentences
+}
+
+/// A sentence on processes that are not watched for want of room. It has no figure that changes.
+fn left_out(sensor: &Sensor) -> Option<Untrusted> {
+    if !sensor.leaves_out_processes() {
+        return None;
+    }
+    let told = format!(
+        "{} processes are watched, and no more can be at once: further ones are not, those without \
+         a listening socket first; `lost` counts them as `targets`",
+        count(Sensor::MAX_PROCESSES)
+    );
+    Some(told.into())
 }
 
 /// Sentences on sockets that listen where watched ones do. They tell no figures that change, or

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use rustix::process::Signal;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -94,8 +95,11 @@ impl Session {
         // Caught before anybody can know that we run: a signal that comes right after `attached`
         // ends us cleanly.
         let mut signals = Signals::catch()?;
+        if let Some(command) = &self.command {
+            command.go().context("the command exited before it was started")?;
+        }
         let outcome = self.begin_to_end(&mut signals).await;
-        // Whatever ended it, the recording is whole before anybody is waited for.
+        // Whatever ended it, the recording is whole.
         let recorded = self.live.run.end_recording();
         outcome?;
         recorded?;
@@ -112,7 +116,7 @@ impl Session {
         self.live.run.consumer.attached(&self.attached)?;
         self.sample()?;
         self.watch(signals).await?;
-        self.finish()
+        self.finish(signals).await
     }
 
     async fn watch(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
@@ -156,6 +160,7 @@ impl Session {
         let target = self.target();
         let mut notices = self.notices.clone();
         notices.extend(super::without_listener(&self.live.sensor));
+        notices.extend(super::left_out(&self.live.sensor));
         notices.extend(super::beside(&self.live.sensor));
         if self.live.sensor.has_rested() {
             notices.push(RESTED.into());
@@ -192,7 +197,7 @@ impl Session {
         Ok(self.live.sensor.all_ended())
     }
 
-    fn finish(&mut self) -> anyhow::Result<()> {
+    async fn finish(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         if let Some(command) = &mut self.command
             && self.ended.is_none()
         {
@@ -204,7 +209,14 @@ impl Session {
         self.live.take_connections(&mut sample)?;
         self.live.begin_batch()?;
         self.live.end_batch(&Event::Sample(sample))?;
-        self.live.run.take(RecordEntry::Finish(now_ns()))
+        let run = &mut self.live.run;
+        let mut ending = run.begin_finish(now_ns())?;
+        // Whole before the reader of the lines is waited for.
+        run.end_recording()?;
+        while run.finish_on(&mut ending)? {
+            run.consumer.room_at_end(signals).await;
+        }
+        Ok(())
     }
 }
 

@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use backscope_abi::errno::ECONNRESET;
-use rustc_hash::FxHashSet;
-
 use super::Connection;
 use super::compact::Endpoint;
 use super::origin::Origin;
+use crate::bounded::Bounded;
 use crate::model::event::{Closed, Connect, Ending, Late, Outcome, Role, Side, SockId, Why};
 use crate::model::exchange::LEAST_SEALED;
 use crate::model::output::{ConnectionOutput, Output};
 use crate::model::snapshot::{Cause, EndView, Protocol, ResetTotals};
+use backscope_abi::errno::ECONNRESET;
 
 /// A connection that is reset within this time was refused, even if nothing was asked on it, ns.
 const AT_ONCE_NS: u64 = 1_000_000_000;
@@ -40,6 +39,7 @@ pub(super) fn view(closed: &Closed, connection: &Connection) -> EndView {
         idle_us: closed.idle_ns.map(|ns| ns / 1_000),
         unread_bytes: closed.unread_bytes,
         unacked_bytes: closed.unacked_bytes,
+        untold: closed.untold,
     }
 }
 
@@ -104,7 +104,7 @@ pub(super) fn refusal(closed: &Closed, connection: &Connection, end: &EndView) -
 fn met_a_close(closed: &Closed) -> bool {
     let least_ns = u64::from(closed.min_rtt_us.unwrap_or(0)) * 2_000 + ANSWER_NS;
     let (Some(since_ns), Some(asked_ns)) = (closed.since_ns, closed.asked_ns) else { return false };
-    closed.unanswered && closed.exchanges > 1 && since_ns <= asked_ns + least_ns
+    closed.unanswered && closed.exchanges > 1 && since_ns <= asked_ns.saturating_add(least_ns)
 }
 
 /// A connection that this host had accepted, and closed.
@@ -146,21 +146,33 @@ pub(in crate::model) struct Arrival {
 /// [`note`](Self::note) takes each end, [`came`](Self::came) and [`lingered`](Self::lingered) late
 /// data. A report that [`waits`](Self::waits) is kept by [`hold`](Self::hold) until
 /// [`settle`](Self::settle).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(in crate::model) struct Ended {
     pub(in crate::model) totals: ResetTotals,
     /// In the order in which they ended. Late data are rare, so that a linear search will do.
     left: VecDeque<Left>,
-    /// Connections still read from, though a request came after their close. At most [`MAX_LEFT`].
-    lingering: FxHashSet<SockId>,
+    /// Connections still read from, though a request came after their close. Of more than
+    /// [`MAX_LEFT`] the first gives way, and its end has no such cause.
+    lingering: Bounded<SockId, ()>,
     /// Ends that are to be reported, each with the time from which on it may be.
     held: VecDeque<(u64, Box<ConnectionOutput>)>,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self {
+            totals: ResetTotals::default(),
+            left: VecDeque::new(),
+            lingering: Bounded::new(MAX_LEFT),
+            held: VecDeque::new(),
+        }
+    }
 }
 
 impl Ended {
     /// Counts an end, and remembers it if data may still come.
     pub(super) fn note(&mut self, closed: &Closed, connection: &Connection, view: &mut EndView) {
-        let lingered = !self.lingering.is_empty() && self.lingering.remove(&closed.sock);
+        let lingered = !self.lingering.is_empty() && self.lingering.remove(closed.sock).is_some();
         let totals = &mut self.totals;
         totals.sent += u64::from(view.reset_by == Some(Side::Local));
         totals.received += u64::from(view.reset_by == Some(Side::Peer));
@@ -191,6 +203,13 @@ impl Ended {
             sealed: connection.protocol() == Some(Protocol::Tls) || connection.is_multiplexed(),
             reported: lingered,
         });
+    }
+
+    /// Forgets a connection of which no more is known.
+    pub(super) fn forget(&mut self, sock: SockId) {
+        if !self.lingering.is_empty() {
+            self.lingering.remove(sock);
+        }
     }
 
     /// Takes data that came to a connection which was closed. `None` if it is not known, or was
@@ -225,9 +244,10 @@ impl Ended {
         origin: &Arc<Origin>,
     ) -> Option<Arrival> {
         let request = idle_ns >= IDLE_NS && !(sealed && late.bytes < LEAST_SEALED);
-        if !request || self.lingering.len() >= MAX_LEFT || !self.lingering.insert(sock) {
+        if !request || self.lingering.contains(sock) {
             return None;
         }
+        self.lingering.insert(sock, ());
         self.totals.late_requests += 1;
         let (origin, idle_us) = (Arc::clone(origin), idle_ns / 1_000);
         Some(Arrival { sock, origin, cause: Cause::LateRequest, idle_us, lingers: true })

@@ -1,14 +1,13 @@
 //! Connections with both ends on this host. The delayed ACKs that one end records prove those that
 //! the other end can only infer.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 
+use crate::bounded::Bounded;
 use crate::model::event::SockId;
 
-/// Connections made by watched processes that are known by their addresses; of further ones nothing
-/// is proved.
+/// Connections made by watched processes that are known by their addresses. Of more, nothing is
+/// proved by the one that was made first.
 pub const MAX_LOOPBACK_PAIRS: usize = 16_384;
 /// Largest difference of two stamps of one instant, ns.
 const SLACK_NS: u64 = 1_000_000;
@@ -31,34 +30,44 @@ struct End {
 
 /// The ends that made connections. The other ends, which accepted them, need not be kept: a
 /// client's exchange ends with what it reads, so that no delayed ACK is inferred from its side.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct LoopbackPairs {
-    table: HashMap<Addresses, End>,
+    table: Bounded<Addresses, End>,
+}
+
+impl Default for LoopbackPairs {
+    fn default() -> Self {
+        Self { table: Bounded::new(MAX_LOOPBACK_PAIRS) }
+    }
 }
 
 impl LoopbackPairs {
     pub(super) fn opened(&mut self, sock: SockId, local: SocketAddr, peer: SocketAddr) {
-        let full = self.table.len() >= MAX_LOOPBACK_PAIRS;
-        let new = End { sock, closed: false, ambiguous: false, acks_ns: [0; REMEMBERED] };
-        match self.table.entry((local, peer)) {
-            Entry::Occupied(known) if known.get().sock == sock => {}
-            Entry::Occupied(mut known) if known.get().closed => drop(known.insert(new)),
-            Entry::Occupied(mut known) => known.get_mut().ambiguous = true,
-            Entry::Vacant(_) if full => {}
-            Entry::Vacant(place) => drop(place.insert(new)),
+        if let Some(known) = self.table.get_mut((local, peer))
+            && (known.sock == sock || !known.closed)
+        {
+            known.ambiguous |= known.sock != sock;
+            return;
         }
+        let new = End { sock, closed: false, ambiguous: false, acks_ns: [0; REMEMBERED] };
+        self.table.insert((local, peer), new);
     }
 
     pub(super) fn closed(&mut self, sock: SockId, local: SocketAddr, peer: SocketAddr) {
-        if let Some(end) = self.table.get_mut(&(local, peer)) {
+        if let Some(end) = self.table.get_mut((local, peer)) {
             end.closed |= end.sock == sock;
         }
     }
 
     pub(super) fn forget(&mut self, sock: SockId, local: SocketAddr, peer: SocketAddr) {
-        if matches!(self.table.get(&(local, peer)), Some(end) if end.sock == sock) {
-            self.table.remove(&(local, peer));
+        if matches!(self.table.get((local, peer)), Some(end) if end.sock == sock) {
+            self.table.remove((local, peer));
         }
+    }
+
+    /// Connections that gave way to others.
+    pub(super) fn gave_way(&self) -> u64 {
+        self.table.gave_way()
     }
 
     /// Notes a delayed ACK that this end sent at `ack_ns`. True if that is news.
@@ -69,7 +78,7 @@ impl LoopbackPairs {
         peer: SocketAddr,
         ack_ns: u64,
     ) -> bool {
-        let Some(end) = self.table.get_mut(&(local, peer)) else { return false };
+        let Some(end) = self.table.get_mut((local, peer)) else { return false };
         if end.sock != sock || end.ambiguous || end.acks_ns.contains(&ack_ns) {
             return false;
         }
@@ -87,8 +96,30 @@ impl LoopbackPairs {
         sent_ns: u64,
         acked_ns: u64,
     ) -> bool {
-        let Some(end) = self.table.get(&(peer, local)) else { return false };
+        let Some(end) = self.table.get((peer, local)) else { return false };
         let wait = sent_ns..=acked_ns.saturating_add(SLACK_NS);
         !end.ambiguous && end.acks_ns.iter().any(|ack_ns| *ack_ns != 0 && wait.contains(ack_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_connection_proves_delayed_acks_though_no_old_one_was_seen_to_end() {
+        let mut pairs = LoopbackPairs::default();
+        let local = |sock: u64| SocketAddr::from(([127, 0, 0, (sock >> 16) as u8], sock as u16));
+        let peer = SocketAddr::from(([127, 0, 0, 1], 80));
+        let newest = MAX_LOOPBACK_PAIRS as u64 + 2;
+        for sock in 1..=newest {
+            pairs.opened(sock, local(sock), peer);
+        }
+        assert_eq!(pairs.gave_way(), 2);
+        assert!(!pairs.acknowledged(2, local(2), peer, 5), "it gave way");
+        for sock in [3, newest] {
+            assert!(pairs.acknowledged(sock, local(sock), peer, 5), "{sock}");
+            assert!(pairs.confirm(peer, local(sock), 4, 6));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! All connections of the run, their exchanges, and where the time of these went.
 
+mod census;
 mod compact;
 mod connection;
 mod details;
@@ -31,6 +32,9 @@ use super::snapshot::{EndView, ExchangeView, Protocol, Slice};
 use super::spans::Spans;
 use super::times::Times;
 use super::unheard::Unheard;
+use crate::bounded::eldest;
+use census::Counted;
+pub use census::UNTOLD_NS;
 pub(super) use connection::{Connection, counted_us};
 use details::Details;
 pub use details::{MAX_DETAILED, MAX_RECENT};
@@ -52,6 +56,9 @@ use views::connection_output;
 
 /// Connections known at once, open or closed.
 pub const MAX_CONNECTIONS: usize = 100_000;
+/// Share of the open connections that are ordered by age at a time, once the table is full: one of
+/// so many.
+const OLDEST_SHARE: usize = 100;
 /// Closed connections kept for the screen.
 pub const MAX_CLOSED_CONNECTIONS: usize = 256;
 /// Exchanges in progress that are kept with all their facts.
@@ -75,11 +82,12 @@ impl<F: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView)> Told for F {}
 /// - later knowledge about an exchange: [`acknowledged`](Self::acknowledged),
 ///   [`confirm`](Self::confirm), [`change`](Self::change);
 /// - a connection ends: [`closed`](Self::closed), perhaps followed by
-///   [`came_late`](Self::came_late); at the end of the run [`finish`](Self::finish), and
+///   [`came_late`](Self::came_late), or, if no record tells, is found by
+///   [`counted`](Self::counted) to have ended ([`next_untold`](Self::next_untold)); at the end of the run [`finish`](Self::finish), and
 ///   [`report`](Self::report) for each that is open;
 /// - to show them: [`views`](Self::views), [`by_thread`](Self::by_thread), [`held`](Self::held),
 ///   and the counts [`open`](Self::open), [`open_at`](Self::open_at), [`known`](Self::known) and
-///   [`refused`](Self::refused).
+///   [`gave_way`](Self::gave_way).
 #[derive(Debug)]
 pub(super) struct Connections {
     table: ConnectionMap,
@@ -109,7 +117,12 @@ pub(super) struct Connections {
     open: Option<u64>,
     /// Connections that were ever known.
     known: u64,
-    refused: u64,
+    /// Some of those that are open for longest, the oldest last, once the table is full. They may
+    /// have gone by now.
+    oldest: Vec<(u64, SockId)>,
+    /// Open connections that gave way to others.
+    gave_way: u64,
+    census: Counted,
     /// The slices of the exchange before: their memory serves the next one.
     buf: Vec<Slice>,
 }
@@ -136,7 +149,9 @@ impl Connections {
             answered: Vec::new(),
             open: None,
             known: 0,
-            refused: 0,
+            oldest: Vec::new(),
+            gave_way: 0,
+            census: Counted::default(),
             buf: Vec::new(),
         }
     }
@@ -167,29 +182,43 @@ impl Connections {
         // If it is known by its accept, that has more facts.
         if !self.table.contains(opened.sock) {
             let connection = Connection::opened(opened, &mut self.origins);
-            if self.insert(opened.sock, connection) && opened.role == Role::Client {
+            self.insert(opened.sock, connection);
+            if opened.role == Role::Client {
                 self.loopback_pairs.opened(opened.sock, opened.local, opened.peer);
             }
         }
     }
 
-    /// Adds a connection, in the place of the one closed first if the table is full. True if there
-    /// was room.
-    fn insert(&mut self, sock: SockId, connection: Connection) -> bool {
+    /// Adds a connection, in the place of another if the table is full.
+    fn insert(&mut self, sock: SockId, connection: Connection) {
         if self.table.len() >= MAX_CONNECTIONS && !self.table.contains(sock) {
-            match self.closed.pop_front() {
-                Some(oldest) => self.forget(oldest),
-                None => {
-                    self.refused += 1;
-                    return false;
-                }
-            }
+            self.make_room();
         }
         match self.table.insert(sock, connection) {
             Some(old) => self.current -= usize::from(old.current().is_some()),
             None => self.known += 1,
         }
-        true
+    }
+
+    /// Forgets the connection that closed first, or else the oldest.
+    fn make_room(&mut self) {
+        if let Some(oldest) = self.closed.pop_front() {
+            return self.forget(oldest);
+        }
+        if self.oldest.is_empty() {
+            let mut all = Vec::with_capacity(self.table.len());
+            for (sock, connection) in self.table.iter() {
+                all.push((connection.since_ns(), sock));
+            }
+            self.oldest = eldest(all, OLDEST_SHARE);
+        }
+        while let Some((_, oldest)) = self.oldest.pop() {
+            // Of those that closed since, none is in the table any more.
+            if self.table.contains(oldest) {
+                self.gave_way += 1;
+                return self.forget(oldest);
+            }
+        }
     }
 
     fn forget(&mut self, sock: SockId) {
@@ -200,6 +229,7 @@ impl Connections {
         self.details.forget(sock);
         self.hellos.forget(sock);
         self.requests.forget(sock);
+        self.ended.forget(sock);
     }
 
     /// Notes the protocol of a connection, which becomes known or changes.
@@ -234,6 +264,17 @@ impl Connections {
             }
         }
         Some(arrival)
+    }
+
+    /// Reports the present exchange of a connection that has ended untold, if it is done.
+    pub(super) fn settle_untold(&mut self, now_ns: u64, sock: SockId, told: &mut impl Told) {
+        if let Some(connection) = self.table.open_mut(sock)
+            && let Some(current) = connection.current()
+            && exchange::is_quiet(current)
+        {
+            let current = current.clone();
+            self.settle(now_ns, &current, told);
+        }
     }
 
     /// Closes a connection. Returns it, with its end.
@@ -330,8 +371,13 @@ impl Connections {
         self.known
     }
 
-    /// Connections that found no room.
-    pub(super) fn refused(&self) -> u64 {
-        self.refused
+    /// What gave way in each table, by its name.
+    pub(super) fn gave_way(&self) -> [(&'static str, u64); 4] {
+        [
+            ("model_connections", self.gave_way),
+            ("model_hellos", self.hellos.gave_way()),
+            ("model_requests", self.requests.gave_way()),
+            ("model_loopback_pairs", self.loopback_pairs.gave_way()),
+        ]
     }
 }

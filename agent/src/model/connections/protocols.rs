@@ -1,15 +1,14 @@
 //! The protocol of each connection, from what its first bytes were recognised as.
 
-use rustc_hash::FxHashMap;
-
 use super::details::Detail;
 use super::tls_setup::TlsSetup;
+use crate::bounded::Bounded;
 use crate::model::event::{
     ClientHello, Exchange, Http2Streams, RequestLine, ServerHello, Sign, SockId,
 };
 use crate::model::snapshot::{ExchangeView, Protocol, TlsView};
 
-/// Open TLS connections whose hellos are kept. Of further ones it is known only that they are TLS.
+/// Open TLS connections whose hellos are kept. Of more the one met first is known only to be TLS.
 pub const MAX_HELLOS: usize = 16_384;
 
 /// The protocol that a sign means on a connection on which `known` was spoken so far.
@@ -39,8 +38,14 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
 
 /// The hellos of open TLS connections: `add` takes each sign, `exchanged` each exchange, `view`
 /// shows them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Hellos(FxHashMap<SockId, Hello>);
+#[derive(Clone, Debug)]
+pub(super) struct Hellos(Bounded<SockId, Hello>);
+
+impl Default for Hellos {
+    fn default() -> Self {
+        Self(Bounded::new(MAX_HELLOS))
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 struct Hello {
@@ -51,12 +56,13 @@ struct Hello {
 
 impl Hellos {
     pub(super) fn add(&mut self, sock: SockId, sign: &Sign) {
-        if !matches!(sign, Sign::ClientHello(_) | Sign::ServerHello(_) | Sign::TlsRecord(_))
-            || self.0.len() >= MAX_HELLOS && !self.0.contains_key(&sock)
-        {
+        if !matches!(sign, Sign::ClientHello(_) | Sign::ServerHello(_) | Sign::TlsRecord(_)) {
             return;
         }
-        let hello = self.0.entry(sock).or_default();
+        if !self.0.contains(sock) {
+            self.0.insert(sock, Hello::default());
+        }
+        let Some(hello) = self.0.get_mut(sock) else { return };
         match sign {
             Sign::ClientHello(client) => hello.client = Some(client.clone()),
             Sign::ServerHello(server) => hello.server = Some(server.clone()),
@@ -67,19 +73,24 @@ impl Hellos {
 
     /// Takes an exchange that is over. True if it was nothing but handshake.
     pub(super) fn exchanged(&mut self, exchange: &Exchange, view: &ExchangeView) -> bool {
-        let Some(Hello { client, server, tls_setup }) = self.0.get_mut(&exchange.sock) else {
+        let Some(Hello { client, server, tls_setup }) = self.0.get_mut(exchange.sock) else {
             return false;
         };
         tls_setup.exchanged((client.as_ref(), server.as_ref()), exchange, view)
     }
 
     pub(super) fn forget(&mut self, sock: SockId) {
-        self.0.remove(&sock);
+        self.0.remove(sock);
+    }
+
+    /// Connections whose hellos gave way to those of others.
+    pub(super) fn gave_way(&self) -> u64 {
+        self.0.gave_way()
     }
 
     /// Whether HTTP/2 is known to be spoken inside.
     pub(super) fn has_http2(&self, sock: SockId) -> bool {
-        let Some(Hello { client, server: Some(server), .. }) = self.0.get(&sock) else {
+        let Some(Hello { client, server: Some(server), .. }) = self.0.get(sock) else {
             return false;
         };
         match (&server.alpn, client) {
@@ -90,7 +101,7 @@ impl Hellos {
     }
 
     pub(super) fn view(&self, sock: SockId) -> Option<TlsView> {
-        let Hello { client, server, tls_setup } = self.0.get(&sock)?;
+        let Hello { client, server, tls_setup } = self.0.get(sock)?;
         let mut view = TlsView { first_answer: tls_setup.first_answer(), ..TlsView::default() };
         if let Some(client) = client {
             view.offered.clone_from(&client.alpn);
@@ -115,8 +126,14 @@ impl Hellos {
 
 /// The first requests of open connections, where more than their protocol is known: `add` takes
 /// each sign; `calls_at_once` and `turns` say how many requests an exchange has.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Requests(FxHashMap<SockId, First>);
+#[derive(Clone, Debug)]
+pub(super) struct Requests(Bounded<SockId, First>);
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self(Bounded::new(MAX_HELLOS))
+    }
+}
 
 /// The first requests of a connection.
 #[derive(Clone, Debug, Default)]
@@ -151,12 +168,13 @@ fn reads_between(exchange: &Exchange) -> bool {
 
 impl Requests {
     pub(super) fn add(&mut self, sock: SockId, sign: &Sign) {
-        if !matches!(sign, Sign::HttpRequests { .. } | Sign::Http2Streams(_))
-            || self.0.len() >= MAX_HELLOS && !self.0.contains_key(&sock)
-        {
+        if !matches!(sign, Sign::HttpRequests { .. } | Sign::Http2Streams(_)) {
             return;
         }
-        let known = self.0.entry(sock).or_default();
+        if !self.0.contains(sock) {
+            self.0.insert(sock, First::default());
+        }
+        let Some(known) = self.0.get_mut(sock) else { return };
         match sign {
             Sign::HttpRequests { count, first, .. } => {
                 (known.count, known.line) = (*count, first.clone())
@@ -167,13 +185,18 @@ impl Requests {
     }
 
     pub(super) fn forget(&mut self, sock: SockId) {
-        self.0.remove(&sock);
+        self.0.remove(sock);
+    }
+
+    /// Connections whose first requests gave way to those of others.
+    pub(super) fn gave_way(&self) -> u64 {
+        self.0.gave_way()
     }
 
     /// Most calls of HTTP/2 that were open at a time on a connection: 1, or more; `None` if that is
     /// not known.
     pub(super) fn calls_at_once(&self, sock: SockId) -> Option<u32> {
-        let streams = self.0.get(&sock)?.streams?;
+        let streams = self.0.get(sock)?.streams?;
         // If the connection was followed in part only, more may have been open.
         if streams.partly && streams.most <= 1 { None } else { Some(streams.most.max(1)) }
     }
@@ -194,7 +217,7 @@ impl Requests {
         }
         let http = protocol.is_some_and(Protocol::is_http1);
         let bytes = exchange.bytes_in();
-        let pipelined = matches!(self.0.get(&exchange.sock), Some(first) if first.count > 1);
+        let pipelined = matches!(self.0.get(exchange.sock), Some(first) if first.count > 1);
         // A backend answers one statement after the other, and has no news to wait for but those of
         // LISTEN.
         let backend = protocol == Some(Protocol::Postgresql) && bytes > 0;
@@ -211,7 +234,7 @@ impl Requests {
     }
 
     pub(super) fn get(&self, sock: SockId) -> First {
-        self.0.get(&sock).cloned().unwrap_or_default()
+        self.0.get(sock).cloned().unwrap_or_default()
     }
 }
 

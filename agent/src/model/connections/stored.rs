@@ -116,7 +116,7 @@ impl Compact {
                 Some(us) => u32::try_from(us.checked_add(1)?).ok()?,
                 None => 0,
             };
-            begun_us += slice.us;
+            begun_us = begun_us.saturating_add(slice.us);
         }
         if begun_us == view.total_us { Some(compact) } else { None }
     }
@@ -134,7 +134,7 @@ impl Compact {
                 proved: false,
                 upstream_us: None,
             });
-            total_us += us;
+            total_us = total_us.saturating_add(us);
         }
         ExchangeView {
             seq: self.seq,

@@ -78,12 +78,12 @@ impl RecentFigures {
     pub(super) fn of_steps(peer: SocketAddr, steps: &Steps, now_ns: u64) -> Self {
         let mut sum = Self::new(peer);
         for step in steps.recent(now_ns) {
-            sum.made += step.made;
+            sum.made = sum.made.saturating_add(step.made);
             for (tally, more) in sum.failed.iter_mut().zip(&step.failed) {
                 tally.merge(more);
             }
-            sum.syns += step.syns;
-            sum.requests += step.requests;
+            sum.syns = sum.syns.saturating_add(step.syns);
+            sum.requests = sum.requests.saturating_add(step.requests);
             if step.error.is_some() {
                 (sum.error, sum.inferred) = (step.error, step.inferred);
             }

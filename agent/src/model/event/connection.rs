@@ -73,6 +73,21 @@ pub struct ConnectionPart {
     pub connections: Vec<ConnectionSample>,
 }
 
+/// A part of a scan that shows every connection which any process holds. It runs where records were
+/// lost, for the ends that they told. With each part some of the connections that have ended are
+/// closed; empty ones follow the last for the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Census {
+    /// Time of the refresh.
+    pub ts_ns: u64,
+    /// The scan began: what was open then and is in no part of it has ended.
+    pub since_ns: u64,
+    /// Connections that are there.
+    pub socks: Vec<SockId>,
+    /// This is the last part, and the scan has shown everything.
+    pub complete: bool,
+}
+
 /// A connection at one refresh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionSample {

@@ -122,4 +122,35 @@ pub struct Closed {
     pub unseen: bool,
     /// Multipath TCP was spoken on both sides, so that reads and writes were not seen.
     pub multipath: bool,
+    /// No record told the end, so that nothing else is known of it: `ts_ns` is when it was missed.
+    pub untold: bool,
+}
+
+impl Closed {
+    /// The end of a connection that no record told.
+    pub fn untold(ts_ns: u64, sock: SockId) -> Self {
+        Self {
+            ts_ns,
+            sock,
+            by: None,
+            how: None,
+            since_ns: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            exchanges: 0,
+            retransmits: 0,
+            delayed_acks: None,
+            delayed_ack_us: 0,
+            why: None,
+            idle_ns: None,
+            unread_bytes: 0,
+            unacked_bytes: 0,
+            unanswered: false,
+            asked_ns: None,
+            min_rtt_us: None,
+            unseen: false,
+            multipath: false,
+            untold: true,
+        }
+    }
 }

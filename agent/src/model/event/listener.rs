@@ -18,7 +18,7 @@ pub struct ListenerSample {
     pub pid: u32,
     /// Its command name.
     pub comm: Untrusted,
-    /// Every watched process that holds it.
+    /// The watched processes that hold it, or the first of many.
     pub holders: Vec<u32>,
     /// Inode of its network namespace.
     pub netns: u32,
@@ -76,6 +76,8 @@ pub struct ListenerSample {
     /// Nobody waits for it: connections have been queued for too long to be chance, the listener is
     /// non-blocking, and no epoll instance of its holders has it, though they have some.
     pub unwatched: bool,
+    /// Number of further processes that hold it, which `holders` has no room for.
+    pub unnamed_holders: u32,
 }
 
 impl ListenerSample {
@@ -86,6 +88,11 @@ impl ListenerSample {
         let timeouts = self.defer_accept?;
         Some((0..timeouts).map(|timeout| (1_u64 << timeout.min(7)).min(120)).sum())
     }
+}
+
+/// Returns the number of processes that hold a listener: those that are named, and further ones.
+pub fn count_holders(named: &[u32], unnamed: u32) -> u64 {
+    named.len() as u64 + u64::from(unnamed)
 }
 
 /// Failures of `accept` on a listener with one error.
@@ -156,7 +163,7 @@ pub struct UnixListener {
     pub pid: u32,
     /// Its command name.
     pub comm: Untrusted,
-    /// Every watched process that holds it.
+    /// The watched processes that hold it, or the first of many.
     pub holders: Vec<u32>,
     /// Inode of its network namespace.
     pub netns: u32,
@@ -167,6 +174,8 @@ pub struct UnixListener {
     /// Calls of `connect` that did not wait and found it full (`EAGAIN`), since it is watched;
     /// `None` where that is not counted.
     pub refused: Option<u64>,
+    /// Number of further processes that hold it, which `holders` has no room for.
+    pub unnamed_holders: u32,
 }
 
 impl UnixListener {

@@ -22,7 +22,7 @@ use crate::text::Untrusted;
 use serde::{Deserialize, Serialize};
 
 pub use connect::{Connect, Outcome};
-pub use connection::{ConnectionPart, ConnectionSample, Opened, Role, TcpState};
+pub use connection::{Census, ConnectionPart, ConnectionSample, Opened, Role, TcpState};
 pub use cpu::{CpuLimit, CpuRefresh, CpuState};
 pub use datagram::{DatagramFlow, DatagramSample};
 pub use end::{Closed, End, Ending, Late, Side, Why};
@@ -30,7 +30,9 @@ pub use exchange::{
     DelayedAcks, Exchange, Hold, HoldReason, Holding, Inbound, Outbound, Pauses, Progress,
     ThreadUse,
 };
-pub use listener::{AcceptFails, LeftQueue, ListenerSample, OtherListener, UnixListener, Used};
+pub use listener::{
+    AcceptFails, LeftQueue, ListenerSample, OtherListener, UnixListener, Used, count_holders,
+};
 pub use protocol::{
     ClientHello, Http2Streams, Recognised, RequestLine, ServerHello, Sign, TlsRecord,
 };
@@ -76,6 +78,8 @@ pub enum Event {
     Late(Late),
     /// Quotas and stops that keep processes off the processors, if there are any.
     Cpu(CpuState),
+    /// Connections that are there, where ends were lost.
+    Census(Census),
 }
 
 /// `accept` returned a socket.

@@ -106,7 +106,7 @@ pub struct TlsRecord {
 pub struct RequestLine {
     /// Such as `GET`.
     pub method: Untrusted,
-    /// The target up to the query, and no more than 256 bytes of it.
+    /// The path of the target, and no more than 256 characters of it; empty where it has none.
     pub path: Untrusted,
 }
 

@@ -108,7 +108,7 @@ fn request(exchange: &Exchange) -> Option<(u64, u64)> {
     match exchange.role {
         Role::Server => {
             let inbound = exchange.inbound.as_ref()?;
-            Some((inbound.bytes + inbound.unread_bytes, inbound.last_ns))
+            Some((inbound.bytes.saturating_add(inbound.unread_bytes), inbound.last_ns))
         }
         Role::Client => {
             let outbound = exchange.outbound.as_ref()?;

@@ -19,10 +19,10 @@ pub(in crate::model) fn counted(slices: &[Slice]) -> impl Iterator<Item = (Slice
 
 /// The kind that took most of the time.
 pub(in crate::model) fn verdict(slices: &[Slice]) -> Option<ExchangeVerdict> {
-    let (mut by_kind, mut total) = ([0; SliceKind::ALL.len()], 0);
+    let (mut by_kind, mut total) = ([0_u64; SliceKind::ALL.len()], 0_u64);
     for (kind, us) in counted(slices) {
-        by_kind[kind as usize] += us;
-        total += us;
+        by_kind[kind as usize] = by_kind[kind as usize].saturating_add(us);
+        total = total.saturating_add(us);
     }
     let mut most: Option<(SliceKind, u64)> = None;
     for (kind, _) in counted(slices) {

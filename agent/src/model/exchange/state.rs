@@ -8,7 +8,7 @@ use crate::model::snapshot::Protocol;
 pub(in crate::model) fn is_silent(exchange: &Exchange) -> bool {
     let came = match &exchange.inbound {
         Some(inbound) => {
-            inbound.bytes + inbound.unread_bytes > 0 || inbound.read_first_ns.is_some()
+            inbound.bytes > 0 || inbound.unread_bytes > 0 || inbound.read_first_ns.is_some()
         }
         None => false,
     };

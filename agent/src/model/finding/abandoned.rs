@@ -13,7 +13,7 @@ const SEVERAL: u64 = 3;
 /// health checks, port scanners and clients that half-close do so.
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let (late, cut) = (facts.figures.left_late, facts.figures.cut);
-    if late + cut == 0 {
+    if late == 0 && cut == 0 {
         return None;
     }
     let mean_us = facts.figures.left_late_us.checked_div(late);
@@ -24,7 +24,11 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     evidence.push(("depth", f64::from(facts.view.depth)));
     evidence.push(("other_listeners", facts.siblings as f64));
     Some(FindingVerdict {
-        severity: if late + cut >= SEVERAL { Severity::Warning } else { Severity::Info },
+        severity: if late.saturating_add(cut) >= SEVERAL {
+            Severity::Warning
+        } else {
+            Severity::Info
+        },
         owner: Owner::App,
         headline: headline(late, cut),
         text: Text::default()

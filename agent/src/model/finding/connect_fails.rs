@@ -113,7 +113,7 @@ fn owner(kind: FailureKind, worst: &RecentFigures) -> Owner {
 /// Tells whether most of the ports are taken by connections that were closed a moment ago.
 fn fills_with_time_wait(worst: &RecentFigures) -> bool {
     match (worst.time_wait, worst.ports) {
-        (Some(waiting), Some(range)) => waiting * 2 >= size_of_range(range),
+        (Some(waiting), Some(range)) => waiting.saturating_mul(2) >= size_of_range(range),
         _ => false,
     }
 }

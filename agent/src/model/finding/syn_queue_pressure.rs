@@ -67,7 +67,8 @@ impl Signs {
             lost: figures.syn_dropped > 0,
             cookies: figures.cookies > 0,
             full,
-            unanswered: unanswered >= MANY_RETRANSMITS && unanswered * 10 >= figures.arrivals,
+            unanswered: unanswered >= MANY_RETRANSMITS
+                && unanswered.saturating_mul(10) >= figures.arrivals,
             silent: defers(facts)
                 && (view.syn_depth >= LEAST_DEPTH || figures.synack_acked >= MANY_RETRANSMITS),
         }

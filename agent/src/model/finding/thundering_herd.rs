@@ -63,8 +63,9 @@ pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
 }
 
 fn is_herd(herd: &HerdFacts) -> bool {
-    let woken = herd.waiters >= 2 && herd.wasted * 2 >= herd.accepts;
-    let empty = herd.acceptors >= 2 && herd.eagains * 2 >= herd.accepts * 3;
+    let woken = herd.waiters >= 2 && herd.wasted.saturating_mul(2) >= herd.accepts;
+    let empty =
+        herd.acceptors >= 2 && herd.eagains.saturating_mul(2) >= herd.accepts.saturating_mul(3);
     woken || empty
 }
 

@@ -54,7 +54,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let hurts = facts.waits_are_long() || facts.figures.overflows > 0;
     let part = shares.most as f64 / shares.accepts.max(1) as f64;
     let fair = 1.0 / shares.parties as f64;
-    let loops = shares.found_queued * 2 >= shares.accepts;
+    let loops = shares.found_queued.saturating_mul(2) >= shares.accepts;
     let threads = |exclusive: Option<bool>| {
         shares.sharers == Sharers::Threads && shares.exclusive == exclusive
     };

@@ -146,7 +146,8 @@ impl Group {
     /// Finds threads of the serving process that neither accept nor serve, and how often they ran.
     fn helpers(&mut self, now: &Now<'_>, facts: &PatternFacts) -> Helpers {
         let reads = now.totals.reads;
-        self.helped_reads += reads.saturating_sub(self.reads.unwrap_or(reads));
+        self.helped_reads =
+            self.helped_reads.saturating_add(reads.saturating_sub(self.reads.unwrap_or(reads)));
         self.reads = Some(reads);
         let processes: BTreeSet<u32> = facts.servers.keys().map(|(pid, _)| *pid).collect();
         let is_helper = |id: &Id| {
@@ -169,11 +170,11 @@ impl Group {
         if self.helped_reads < HELPED_READS {
             return Helpers::default();
         }
-        let (mut threads, mut busy_runs) = (0, 0);
+        let (mut threads, mut busy_runs) = (0, 0_u64);
         for &runs in self.helpers.values() {
-            if runs * 10 >= self.helped_reads {
+            if runs.saturating_mul(10) >= self.helped_reads {
                 threads += 1;
-                busy_runs += runs;
+                busy_runs = busy_runs.saturating_add(runs);
             }
         }
         Helpers { threads, runs_per_read: busy_runs as f64 / self.helped_reads as f64 }
@@ -246,7 +247,7 @@ impl Group {
 /// Whether one reader has far more than its part.
 fn is_uneven(stretch: &Stretch<Id>) -> bool {
     crate::model::finding::is_uneven(stretch.parties, stretch.accepts, stretch.most)
-        && stretch.most * 4 >= stretch.accepts
+        && stretch.most.saturating_mul(4) >= stretch.accepts
 }
 
 fn threads(

@@ -85,7 +85,7 @@ impl Herd {
                 continue;
             }
             if let Some(before) = self.before.insert((thread.pid, thread.tid), thread.switches) {
-                self.wakeups += thread.switches.saturating_sub(before);
+                self.wakeups = self.wakeups.saturating_add(thread.switches.saturating_sub(before));
             }
             self.epolls.insert((thread.pid, thread.epoll), thread.listener);
         }
@@ -122,7 +122,7 @@ impl Herd {
         // A connection is worth a wakeup for itself, one for each message, whoever reads it, and
         // one for its end. A loop that accepts until there is nothing more has one empty call for
         // each wakeup.
-        let useful = 2 * accepts + reads;
+        let useful = accepts.saturating_mul(2).saturating_add(reads);
         let wasted = self.wakeups.saturating_sub(useful).max(eagains.saturating_sub(accepts));
         HerdFacts {
             listener,

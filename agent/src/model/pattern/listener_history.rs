@@ -27,10 +27,10 @@ pub(super) struct Calls {
 
 impl Calls {
     pub(super) fn add(&mut self, other: &Self) {
-        self.accepts += other.accepts;
-        self.reads += other.reads;
-        self.writes += other.writes;
-        self.connections += other.connections;
+        self.accepts = self.accepts.saturating_add(other.accepts);
+        self.reads = self.reads.saturating_add(other.reads);
+        self.writes = self.writes.saturating_add(other.writes);
+        self.connections = self.connections.saturating_add(other.connections);
     }
 }
 
@@ -80,22 +80,23 @@ impl ListenerHistory {
 
     /// Adds the growth of a connection's history.
     pub(super) fn noted(&mut self, added: &Added, now_ns: u64) {
-        self.reads += added.reads;
+        self.reads = self.reads.saturating_add(added.reads);
         let mut writes = added.writes;
         if let Some(reader) = added.reader
             && added.reads > 0
         {
             let calls = self.thread(reader, now_ns);
-            calls.reads += added.reads;
+            calls.reads = calls.reads.saturating_add(added.reads);
             // Mostly it is the same thread.
             if added.writer == added.reader {
-                calls.writes += mem::take(&mut writes);
+                calls.writes = calls.writes.saturating_add(mem::take(&mut writes));
             }
         }
         if let Some(writer) = added.writer
             && writes > 0
         {
-            self.thread(writer, now_ns).writes += writes;
+            self.thread(writer, now_ns).writes =
+                self.thread(writer, now_ns).writes.saturating_add(writes);
         }
         if let Some(server) = added.serves {
             self.thread(server, now_ns).connections += 1;

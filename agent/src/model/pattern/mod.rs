@@ -289,8 +289,8 @@ impl Patterns {
         for listener in listeners {
             ids.insert(listener.sock);
             holders.extend(&listener.holders);
-            totals.accepts += listener.accepted;
-            totals.eagains += listener.eagain;
+            totals.accepts = totals.accepts.saturating_add(listener.accepted);
+            totals.eagains = totals.eagains.saturating_add(listener.eagain);
         }
         let (mut in_accept, mut waiting) = (Vec::new(), Vec::new());
         for call in &sample.in_accept {
@@ -342,7 +342,7 @@ impl Patterns {
                 }
             }
             handoff.merge(&listener.handoff);
-            now.totals.reads += listener.reads;
+            now.totals.reads = now.totals.reads.saturating_add(listener.reads);
         }
         handoff.refresh();
         now.handoff = handoff.view();

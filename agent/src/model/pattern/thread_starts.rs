@@ -69,7 +69,7 @@ impl ThreadStarts {
     /// samples know, lived for less than a refresh.
     pub(super) fn began_after(&self, id: Id, ns: u64) -> Option<bool> {
         if let Some(thread) = self.of(id) {
-            return Some(thread.started_ns + TICK_NS > ns);
+            return Some(thread.started_ns.saturating_add(TICK_NS) > ns);
         }
         if let Some(&forked_ns) = self.forks.get(&id.0) {
             return Some(forked_ns > ns);
@@ -80,7 +80,7 @@ impl ThreadStarts {
     /// Whether a thread began well after the process: `None` when not known.
     pub(super) fn began_later_than(&self, id: Id, process: u32) -> Option<bool> {
         let (thread, process) = (self.of(id)?, self.of((process, process))?);
-        Some(thread.started_ns > process.started_ns + LATER_NS)
+        Some(thread.started_ns > process.started_ns.saturating_add(LATER_NS))
     }
 
     pub(super) fn comm(&self, id: Id) -> Option<&Untrusted> {

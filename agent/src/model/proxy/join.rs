@@ -125,9 +125,9 @@ impl Served {
             spans.push((begun_ns.max(from_ns), ended_ns.min(to_ns)));
         }
         spans.sort_unstable();
-        let (mut sum_ns, mut end_ns) = (0, from_ns);
+        let (mut sum_ns, mut end_ns) = (0_u64, from_ns);
         for (from, to) in spans {
-            sum_ns += to.saturating_sub(from.max(end_ns));
+            sum_ns = sum_ns.saturating_add(to.saturating_sub(from.max(end_ns)));
             end_ns = end_ns.max(to);
         }
         sum_ns
@@ -181,10 +181,10 @@ impl Served {
 /// send buffer, of what the kernel counts, and of what it held for the peer's window or the path.
 /// These overlap.
 fn full_ns(outbound: &Outbound) -> u64 {
-    let mut held_ns = 0;
+    let mut held_ns = 0_u64;
     for hold in &outbound.holds {
         if matches!(hold.reason, HoldReason::ReceiveWindow | HoldReason::Congestion) {
-            held_ns += hold.held_ns;
+            held_ns = held_ns.saturating_add(hold.held_ns);
         }
     }
     outbound.blocked_ns.max(outbound.window_limited_ns).max(held_ns)

@@ -13,6 +13,8 @@ use super::snapshot::{QuicAnswer, QuicView};
 
 /// Connections followed at once; of more the oldest are given up.
 const MAX_FOLLOWED: usize = 4_096;
+/// Sockets on which connections are counted; of more, one that began early gives way.
+const MAX_SOCKETS: usize = 8_192;
 /// Datagrams remembered of each: a handshake has some ten.
 const MAX_SEEN: usize = 24;
 /// Connections of a socket that are shown.
@@ -47,7 +49,10 @@ pub(super) struct Flows {
     numbers: u64,
     by_id: FxHashMap<(SockId, Vec<u8>), u64>,
     by_peer: FxHashMap<(SockId, SocketAddr), u64>,
-    sockets: FxHashMap<SockId, Socket>,
+    /// The kernel gives ids in order: the first is one of the oldest.
+    sockets: BTreeMap<SockId, Socket>,
+    /// Connections that were given up, and sockets that were forgotten, for others.
+    gave_way: u64,
     /// Those that got their first answer since they were last taken.
     answered: Vec<QuicView>,
 }
@@ -149,7 +154,15 @@ impl Flows {
         while self.setups.len() >= MAX_FOLLOWED
             && let Some((&oldest, _)) = self.setups.first_key_value()
         {
+            self.gave_way += 1;
             self.end(oldest);
+        }
+        if self.sockets.len() >= MAX_SOCKETS
+            && !self.sockets.contains_key(&datagram.sock)
+            && let Some((&oldest, _)) = self.sockets.first_key_value()
+        {
+            self.gave_way += 1;
+            self.forget(oldest);
         }
         let view = QuicView {
             sock: datagram.sock,
@@ -213,6 +226,16 @@ impl Flows {
     /// Those that have got none yet, the oldest first.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = &QuicView> {
         self.setups.values().map(|setup| &setup.view)
+    }
+
+    /// Sockets on which a connection began.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = SockId> {
+        self.sockets.keys().copied()
+    }
+
+    /// Connections that were given up, and sockets that were forgotten, for others.
+    pub(super) fn gave_way(&self) -> u64 {
+        self.gave_way
     }
 
     /// Number of connections that began on a socket.

@@ -68,6 +68,8 @@ pub struct EndView {
     pub unread_bytes: u64,
     /// Bytes written and not acknowledged then.
     pub unacked_bytes: u64,
+    /// No record told it: complete scans do not show the connection any more.
+    pub untold: bool,
 }
 
 /// Ends that are no plain FIN, over all connections.

@@ -137,8 +137,10 @@ pub struct ListenerView {
     pub pid: u32,
     /// Its command name, as it came from outside: escape before printing.
     pub comm: Untrusted,
-    /// Every watched process that holds it.
+    /// The watched processes that hold it, or the first of many.
     pub holders: Vec<u32>,
+    /// Number of further ones.
+    pub unnamed_holders: u32,
     /// It has stopped listening.
     pub closed: bool,
     /// Backlog asked for; `None` when `listen(2)` ran before the attach.
@@ -213,7 +215,7 @@ pub struct Totals {
 impl Totals {
     /// Overflows of the accept queue, both stages.
     pub fn overflows(&self) -> u64 {
-        self.overflow_syn + self.overflow_ack.unwrap_or(0)
+        self.overflow_syn.saturating_add(self.overflow_ack.unwrap_or(0))
     }
 }
 

@@ -146,6 +146,6 @@ impl FirstAnswer {
 
     /// All of them together.
     pub fn round_trips(&self, fast_open: bool) -> u32 {
-        self.steps(fast_open).iter().sum()
+        self.steps(fast_open).iter().fold(0, |sum, step| sum.saturating_add(*step))
     }
 }

@@ -39,8 +39,8 @@ impl AppStats {
     }
 
     pub(super) fn add_cpu(&mut self, time: CpuTime) {
-        self.cpu_us += time.cpu_us;
-        self.known_us += time.known_us;
+        self.cpu_us = self.cpu_us.saturating_add(time.cpu_us);
+        self.known_us = self.known_us.saturating_add(time.known_us);
     }
 
     /// Counts the requests that waited until a thread was done with an exchange of so long.
@@ -54,8 +54,8 @@ impl AppStats {
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        self.cpu_us += other.cpu_us;
-        self.known_us += other.known_us;
+        self.cpu_us = self.cpu_us.saturating_add(other.cpu_us);
+        self.known_us = self.known_us.saturating_add(other.known_us);
         self.several += other.several;
         self.lack.merge(&other.lack);
         self.put_aside += other.put_aside;
@@ -67,7 +67,7 @@ impl AppStats {
         }
         self.calls += other.calls;
         self.joined += other.joined;
-        self.upstream_us += other.upstream_us;
+        self.upstream_us = self.upstream_us.saturating_add(other.upstream_us);
         self.upstreams.merge(&other.upstreams);
     }
 }

@@ -41,7 +41,7 @@ impl StatsByScope {
             let queued = CpuTime::of(view, SliceKind::ReceiveQueue);
             LateQuestion::Unread {
                 us: unread.us(),
-                known_us: queued.known_us + unread.delay_us,
+                known_us: queued.known_us.saturating_add(unread.delay_us),
                 cpu_us: queued.cpu_us,
                 delay_us: unread.delay_us,
             }
@@ -82,7 +82,10 @@ impl ExchangeStats {
                     self.app.joined += joined;
                 }
                 if let Some((waited_us, peer)) = waited {
-                    self.app.upstream_us += if unanswered.is_some() { 0 } else { waited_us };
+                    self.app.upstream_us = self
+                        .app
+                        .upstream_us
+                        .saturating_add(if unanswered.is_some() { 0 } else { waited_us });
                     self.app.upstreams.add(peer, waited_us);
                 }
             }
@@ -91,9 +94,9 @@ impl ExchangeStats {
             }
             LateQuestion::Unread { us, known_us, cpu_us, delay_us } => {
                 self.unread.waits.add(us);
-                self.unread.cpu_us += cpu_us;
-                self.unread.delay_us += delay_us;
-                self.unread.known_us += known_us;
+                self.unread.cpu_us = self.unread.cpu_us.saturating_add(cpu_us);
+                self.unread.delay_us = self.unread.delay_us.saturating_add(delay_us);
+                self.unread.known_us = self.unread.known_us.saturating_add(known_us);
             }
         }
     }

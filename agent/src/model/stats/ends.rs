@@ -67,9 +67,9 @@ impl EndStats {
             (Some(Cause::LateRequest), Role::Client) => self.late_calls += 1,
             _ if is_truncated(closed, end, role) => {
                 self.truncated += 1;
-                self.unread_bytes += end.unread_bytes;
+                self.unread_bytes = self.unread_bytes.saturating_add(end.unread_bytes);
                 self.cut += u64::from(end.unacked_bytes > 0);
-                self.cut_bytes += end.unacked_bytes;
+                self.cut_bytes = self.cut_bytes.saturating_add(end.unacked_bytes);
             }
             _ => {}
         }
@@ -93,9 +93,9 @@ impl EndStats {
         self.late_lingered += other.late_lingered;
         self.late_calls += other.late_calls;
         self.truncated += other.truncated;
-        self.unread_bytes += other.unread_bytes;
+        self.unread_bytes = self.unread_bytes.saturating_add(other.unread_bytes);
         self.cut += other.cut;
-        self.cut_bytes += other.cut_bytes;
+        self.cut_bytes = self.cut_bytes.saturating_add(other.cut_bytes);
         self.after_close += other.after_close;
     }
 }

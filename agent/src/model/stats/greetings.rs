@@ -2,13 +2,13 @@
 //! looks alike, but its client has nothing to say. So a greeting is what the client's first request
 //! follows at once.
 
-use rustc_hash::FxHashMap;
-
 use super::slices::us_before;
+use crate::bounded::Bounded;
 use crate::model::event::{Exchange, Role, SockId};
 use crate::model::snapshot::{ExchangeView, SliceKind};
 
-/// Connections on which a server has spoken first; further ones are not counted.
+/// Connections on which a server has spoken first. Of more the oldest gives way: it was hardly a
+/// greeting, if so many have come since.
 const MAX_GREETED: usize = 4_096;
 /// The first request follows so soon, ns.
 const AT_ONCE_NS: u64 = 1_000_000_000;
@@ -23,8 +23,14 @@ pub(super) fn greets(exchange: &Exchange) -> bool {
 
 /// Connections on which a server has spoken first: the time of that, and the application time
 /// before it, µs.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Greetings(FxHashMap<SockId, (u64, u64)>);
+#[derive(Clone, Debug)]
+pub(super) struct Greetings(Bounded<SockId, (u64, u64)>);
+
+impl Default for Greetings {
+    fn default() -> Self {
+        Self(Bounded::new(MAX_GREETED))
+    }
+}
 
 impl Greetings {
     /// Notes a greeting. Of an exchange that follows one at once, returns the application time of
@@ -32,16 +38,14 @@ impl Greetings {
     pub(super) fn add(&mut self, exchange: &Exchange, view: &ExchangeView) -> Option<u64> {
         if greets(exchange) {
             let outbound = exchange.outbound.as_ref()?;
-            if self.0.len() < MAX_GREETED {
-                let us = app_us_before(view, outbound.first_ns);
-                self.0.insert(exchange.sock, (outbound.last_ns, us));
-            }
+            let us = app_us_before(view, outbound.first_ns);
+            self.0.insert(exchange.sock, (outbound.last_ns, us));
             return None;
         }
         if self.0.is_empty() {
             return None;
         }
-        let (written_ns, us) = self.0.remove(&exchange.sock)?;
+        let (written_ns, us) = self.0.remove(exchange.sock)?;
         let inbound = exchange.inbound.as_ref()?;
         if inbound.first_ns > written_ns.saturating_add(AT_ONCE_NS) {
             return None;
@@ -52,17 +56,17 @@ impl Greetings {
     /// Forgets a connection that closed.
     pub(super) fn closed(&mut self, sock: SockId) {
         if !self.0.is_empty() {
-            self.0.remove(&sock);
+            self.0.remove(sock);
         }
     }
 }
 
 /// Application time before a write, µs.
 fn app_us_before(view: &ExchangeView, written_ns: u64) -> u64 {
-    let mut sum_us = 0;
+    let mut sum_us: u64 = 0;
     for slice in &view.slices {
         if slice.kind == SliceKind::App {
-            sum_us += us_before(slice, written_ns);
+            sum_us = sum_us.saturating_add(us_before(slice, written_ns));
         }
     }
     sum_us

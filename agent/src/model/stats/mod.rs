@@ -270,6 +270,11 @@ impl StatsByScope {
         end: &EndView,
     ) {
         self.greetings.closed(closed.sock);
+        if closed.untold {
+            // What it did last is not known.
+            self.runs.ended(closed.sock);
+            return;
+        }
         self.end_run(now_ns, closed.sock, connection);
         let origin = &connection.origin;
         let role = origin.role;

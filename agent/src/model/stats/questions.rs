@@ -101,14 +101,16 @@ impl ExchangeStats {
         match found {
             Found::Unread { us, delay_us, spent } => {
                 let unread = &mut self.unread;
-                unread.cpu_us += (spent.cpu_ns / 1_000).min(us);
-                unread.delay_us += (spent.delay_ns / 1_000).min(us).saturating_sub(delay_us);
-                unread.known_us += us.saturating_sub(delay_us);
+                unread.cpu_us = unread.cpu_us.saturating_add((spent.cpu_ns / 1_000).min(us));
+                unread.delay_us = unread
+                    .delay_us
+                    .saturating_add((spent.delay_ns / 1_000).min(us).saturating_sub(delay_us));
+                unread.known_us = unread.known_us.saturating_add(us.saturating_sub(delay_us));
             }
             Found::Lack { us, starved, unread } => {
                 let lack = if unread { &mut self.unread.lack } else { &mut self.app.lack };
-                lack.seen_us += us;
-                lack.starved_us += if starved { us } else { 0 };
+                lack.seen_us = lack.seen_us.saturating_add(us);
+                lack.starved_us = lack.starved_us.saturating_add(if starved { us } else { 0 });
             }
             Found::App { us, spent, held, tid } => {
                 if let Some(spent) = spent {

@@ -29,15 +29,15 @@ impl Rests {
     pub(super) fn add(&mut self, us: u64, cpu_us: Option<u64>) {
         self.late.add(us);
         if let Some(cpu_us) = cpu_us {
-            self.cpu_us += cpu_us.min(us);
-            self.known_us += us;
+            self.cpu_us = self.cpu_us.saturating_add(cpu_us.min(us));
+            self.known_us = self.known_us.saturating_add(us);
         }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
         self.late.merge(&other.late);
-        self.cpu_us += other.cpu_us;
-        self.known_us += other.known_us;
+        self.cpu_us = self.cpu_us.saturating_add(other.cpu_us);
+        self.known_us = self.known_us.saturating_add(other.known_us);
     }
 }
 
@@ -65,8 +65,8 @@ impl AppTime {
                 continue;
             }
             let before_us = us_before(slice, written_ns);
-            time.answer_us += before_us;
-            time.rest_us += slice.us - before_us;
+            time.answer_us = time.answer_us.saturating_add(before_us);
+            time.rest_us = time.rest_us.saturating_add(slice.us - before_us);
             // Of a slice that is mostly one of the two, all the CPU time is that one's.
             if before_us * 10 <= slice.us {
                 time.rest_cpu_us =

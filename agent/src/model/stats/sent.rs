@@ -48,13 +48,13 @@ impl SentStats {
         if outbound.retransmits > 0 {
             self.add_resent(exchange, outbound, view);
         }
-        if outbound.small_writes >= 4 && outbound.small_writes * 2 >= outbound.writes {
+        if outbound.small_writes >= 4 && outbound.small_writes >= outbound.writes.div_ceil(2) {
             let apart_ns = outbound.last_ns.saturating_sub(outbound.first_ns)
                 / u64::from(outbound.writes.max(1));
             if apart_ns < STREAM_NS {
                 self.small_exchanges += 1;
                 self.small_writes += u64::from(outbound.writes);
-                self.small_bytes += outbound.bytes;
+                self.small_bytes = self.small_bytes.saturating_add(outbound.bytes);
             }
         }
     }
@@ -67,7 +67,7 @@ impl SentStats {
             self.resent_first += u64::from(is_call && exchange.seq == 1);
             self.resent_segments += u64::from(outbound.retransmits);
         }
-        self.resent_us += time_of(view, SliceKind::Retransmit);
+        self.resent_us = self.resent_us.saturating_add(time_of(view, SliceKind::Retransmit));
     }
 
     /// Counts an exchange that is slow in something.
@@ -87,7 +87,9 @@ impl SentStats {
         }
         if counted_time_of(view, SliceKind::Nagle) >= SLOW_US {
             self.nagle_resent += u64::from(outbound.retransmits > 0);
-            self.nagle_round_trip_us += u64::from(exchange.min_rtt_us.unwrap_or(0));
+            self.nagle_round_trip_us = self
+                .nagle_round_trip_us
+                .saturating_add(u64::from(exchange.min_rtt_us.unwrap_or(0)));
         }
     }
 
@@ -97,23 +99,26 @@ impl SentStats {
             (outbound.blocked_ns / 1_000).min(view.total_us).saturating_sub(by_window_us);
         if blocked_us >= SLOW_US {
             self.blocked.add(blocked_us);
-            self.blocked_by_peer_us += time_of(view, SliceKind::SendBuffer).min(blocked_us);
+            self.blocked_by_peer_us = self
+                .blocked_by_peer_us
+                .saturating_add(time_of(view, SliceKind::SendBuffer).min(blocked_us));
         }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
         self.blocked.merge(&other.blocked);
-        self.blocked_by_peer_us += other.blocked_by_peer_us;
+        self.blocked_by_peer_us = self.blocked_by_peer_us.saturating_add(other.blocked_by_peer_us);
         self.restarted.merge(&other.restarted);
         self.own_delayed.merge(&other.own_delayed);
         self.nagle_resent += other.nagle_resent;
-        self.nagle_round_trip_us += other.nagle_round_trip_us;
+        self.nagle_round_trip_us =
+            self.nagle_round_trip_us.saturating_add(other.nagle_round_trip_us);
         self.small_exchanges += other.small_exchanges;
         self.small_writes += other.small_writes;
-        self.small_bytes += other.small_bytes;
+        self.small_bytes = self.small_bytes.saturating_add(other.small_bytes);
         self.resent_exchanges += other.resent_exchanges;
         self.resent_segments += other.resent_segments;
-        self.resent_us += other.resent_us;
+        self.resent_us = self.resent_us.saturating_add(other.resent_us);
         self.resent_first += other.resent_first;
     }
 }

@@ -5,10 +5,10 @@ use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
 
 /// Time of a kind, µs.
 pub(super) fn time_of(view: &ExchangeView, kind: SliceKind) -> u64 {
-    let mut us = 0;
+    let mut us = 0_u64;
     for slice in &view.slices {
         if slice.kind == kind {
-            us += slice.us;
+            us = us.saturating_add(slice.us);
         }
     }
     us
@@ -16,10 +16,10 @@ pub(super) fn time_of(view: &ExchangeView, kind: SliceKind) -> u64 {
 
 /// Time of a kind without a trailing delayed ACK, for which nobody waits, µs.
 pub(super) fn counted_time_of(view: &ExchangeView, kind: SliceKind) -> u64 {
-    let mut sum_us = 0;
+    let mut sum_us = 0_u64;
     for (other, us) in exchange::counted(&view.slices) {
         if other == kind {
-            sum_us += us;
+            sum_us = sum_us.saturating_add(us);
         }
     }
     sum_us
@@ -46,8 +46,8 @@ impl CpuTime {
             if slice.kind == kind
                 && let Some(cpu_us) = slice.cpu_us
             {
-                sum.cpu_us += cpu_us;
-                sum.known_us += slice.us;
+                sum.cpu_us = sum.cpu_us.saturating_add(cpu_us);
+                sum.known_us = sum.known_us.saturating_add(slice.us);
             }
         }
         sum

@@ -110,9 +110,9 @@ impl ExchangeStats {
     }
 
     fn add_slow(&mut self, exchange: &Exchange, view: &ExchangeView, left_out: LeftOut) {
-        let mut by_kind = [0; SliceKind::ALL.len()];
+        let mut by_kind = [0_u64; SliceKind::ALL.len()];
         for (kind, us) in exchange::counted(&view.slices) {
-            by_kind[kind as usize] += us;
+            by_kind[kind as usize] = by_kind[kind as usize].saturating_add(us);
         }
         let ready_us = by_kind[SliceKind::RunQueue as usize];
         let throttled_us = by_kind[SliceKind::Throttled as usize];
@@ -154,17 +154,17 @@ impl ExchangeStats {
         let wait = before_accept(view);
         let Some(begin) = wait.first() else { return };
         let mut is_known = reads_first_since(exchange, acceptor, begin.start_ns);
-        let (mut wait_us, mut delay_us) = (0, 0);
+        let (mut wait_us, mut delay_us) = (0_u64, 0_u64);
         for slice in wait {
             is_known |= slice.cpu_us.is_some() || slice.kind == SliceKind::Throttled;
-            wait_us += slice.us;
+            wait_us = wait_us.saturating_add(slice.us);
             if slice.kind != SliceKind::AcceptQueue {
-                delay_us += slice.us;
+                delay_us = delay_us.saturating_add(slice.us);
             }
         }
         if is_known {
-            self.accept_us += wait_us;
-            self.accept_delay_us += delay_us;
+            self.accept_us = self.accept_us.saturating_add(wait_us);
+            self.accept_delay_us = self.accept_delay_us.saturating_add(delay_us);
         }
     }
 
@@ -183,8 +183,8 @@ impl ExchangeStats {
         self.exchanges += other.exchanges;
         self.time_us = self.time_us.saturating_add(other.time_us);
         self.handshake.merge(&other.handshake);
-        self.accept_us += other.accept_us;
-        self.accept_delay_us += other.accept_delay_us;
+        self.accept_us = self.accept_us.saturating_add(other.accept_us);
+        self.accept_delay_us = self.accept_delay_us.saturating_add(other.accept_delay_us);
         for (kind, tally) in other.slow.iter().enumerate() {
             self.slow[kind].merge(tally);
         }

@@ -54,10 +54,10 @@ impl Spread {
         let by_design = |kind| {
             kind == SliceKind::Streaming || kind == SliceKind::App && (waits || view.multiplexed)
         };
-        let mut waited_us = 0;
+        let mut waited_us = 0_u64;
         for slice in &view.slices {
             if by_design(slice.kind) {
-                waited_us += slice.us;
+                waited_us = waited_us.saturating_add(slice.us);
             }
         }
         let us = total_us.saturating_sub(waited_us);

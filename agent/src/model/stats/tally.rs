@@ -39,8 +39,8 @@ pub(in crate::model) struct Lack {
 
 impl Lack {
     pub(super) fn merge(&mut self, other: &Self) {
-        self.seen_us += other.seen_us;
-        self.starved_us += other.starved_us;
+        self.seen_us = self.seen_us.saturating_add(other.seen_us);
+        self.starved_us = self.starved_us.saturating_add(other.starved_us);
     }
 
     /// Tells whether most of them may have been for want of a CPU; `None` if that is not known.

@@ -52,9 +52,9 @@ impl UnansweredStats {
     /// Counts a request without an answer that waited for connects that failed.
     pub(super) fn add_connects(&mut self, view: &ExchangeView) {
         let Some(last) = view.connects.last() else { return };
-        let mut waited_us = 0;
+        let mut waited_us = 0_u64;
         for failure in &view.connects {
-            waited_us += failure.us;
+            waited_us = waited_us.saturating_add(failure.us);
         }
         if waited_us * 2 >= counted_us(view) {
             self.connects += 1;

@@ -22,8 +22,10 @@ impl Unread {
         let mut unread = Self::default();
         for slice in after_response(&view.slices) {
             match slice.kind {
-                SliceKind::ReceiveQueue => unread.queue_us += slice.us,
-                SliceKind::RunQueue => unread.delay_us += slice.us,
+                SliceKind::ReceiveQueue => {
+                    unread.queue_us = slice.us.saturating_add(unread.queue_us)
+                }
+                SliceKind::RunQueue => unread.delay_us = slice.us.saturating_add(unread.delay_us),
                 SliceKind::Handshake | SliceKind::AcceptQueue | SliceKind::Request => {}
                 _ => break,
             }
@@ -32,7 +34,7 @@ impl Unread {
     }
 
     pub(super) fn us(&self) -> u64 {
-        self.queue_us + self.delay_us
+        self.queue_us.saturating_add(self.delay_us)
     }
 
     /// The reader's time from the arrival of the first byte to its read.
@@ -80,16 +82,17 @@ impl UnreadStats {
         }
         self.waits.add(unread.us());
         let queued = CpuTime::of(view, SliceKind::ReceiveQueue);
-        self.cpu_us += queued.cpu_us;
-        self.delay_us += unread.delay_us;
-        self.known_us += queued.known_us + unread.delay_us;
+        self.cpu_us = self.cpu_us.saturating_add(queued.cpu_us);
+        self.delay_us = self.delay_us.saturating_add(unread.delay_us);
+        self.known_us =
+            self.known_us.saturating_add(queued.known_us.saturating_add(unread.delay_us));
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
         self.waits.merge(&other.waits);
-        self.cpu_us += other.cpu_us;
-        self.delay_us += other.delay_us;
-        self.known_us += other.known_us;
+        self.cpu_us = self.cpu_us.saturating_add(other.cpu_us);
+        self.delay_us = self.delay_us.saturating_add(other.delay_us);
+        self.known_us = self.known_us.saturating_add(other.known_us);
         self.lack.merge(&other.lack);
         self.held_back.merge(&other.held_back);
     }

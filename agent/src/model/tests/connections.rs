@@ -60,6 +60,7 @@ fn end(ts_ns: u64) -> Closed {
         min_rtt_us: None,
         unseen: false,
         multipath: false,
+        untold: false,
     }
 }
 
@@ -328,10 +329,15 @@ fn threads_have_rates_and_shares_between_samples() {
 }
 
 #[test]
-fn the_table_is_bounded_and_the_rest_is_counted() {
+fn the_table_is_bounded_and_the_oldest_give_way_and_are_counted() {
     let mut world = World::with_limit(128);
     let all = MAX_CONNECTIONS as u64;
-    (1..=all + 7).for_each(|sock| world.apply(opened(sock, Role::Server, true)));
+    // Their ids are in another order than their ages.
+    for age in 1..=all + 7 {
+        let Event::Opened(opened) = opened(all + 8 - age, Role::Server, true) else { panic!() };
+        world.apply(Event::Opened(Opened { ts_ns: START + age, ..opened }));
+    }
+    world.apply(Event::Exchange(on(1, 1, server())));
     world.apply(Event::Exchange(on(all + 7, 1, server())));
     world.sample_after(SECOND);
     let lost = world.out.iter().find_map(|output| match output {
@@ -340,9 +346,15 @@ fn the_table_is_bounded_and_the_rest_is_counted() {
     });
     assert_eq!(lost, Some(("model_connections".into(), 7)));
     let snapshot = world.model.snapshot();
-    assert_eq!((snapshot.connections.len(), snapshot.times.exchanges), (MAX_CONNECTION_VIEWS, 1));
-    assert_eq!(exchanges(&world).len(), 1, "it is reported all the same");
+    assert_eq!((snapshot.connections.len(), snapshot.times.exchanges), (MAX_CONNECTION_VIEWS, 2));
+    assert_eq!(exchanges(&world).len(), 2, "that of one that gave way is reported all the same");
+    assert_eq!(snapshot.connections[0].sock, 1, "the newest is there");
+    let gone = all + 1..=all + 7;
+    assert!(gone.clone().all(|sock| world.model.connections.get(sock).is_none()));
+    assert!((1..=all).all(|sock| world.model.connections.get(sock).is_some()));
+    gone.for_each(|sock| world.apply(closed(sock, at(SECOND))));
     world.apply(closed(1, at(SECOND)));
+    assert_eq!(connections(&world).len(), 1, "the others are not known any more");
     world.apply(opened(all + 8, Role::Server, false));
     world.sample_after(SECOND);
     assert_eq!(world.model.snapshot().lost, 7, "a closed one gave way");

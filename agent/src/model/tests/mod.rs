@@ -15,6 +15,7 @@ mod flow;
 mod ignored;
 mod long_poll;
 mod loops;
+mod lost_ends;
 mod processors;
 mod proxy;
 mod streams;

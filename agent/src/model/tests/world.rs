@@ -65,6 +65,7 @@ pub(crate) fn listener(sock: SockId, limit: u32) -> ListenerSample {
         synack_acked: Some(0),
         defer_accept: Some(0),
         unwatched: false,
+        unnamed_holders: 0,
     }
 }
 

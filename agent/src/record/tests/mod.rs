@@ -2,16 +2,19 @@
 
 mod damage;
 mod events;
+mod extreme;
 mod files;
 mod hostile;
 mod replay;
 
+pub(crate) use events::every as every_event;
 pub(crate) use replay::busy_entries;
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Header, Reader, RecordEntry, Writer};
 use crate::{
+    model::Sandbox,
     model::{
         Setup,
         event::{Event, Sample},
@@ -32,6 +35,7 @@ fn header(setup: Setup) -> Header {
             targets: vec!["server 4242".into()],
             attach_us: 311_000,
             gaps: vec!["syn: no hook".into()],
+            sandbox: Some(Sandbox { landlock: Some(7), ..Sandbox::default() }),
         },
         setup,
         clock: WallClock { mono_ns: START, wall: UNIX_EPOCH + Duration::from_secs(1_700_000_000) },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::model::Attached;
+use crate::model::{Attached, Sandbox};
 use crate::text::Untrusted;
 
 /// The hooks are attached: once, first.
@@ -25,6 +25,8 @@ pub(super) struct AttachedBody<'a> {
     /// Sentences on what this kernel does not show; absent if there are none.
     #[serde(skip_serializing_if = "<[Untrusted]>::is_empty")]
     gaps: &'a [Untrusted],
+    /// Rights that the watch kept after the attach; `null` where that is not known.
+    sandbox: Option<&'a Sandbox>,
 }
 
 impl<'a> From<&'a Attached> for AttachedBody<'a> {
@@ -36,6 +38,7 @@ impl<'a> From<&'a Attached> for AttachedBody<'a> {
             targets: &attached.targets,
             attach_us: attached.attach_us,
             gaps: &attached.gaps,
+            sandbox: attached.sandbox.as_ref(),
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::text::Untrusted;
 const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP \
      are not seen, its handshake, its wait and its end are those of its first subflow";
 
+const UNTOLD: &str = "close: no record told its end, no process has it among its files any more; \
+     exchanges, bytes: those that were told";
+
 /// A connection ended; at the end of the run those that are open.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -93,7 +96,8 @@ pub(super) struct ConnectionBody<'a> {
     /// has and this host has not.
     #[cfg_attr(test, schemars(with = "TcpState"))]
     state: &'static str,
-    /// End of the connection; `null` while it is open, and if the end began before the attach.
+    /// End of the connection; `null` while it is open, if the end began before the attach, and if
+    /// its record was lost.
     close: Option<CloseBody>,
     /// `true` if it was open at the attach: phases and bytes run from there.
     attached_midway: bool,
@@ -135,7 +139,9 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             since_ns: view.since_ns,
             handshake_us: view.handshake_us,
             queued_us: view.queued_us,
-            connect: view.connect_us.map(|us| ConnectedBody { syns: view.syns_again + 1, us }),
+            connect: view
+                .connect_us
+                .map(|us| ConnectedBody { syns: view.syns_again.saturating_add(1), us }),
             phases_us,
             times_us,
             bytes,
@@ -201,7 +207,8 @@ struct BytesBody {
 struct RequestBody<'a> {
     /// Method.
     method: &'a Untrusted,
-    /// Path, without the query.
+    /// Path: no user, host, query, fragment or `;parameters`. Empty where the target has none
+    /// (`CONNECT`).
     path: &'a Untrusted,
 }
 
@@ -287,7 +294,11 @@ fn connection_gaps(output: &ConnectionOutput) -> Vec<&'static str> {
             view.closed_ns.is_none() && view.state == TcpState::Closed,
             "close: it has ended, this host keeps its socket",
         ),
-        (view.closed_ns.is_some() && view.ended.is_none(), "close: its end began unobserved"),
+        (
+            view.closed_ns.is_some() && view.ended.is_none() && !view.end.untold,
+            "close: its end began unobserved",
+        ),
+        (view.end.untold, UNTOLD),
         (
             output.delayed_acks_sent.is_none(),
             "delayed_acks: known from its first exchange on, where this kernel shows them",

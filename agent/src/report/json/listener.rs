@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::parts::{WaitBody, gaps};
+use super::parts::{HOLDERS_GAP, WaitBody, gaps, holders_total};
 use crate::model::event::{LeftQueue, OtherListener};
 use crate::model::snapshot::{ListenerView, Totals};
 use crate::text::Untrusted;
@@ -25,8 +25,12 @@ pub(super) struct ListenerBody<'a> {
     pid: u32,
     /// Name of that process.
     comm: &'a Untrusted,
-    /// Processes that have it open.
+    /// Processes that have it open, 64 at most.
     holders: &'a [u32],
+    /// Number of processes that have it open, if they are more than `holders` names; absent
+    /// otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holders_total: Option<u64>,
     /// `true` if it has stopped listening.
     closed: bool,
     /// Backlog that `listen` asked for; `null` if that was before the attach.
@@ -67,8 +71,8 @@ pub(super) struct ListenerBody<'a> {
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, u64>"))]
     accept_errors: Map<String, Value>,
     /// Sockets at the same address, or a nearer one, that nobody watched holds (a member of a
-    /// SO_REUSEPORT group, an old process after a reload), looked for every 5 s; absent if there
-    /// are none.
+    /// SO_REUSEPORT group, an old process after a reload), looked for every 5 s, 64 at most; absent
+    /// if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     others: Vec<OtherBody<'a>>,
     /// Time that connections spent in the accept queue.
@@ -92,6 +96,7 @@ impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
             pid: view.pid,
             comm: &view.comm,
             holders: &view.holders,
+            holders_total: holders_total(&view.holders, view.unnamed_holders),
             closed: view.closed,
             backlog: view.backlog,
             limit: view.limit,
@@ -132,6 +137,7 @@ impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
                     totals.accept_fails.is_none(),
                     "accept_fails: no hook on this kernel sees every call that fails",
                 ),
+                (view.unnamed_holders > 0, HOLDERS_GAP),
                 (view.wait.count == 0, "accept_wait_us: no accept with a known wait yet"),
             ]),
         }

@@ -46,6 +46,7 @@ use finding::FindingBody;
 use listener::ListenerBody;
 use lost::LostBody;
 use overflow::OverflowBody;
+pub(crate) use parts::holders_total;
 use pattern::PatternBody;
 use process::ProcessBody;
 use proxy::ProxyBody;

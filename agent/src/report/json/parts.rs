@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::model::event::{Role, Side};
+use crate::model::event::{Role, Side, count_holders};
 use crate::model::snapshot::{OwnerTimes, SliceKind, WaitView};
 
 /// Returns the reasons that apply.
@@ -16,6 +16,14 @@ pub(super) fn gaps<const N: usize>(reasons: [(bool, &'static str); N]) -> Vec<&'
     }
     gaps
 }
+
+/// Returns the number of processes that hold a listener, if not all of them are named.
+pub(crate) fn holders_total(named: &[u32], unnamed: u32) -> Option<u64> {
+    if unnamed > 0 { Some(count_holders(named, unnamed)) } else { None }
+}
+
+pub(super) const HOLDERS_GAP: &str =
+    "holders: more processes have it open than are named; holders_total counts them";
 
 pub(super) const NO_PROTOCOL: &str =
     "protocol: nothing was recognised in its first bytes, or they were not looked at";
@@ -75,7 +83,7 @@ pub(super) fn phases(phases: &[(SliceKind, u64)]) -> Map<String, Value> {
     let mut by_name: Vec<(&str, u64)> = Vec::new();
     for (kind, us) in phases {
         match by_name.iter_mut().find(|(name, _)| *name == kind.name()) {
-            Some((_, sum)) => *sum += us,
+            Some((_, sum)) => *sum = us.saturating_add(*sum),
             None => by_name.push((kind.name(), *us)),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::parts::{WaitBody, gaps};
+use super::parts::{HOLDERS_GAP, WaitBody, gaps, holders_total};
 use crate::model::event::UnixListener;
 use crate::model::snapshot::WaitView;
 use crate::text::Untrusted;
@@ -25,8 +25,12 @@ pub(super) struct UnixBody<'a> {
     pid: u32,
     /// Name of that process.
     comm: &'a Untrusted,
-    /// Processes that have it open.
+    /// Processes that have it open, 64 at most.
     holders: &'a [u32],
+    /// Number of processes that have it open, if they are more than `holders` names; absent
+    /// otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holders_total: Option<u64>,
     /// `true` if it has stopped listening.
     closed: bool,
     /// Always `null`.
@@ -73,6 +77,7 @@ impl<'a> From<&'a UnixListener> for UnixBody<'a> {
             pid: view.pid,
             comm: &view.comm,
             holders: &view.holders,
+            holders_total: holders_total(&view.holders, view.unnamed_holders),
             closed: false,
             backlog: None,
             limit: view.limit,
@@ -87,6 +92,7 @@ impl<'a> From<&'a UnixListener> for UnixBody<'a> {
             accept_wait_us: WaitView::default().into(),
             gaps: gaps([
                 (true, UNIX_GAP),
+                (view.unnamed_holders > 0, HOLDERS_GAP),
                 (
                     view.refused.is_none(),
                     "refused: no hook counts who finds the queue of this socket full",

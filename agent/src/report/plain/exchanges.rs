@@ -49,7 +49,7 @@ impl Exchanges {
         }
         let mut waited_us = 0;
         for slice in &view.slices {
-            waited_us += slice.upstream_us.unwrap_or(0);
+            waited_us = slice.upstream_us.unwrap_or(0).saturating_add(waited_us);
         }
         let slow = Slow {
             sock: exchange.sock,

@@ -89,7 +89,7 @@ impl Budget {
         if allowed {
             self.written += 1;
         } else {
-            self.hidden += count;
+            self.hidden = self.hidden.saturating_add(count);
         }
         allowed
     }
@@ -283,7 +283,7 @@ impl Plain {
             let fails = self.colour.loss(true, &format!("{} failed", count(fails)));
             writeln!(out, "  accept()     {fails}")?;
         }
-        let is_loss = totals.overflows() + totals.syn_dropped.unwrap_or(0) > 0;
+        let is_loss = totals.overflows() > 0 || totals.syn_dropped.unwrap_or(0) > 0;
         writeln!(out, "  refused      {}", self.colour.loss(is_loss, &refused_text(totals)))?;
         let known = |figure: Option<u64>| match figure {
             Some(figure) => count(figure),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::Colour;
-use crate::model::event::{SockId, UnixListener};
+use crate::model::event::{SockId, UnixListener, count_holders};
 use crate::model::output::Output;
 use crate::text::count;
 
@@ -65,8 +65,8 @@ impl UnixLines {
 }
 
 fn line(view: &UnixListener, colour: Colour) -> String {
-    let more = view.holders.len().saturating_sub(1);
-    let more = if more > 0 { format!(" +{more}") } else { String::new() };
+    let more = count_holders(&view.holders, view.unnamed_holders).saturating_sub(1);
+    let more = if more > 0 { format!(" +{}", count(more)) } else { String::new() };
     let full = if view.is_full() { ", full" } else { "" };
     let queue = format!("queue {}/{}{full}", count(view.depth.into()), count(view.limit.into()));
     let refused = match view.refused {

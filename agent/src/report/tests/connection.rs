@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::schema::parsed;
 use super::{clock, written};
-use crate::model::event::{Accept, Event, Exchange, Role};
+use crate::model::UNTOLD_NS;
+use crate::model::event::{Accept, Census, Event, Exchange, Role};
 use crate::model::output::Output;
 use crate::model::tests::connections::{closed, opened};
 use crate::model::tests::facts::{Build, at, client, server};
@@ -224,4 +225,23 @@ fn a_name_from_outside_is_data_in_an_object() {
     let text = written(&mut Json::new(clock()), &world.out, &world);
     assert!(!text.contains(['\x1b', '\u{9b}', '\u{202e}']), "{text}");
     assert!(text.contains(r#""a\u001b[31m\u009b2J\u202e""#), "{text}");
+}
+
+#[test]
+fn an_end_that_no_record_told_is_null_and_says_why() {
+    let mut world = served();
+    for after_ns in [SECOND, UNTOLD_NS] {
+        world.now += after_ns;
+        let (ts_ns, since_ns) = (world.now, world.now);
+        let census = Census { ts_ns, since_ns, socks: Vec::new(), complete: true };
+        world.apply(Event::Census(census));
+    }
+    let object = &objects(&world, "connection")[0];
+    assert_eq!((&object["close"], &object["exchanges"]), (&Value::Null, &json!(2)));
+    let gaps = object["gaps"].as_array().expect("gaps");
+    let starting = |words: &str| {
+        gaps.iter().filter(|gap| gap.as_str().is_some_and(|gap| gap.starts_with(words))).count()
+    };
+    assert_eq!(starting("close: "), 1, "{gaps:?}");
+    assert_eq!(starting("close: no record told its end"), 1, "{gaps:?}");
 }

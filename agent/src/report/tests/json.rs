@@ -36,6 +36,10 @@ fn attached_names_every_hook() {
         "kernel": "6.12.1", "tier": "tracepoint",
         "hooks": { "accept": "sys_exit_accept", "syn": null },
         "targets": ["pid 4242"], "attach_us": 120_000, "gaps": ["syn: fentry is refused"],
+        "sandbox": {
+            "capabilities": ["CAP_SYS_PTRACE"], "no_new_privs": true, "seccomp": true,
+            "landlock": null, "gaps": ["no Landlock: not here"],
+        },
     });
     assert_eq!(object, expected);
 }

@@ -9,6 +9,7 @@ mod socket_event;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Attached, Sink, WallClock};
+use crate::model::Sandbox;
 use crate::model::output::Output;
 use crate::model::tests::world::{START, World};
 
@@ -26,6 +27,13 @@ fn attached() -> Attached {
         targets: vec!["pid 4242".into()],
         attach_us: 120_000,
         gaps: vec!["syn: fentry is refused".into()],
+        sandbox: Some(Sandbox {
+            capabilities: vec!["CAP_SYS_PTRACE".into()],
+            no_new_privs: true,
+            seccomp: true,
+            landlock: None,
+            gaps: vec!["no Landlock: not here".into()],
+        }),
     }
 }
 

@@ -177,6 +177,7 @@ fn a_unix_listener_says_once_what_is_not_seen_of_it() {
             depth,
             limit: 1,
             refused: None,
+            unnamed_holders: 0,
         };
         Output::Unix(UnixOutput { ts_ns: world.now, view })
     };

@@ -9,6 +9,7 @@ use super::{
     loader::{HookFlags, Loader, TRIAL_SIZES, Types},
     plan::{self, Attach, Choice, Program, Signal, SignalSpec},
     programs::{attach_one, load},
+    sys,
 };
 use crate::{model::Tier, sensor::error::SensorError};
 
@@ -54,6 +55,12 @@ impl Chosen {
             }
         }
         gaps
+    }
+
+    /// True if programs on the tracepoints of system calls serve.
+    pub(in crate::sensor) fn uses_syscalls(&self) -> bool {
+        let mut programs = self.served().flat_map(|(_, choice)| choice.programs);
+        programs.any(|program| matches!(program.attach, Attach::Syscall(_)))
     }
 
     /// The tier: full if any function hook serves.
@@ -118,9 +125,13 @@ pub(super) fn choose(
         chosen: Chosen::default(),
         every_packet: config.events != 0,
         forbidden: None,
+        out_of_files: false,
     };
     for spec in plan::signals(config.exchanges != 0, config.events != 0) {
         let choice = trial.choose(spec, highest);
+        if trial.out_of_files {
+            return Err(sys::out_of_files());
+        }
         if choice.is_none() && spec.required {
             let reason = trial.reason_against(spec.signal);
             return Err(SensorError::Required { signal: spec.signal.name(), reason });
@@ -145,13 +156,20 @@ struct Trial<'a> {
     every_packet: bool,
     /// The kernel forbids every function hook, and why: no need to ask for each.
     forbidden: Option<String>,
+    /// There was no descriptor for a program.
+    out_of_files: bool,
 }
 
 impl Trial<'_> {
     fn choose(&mut self, spec: &SignalSpec, highest: Tier) -> Option<&'static Choice> {
         let choices = spec.choices.iter().filter(|choice| choice.tier <= highest);
         for choice in choices {
-            let Err(Failure { reason, errno }) = self.load(choice) else { return Some(choice) };
+            let Err(failure) = self.load(choice) else { return Some(choice) };
+            if failure.is_out_of_files() || !sys::has_room_for_files(1) {
+                self.out_of_files = true;
+                return None;
+            }
+            let Failure { reason, errno } = failure;
             if choice.tier == Tier::Full && errno == Some(libc::EPERM) {
                 self.forbidden.get_or_insert_with(|| reason.clone());
             }

@@ -37,6 +37,26 @@ impl From<ProgramError> for Failure {
     }
 }
 
+impl Failure {
+    /// Returns whether the kernel had no descriptor for us: that says nothing of the hook.
+    pub(super) fn is_out_of_files(&self) -> bool {
+        matches!(self.errno, Some(libc::EMFILE | libc::ENFILE))
+    }
+}
+
+/// Returns whether an error, or one of its causes, is that there was no descriptor for us.
+pub(super) fn is_out_of_files(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let number = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        if matches!(number, Some(libc::EMFILE | libc::ENFILE)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// Returns the first line of an error with its causes, and the verifier's last line on it, without
 /// the log between them.
 fn kernel_reason(error: &dyn Error) -> String {
@@ -73,6 +93,17 @@ mod tests {
     use aya::sys::SyscallError;
 
     use super::*;
+
+    #[test]
+    fn a_lack_of_descriptors_is_found_among_the_causes() {
+        let error = |number| {
+            let io_error = io::Error::from_raw_os_error(number);
+            ProgramError::SyscallError(SyscallError { call: "bpf_prog_load", io_error })
+        };
+        assert!(is_out_of_files(&error(libc::EMFILE)) && !is_out_of_files(&error(libc::EPERM)));
+        assert!(Failure::from(error(libc::EMFILE)).is_out_of_files());
+        assert!(!Failure::from(error(libc::EINVAL)).is_out_of_files());
+    }
 
     #[test]
     fn the_error_has_its_number_and_the_texts_of_its_causes() {

@@ -8,9 +8,14 @@ use super::{
     loader::{HookFlags, Loader, full_sizes},
     plan::{self, Attach, Program, Signal},
     programs::{Programs, attach_one, fd_of, load},
+    sys,
     syscalls::Syscalls,
 };
 use crate::{model::Tier, sensor::error::SensorError};
+
+/// Descriptors that a run takes beside those of programs and maps: the event loop, files of `/proc`,
+/// iterators, the recording.
+const SPARE_FILES: usize = 32;
 
 /// Loaded and attached programs. Everything is detached when it is dropped.
 pub(in crate::sensor) struct Loaded {
@@ -50,13 +55,21 @@ pub(super) fn attach(
     let mut attached = Attached::default();
     for (spec, choice) in chosen.served() {
         for program in choice.programs {
-            if let Err(Failure { reason, errno }) = attached.add(&mut ebpf, &types.aya, program) {
+            if let Err(failure) = attached.add(&mut ebpf, &types.aya, program) {
+                if failure.is_out_of_files() || !sys::has_room_for_files(1) {
+                    return Err(sys::out_of_files());
+                }
+                let Failure { reason, errno } = failure;
                 let (signal, hooks) = (spec.signal.name(), hooks_of(choice));
                 return Err(SensorError::Attach { signal, hooks, reason, errno });
             }
         }
     }
-    let Attached { programs, syscalls, scan, scan_connections } = attached;
+    if !sys::has_room_for_files(SPARE_FILES) {
+        return Err(sys::out_of_files());
+    }
+    let Attached { programs, mut syscalls, scan, scan_connections } = attached;
+    syscalls.have_all();
     let Some(scan) = scan else {
         let signal = Signal::OpenListeners.name();
         return Err(SensorError::Required { signal, reason: String::new() });

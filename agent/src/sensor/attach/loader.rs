@@ -5,7 +5,10 @@ use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Pod, include_bytes_aligned};
 use backscope_abi as abi;
 use backscope_abi::{Config, Layout};
 
-use super::{failure::causes, plan};
+use super::{
+    failure::{causes, is_out_of_files},
+    plan, sys,
+};
 use crate::{
     kernel::{
         btf::{Btf, Wanted},
@@ -185,6 +188,7 @@ impl<'a> Loader<'a> {
         }
         match self.inner.load(self.object) {
             Ok(ebpf) => Ok(ebpf),
+            Err(error) if is_out_of_files(&error) => Err(sys::out_of_files()),
             Err(error) => Err(SensorError::Object(causes(&error))),
         }
     }
@@ -198,9 +202,10 @@ pub(super) fn bare_loader<'a>() -> EbpfLoader<'a> {
 }
 
 /// Sizes of the maps for good.
-pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 11] {
+pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 13] {
     let exchanges = config.exchanges != 0;
     let by_address = exchanges && config.socket_storage == 0;
+    let places = if exchanges && config.payload_prefix != 0 { abi::PLACES } else { 1 };
     [
         ("THREADS", if exchanges { abi::THREAD_SETS } else { 1 }),
         ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
@@ -213,6 +218,8 @@ pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 11] {
         ("CALLS", abi::MAX_CALLS),
         ("TARGETS", abi::MAX_TARGETS),
         ("EVENTS", config.ring_bytes),
+        ("FIRST_BYTES", places),
+        ("FREE_PLACES", places),
     ]
 }
 
@@ -229,4 +236,6 @@ pub(super) const TRIAL_SIZES: &[(&str, u32)] = &[
     ("DATAGRAMS", 1),
     ("SERVED", 1),
     ("EVENTS", 4096),
+    ("FIRST_BYTES", 1),
+    ("FREE_PLACES", 1),
 ];

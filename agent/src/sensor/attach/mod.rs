@@ -33,7 +33,7 @@ pub(super) use self::{
     programs::{Programs, Runs},
     suspend::AcceptHooks,
 };
-use super::{error::SensorError, maps, options::Options, probe_log};
+use super::{error::SensorError, maps, options::Options, places, probe_log};
 use crate::model::Tier;
 
 /// Attaches the best hooks that this kernel loads and attaches. Returns the object, too, which has
@@ -54,7 +54,10 @@ pub(super) fn attach_best(options: &Options) -> Result<(Loaded, Ebpf), SensorErr
                 };
                 return Err(SensorError::NoFullTier(reason));
             }
-            let prepare = |ebpf: &mut Ebpf| maps::set_targets(ebpf, &options.targets);
+            let prepare = |ebpf: &mut Ebpf| {
+                places::free_all(ebpf)?;
+                maps::set_targets(ebpf, &options.targets)
+            };
             match attach(loader, chosen, prepare) {
                 Err(SensorError::Attach { hooks, reason, errno, .. })
                     if rejected.iter().all(|known| known.hooks != hooks) =>
@@ -85,6 +88,7 @@ fn with_loader<T>(
     object: &[u8],
     work: impl FnOnce(&mut Loader<'_>) -> Result<T, SensorError>,
 ) -> Result<T, SensorError> {
+    sys::raise_files();
     let result = {
         let bare = bare_loader();
         let types = Types::read()?;

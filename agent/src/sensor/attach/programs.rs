@@ -80,7 +80,7 @@ impl Runs {
                 "recursion_misses" => &mut self.skipped,
                 _ => continue,
             };
-            *sum += value.trim().parse().unwrap_or(0);
+            *sum = sum.saturating_add(value.trim().parse().unwrap_or(0));
         }
     }
 }

@@ -56,6 +56,11 @@ impl AcceptHooks {
         Self { possible, state: State::Attached, quiet, load: Load::default(), has_rested: false }
     }
 
+    /// True if they may be suspended, and so attached again.
+    pub(in crate::sensor) fn may_rest(&self) -> bool {
+        self.possible
+    }
+
     /// True once they have been suspended.
     pub(in crate::sensor) fn has_rested(&self) -> bool {
         self.has_rested
@@ -131,10 +136,13 @@ struct Quiet {
 impl Quiet {
     /// True if it has been so for long.
     fn lasts(&mut self, sample: &Sample, now: Instant) -> bool {
-        let mut moves = 0;
+        let mut moves: u64 = 0;
         let mut is_waiting = false;
         for listener in &sample.listeners {
-            moves += listener.queued + listener.accepted + listener.eagain + failed(listener);
+            for count in [listener.queued, listener.accepted, listener.eagain, failed(listener)] {
+                // Only whether it changes matters.
+                moves = count.wrapping_add(moves);
+            }
             is_waiting |= listener.depth > 0 || listener.syn_depth > 0;
         }
         if is_waiting || moves != self.moves {
@@ -145,7 +153,11 @@ impl Quiet {
 }
 
 fn failed(listener: &ListenerSample) -> u64 {
-    listener.fails.iter().flatten().map(|fails| fails.count).sum()
+    let mut sum: u64 = 0;
+    for fails in listener.fails.iter().flatten() {
+        sum = sum.saturating_add(fails.count);
+    }
+    sum
 }
 
 /// Time for which the machine's processors were busy.

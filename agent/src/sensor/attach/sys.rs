@@ -17,7 +17,10 @@ use rustix::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsmount,
         fsopen,
     },
+    process::{Resource, getrlimit, setrlimit},
 };
+
+use crate::sensor::error::SensorError;
 
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_ITER_CREATE: libc::c_int = 33;
@@ -66,17 +69,15 @@ fn bpf<T>(command: libc::c_int, attr: &T) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
-/// Runs a task iterator over one process, or over all, and returns what it wrote.
-///
-/// # Errors
-/// As for [`task_iterator`].
-pub(in crate::sensor) fn run_task_iterator(
-    program: BorrowedFd<'_>,
-    pid: Option<u32>,
-) -> io::Result<Vec<u8>> {
-    let mut output = Vec::new();
-    task_iterator(program, pid)?.read_to_end(&mut output)?;
-    Ok(output)
+/// True if whoever holds a map may read it: before Linux 5.19 every call takes a right, and fails
+/// for want of it before it looks at the descriptor.
+pub(in crate::sensor) fn bpf_is_open() -> bool {
+    const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
+    let no_map = LinkCreate { prog_fd: u32::MAX, ..LinkCreate::default() };
+    match bpf(BPF_MAP_GET_NEXT_KEY, &no_map) {
+        Ok(_) => true,
+        Err(error) => error.raw_os_error() != Some(libc::EPERM),
+    }
 }
 
 /// A task iterator over one process, or over all: it runs as it is read.
@@ -156,15 +157,11 @@ fn mount(kind: &str, flags: &[&str]) -> rustix::io::Result<OwnedFd> {
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
-/// Attaches a program to a system call's tracepoint, until the result is dropped.
+/// Returns the number of a system call's tracepoint.
 ///
 /// # Errors
-/// There is no such tracepoint, or the kernel refuses.
-pub(super) fn attach_syscall(
-    tracefs: BorrowedFd<'_>,
-    name: &str,
-    program: BorrowedFd<'_>,
-) -> io::Result<OwnedFd> {
+/// There is no such tracepoint, or it may not be read.
+pub(super) fn tracepoint_id(tracefs: BorrowedFd<'_>, name: &str) -> io::Result<u64> {
     let path = format!("events/syscalls/{name}/id");
     let file = match openat(tracefs, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
@@ -175,7 +172,14 @@ pub(super) fn attach_syscall(
     };
     let mut text = String::new();
     File::from(file).read_to_string(&mut text)?;
-    let id = text.trim().parse().map_err(io::Error::other)?;
+    text.trim().parse().map_err(io::Error::other)
+}
+
+/// Attaches a program to the tracepoint of this number, until the result is dropped.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn attach_tracepoint(id: u64, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let event = perf_event_open(id)?;
     for (request, argument) in [(SET_BPF, program.as_raw_fd()), (ENABLE, 0)] {
         // SAFETY: both requests take an integer and touch no memory of ours.
@@ -213,7 +217,8 @@ pub(super) fn keep_memory_small() {
 /// are the largest. Most were needed to start; those that are needed again are still in the page
 /// cache, and come back as they are used.
 fn forget_program() {
-    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
+    let Ok(maps) = std::fs::read("/proc/self/maps") else { return };
+    let maps = String::from_utf8_lossy(&maps);
     for line in maps.lines() {
         // The beginning of a file is never relocated, and so never written to; nor is code.
         let is_fixed = line.contains(" r-xp ") || line.contains(" r--p 00000000 ");
@@ -236,6 +241,27 @@ fn forget_program() {
             );
         }
     }
+}
+
+/// Raises the limit of open files as far as is allowed to us: many shells start with a low one.
+pub(super) fn raise_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // A refusal shows later, if there are too few.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Returns whether so many files more may be opened.
+pub(super) fn has_room_for_files(more: usize) -> bool {
+    // The folder itself takes one while it is read, and is counted.
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return false };
+    let wanted = open.count().saturating_add(more) as u64;
+    getrlimit(Resource::Nofile).current.is_none_or(|limit| wanted <= limit)
+}
+
+/// The error where there are not enough descriptors.
+pub(super) fn out_of_files() -> SensorError {
+    SensorError::Files { limit: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) }
 }
 
 /// `PERF_EVENT_IOC_SET_BPF` and `PERF_EVENT_IOC_ENABLE` (include/uapi/linux/perf_event.h).

@@ -13,12 +13,15 @@ use super::sys;
 /// Programs that are loaded, and attached or not. Dropping it detaches them.
 #[derive(Default)]
 pub(in crate::sensor) struct Syscalls {
+    /// Open while programs are added.
     tracefs: Option<OwnedFd>,
     hooks: Vec<Hook>,
 }
 
 struct Hook {
     tracepoint: &'static str,
+    /// Number of the tracepoint: it takes less to attach by it than to look it up.
+    id: u64,
     program: ProgramFd,
     /// It is attached while this is open.
     event: Option<OwnedFd>,
@@ -47,9 +50,15 @@ impl Syscalls {
             Some(root) => root,
             None => self.tracefs.insert(sys::own_tracefs()?),
         };
-        let event = Some(sys::attach_syscall(root.as_fd(), tracepoint, program.as_fd())?);
-        self.hooks.push(Hook { tracepoint, program, event });
+        let id = sys::tracepoint_id(root.as_fd(), tracepoint)?;
+        let event = Some(sys::attach_tracepoint(id, program.as_fd())?);
+        self.hooks.push(Hook { tracepoint, id, program, event });
         Ok(())
+    }
+
+    /// Closes what only adding needs.
+    pub(super) fn have_all(&mut self) {
+        self.tracefs = None;
     }
 
     /// True if there are none.
@@ -75,11 +84,9 @@ impl Syscalls {
     /// # Errors
     /// The kernel refuses what it allowed before, for want of memory or descriptors.
     pub(super) fn attach_again(&mut self, end: End) -> io::Result<()> {
-        let Some(root) = &self.tracefs else { return Ok(()) };
         for hook in &mut self.hooks {
             if hook.end() == end && hook.event.is_none() {
-                let program = hook.program.as_fd();
-                hook.event = Some(sys::attach_syscall(root.as_fd(), hook.tracepoint, program)?);
+                hook.event = Some(sys::attach_tracepoint(hook.id, hook.program.as_fd())?);
             }
         }
         Ok(())

@@ -28,7 +28,7 @@ pub(super) fn failed(raw: &abi::Failed) -> Connect {
         outcome,
         error,
         inferred: outcome == Outcome::NoPort,
-        syns: if raw.stage == abi::attempt::SENT { raw.again + 1 } else { 0 },
+        syns: if raw.stage == abi::attempt::SENT { raw.again.saturating_add(1) } else { 0 },
         ports: if raw.ports == 0 { None } else { Some((low, high)) },
         time_wait: None,
     }

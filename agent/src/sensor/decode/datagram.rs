@@ -81,7 +81,7 @@ fn thread(raw: u64) -> (u32, u32) {
 /// that is not of datagrams before it.
 fn oldest_ns(raw: &abi::Datagram) -> Option<u64> {
     const NUMBERS: u64 = (1 << abi::MARK_NUMBER_BITS) - 1;
-    let next = raw.read + raw.vanished + 1;
+    let next = raw.read.wrapping_add(raw.vanished).wrapping_add(1);
     let in_use = raw.tail.wrapping_sub(raw.head).min(abi::MARKS);
     for at in 0..in_use {
         let mark = raw.marks[(raw.head.wrapping_add(at) % abi::MARKS) as usize];

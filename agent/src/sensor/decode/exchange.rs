@@ -114,7 +114,7 @@ fn holds(raw: &abi::Exchange) -> Vec<Hold> {
         let mut held_ns = u64::from(raw.held_us[at]) * 1_000;
         if usize::from(raw.holding) == at {
             count += 1;
-            held_ns += raw.ts_ns.saturating_sub(raw.holding_since_ns);
+            held_ns = raw.ts_ns.saturating_sub(raw.holding_since_ns).saturating_add(held_ns);
         }
         if count > 0 {
             holds.push(Hold { reason, count, held_ns });

@@ -75,7 +75,7 @@ pub(super) fn retransmit(raw: abi::Retransmit) -> SynAckRetransmit {
         ts_ns: raw.ts_ns,
         listener: raw.listener,
         peer: address(raw.peer),
-        count: raw.before + 1,
+        count: raw.before.saturating_add(1),
         first_ns: known(first_ns),
         ignored: raw.ignored != 0,
     }

@@ -18,7 +18,7 @@ fn parse_busy(stat: &str) -> Option<u64> {
         times.push(time);
     }
     let [user, nice, system, _idle, _disk, hard, soft, ..] = times[..] else { return None };
-    Some(user + nice + system + hard + soft)
+    Some([nice, system, hard, soft].into_iter().fold(user, u64::saturating_add))
 }
 
 /// Returns how many threads run or want to, without our own.
@@ -39,7 +39,7 @@ fn parse_list(text: &str) -> Option<u32> {
     for part in text.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        count += last.checked_sub(first)? + 1;
+        count = last.checked_sub(first)?.checked_add(1)?.checked_add(count)?;
     }
     Some(count)
 }
@@ -62,7 +62,7 @@ pub(in crate::sensor) fn own_memory_bytes() -> u64 {
     let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let resident = text.split(' ').nth(1).unwrap_or_default();
     let pages: u64 = resident.parse().unwrap_or(0);
-    pages * rustix::param::page_size() as u64
+    pages.saturating_mul(rustix::param::page_size() as u64)
 }
 
 #[cfg(test)]

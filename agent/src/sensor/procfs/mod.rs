@@ -7,10 +7,13 @@ mod process;
 pub use self::process::{comm, exists};
 pub(in crate::sensor) use self::{
     machine::{busy_ticks, online_cpus, open_files, own_memory_bytes, runnable_threads},
-    network::{ListenCounters, Routes, listen_counters, netns_of, routes, time_wait_sockets},
+    network::{
+        ListenCounters, Routes, listen_counters, listening_sockets, netns_of, routes, socket_of,
+        time_wait_sockets,
+    },
     process::{
-        EpollTargets, cgroups, descriptor_flags, descriptors, descriptors_used, epoll_targets,
-        is_stopped, parent, processes, schedstat, status_field, thread_comm, thread_origin,
-        threads, voluntary_switches, waiting_syscall,
+        EpollTargets, cgroups, comm_bytes, descriptor_flags, descriptors, descriptors_used,
+        epoll_targets, is_stopped, parent, processes, schedstat, started, status_field,
+        thread_comm, thread_origin, threads, voluntary_switches, waiting_syscall,
     },
 };

@@ -1,8 +1,10 @@
 //! Files of a network namespace, by way of a process in it.
 
 use std::{
+    collections::HashSet,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
 };
 
 /// Routes of such a flag turn packets away (`RTF_REJECT`).
@@ -16,6 +18,30 @@ pub(in crate::sensor) fn netns_of(pid: u32) -> Option<u32> {
 /// The link reads `net:[4026531840]`.
 fn parse_inode(link: &str) -> Option<u32> {
     link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// Returns the inodes of the sockets of TCP that listen in a process's namespace.
+pub(in crate::sensor) fn listening_sockets(pid: u32) -> HashSet<u64> {
+    let mut sockets = HashSet::new();
+    for name in ["tcp", "tcp6"] {
+        sockets.extend(read(pid, name).lines().filter_map(parse_listening));
+    }
+    sockets
+}
+
+/// `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode …`.
+/// Returns the inode of a socket that listens (`TCP_LISTEN`).
+fn parse_listening(line: &str) -> Option<u64> {
+    let mut fields = line.split_whitespace();
+    if fields.nth(3)? != "0A" {
+        return None;
+    }
+    fields.nth(5)?.parse().ok()
+}
+
+/// Returns the inode of the socket that a link in `/proc/PID/fd` leads to: `socket:[4242]`.
+pub(in crate::sensor) fn socket_of(link: &Path) -> Option<u64> {
+    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// Packets that all listeners of a namespace have refused since it was made.
@@ -175,6 +201,16 @@ mod tests {
             error_v6(lo, "2001:db8::1".parse().expect("an address")),
             Some(libc::ENETUNREACH)
         );
+    }
+
+    #[test]
+    fn listening_sockets_are_known_by_their_inodes() {
+        let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 54321 1 0000000000000000 100 0 0 10 0";
+        assert_eq!(parse_listening(line), Some(54_321));
+        assert_eq!(parse_listening(&line.replace(" 0A ", " 01 ")), None);
+        assert_eq!(parse_listening("  sl  local_address rem_address   st tx_queue"), None);
+        assert_eq!(socket_of(Path::new("socket:[54321]")), Some(54_321));
+        assert_eq!(socket_of(Path::new("/dev/null")), None);
     }
 
     #[test]

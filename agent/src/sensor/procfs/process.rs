@@ -1,6 +1,7 @@
 //! Files of one process or thread, below `/proc/PID`.
 
 use std::{
+    borrow::Cow,
     fs::{self, File},
     io::{self, Read},
     os::unix::fs::MetadataExt,
@@ -57,6 +58,11 @@ pub(in crate::sensor) fn parent(pid: u32) -> Option<u32> {
     Some(stat(&format!("/proc/{pid}"))?.parent)
 }
 
+/// Returns the beginning of a process, in ticks since the machine's start.
+pub(in crate::sensor) fn started(pid: u32) -> Option<u64> {
+    Some(stat(&format!("/proc/{pid}"))?.started)
+}
+
 /// Returns a thread's parent process, and its beginning in ticks since the machine's start.
 pub(in crate::sensor) fn thread_origin(pid: u32, tid: u32) -> Option<(u32, u64)> {
     let stat = stat(&format!("/proc/{pid}/task/{tid}"))?;
@@ -87,9 +93,29 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     Some(Stat { state, parent, started })
 }
 
-/// Returns the command name of a process.
+/// Returns a file's text. What is not UTF-8 is replaced: a command name may hold any bytes, and
+/// must not hide the fields beside it.
+fn read_text(path: &str) -> Option<String> {
+    let bytes = fs::read(path).ok()?;
+    Some(match String::from_utf8_lossy(&bytes) {
+        Cow::Borrowed(_) => String::from_utf8(bytes).ok()?,
+        Cow::Owned(text) => text,
+    })
+}
+
+/// Returns the command name of a process, for people to read.
 pub fn comm(pid: u32) -> Option<Untrusted> {
     read_comm(&format!("/proc/{pid}"))
+}
+
+/// Returns the command name of a process as the kernel has it.
+pub(in crate::sensor) fn comm_bytes(pid: u32) -> Option<Vec<u8>> {
+    let mut bytes = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    // The name may end with a line break of its own.
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    Some(bytes)
 }
 
 /// Returns the command name of a thread.
@@ -105,13 +131,13 @@ fn read_comm(folder: &str) -> Option<Untrusted> {
 
 /// Returns a field of `status`, by its name with the colon.
 pub(in crate::sensor) fn status_field(pid: u32, field: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = read_text(&format!("/proc/{pid}/status"))?;
     Some(find_field(&status, field)?.to_owned())
 }
 
 /// Returns the times that a thread went to sleep of its own accord.
 pub(in crate::sensor) fn voluntary_switches(pid: u32, tid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    let status = read_text(&format!("/proc/{pid}/task/{tid}/status"))?;
     find_field(&status, "voluntary_ctxt_switches:")?.parse().ok()
 }
 
@@ -124,7 +150,7 @@ fn find_field<'a>(text: &'a str, field: &str) -> Option<&'a str> {
 /// one (`proc_pid_schedstat`).
 pub(in crate::sensor) fn schedstat(pid: u32, tid: u32) -> Option<(u64, u64, u64)> {
     let path = format!("/proc/{pid}/task/{tid}/schedstat");
-    parse_schedstat(&fs::read_to_string(path).ok()?)
+    parse_schedstat(&read_text(&path)?)
 }
 
 fn parse_schedstat(text: &str) -> Option<(u64, u64, u64)> {
@@ -138,12 +164,12 @@ fn parse_schedstat(text: &str) -> Option<(u64, u64, u64)> {
 /// Returns the system call that a thread is in, as `syscall` has it. It takes the right to trace
 /// the process.
 pub(in crate::sensor) fn waiting_syscall(pid: u32, tid: u32) -> Option<String> {
-    fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).ok()
+    read_text(&format!("/proc/{pid}/task/{tid}/syscall"))
 }
 
-/// Returns the lines of `cgroup`; none if the process is gone.
-pub(in crate::sensor) fn cgroups(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default()
+/// Returns the lines of `cgroup`; none if the process is gone. The names of groups are bytes.
+pub(in crate::sensor) fn cgroups(pid: u32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cgroup")).unwrap_or_default()
 }
 
 /// Returns the descriptors of a process with the names of their files.
@@ -159,7 +185,7 @@ pub(in crate::sensor) fn descriptors(
 
 /// Returns the flags with which a descriptor is open (`O_NONBLOCK` among them).
 pub(in crate::sensor) fn descriptor_flags(pid: u32, fd: u32) -> Option<u32> {
-    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+    let info = read_text(&format!("/proc/{pid}/fdinfo/{fd}"))?;
     u32::from_str_radix(find_field(&info, "flags:")?, 8).ok()
 }
 
@@ -199,7 +225,7 @@ fn parse_epoll_targets(text: &str) -> Vec<(u32, u32)> {
 
 /// Returns the number of descriptors that a process has, and its limit (`RLIMIT_NOFILE`).
 pub(in crate::sensor) fn descriptors_used(pid: u32) -> Option<Used> {
-    let limit = parse_limit(&fs::read_to_string(format!("/proc/{pid}/limits")).ok()?)?;
+    let limit = parse_limit(&read_text(&format!("/proc/{pid}/limits"))?)?;
     let folder = format!("/proc/{pid}/fd");
     // From 6.2 on the size of this folder is the number of its entries (`proc_fd_getattr`).
     let size = fs::metadata(&folder).ok()?.size();

@@ -2,14 +2,14 @@
 //! same place that nobody watched holds.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use backscope_abi::{Listener, ScanOther, ScanUnix};
 
-use super::scan::unix_path;
+use super::scan::{Holders, MAX_NAMED_IN_ALL, unix_path};
 use crate::{
     model::event::{OtherListener, SockId, UnixListener},
     sensor::decode::{address, comm},
@@ -18,17 +18,32 @@ use crate::{
 /// Shortest time between two scans of every process's files.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// Most Unix-domain listeners, and most other sockets, that are kept.
+const MAX_KEPT: usize = 10_240;
+/// Most other sockets that are told beside one listener: they are told beside each of a group.
+const MAX_BESIDE_ONE: usize = 64;
+/// Sockets beyond these bounds that are remembered, so that each counts once.
+const MAX_LEFT_OUT: usize = 65_536;
+
 /// Listeners that the last scans showed.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     unix: BTreeMap<SockId, UnixListener>,
-    /// By the socket's address in the kernel, with the network namespace.
-    others: BTreeMap<u64, (u32, OtherListener)>,
+    unix_holders: HashMap<SockId, Holders>,
+    /// Room that is left for names of holders of these.
+    room: usize,
+    /// By the socket's address in the kernel, with the network namespace's inode and cookie.
+    others: BTreeMap<u64, ((u32, u64), OtherListener)>,
     next_look: Option<Instant>,
+    /// Sockets that found no room, by id or address.
+    left_out: HashSet<u64>,
 }
 
 impl Beside {
     pub(super) fn unix(&mut self, raw: &ScanUnix) {
+        if self.unix.len() >= MAX_KEPT && !self.unix.contains_key(&raw.sock) {
+            return self.leave_out(raw.sock);
+        }
         let listener = self.unix.entry(raw.sock).or_insert_with(|| UnixListener {
             sock: raw.sock,
             path: unix_path(raw),
@@ -39,14 +54,19 @@ impl Beside {
             depth: 0,
             limit: 0,
             refused: None,
+            unnamed_holders: 0,
         });
         (listener.depth, listener.limit) = (raw.depth, raw.limit);
-        if let Err(place) = listener.holders.binary_search(&raw.tgid) {
+        let holders = self.unix_holders.entry(raw.sock).or_default();
+        if holders.note(raw.tgid, &mut self.room)
+            && let Err(place) = listener.holders.binary_search(&raw.tgid)
+        {
             listener.holders.insert(place, raw.tgid);
             if place == 0 {
                 (listener.pid, listener.comm) = (raw.tgid, comm(&raw.comm));
             }
         }
+        listener.unnamed_holders = holders.unnamed();
     }
 
     pub(super) fn other(&mut self, raw: &ScanOther) {
@@ -57,12 +77,28 @@ impl Beside {
             depth: raw.depth,
             limit: raw.limit,
         };
-        self.others.entry(raw.sk).or_insert((raw.netns, other));
+        if self.others.len() >= MAX_KEPT && !self.others.contains_key(&raw.sk) {
+            return self.leave_out(raw.sk);
+        }
+        self.others.entry(raw.sk).or_insert(((raw.netns, raw.netns_cookie), other));
+    }
+
+    fn leave_out(&mut self, socket: u64) {
+        if self.left_out.len() < MAX_LEFT_OUT {
+            self.left_out.insert(socket);
+        }
+    }
+
+    /// Returns the number of sockets that found no room so far.
+    pub(super) fn lost(&self) -> u64 {
+        self.left_out.len() as u64
     }
 
     /// Forgets Unix-domain listeners, as a new scan of the targets begins.
     pub(super) fn forget_unix(&mut self) {
         self.unix.clear();
+        self.unix_holders.clear();
+        self.room = MAX_NAMED_IN_ALL;
     }
 
     /// Forgets other listeners, as a new scan of every process begins.
@@ -90,14 +126,22 @@ impl Beside {
         all
     }
 
-    /// Returns the sockets that listen where this listener does.
-    pub(super) fn of(&self, listener: &Listener) -> Vec<OtherListener> {
+    /// Returns the sockets that listen where this listener does, or the first of many.
+    pub(super) fn of(&mut self, listener: &Listener) -> Vec<OtherListener> {
         let local = address(listener.local);
-        let mut beside = Vec::new();
+        let own = (listener.netns, listener.netns_cookie);
+        let (mut beside, mut left_out) = (Vec::new(), Vec::new());
         for (sk, (netns, other)) in &self.others {
-            if *sk != listener.sk && *netns == listener.netns && overlap(local, other.local) {
-                beside.push(other.clone());
+            if *sk != listener.sk && *netns == own && overlap(local, other.local) {
+                if beside.len() < MAX_BESIDE_ONE {
+                    beside.push(other.clone());
+                } else {
+                    left_out.push(*sk);
+                }
             }
+        }
+        for sk in left_out {
+            self.leave_out(sk);
         }
         beside
     }
@@ -125,6 +169,7 @@ mod tests {
     #[test]
     fn names_end_where_their_length_says() {
         let mut beside = Beside::default();
+        beside.forget_unix();
         beside.unix(&unix(1, 20, b"/run/php.sock\0", 14));
         beside.unix(&unix(1, 10, b"/run/php.sock\0", 14));
         beside.unix(&unix(2, 30, b"\0abstract", 9));
@@ -134,6 +179,34 @@ mod tests {
             (all[0].pid, &all[0].holders[..], all[0].depth, all[0].limit),
             (10, &[10, 20][..], 3, 4)
         );
+    }
+
+    #[test]
+    fn what_finds_no_room_counts_once() {
+        let mut beside = Beside::default();
+        for scan in 0..3 {
+            beside.forget_unix();
+            for sock in 0..MAX_KEPT as u64 + 5 {
+                beside.unix(&unix(sock, 20, b"/run/php.sock\0", 14));
+                beside.unix(&unix(sock, 21, b"/run/php.sock\0", 14));
+            }
+            assert_eq!((beside.unix_listeners().len(), beside.lost()), (MAX_KEPT, 5), "{scan}");
+        }
+        let local = Endpoint { addr: [0; 16], port: 80, _pad: [0; 3] };
+        for sk in 1..=100 {
+            let comm = [0; 16];
+            let tag = SCAN_OTHER;
+            let (depth, limit, netns, netns_cookie) = (0, 8, 1, 70);
+            let (tgid, _pad) = (7, 0);
+            let other =
+                ScanOther { tag, tgid, sk, depth, limit, netns, _pad, netns_cookie, local, comm };
+            beside.other(&other);
+        }
+        let group = Listener { netns: 1, netns_cookie: 70, local, ..Listener::BLANK };
+        for sk in 1_000..1_100 {
+            let told = beside.of(&Listener { sk, ..group });
+            assert_eq!((told.len(), beside.lost()), (MAX_BESIDE_ONE, 5 + 36));
+        }
     }
 
     #[test]
@@ -154,6 +227,7 @@ mod tests {
                 limit: 8,
                 netns,
                 _pad: 0,
+                netns_cookie: 70,
                 local,
                 comm,
             }
@@ -164,12 +238,32 @@ mod tests {
         beside.other(&other(102, 1, end([127, 0, 0, 1], 81)));
         beside.other(&other(103, 2, end([127, 0, 0, 1], 80)));
         beside.other(&other(104, 1, end([10, 0, 0, 1], 80)));
-        let own = Listener { sk: 104, netns: 1, local: end([10, 0, 0, 1], 80), ..Listener::BLANK };
+        let own = Listener {
+            sk: 104,
+            netns: 1,
+            netns_cookie: 70,
+            local: end([10, 0, 0, 1], 80),
+            ..Listener::BLANK
+        };
         assert!(beside.of(&own).is_empty(), "itself alone");
-        let local =
-            Listener { sk: 105, netns: 1, local: end([127, 0, 0, 1], 80), ..Listener::BLANK };
+        let local = Listener {
+            sk: 105,
+            netns: 1,
+            netns_cookie: 70,
+            local: end([127, 0, 0, 1], 80),
+            ..Listener::BLANK
+        };
         assert_eq!(beside.of(&local).len(), 1, "the one at the same address");
-        let every = Listener { sk: 106, netns: 1, local: end([0, 0, 0, 0], 80), ..Listener::BLANK };
+        let every = Listener {
+            sk: 106,
+            netns: 1,
+            netns_cookie: 70,
+            local: end([0, 0, 0, 0], 80),
+            ..Listener::BLANK
+        };
         assert_eq!(beside.of(&every).len(), 3, "nearer ones, too");
+        // The number of a namespace that is gone may be used again while the look is remembered.
+        let later = Listener { netns_cookie: 71, ..every };
+        assert!(beside.of(&later).is_empty(), "another namespace of that number");
     }
 }

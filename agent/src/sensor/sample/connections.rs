@@ -14,7 +14,10 @@ use backscope_abi as abi;
 use rustc_hash::FxHashSet;
 
 use crate::{
-    model::event::{ConnectionSample, Event, Opened, SockId},
+    model::{
+        UNTOLD_NS,
+        event::{Census, ConnectionSample, Event, Opened, SockId},
+    },
     sensor::{
         attach::sys,
         decode::{self, Capabilities, address, exchange, known, record, role, tcp_state},
@@ -27,6 +30,10 @@ use crate::{
 const SCAN_SHARE: u32 = 50;
 /// Connections found open that are remembered as announced. One beyond that may be announced twice.
 const MAX_ANNOUNCED: usize = 200_000;
+
+/// Empty parts that follow a complete census, one with each look at the ring: for each the model
+/// closes some of the connections that have ended, all of those that it may know.
+const FOLLOWING: usize = 100;
 
 /// Time after which a connect is shown as pending, ns.
 const HANGS_NS: u64 = 200_000_000;
@@ -67,21 +74,64 @@ struct Scan {
     /// Connections that were met: one that several processes hold is met several times.
     seen: FxHashSet<SockId>,
     udp_sockets: UdpSockets,
+    census: Option<Counting>,
     filter_failed: bool,
     took: Duration,
+}
+
+/// Connections that a census has met.
+#[derive(Debug, Default)]
+struct Counting {
+    since_ns: u64,
+    held: FxHashSet<SockId>,
+    /// Those that are not told yet.
+    part: Vec<SockId>,
+    /// There are connections that the iterator cannot reach.
+    fails: bool,
+}
+
+impl Counting {
+    fn note(&mut self, sock: SockId) {
+        match sock {
+            abi::CANNOT_COUNT => self.fails = true,
+            _ if self.held.insert(sock) => self.part.push(sock),
+            _ => {}
+        }
+    }
+
+    fn tell(&mut self, complete: bool) -> Event {
+        let since_ns = self.since_ns;
+        let socks = mem::take(&mut self.part);
+        Event::Census(Census { ts_ns: since_ns, since_ns, socks, complete })
+    }
+}
+
+/// Ends were lost: scans are censuses until one has begun so long after the first that the model
+/// can tell which connections have ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Recount {
+    /// Beginning of the first complete census.
+    first_ns: Option<u64>,
 }
 
 /// Runs the iterator over the targets' connections, and remembers which were announced.
 ///
 /// At a refresh [`Connections::begin_scan`] begins a scan, and [`Connections::scan_on`] returns one
 /// part of it after the other; then [`Connections::take_udp_sockets`] has the UDP sockets that it
-/// met. [`Connections::forget`] is called for each connection that ended.
+/// met. [`Connections::forget`] is called for each connection that ended. Once records of ends may
+/// have been lost, [`Connections::recount`] makes each scan a census for a while: it runs over the
+/// files of all processes and shows every connection that is there, and
+/// [`Connections::take_held`] has them all.
 pub(in crate::sensor) struct Connections {
     capabilities: Capabilities,
     announced: FxHashSet<SockId>,
     next_scan: Option<Instant>,
     scan: Option<Scan>,
     udp_sockets: UdpSockets,
+    recount: Option<Recount>,
+    held: Option<FxHashSet<SockId>>,
+    /// Parts that are still to follow a complete census, and its beginning.
+    follow: (usize, u64),
     names: HashMap<u32, Untrusted>,
     /// The iterator can show the files of one process alone (6.1 and later).
     filters_by_process: bool,
@@ -95,6 +145,9 @@ impl Connections {
             next_scan: None,
             scan: None,
             udp_sockets: UdpSockets::default(),
+            recount: None,
+            held: None,
+            follow: (0, 0),
             names: HashMap::new(),
             filters_by_process: true,
         }
@@ -103,6 +156,29 @@ impl Connections {
     /// Makes the next scan run, however long the last one took.
     pub(in crate::sensor) fn scan_is_due(&mut self) {
         self.next_scan = None;
+    }
+
+    /// Notes that records may have been lost, and with them the ends of connections.
+    pub(in crate::sensor) fn recount(&mut self) {
+        self.recount = Some(Recount::default());
+    }
+
+    /// Whether the scan that goes on is a census.
+    pub(in crate::sensor) fn is_census(&self) -> bool {
+        matches!(&self.scan, Some(scan) if scan.census.is_some())
+    }
+
+    /// Returns the next of the empty parts that follow a complete census.
+    pub(in crate::sensor) fn next_part(&mut self) -> Option<Event> {
+        let (left, since_ns) = &mut self.follow;
+        *left = left.checked_sub(1)?;
+        let (ts_ns, since_ns) = (*since_ns, *since_ns);
+        Some(Event::Census(Census { ts_ns, since_ns, socks: Vec::new(), complete: false }))
+    }
+
+    /// Takes the connections that the newest census has shown, if it was complete.
+    pub(in crate::sensor) fn take_held(&mut self) -> Option<FxHashSet<SockId>> {
+        self.held.take()
     }
 
     /// Begins a scan of the targets' connections, unless the last one took so long that it is not
@@ -117,14 +193,17 @@ impl Connections {
         }
         self.names.clear();
         let mut left = VecDeque::new();
-        if self.filters_by_process {
+        // A connection may have been passed on, to whoever.
+        if self.filters_by_process && self.recount.is_none() {
             left.extend(processes.iter().copied().map(Some));
         }
         if left.is_empty() {
             left.push_back(None);
         }
         let udp_sockets = UdpSockets { held: Vec::new(), complete_since_ns: Some(now_ns) };
-        self.scan = Some(Scan { left, udp_sockets, ..Scan::default() });
+        self.follow = (0, 0);
+        let census = self.recount.map(|_| Counting { since_ns: now_ns, ..Counting::default() });
+        self.scan = Some(Scan { left, udp_sockets, census, ..Scan::default() });
     }
 
     /// Returns the next part of the scan that goes on; `None` once there is no more.
@@ -140,17 +219,23 @@ impl Connections {
         let mut scanned =
             Scanned { found: Vec::with_capacity(PART), connections: Vec::with_capacity(PART) };
         let mut more = true;
-        while more && scanned.connections.len() + scanned.found.len() < PART {
+        while more && scanned.connections.len() + scanned.found.len() + scan.counted() < PART {
             more = scan.read(program);
             let output = mem::take(&mut scan.output);
             let used = self.note(&output, now_ns, &mut scan, &mut scanned);
             scan.output = output;
             scan.output.drain(..used);
         }
+        if let Some(census) = &mut scan.census
+            && more
+        {
+            scanned.found.push(census.tell(false));
+        }
         scan.took += begin.elapsed();
         if more {
             self.scan = Some(scan);
         } else {
+            self.count(&mut scan, &mut scanned);
             let next = Instant::now() + scan.took * SCAN_SHARE;
             let is_costly = scan.took > Duration::from_millis(5);
             self.next_scan = if is_costly { Some(next) } else { None };
@@ -158,6 +243,28 @@ impl Connections {
             self.filters_by_process &= !scan.filter_failed;
         }
         Some(scanned)
+    }
+
+    /// Ends a census.
+    fn count(&mut self, scan: &mut Scan, scanned: &mut Scanned) {
+        let Some(mut census) = scan.census.take() else { return };
+        let complete = scan.udp_sockets.complete_since_ns.is_some() && !census.fails;
+        scanned.found.push(census.tell(complete));
+        if census.fails {
+            // So will the next one.
+            self.recount = None;
+        }
+        if !complete {
+            return;
+        }
+        match self.recount.and_then(|recount| recount.first_ns) {
+            None => self.recount = Some(Recount { first_ns: Some(census.since_ns) }),
+            Some(first_ns) if census.since_ns >= first_ns + UNTOLD_NS => self.recount = None,
+            Some(_) => {}
+        }
+        self.follow = (FOLLOWING, census.since_ns);
+        self.announced.retain(|sock| census.held.contains(sock));
+        self.held = Some(census.held);
     }
 
     /// Takes the UDP sockets that the newest scan met; none if they were taken before.
@@ -192,6 +299,13 @@ impl Connections {
                     let Some(raw) = record::<abi::Exchange>(rest) else { break };
                     let raw = abi::Exchange { progress: abi::progress::FOLLOWED, ..raw };
                     scanned.found.push(Event::Exchange(exchange(&raw, self.capabilities)));
+                    size_of_val(&raw)
+                }
+                abi::SCAN_HELD => {
+                    let Some(raw) = record::<abi::ScanHeld>(rest) else { break };
+                    if let Some(census) = &mut scan.census {
+                        census.note(raw.sock);
+                    }
                     size_of_val(&raw)
                 }
                 abi::SCAN_DATAGRAM => {
@@ -255,6 +369,18 @@ impl Connections {
         });
     }
 
+    /// Takes the output of an iterator, part by part, as [`Connections::scan_on`] does.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(in crate::sensor) fn fuzzed(&mut self, output: &[u8], now_ns: u64) -> Scanned {
+        let (mut scan, mut scanned, mut rest) = (Scan::default(), Scanned::default(), Vec::new());
+        for part in output.chunks(997) {
+            rest.extend(part);
+            let used = self.note(&rest, now_ns, &mut scan, &mut scanned);
+            rest.drain(..used);
+        }
+        scanned
+    }
+
     fn name(&mut self, pid: u32) -> Untrusted {
         self.names.entry(pid).or_insert_with(|| procfs::comm(pid).unwrap_or_default()).clone()
     }
@@ -266,6 +392,11 @@ impl Connections {
 }
 
 impl Scan {
+    /// Connections of a census that are not told yet.
+    fn counted(&self) -> usize {
+        self.census.as_ref().map_or(0, |census| census.part.len())
+    }
+
     /// Reads some more of the iterators' output. Returns false at its end.
     fn read(&mut self, program: &ProgramFd) -> bool {
         loop {
@@ -295,5 +426,79 @@ impl Scan {
                 Err(_) => self.udp_sockets.complete_since_ns = None,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPABILITIES: Capabilities = Capabilities { tick_ns: 4_000_000, sees_delayed_acks: true };
+    const BEGUN_NS: u64 = 1_000_000_000_000;
+
+    /// Scans connections, and returns what a census tells; `None` if the scan is none.
+    fn scan(
+        connections: &mut Connections,
+        at_ns: u64,
+        met: &[SockId],
+        complete: bool,
+    ) -> Option<Census> {
+        connections.begin_scan(&[4_242], BEGUN_NS + at_ns);
+        let mut scan = connections.scan.take().expect("a scan");
+        let census = scan.census.as_mut()?;
+        assert_eq!(scan.left, [None], "the files of all processes are scanned");
+        met.iter().for_each(|sock| census.note(*sock));
+        if !complete {
+            scan.udp_sockets.complete_since_ns = None;
+        }
+        let mut scanned = Scanned::default();
+        connections.count(&mut scan, &mut scanned);
+        let [Event::Census(census)] = &scanned.found[..] else { panic!("{scanned:?}") };
+        assert_eq!(census.since_ns, BEGUN_NS + at_ns);
+        Some(census.clone())
+    }
+
+    #[test]
+    fn connections_are_counted_until_the_model_can_tell_which_have_ended() {
+        let mut connections = Connections::new(CAPABILITIES);
+        assert_eq!(scan(&mut connections, 0, &[], true), None, "nothing was lost");
+        connections.recount();
+        let census = scan(&mut connections, 1, &[5, 7, 5], false).expect("a census");
+        assert_eq!((&census.socks[..], census.complete), (&[5, 7][..], false));
+        let census = scan(&mut connections, 2, &[5], true).expect("the first complete one");
+        assert!(census.complete);
+        assert!(scan(&mut connections, 1 + UNTOLD_NS, &[5], true).is_some(), "too soon");
+        assert!(scan(&mut connections, 2 + UNTOLD_NS, &[5], false).is_some(), "not complete");
+        assert!(scan(&mut connections, 3 + UNTOLD_NS, &[5], true).is_some());
+        assert_eq!(scan(&mut connections, 4 + UNTOLD_NS, &[5], true), None, "that was the last");
+        // More is lost meanwhile.
+        connections.recount();
+        assert!(scan(&mut connections, 5 * UNTOLD_NS, &[5], true).is_some());
+        connections.recount();
+        assert!(scan(&mut connections, 6 * UNTOLD_NS, &[5], true).is_some());
+        assert!(scan(&mut connections, 7 * UNTOLD_NS, &[5], true).is_some());
+        assert_eq!(scan(&mut connections, 8 * UNTOLD_NS, &[5], true), None);
+    }
+
+    #[test]
+    fn where_the_iterator_cannot_reach_all_nothing_is_missed() {
+        let mut connections = Connections::new(CAPABILITIES);
+        connections.announced.extend([5, 6]);
+        connections.recount();
+        let census = scan(&mut connections, 0, &[5, abi::CANNOT_COUNT], true).expect("a census");
+        assert_eq!((&census.socks[..], census.complete), (&[5][..], false));
+        assert_eq!((connections.announced.len(), connections.take_held()), (2, None));
+        assert_eq!(scan(&mut connections, 1, &[5], true), None, "the next would fail, too");
+    }
+
+    #[test]
+    fn announced_connections_that_are_gone_are_forgotten() {
+        let mut connections = Connections::new(CAPABILITIES);
+        connections.announced.extend([5, 6]);
+        connections.recount();
+        scan(&mut connections, 0, &[6, 7], true);
+        assert_eq!(connections.announced, FxHashSet::from_iter([6]));
+        assert_eq!(connections.take_held(), Some(FxHashSet::from_iter([6, 7])));
+        assert_eq!(connections.take_held(), None, "they are taken once");
     }
 }

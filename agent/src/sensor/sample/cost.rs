@@ -59,8 +59,8 @@ impl CostMeter {
             && window.begin.elapsed() >= SHORTEST
         {
             self.measured += window.begin.elapsed();
-            self.runs += now.count - window.before.count;
-            self.ns += now.ns - window.before.ns;
+            self.runs = now.count.saturating_sub(window.before.count).saturating_add(self.runs);
+            self.ns = now.ns.saturating_sub(window.before.ns).saturating_add(self.ns);
             self.window = None;
         }
         self.refreshes += 1;

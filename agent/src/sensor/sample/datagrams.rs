@@ -19,8 +19,8 @@ use crate::{
 #[derive(Default)]
 pub(in crate::sensor) struct Datagrams {
     signals: DatagramSignals,
-    /// Waits that were announced already, by key. Has no more entries than the map.
-    announced: HashMap<u64, Box<[u32; abi::LATENCY_BUCKETS]>>,
+    /// Waits that were announced already, by socket. Has no more entries than the map.
+    announced: HashMap<SockId, Box<[u32; abi::LATENCY_BUCKETS]>>,
 }
 
 impl Datagrams {
@@ -43,7 +43,8 @@ impl Datagrams {
         let mut samples = Vec::new();
         for (key, raw) in maps.datagrams() {
             let mut sample = decode::datagram(&raw, self.signals, ended);
-            sample.waits = self.new_waits(key, &raw.latencies);
+            // The key of one that has closed may be another than before.
+            sample.waits = self.new_waits(raw.sock, &raw.latencies);
             match holders.get(&key) {
                 // The process that used it first may have handed it on.
                 Some(held_by) if !held_by.contains(&raw.tgid) => {
@@ -58,7 +59,7 @@ impl Datagrams {
             }
             if sample.closed {
                 maps.forget_datagram(key);
-                self.announced.remove(&key);
+                self.announced.remove(&raw.sock);
             }
             samples.push(sample);
         }
@@ -67,9 +68,9 @@ impl Datagrams {
     }
 
     /// Returns the waits that were counted since the last time, as (µs, count).
-    fn new_waits(&mut self, key: SockId, waits: &[u32; abi::LATENCY_BUCKETS]) -> Vec<(u64, u32)> {
+    fn new_waits(&mut self, sock: SockId, waits: &[u32; abi::LATENCY_BUCKETS]) -> Vec<(u64, u32)> {
         let announced =
-            self.announced.entry(key).or_insert_with(|| Box::new([0; abi::LATENCY_BUCKETS]));
+            self.announced.entry(sock).or_insert_with(|| Box::new([0; abi::LATENCY_BUCKETS]));
         let mut new = Vec::new();
         for (at, now) in waits.iter().enumerate() {
             let count = now.wrapping_sub(announced[at]);

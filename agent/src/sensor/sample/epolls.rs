@@ -67,13 +67,10 @@ fn watched_of(epoll: &EpollTargets, pid: u32, listeners: &Descriptors) -> Vec<Wa
 
 /// Returns true if the holders of a listener have stopped asking for connections: it does not
 /// block, they have epoll instances, and none of these watches it now. Returns false also where
-/// that is not known.
-pub(super) fn is_unwatched(listener: SockId, listeners: &Descriptors) -> bool {
+/// that is not known. `held` are the descriptors of the listener.
+pub(super) fn is_unwatched(listener: SockId, held: &[(u32, u32)], listeners: &Descriptors) -> bool {
     let mut instances = 0;
-    for (&(pid, fd), held) in listeners {
-        if *held != listener {
-            continue;
-        }
+    for &(pid, fd) in held {
         match epolls_without(pid, fd, listener, listeners) {
             Some(epolls) => instances += epolls,
             None => return false,

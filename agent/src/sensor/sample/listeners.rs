@@ -2,14 +2,14 @@
 //! targets' files.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    mem,
+    collections::{BTreeMap, HashMap},
+    io, mem,
     os::fd::AsFd,
     time::{Duration, Instant},
 };
 
 use aya::programs::ProgramFd;
-use backscope_abi::{Listener, counter};
+use backscope_abi::{Listener, ScanEntry, counter};
 
 use super::{
     beside::Beside,
@@ -17,7 +17,7 @@ use super::{
     fails::Fails,
     pending_accepts::note_pending_accepts,
     refused::Refused,
-    scan::{self, Descriptors, Found},
+    scan::{self, Descriptors, Found, Holders, MAX_NAMED_IN_ALL},
 };
 use crate::{
     model::{
@@ -43,6 +43,8 @@ pub(in crate::sensor) const MAX_SCANNED_ALONE: usize = 64;
 /// Time after its close in which a listener's queue is emptied, ns.
 const SETTLES_NS: u64 = 20_000_000;
 
+/// The name under which sockets beside watched listeners count as lost.
+const BESIDE: &str = "beside";
 /// Indices of the counters of lost records.
 const LOSSES: std::ops::Range<u32> = counter::RING_FULL..counter::COUNT;
 
@@ -58,7 +60,9 @@ pub(in crate::sensor) struct Sampler {
     depths: HashMap<SockId, (u32, u32)>,
     /// Connections accepted up to the last sample.
     accepted: HashMap<SockId, u64>,
-    holders: BTreeMap<SockId, BTreeSet<u32>>,
+    holders: BTreeMap<SockId, Holders>,
+    /// Room that is left for names of holders.
+    room: usize,
     descriptors: Descriptors,
     names: HashMap<u32, Untrusted>,
     refused: Refused,
@@ -103,6 +107,7 @@ impl Sampler {
             depths: HashMap::new(),
             accepted: HashMap::new(),
             holders: BTreeMap::new(),
+            room: MAX_NAMED_IN_ALL,
             descriptors: HashMap::new(),
             names: HashMap::new(),
             refused: Refused::default(),
@@ -119,30 +124,41 @@ impl Sampler {
 
     /// Scans one process at once.
     pub(in crate::sensor) fn scan_process(&mut self, program: &ProgramFd, pid: u32) {
-        match sys::run_task_iterator(program.as_fd(), Some(pid)) {
-            Ok(output) => self.note(&output),
-            Err(_) => self.scan_everything(program),
+        if self.run(program, Some(pid)).is_err() {
+            self.scan_everything(program);
         }
     }
 
     fn scan_everything(&mut self, program: &ProgramFd) {
         // A failure (out of memory) leaves the figures of the last scan, which the next one renews.
-        if let Ok(output) = sys::run_task_iterator(program.as_fd(), None) {
-            self.note(&output);
-        }
+        let _ = self.run(program, None);
     }
 
-    fn note(&mut self, output: &[u8]) {
-        for entry in scan::entries(output) {
-            match entry {
-                Found::Listener(entry) => {
-                    self.holders.entry(entry.listener).or_default().insert(entry.tgid);
-                    self.descriptors.insert((entry.tgid, entry.fd), entry.listener);
-                    self.names.insert(entry.tgid, comm(&entry.comm));
-                }
-                Found::Unix(unix) => self.beside.unix(&unix),
-                Found::Other(other) => self.beside.other(&other),
-            }
+    /// Runs the iterator over one process, or over all, and notes what it shows.
+    fn run(&mut self, program: &ProgramFd, pid: Option<u32>) -> io::Result<()> {
+        self.read(sys::task_iterator(program.as_fd(), pid)?)
+    }
+
+    fn read(&mut self, iterator: impl io::Read) -> io::Result<()> {
+        scan::for_each_entry(iterator, |found| match found {
+            Found::Listener(entry) => self.note(&entry),
+            Found::Unix(unix) => self.beside.unix(&unix),
+            Found::Other(other) => self.beside.other(&other),
+        })
+    }
+
+    fn note(&mut self, entry: &ScanEntry) {
+        let (pid, fd) = (entry.tgid, entry.fd);
+        self.names.entry(pid).or_insert_with(|| comm(&entry.comm));
+        let holders = self.holders.entry(entry.listener).or_default();
+        if !holders.note(pid, &mut self.room) {
+            return;
+        }
+        if self.descriptors.len() >= MAX_NAMED_IN_ALL {
+            return holders.lacks_descriptor();
+        }
+        if self.descriptors.insert((pid, fd), entry.listener) != Some(entry.listener) {
+            holders.descriptors.push((pid, fd));
         }
     }
 
@@ -165,6 +181,7 @@ impl Sampler {
         }
         self.scanned = true;
         self.holders.clear();
+        self.room = MAX_NAMED_IN_ALL;
         self.descriptors.clear();
         self.names.clear();
         self.beside.forget_unix();
@@ -188,8 +205,8 @@ impl Sampler {
     /// Scans these alone, if the kernel can.
     fn scan_processes(&mut self, program: &ProgramFd, processes: &[u32]) {
         for pid in processes {
-            match sys::run_task_iterator(program.as_fd(), Some(*pid)) {
-                Ok(output) => self.note(&output),
+            match self.run(program, Some(*pid)) {
+                Ok(()) => {}
                 // It has ended meanwhile.
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                 Err(_) => {
@@ -211,12 +228,12 @@ impl Sampler {
         self.ends = true;
     }
 
-    /// Returns every process that holds a watched listener.
-    pub(in crate::sensor) fn holders(&self) -> BTreeSet<u32> {
-        self.holders.values().flatten().copied().collect()
+    /// Returns whether a process holds a watched listener.
+    pub(in crate::sensor) fn is_holder(&self, pid: u32) -> bool {
+        self.names.contains_key(&pid)
     }
 
-    /// Returns the watched listeners by process and descriptor.
+    /// Returns the watched listeners by process and descriptor, of the holders that are named.
     pub(in crate::sensor) fn descriptors(&self) -> &Descriptors {
         &self.descriptors
     }
@@ -244,7 +261,9 @@ impl Sampler {
             Sample { ts_ns: now_ns(), unix: self.beside.unix_listeners(), ..Sample::default() };
         let (mut somaxconn, mut settings) = (BTreeMap::new(), BTreeMap::new());
         for (id, listener) in &raw {
-            if listener.somaxconn != 0 {
+            // The namespace of a closed one may be gone, and its number that of another.
+            let is_newest = listener.closed_ns == 0 || !settings.contains_key(&listener.netns);
+            if listener.somaxconn != 0 && is_newest {
                 somaxconn.insert(listener.netns, listener.somaxconn);
                 settings.insert(listener.netns, self.settings(listener));
             }
@@ -276,6 +295,9 @@ impl Sampler {
                 sample.lost.push((counter::NAMES[index as usize].into(), total));
             }
         }
+        if self.beside.lost() > 0 {
+            sample.lost.push((BESIDE.into(), self.beside.lost()));
+        }
         sample.seen = maps.counter(counter::SEEN);
         sample
     }
@@ -293,6 +315,25 @@ impl Sampler {
         let scanned = mem::take(&mut self.scanned);
         let has_dropped = mem::replace(&mut self.drops, drops) != drops;
         has_dropped || scanned || has_closed
+    }
+
+    /// Returns the figures of a listener with this value in the map, if it is long enough.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(in crate::sensor) fn fuzzed_listener(
+        &mut self,
+        id: SockId,
+        value: &[u8],
+    ) -> Option<ListenerSample> {
+        let raw = crate::sensor::decode::record::<Listener>(value)?;
+        Some(self.listener(id, &raw, self.period))
+    }
+
+    /// Takes the output of an iterator, and adds what it has to a sample.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(in crate::sensor) fn fuzzed_scan(&mut self, output: &[u8], sample: &mut Sample) {
+        // Bytes in memory can always be read.
+        let _ = self.read(output);
+        sample.unix = self.beside.unix_listeners();
     }
 
     fn settings(&self, listener: &Listener) -> NetSettings {
@@ -325,6 +366,10 @@ impl Sampler {
             raw.depth > 0 && self.accepted.insert(id, raw.accepted) == Some(raw.accepted);
         let stands = none_accepted || raw.depth > 0 && (before.0 > 0 || raw.depth > raw.limit);
         let (pid, holders) = self.owner(id, raw);
+        let (unnamed_holders, unwatched) = match self.holders.get(&id) {
+            Some(held) => (held.unnamed(), stands && self.is_unwatched(id, held)),
+            None => (0, false),
+        };
         let comm = match self.names.get(&pid) {
             Some(name) => name.clone(),
             None => comm(&raw.comm),
@@ -361,22 +406,33 @@ impl Sampler {
             others: self.beside.of(raw),
             synack_acked: if seen.acked { Some(raw.synack_acked) } else { None },
             defer_accept: Some(raw.defer_accept),
-            unwatched: stands && epolls::is_unwatched(id, &self.descriptors),
+            unwatched,
+            unnamed_holders,
         }
     }
 
-    /// Returns the process that stands for a listener, and all that hold it.
+    fn is_unwatched(&self, id: SockId, held: &Holders) -> bool {
+        // Somebody who is not named may wait for it.
+        held.is_complete() && epolls::is_unwatched(id, &held.descriptors, &self.descriptors)
+    }
+
+    /// Returns the process that stands for a listener, and those that hold it, as far as they are
+    /// named.
     fn owner(&self, id: SockId, raw: &Listener) -> (u32, Vec<u32>) {
         let Some(holders) = self.holders.get(&id) else { return (raw.tgid, Vec::new()) };
         let mut pid = raw.tgid;
+        let mut named = holders.named.clone();
         // The process that called listen(2) is known only if the call was seen. Else the lowest id
         // stands for all.
-        if (raw.backlog < 0 || !holders.contains(&raw.tgid))
-            && let Some(lowest) = holders.first()
-        {
+        let is_held = raw.backlog >= 0 && named.contains(&pid);
+        let is_unnamed = raw.backlog >= 0 && holders.unnamed() > 0 && self.is_holder(pid);
+        if is_unnamed && let Some(highest) = named.last().copied() {
+            named.remove(&highest);
+            named.insert(pid);
+        } else if !is_held && let Some(lowest) = named.first() {
             pid = *lowest;
         }
-        (pid, holders.iter().copied().collect())
+        (pid, named.into_iter().collect())
     }
 }
 

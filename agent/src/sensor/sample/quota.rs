@@ -15,12 +15,12 @@ use rustc_hash::FxHashMap;
 use rustix::fs::{Mode, OFlags, openat};
 
 use crate::{
-    model::event::{CpuLimit, CpuRefresh, CpuState, ThreadSample},
+    model::event::{CpuLimit, CpuRefresh, CpuState},
     sensor::{attach::sys, procfs},
     text::Untrusted,
 };
 
-/// Most threads whose processes' cgroups are looked up. Further ones count as without a quota.
+/// Most processes whose cgroups are looked up. Further ones count as without a quota.
 const MAX_PROCESSES: usize = 1_024;
 /// Most cgroups that are looked at, with their ancestors.
 const MAX_GROUPS: usize = 256;
@@ -41,7 +41,8 @@ const LOOK_NS: u64 = 15_000_000;
 struct Group {
     /// Names of the hierarchy's controllers; `None` in version 2.
     hierarchy: Option<String>,
-    path: String,
+    /// Bytes: a folder may have any name.
+    path: Vec<u8>,
 }
 
 /// A cgroup with a quota.
@@ -71,14 +72,24 @@ pub(in crate::sensor) struct Quotas {
 }
 
 impl Quotas {
-    /// Reads everything, at a refresh. Returns nothing if nothing keeps these threads from running.
+    /// Opens the cgroups, which takes a right that the watch gives up later. All processes have the
+    /// same hierarchies.
+    pub(in crate::sensor) fn open() -> Self {
+        let mut quotas = Self::default();
+        if let Some(hierarchy) = hierarchy(&procfs::cgroups(std::process::id())) {
+            quotas.roots.insert(hierarchy.clone(), open(hierarchy.as_deref()));
+        }
+        quotas
+    }
+
+    /// Reads everything, at a refresh. Returns nothing if nothing keeps these processes from
+    /// running.
     pub(in crate::sensor) fn refresh(
         &mut self,
         now_ns: u64,
-        threads: &[ThreadSample],
+        processes: impl Iterator<Item = u32>,
     ) -> Vec<CpuState> {
-        let pids: BTreeSet<u32> =
-            threads.iter().map(|thread| thread.pid).take(MAX_PROCESSES).collect();
+        let pids = at_most(MAX_PROCESSES, processes);
         self.groups.retain(|pid, _| pids.contains(pid));
         let stays_ns = if pids.len() <= ALWAYS_LOOKED_UP { 0 } else { LOOKED_UP_NS };
         let mut states = Vec::new();
@@ -238,7 +249,7 @@ impl Quotas {
                 (quota_us, read(root, &group, "cpu.cfs_period_us")?.trim().parse().ok()?)
             }
         };
-        let path = Untrusted::from(&group.path);
+        let path = Untrusted::from(String::from_utf8_lossy(&group.path).into_owned());
         let mut limit = CpuLimit { path, quota_us, period_us, pids, ..CpuLimit::default() };
         read_statistics(root, &group, &mut limit);
         Some(Limited { group, limit })
@@ -250,6 +261,18 @@ impl Quotas {
         }
         self.cpus
     }
+}
+
+/// Collects the first so many processes, each once: threads of one of them take no other's place.
+fn at_most(most: usize, processes: impl Iterator<Item = u32>) -> BTreeSet<u32> {
+    let mut pids = BTreeSet::new();
+    for pid in processes {
+        if pids.len() >= most {
+            break;
+        }
+        pids.insert(pid);
+    }
+    pids
 }
 
 fn open(hierarchy: Option<&str>) -> Option<OwnedFd> {
@@ -275,22 +298,38 @@ fn began_since(limit: &CpuLimit, since_ns: u64, now_ns: u64) -> bool {
     limit.throttled_ns > 0 && limit.periods <= most
 }
 
+/// The hierarchy of the processor's controller, in `/proc/PID/cgroup`.
+fn hierarchy(text: &[u8]) -> Option<Option<String>> {
+    entry(text).map(|(hierarchy, _)| hierarchy)
+}
+
 /// The cgroup that the processor's controller has this process in (`/proc/PID/cgroup`).
-fn group(text: &str) -> Option<Group> {
+fn group(text: &[u8]) -> Option<Group> {
+    let (hierarchy, path) = entry(text)?;
+    // A path outside of our own namespace cannot be reached.
+    let mut parts = path.split(|byte| *byte == b'/');
+    let is_reached = path.starts_with(b"/") && parts.all(|part| part != b"..");
+    if is_reached { Some(Group { hierarchy, path: path.to_owned() }) } else { None }
+}
+
+/// The processor's controller in `/proc/PID/cgroup`: its hierarchy, and the path there.
+fn entry(text: &[u8]) -> Option<(Option<String>, &[u8])> {
     let (mut first, mut second) = (None, None);
-    for line in text.lines() {
-        let Some((_, rest)) = line.split_once(':') else { continue };
-        let Some((controllers, path)) = rest.split_once(':') else { continue };
+    for line in text.split(|byte| *byte == b'\n') {
+        let mut fields = line.splitn(3, |byte| *byte == b':');
+        let (Some(_), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let Ok(controllers) = str::from_utf8(controllers) else { continue };
         if controllers.is_empty() {
             second = Some((None, path));
         } else if controllers.split(',').any(|controller| controller == "cpu") {
             first = Some((Some(controllers.to_owned()), path));
         }
     }
-    let (hierarchy, path) = first.or(second)?;
-    // A path outside of our own namespace cannot be reached.
-    let is_reached = path.starts_with('/') && !path.split('/').any(|part| part == "..");
-    if is_reached { Some(Group { hierarchy, path: path.to_owned() }) } else { None }
+    first.or(second)
 }
 
 /// The cgroup and those that it is in, but for the root, which has no quota.
@@ -300,8 +339,8 @@ fn ancestors(group: &Group) -> Vec<Group> {
         let path = group.path[..end].to_owned();
         ancestors.push(Group { hierarchy: group.hierarchy.clone(), path });
     };
-    for (at, _) in group.path.match_indices('/') {
-        if at > 0 {
+    for (at, byte) in group.path.iter().enumerate() {
+        if *byte == b'/' && at > 0 {
             add(at);
         }
     }
@@ -312,7 +351,8 @@ fn ancestors(group: &Group) -> Vec<Group> {
 }
 
 fn read(root: &OwnedFd, group: &Group, name: &str) -> Option<String> {
-    let path = format!("{}/{name}", group.path.trim_start_matches('/'));
+    let folder = group.path.strip_prefix(b"/").unwrap_or(&group.path);
+    let path = [folder, b"/", name.as_bytes()].concat();
     let file = openat(root.as_fd(), path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut text = String::new();
     File::from(file).read_to_string(&mut text).ok()?;
@@ -346,7 +386,10 @@ mod tests {
 
     #[test]
     fn the_controller_is_where_the_kernel_says() {
-        let of = |text| group(text).map(|group| (group.hierarchy, group.path));
+        let of = |text: &str| {
+            let group = group(text.as_bytes())?;
+            Some((group.hierarchy, String::from_utf8(group.path).unwrap()))
+        };
         let path = |path: &str| path.to_owned();
         assert_eq!(of("0::/a/b\n"), Some((None, path("/a/b"))));
         let hybrid = "3:cpuset:/x\n2:cpu,cpuacct:/a b/c:d\n0::/y\n";
@@ -355,11 +398,26 @@ mod tests {
         assert_eq!(of("0::/../a\n"), None, "outside of the namespace");
         assert_eq!(of(""), None);
         let all = |path: &str| {
-            let group = Group { hierarchy: None, path: path.to_owned() };
-            ancestors(&group).into_iter().map(|group| group.path).collect::<Vec<_>>()
+            let group = Group { hierarchy: None, path: path.into() };
+            let texts = ancestors(&group).into_iter().map(|group| String::from_utf8(group.path));
+            texts.collect::<Result<Vec<_>, _>>().unwrap()
         };
         assert_eq!(all("/a/b/c"), ["/a", "/a/b", "/a/b/c"]);
         assert_eq!(all("/"), [""; 0]);
+    }
+
+    #[test]
+    fn a_group_with_a_name_that_is_no_text_is_found_beside_others() {
+        let found = group(b"1:cpuset:/\xff\n0::/a\xfe/b:c\n").expect("it is there");
+        assert_eq!(found, Group { hierarchy: None, path: b"/a\xfe/b:c".to_vec() });
+        let paths: Vec<_> = ancestors(&found).into_iter().map(|group| group.path).collect();
+        assert_eq!(paths, [b"/a\xfe".to_vec(), b"/a\xfe/b:c".to_vec()]);
+    }
+
+    #[test]
+    fn threads_of_one_process_take_no_other_ones_place() {
+        let of_threads = [7; 5_000].into_iter().chain([8, 8, 9]);
+        assert_eq!(at_most(2, of_threads), [7, 8].into());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use backscope_abi::Listener;
 
+use super::scan::Holders;
 use crate::{
     model::event::SockId,
     sensor::procfs::{ListenCounters, listen_counters, netns_of},
@@ -67,6 +68,8 @@ struct Namespace {
     now: ListenCounters,
     gone: Count,
     gone_acks: u64,
+    /// The listeners at the last look.
+    members: BTreeSet<SockId>,
 }
 
 impl Namespace {
@@ -76,8 +79,9 @@ impl Namespace {
         let (mut overflows, mut drops) = (0, 0);
         for (_, listener) in members {
             let shown = Shown::of(listener);
-            overflows += shown.full + shown.acks;
-            drops += shown.full + shown.acks + shown.syn_full;
+            let of_listener = shown.full.saturating_add(shown.acks);
+            overflows = of_listener.saturating_add(overflows);
+            drops = of_listener.saturating_add(shown.syn_full).saturating_add(drops);
         }
         let base = ListenCounters {
             overflows: counters.overflows.saturating_sub(overflows),
@@ -86,13 +90,25 @@ impl Namespace {
         Self { base, now: counters, ..Self::default() }
     }
 
+    /// Returns whether this can be the namespace that these counters and listeners are of. Without
+    /// a cookie a namespace may have taken the number of one that is gone: its counters may be
+    /// lower, and its listeners are others.
+    fn goes_on(&self, key: Key, counters: ListenCounters, members: &BTreeSet<SockId>) -> bool {
+        let went_back = counters.overflows < self.now.overflows || counters.drops < self.now.drops;
+        let is_known = key.1 != 0 || !self.members.is_disjoint(members);
+        !went_back && is_known
+    }
+
     /// Returns how many SYNs may have been refused in all: since the accept queue was full, and for
     /// another reason.
     fn allows(&self, acks: u64) -> Count {
         let overflows = self.now.overflows.saturating_sub(self.base.overflows);
         let drops = self.now.drops.saturating_sub(self.base.drops);
         Count {
-            overflow: overflows.saturating_sub(self.gone_acks + acks + self.gone.overflow),
+            overflow: overflows
+                .saturating_sub(self.gone_acks)
+                .saturating_sub(acks)
+                .saturating_sub(self.gone.overflow),
             dropped: drops.saturating_sub(overflows).saturating_sub(self.gone.dropped),
         }
     }
@@ -100,15 +116,18 @@ impl Namespace {
 
 /// Shares `total` out in proportion to `wanted`. Nobody gets more than is wanted.
 fn share(wanted: &[u64], total: u64) -> Vec<u64> {
-    let sum: u64 = wanted.iter().sum();
-    if sum <= total {
+    let sum: u128 = wanted.iter().copied().map(u128::from).sum();
+    if sum <= u128::from(total) {
         return wanted.to_vec();
     }
-    let part = |of: u64| (u128::from(of) * u128::from(total) / u128::from(sum)) as u64;
+    // Totals that no kernel has lose their last bits: their product would have no room.
+    let excess = (u128::BITS - sum.leading_zeros()).saturating_sub(u64::BITS);
+    let part = |of: u128| (of >> excess) * u128::from(total) / (sum >> excess);
     let mut shares = Vec::with_capacity(wanted.len());
     let mut before = 0;
-    for wanted in wanted {
-        shares.push(part(before + wanted) - part(before));
+    for wanted in wanted.iter().copied().map(u128::from) {
+        let share = part(before + wanted).saturating_sub(part(before));
+        shares.push(u64::try_from(share).unwrap_or(u64::MAX));
         before += wanted;
     }
     shares
@@ -126,7 +145,7 @@ impl Refused {
     pub(super) fn update(
         &mut self,
         listeners: &[(SockId, Listener)],
-        holders: &BTreeMap<SockId, BTreeSet<u32>>,
+        holders: &BTreeMap<SockId, Holders>,
     ) {
         let mut members: BTreeMap<Key, Vec<&(SockId, Listener)>> = BTreeMap::new();
         for entry in listeners {
@@ -147,13 +166,18 @@ impl Refused {
         counters: Option<ListenCounters>,
     ) {
         if let Some(counters) = counters {
+            let present: BTreeSet<SockId> = members.iter().map(|(id, _)| *id).collect();
             let space =
                 self.namespaces.entry(key).or_insert_with(|| Namespace::since(counters, members));
+            if !space.members.is_empty() && !space.goes_on(key, counters, &present) {
+                *space = Namespace::since(counters, members);
+            }
             space.now = counters;
+            space.members = present;
         }
         let shown: Vec<Shown> = members.iter().map(|(_, listener)| Shown::of(listener)).collect();
         let full: Vec<u64> = shown.iter().map(|shown| shown.full).collect();
-        let acks = shown.iter().map(|shown| shown.acks).sum();
+        let acks = shown.iter().fold(0, |sum: u64, shown| sum.saturating_add(shown.acks));
         // Without the namespace's counters what the listeners show has no bound.
         let allowed = match self.namespaces.get(&key) {
             Some(space) => space.allows(acks),
@@ -163,7 +187,7 @@ impl Refused {
         // With both queues full and no syncookies the kernel does not call it an overflow.
         let mut rest = Vec::with_capacity(shown.len());
         for (at, shown) in shown.iter().enumerate() {
-            rest.push(shown.syn_full + (shown.full - overflow[at]));
+            rest.push(shown.syn_full.saturating_add(shown.full.saturating_sub(overflow[at])));
         }
         let dropped = share(&rest, allowed.dropped);
         for (at, (id, listener)) in members.iter().enumerate() {
@@ -177,9 +201,9 @@ impl Refused {
             if listener.closed_ns != 0
                 && let Some(space) = self.namespaces.get_mut(&key)
             {
-                space.gone.overflow += count.overflow;
-                space.gone.dropped += count.dropped;
-                space.gone_acks += listener.overflow_ack;
+                space.gone.overflow = space.gone.overflow.saturating_add(count.overflow);
+                space.gone.dropped = space.gone.dropped.saturating_add(count.dropped);
+                space.gone_acks = space.gone_acks.saturating_add(listener.overflow_ack);
             }
         }
     }
@@ -197,11 +221,11 @@ impl Refused {
 fn counters_of(
     netns: u32,
     members: &[&(SockId, Listener)],
-    holders: &BTreeMap<SockId, BTreeSet<u32>>,
+    holders: &BTreeMap<SockId, Holders>,
 ) -> Option<ListenCounters> {
     for (id, listener) in members {
-        let holders = holders.get(id).into_iter().flatten().copied();
-        for pid in holders.chain([listener.tgid]) {
+        let holders = holders.get(id).into_iter().flat_map(|holders| &holders.named);
+        for pid in holders.copied().chain([listener.tgid]) {
             if let Some(counters) = counters_by(netns, pid) {
                 return Some(counters);
             }
@@ -321,6 +345,47 @@ mod tests {
             [overflow(5)]
         );
         assert_eq!(count(&mut refused, &overflowing, ListenCounters::default()), [overflow(5)]);
+    }
+
+    #[test]
+    fn without_a_cookie_a_namespace_of_the_same_number_is_another() {
+        let old = |full| Listener { netns_cookie: 0, ..listener(full, 0, 0) };
+        let begin = |refused: &mut Refused, id: SockId, full, now| {
+            let member = (id, old(full));
+            refused.count((KEY.0, 0), &[&member], Some(now));
+            refused.of(id)
+        };
+        // The one before had counted 900, and its listener closed; the new one counted 171.
+        let mut refused = Refused::default();
+        let many = ListenCounters { overflows: 900, drops: 900 };
+        assert_eq!(begin(&mut refused, 1, 40, many), overflow(40));
+        let few = ListenCounters { overflows: 171, drops: 171 };
+        assert_eq!(begin(&mut refused, 2, 171, few), overflow(171), "its counters are lower");
+        // It had counted 10, and the new one 900, of which its listener had 3.
+        let mut refused = Refused::default();
+        let few = ListenCounters { overflows: 10, drops: 10 };
+        assert_eq!(begin(&mut refused, 1, 10, few), overflow(10));
+        assert_eq!(begin(&mut refused, 2, 0, many), Count::default());
+        let more = ListenCounters { overflows: 903, drops: 903 };
+        assert_eq!(begin(&mut refused, 2, 700, more), overflow(3), "no more than it counted");
+    }
+
+    #[test]
+    fn totals_that_no_kernel_has_do_not_overflow() {
+        let largest = Listener {
+            overflow_ack: u64::MAX,
+            closed_ns: 1,
+            ..listener(i64::MAX as u64, i64::MAX as u64, 0)
+        };
+        let most = ListenCounters { overflows: u64::MAX, drops: u64::MAX };
+        let mut refused = Refused::default();
+        for _ in 0..3 {
+            count(&mut refused, &[largest, largest], most);
+            count(&mut refused, &[largest], ListenCounters::default());
+        }
+        let shares = share(&[u64::MAX; 3], u64::MAX);
+        assert!(shares.iter().all(|share| *share >= u64::MAX / 4), "{shares:?}");
+        assert!(shares.iter().copied().map(u128::from).sum::<u128>() <= u64::MAX.into());
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Entries that the iterator over open files shows: listeners, watched and beside them.
 
-use std::{collections::HashMap, iter};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io::{self, Read},
+};
 
 use backscope_abi as abi;
 
@@ -23,18 +26,103 @@ pub(super) enum Found {
     Other(abi::ScanOther),
 }
 
-/// Returns the entries in an iterator's output, up to anything that is not known.
-pub(super) fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Found> {
-    iter::from_fn(move || {
-        let (entry, size) = match record::<u32>(bytes)? {
-            abi::SCAN_LISTENER => (Found::Listener(record(bytes)?), size_of::<abi::ScanEntry>()),
-            abi::SCAN_UNIX => (Found::Unix(record(bytes)?), size_of::<abi::ScanUnix>()),
-            abi::SCAN_OTHER => (Found::Other(record(bytes)?), size_of::<abi::ScanOther>()),
-            _ => return None,
+/// Bytes read of an iterator at a time: as many as the kernel gives. All of its output at once may
+/// be half a gigabyte: it has an entry for each listener of each process that holds it.
+const READ: usize = 32 * 1_024;
+/// Bytes of the largest entry, and more.
+const LARGEST: usize = 1_024;
+
+/// Takes the entries of an iterator's output, as they come, up to anything that is not known.
+pub(super) fn for_each_entry(mut source: impl Read, mut take: impl FnMut(Found)) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(READ + LARGEST);
+    loop {
+        let begin = bytes.len();
+        bytes.resize(begin + READ, 0);
+        let read = loop {
+            match source.read(&mut bytes[begin..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
         };
-        bytes = &bytes[size..];
-        Some(entry)
+        bytes.truncate(begin + read);
+        let mut at = 0;
+        while let Some((entry, size)) = entry(&bytes[at..]) {
+            take(entry);
+            at += size;
+        }
+        bytes.drain(..at);
+        // What remains is the beginning of an entry, or nothing that is known.
+        if read == 0 || bytes.len() >= LARGEST {
+            return Ok(());
+        }
+    }
+}
+
+/// Returns the first entry in these bytes, and its size.
+fn entry(bytes: &[u8]) -> Option<(Found, usize)> {
+    Some(match record::<u32>(bytes)? {
+        abi::SCAN_LISTENER => (Found::Listener(record(bytes)?), size_of::<abi::ScanEntry>()),
+        abi::SCAN_UNIX => (Found::Unix(record(bytes)?), size_of::<abi::ScanUnix>()),
+        abi::SCAN_OTHER => (Found::Other(record(bytes)?), size_of::<abi::ScanOther>()),
+        _ => return None,
     })
+}
+
+/// Most processes that are named as holders of one listener. Further ones are counted.
+pub(super) const MAX_NAMED: usize = 64;
+/// Most of them, and most descriptors, of all listeners together. Each listener has the first one
+/// in any case.
+pub(super) const MAX_NAMED_IN_ALL: usize = 65_536;
+
+/// The processes that hold a socket.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    /// The first of them.
+    pub(super) named: BTreeSet<u32>,
+    /// The number of all.
+    count: u32,
+    /// The one that was counted last.
+    last: u32,
+    /// Descriptors of those that are named.
+    pub(super) descriptors: Vec<(u32, u32)>,
+    /// A descriptor found no room, or its process is not named.
+    is_partial: bool,
+}
+
+impl Holders {
+    /// Notes a process that holds it. All entries of a process come one after the other. Returns
+    /// whether it is named; `room` is what is left for names.
+    pub(super) fn note(&mut self, pid: u32, room: &mut usize) -> bool {
+        if self.named.contains(&pid) {
+            return true;
+        }
+        if self.count > 0 && self.last == pid {
+            return false;
+        }
+        self.last = pid;
+        self.count = self.count.saturating_add(1);
+        if self.named.len() >= MAX_NAMED || *room == 0 && !self.named.is_empty() {
+            self.is_partial = true;
+            return false;
+        }
+        *room = room.saturating_sub(1);
+        self.named.insert(pid)
+    }
+
+    /// Notes that a descriptor is not among [`descriptors`](Self::descriptors).
+    pub(super) fn lacks_descriptor(&mut self) {
+        self.is_partial = true;
+    }
+
+    /// Returns the number of those that are not named.
+    pub(super) fn unnamed(&self) -> u32 {
+        self.count.saturating_sub(u32::try_from(self.named.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Returns whether every process that holds it is known, with its descriptors.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.is_partial
+    }
 }
 
 /// The path of a Unix-domain socket as `ss` shows it: one in the abstract namespace begins with
@@ -44,5 +132,73 @@ pub(super) fn unix_path(raw: &abi::ScanUnix) -> Untrusted {
     match bytes.split_first() {
         Some((0, name)) => format!("@{}", String::from_utf8_lossy(name)).into(),
         _ => comm(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(listener: u64, tgid: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for word in [abi::SCAN_LISTENER, 0] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        bytes.extend(listener.to_ne_bytes());
+        bytes.extend(tgid.to_ne_bytes());
+        bytes.extend(3_u32.to_ne_bytes());
+        bytes.extend(*b"server\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes.len(), size_of::<abi::ScanEntry>());
+        bytes
+    }
+
+    /// Gives some bytes at a time.
+    struct Slow<'a>(&'a [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+            let some = self.0.len().min(self.1).min(to.len());
+            let (now, later) = self.0.split_at(some);
+            to[..some].copy_from_slice(now);
+            self.0 = later;
+            Ok(some)
+        }
+    }
+
+    #[test]
+    fn entries_are_read_wherever_the_output_is_cut() {
+        let mut output = Vec::new();
+        for pid in 0..300 {
+            output.extend(held(7, pid));
+        }
+        for at_a_time in [1, 7, 100, 4_096, usize::MAX] {
+            let mut pids = Vec::new();
+            let take = |found| match found {
+                Found::Listener(entry) => pids.push(entry.tgid),
+                Found::Unix(_) | Found::Other(_) => unreachable!("there is none"),
+            };
+            for_each_entry(Slow(&output, at_a_time), take).expect("it is in memory");
+            assert_eq!(pids, (0..300).collect::<Vec<_>>(), "{at_a_time} bytes at a time");
+        }
+        let endless = io::repeat(0xff);
+        for_each_entry(endless, |_| unreachable!("nothing is known")).expect("it ends");
+    }
+
+    #[test]
+    fn holders_are_named_up_to_a_bound_and_counted_beyond() {
+        let (mut holders, mut room) = (Holders::default(), MAX_NAMED_IN_ALL);
+        for pid in 100..2_300 {
+            // Two descriptors of each.
+            let named = holders.note(pid, &mut room);
+            assert_eq!(holders.note(pid, &mut room), named);
+        }
+        assert_eq!(holders.named, (100..164).collect());
+        assert_eq!((holders.unnamed(), holders.is_complete()), (2_136, false));
+        assert_eq!(room, MAX_NAMED_IN_ALL - MAX_NAMED);
+        let (mut last, mut no_room) = (Holders::default(), 0);
+        assert!(last.note(5, &mut no_room) && !last.note(6, &mut no_room));
+        assert_eq!((last.named.len(), last.unnamed()), (1, 1), "one has a name in any case");
+        let mut few = Holders::default();
+        assert!(few.note(5, &mut room) && few.note(0, &mut room) && few.is_complete());
     }
 }

@@ -111,7 +111,7 @@ impl Threads {
         (samples, waiting)
     }
 
-    fn thread(&mut self, pid: u32, tid: u32, slept_ns: u64) -> Option<ThreadSample> {
+    fn thread(&mut self, pid: u32, tid: u32, slept_ns: i64) -> Option<ThreadSample> {
         let (cpu_ns, run_delay_ns, runs) = procfs::schedstat(pid, tid)?;
         let comm = procfs::thread_comm(pid, tid)?;
         let origin = self.origin(pid, tid)?;
@@ -128,7 +128,10 @@ impl Threads {
             cpu_ns,
             run_delay_ns,
             runs,
-            started_ns: origin.started.saturating_mul(tick_ns).saturating_sub(slept_ns),
+            started_ns: origin
+                .started
+                .saturating_mul(tick_ns)
+                .saturating_add_signed(slept_ns.saturating_neg()),
             sleep: None,
             reads,
             writes,

@@ -70,7 +70,7 @@ pub(super) fn lines(
 /// that full columns don't grow together with the chart above.
 fn top(values: &[u32], cells: usize) -> u32 {
     match newest(values, cells).iter().max() {
-        Some(most) => most + most.div_ceil(7),
+        Some(most) => most.saturating_add(most.div_ceil(7)),
         None => 0,
     }
 }

@@ -7,8 +7,9 @@ use ratatui::text::Line;
 use super::chart::{self, Heights};
 use super::parts::{rule, span};
 use super::{acceptors, put, totals, wait};
+use crate::model::event::count_holders;
 use crate::model::snapshot::ListenerView;
-use crate::tui::text::escape;
+use crate::tui::text::{escape, grouped};
 use crate::tui::theme::Theme;
 
 /// From this width on the figures stand beside the charts.
@@ -42,9 +43,9 @@ pub(super) fn draw(theme: Theme, listener: &ListenerView, frame: &mut Frame<'_>,
 /// The rule above the panel: which listener, whose, with what limit.
 pub(super) fn title(theme: Theme, listener: &ListenerView, width: usize) -> Line<'static> {
     let process = format!("  {} {}", escape(&listener.comm), listener.pid);
-    let held = match listener.holders.len() {
+    let held = match count_holders(&listener.holders, listener.unnamed_holders) {
         0 | 1 => String::new(),
-        n => format!(", {n} processes"),
+        n => format!(", {} processes", grouped(n)),
     };
     let title = vec![
         span(listener.local.to_string(), theme.strong()),

@@ -5,7 +5,7 @@ use ratatui::text::Line;
 use super::gauge::bar;
 use super::grid::{self, Column};
 use super::parts::{Row, columns, cut, raw, span, widest};
-use crate::model::event::UnixListener;
+use crate::model::event::{UnixListener, count_holders};
 use crate::model::snapshot::{Owner, Snapshot};
 use crate::tui::order::By;
 use crate::tui::text::{clip, escape, grouped};
@@ -57,8 +57,8 @@ pub(super) fn lines(
         let mark = if socket.is_full() { "▲" } else { "" };
         let queue =
             format!("{mark}{}/{}", grouped(socket.depth.into()), grouped(socket.limit.into()));
-        let more = socket.holders.len().saturating_sub(1);
-        let more = if more > 0 { format!(" +{more}") } else { String::new() };
+        let more = count_holders(&socket.holders, socket.unnamed_holders).saturating_sub(1);
+        let more = if more > 0 { format!(" +{}", grouped(more)) } else { String::new() };
         let cells = vec![
             vec![raw(clip(path, grid[0].width))],
             bar(theme, share, None, grid[1].width, style),

@@ -13,7 +13,7 @@ const NAMES: [&str; 5] = ["<1 ms", "1–10 ms", "10–100 ms", "0.1–1 s", ">1 
 /// Returns the histogram on one line: the lengths of the bars add up to the whole.
 pub(super) fn strip(theme: Theme, name: &str, wait: &WaitView, width: usize) -> Line<'static> {
     let mut row = vec![label(theme, name)];
-    let all: u64 = wait.buckets.iter().sum();
+    let all = sum(&wait.buckets);
     if all == 0 {
         row.push(span("nothing accepted yet", theme.dim()));
         return Line::from(row);
@@ -62,11 +62,16 @@ pub(super) fn percentiles(theme: Theme, wait: &WaitView, width: usize) -> Line<'
     Line::from(cut(row, width))
 }
 
+/// Returns the waits in all buckets.
+fn sum(buckets: &[u64]) -> u64 {
+    buckets.iter().fold(0, |sum, count| sum.saturating_add(*count))
+}
+
 /// Returns the histogram with a line for each bucket.
 pub(super) fn histogram(theme: Theme, wait: &WaitView, width: usize) -> Vec<Line<'static>> {
     const FIGURES: usize = 20;
     let most = wait.buckets.iter().max().copied().unwrap_or(0).max(1);
-    let all = wait.buckets.iter().sum::<u64>().max(1);
+    let all = sum(&wait.buckets).max(1);
     let cells = width.saturating_sub(LABEL + FIGURES + 1);
     let mut out = Vec::with_capacity(NAMES.len());
     for (name, n) in NAMES.iter().zip(wait.buckets) {

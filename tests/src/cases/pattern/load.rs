@@ -11,24 +11,24 @@ use crate::harness::Protocol;
 
 /// Behaviour of the clients.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
-    pub(super) protocol: Protocol,
+pub(in crate::cases) struct Manner {
+    pub(in crate::cases) protocol: Protocol,
     /// Clients at a time.
-    pub(super) clients: usize,
+    pub(in crate::cases) clients: usize,
     /// Requests on each connection. After the last the server closes, if it does so on its own.
-    pub(super) requests: usize,
+    pub(in crate::cases) requests: usize,
     /// Pause between two requests.
-    pub(super) pause: Duration,
+    pub(in crate::cases) pause: Duration,
 }
 
 /// Running clients, stopped when the guard is dropped.
-pub(super) struct Load {
+pub(in crate::cases) struct Load {
     over: Arc<AtomicBool>,
     clients: Vec<JoinHandle<anyhow::Result<u64>>>,
 }
 
 impl Load {
-    pub(super) fn start(to: SocketAddr, manner: Manner) -> Self {
+    pub(in crate::cases) fn start(to: SocketAddr, manner: Manner) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let client = |_| {
             let over = Arc::clone(&over);
@@ -45,7 +45,7 @@ impl Load {
     }
 
     /// Stops them and returns the number of answers.
-    pub(super) fn stop(mut self) -> anyhow::Result<u64> {
+    pub(in crate::cases) fn stop(mut self) -> anyhow::Result<u64> {
         self.over.store(true, Ordering::Relaxed);
         let clients = std::mem::take(&mut self.clients);
         clients

@@ -1,7 +1,7 @@
 //! Patterns: demo servers and real servers, each recognised while it is under load.
 
 mod demos;
-mod load;
+pub(super) mod load;
 mod registry;
 mod servers;
 

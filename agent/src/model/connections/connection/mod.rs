@@ -336,7 +336,7 @@ impl Connection {
     /// Nothing was asked on it, and what its server wrote was no answer
     /// ([`is_farewell`](crate::model::exchange::is_farewell)).
     fn only_took_leave(&self, closed: &Closed) -> bool {
-        let came = closed.bytes_in + closed.unread_bytes > 0 || closed.unseen;
+        let came = closed.bytes_in > 0 || closed.unread_bytes > 0 || closed.unseen;
         let asked = came || self.exchanges_reported() > 0;
         let http = self.protocol().is_some_and(Protocol::is_http1);
         http && !asked && self.origin.role == Role::Server && !self.origin.preexisting

@@ -129,7 +129,7 @@ impl TlsSetup {
                 (Role::Server, Some(us)) => u64::from(us) * 500,
                 _ => 0,
             };
-            let is_caused = begun_ns >= before.replied_ns + least_ns;
+            let is_caused = begun_ns >= before.replied_ns.saturating_add(least_ns);
             turn.number = before.number + u32::from(is_caused);
             turn.asked += before.asked;
             turn.answered += before.answered;

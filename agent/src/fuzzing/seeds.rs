@@ -1,0 +1,172 @@
+//! Beginnings for each target: bytes of real programs, recordings, and records as the probes write
+//! them.
+
+use backscope_abi as abi;
+
+use super::show::START;
+use crate::record::fuzzing as format;
+use crate::record::tests::{busy_entries, every_event, recording};
+use crate::record::{RecordEntry, Writer};
+
+type Seed = (&'static str, String, Vec<u8>);
+
+/// First bytes that programs sent, by the target that they are for.
+const SAMPLES: [(&str, &str, &[u8]); 11] = [
+    ("http", "curl", include_bytes!("../protocol/samples/curl-http.bin")),
+    ("http2", "curl", include_bytes!("../protocol/samples/curl-h2c.bin")),
+    ("http2", "grpcio", include_bytes!("../protocol/samples/grpcio.bin")),
+    ("http2", "grpcio-second", include_bytes!("../protocol/samples/grpcio-second.bin")),
+    ("tls", "curl", include_bytes!("../protocol/samples/curl-tls.bin")),
+    ("tls", "curl-1.2", include_bytes!("../protocol/samples/curl-tls12.bin")),
+    ("tls", "openssl-1.2", include_bytes!("../protocol/samples/openssl-tls1_2.bin")),
+    ("tls", "openssl-1.3", include_bytes!("../protocol/samples/openssl-tls1_3.bin")),
+    ("databases", "psql", include_bytes!("../protocol/samples/psql.bin")),
+    ("databases", "psql-plain", include_bytes!("../protocol/samples/psql-plain.bin")),
+    ("databases", "redis-cli", include_bytes!("../protocol/samples/redis-cli.bin")),
+];
+
+/// Returns every seed: its target, its name and its bytes.
+pub(super) fn all() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for (target, name, bytes) in SAMPLES {
+        seeds.push((target, name.to_owned(), bytes.to_vec()));
+        // A client's bytes, then the same from the server of another connection.
+        let mut first = part(0, bytes);
+        first.extend(part(1 | 4 | 32, bytes));
+        seeds.push(("first_bytes", format!("{target}-{name}"), first));
+    }
+    seeds.extend(written_by_hand());
+    seeds.extend(records());
+    seeds.extend(recordings());
+    seeds
+}
+
+fn seed(target: &'static str, name: &str, bytes: impl Into<Vec<u8>>) -> Seed {
+    (target, name.to_owned(), bytes.into())
+}
+
+fn written_by_hand() -> Vec<Seed> {
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let pipelined = "GET /a?b=c HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+    let frames = [&[0, 18][..], &[0, 0, 9, 1, 5, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let records = [&[1, 11][..], &[20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 0]].concat();
+    let mut initial = vec![0xb0, 4, 0xc3, 0, 0, 0, 1, 8];
+    initial.extend([7; 8]);
+    initial.extend([0, 0, 0x44, 0x9e]);
+    initial.resize(64, 9);
+    let stun = [20, 0, 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+    vec![
+        seed("http", "response", response),
+        seed("http", "pipelined", pipelined),
+        seed("http2", "frames", frames),
+        seed("tls", "records", records),
+        seed("databases", "ssh", "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
+        seed("databases", "smtp", "220 mail.example ESMTP\r\n"),
+        seed("databases", "mysql", [&[0x4a, 0, 0, 0, 10][..], b"8.0.36\0", &[0; 66]].concat()),
+        seed("datagram", "initial", initial),
+        seed("datagram", "stun", stun),
+        seed("btf", "types", types()),
+    ]
+}
+
+/// Returns a structure with a member of its own and an anonymous one.
+fn types() -> Vec<u8> {
+    let strings = b"\0sock_common\0skc_family\0";
+    let words = [
+        [1 << 24, 2, 16].as_slice(), // int
+        &[5 << 24 | 1, 4, 13, 1, 0], // union
+        &[4 << 24 | 2, 8, 13, 1, 0, 0, 2, 32],
+    ];
+    let mut types = Vec::new();
+    for (name, words) in [0_u32, 0, 1].into_iter().zip(words) {
+        for word in [&[name], words].concat() {
+            types.extend(u32::to_ne_bytes(word));
+        }
+    }
+    let mut data = Vec::new();
+    let length = types.len() as u32;
+    for word in [0x0001_eb9f, 24, 0, length, length, strings.len() as u32] {
+        data.extend(u32::to_ne_bytes(word));
+    }
+    data.extend(types);
+    data.extend(strings);
+    data
+}
+
+/// Returns a record of each kind and an entry of each tag, with plausible times and small numbers.
+fn records() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    let kinds = [
+        abi::ACCEPT,
+        abi::OVERFLOW,
+        abi::SYN,
+        abi::RETRANSMIT,
+        abi::PROCESS,
+        abi::OPENED,
+        abi::EXCHANGE,
+        abi::ENDED,
+        abi::FAILED,
+        abi::LATE,
+        abi::EVENT,
+    ];
+    let mut every = Vec::new();
+    for kind in kinds {
+        every.extend(part(kind as u8, &words(if kind == abi::EXCHANGE { 55 } else { 16 })));
+    }
+    seeds.push(seed("ring", "every-kind", every));
+    let opened_and_ended = [abi::OPENED, abi::EXCHANGE, abi::ENDED];
+    let connection = opened_and_ended.map(|kind| part(kind as u8, &words(40))).concat();
+    seeds.push(seed("ring", "connection", connection));
+    let mut every = part(0, &words(50));
+    for tag in 1..=5 {
+        every.extend(part(tag, &words(60)));
+    }
+    every.extend(part(abi::EXCHANGE as u8, &words(55)));
+    seeds.push(seed("scan", "every-tag", every));
+    seeds.push(seed("scan", "listener", part(0, &words(50))));
+    seeds
+}
+
+/// Small numbers and times of the watch in turn, behind the four bytes that a kind leaves of its
+/// word.
+fn words(count: u64) -> Vec<u8> {
+    let mut bytes = vec![1, 0, 0, 0];
+    for at in 0..count {
+        let word = if at % 2 == 0 { START + at * 1_000_000 } else { at % 5 };
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes
+}
+
+/// Returns a part of an input as targets cut it: a kind, a length in words of two bytes, the bytes.
+fn part(kind: u8, bytes: &[u8]) -> Vec<u8> {
+    let words = (bytes.len() / 2).min(255);
+    [&[kind, words as u8][..], &bytes[..2 * words]].concat()
+}
+
+fn recordings() -> Vec<Seed> {
+    let events: Vec<_> = every_event().into_iter().map(RecordEntry::Event).collect();
+    let whole = recording(&events);
+    let mut scratched = whole.clone();
+    let middle = scratched.len() / 2;
+    scratched[middle] ^= 1;
+    let cut = whole[..whole.len() * 2 / 3].to_vec();
+    let mut contents = vec![0];
+    for entry in &busy_entries()[..60] {
+        contents.extend(postcard::to_stdvec(entry).unwrap());
+    }
+    let mut each = vec![0];
+    for entry in &events {
+        each.extend(postcard::to_stdvec(entry).unwrap());
+    }
+    let empty = Writer::new(Vec::new(), &format::header()).unwrap().end().unwrap();
+    vec![
+        seed("recording", "every-event", whole),
+        seed("recording", "scratched", scratched),
+        seed("recording", "cut", cut),
+        seed("recording", "empty", empty),
+        seed("entries", "busy", contents),
+        seed("entries", "every-event", each),
+        seed("header", "header", postcard::to_stdvec(&format::header()).unwrap()),
+    ]
+}

@@ -1,0 +1,142 @@
+//! What is given up for good once the probes are attached, or the recording to replay is open.
+//!
+//! It is a thread's, like capabilities. [`enter`] is called on the main thread, before the threads
+//! that write output, read the terminal and wait for signals are started, so it holds for all of
+//! them. Only `demo --watch` has one before: that of its client, which stays outside.
+
+use landlock::{ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, Scope};
+use rustix::thread::{CapabilitySet, set_no_new_privs};
+
+pub use super::filter::Calls;
+use super::{filter, keep, names};
+use crate::model::Sandbox;
+
+/// What is still needed.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// Capabilities.
+    pub capabilities: CapabilitySet,
+    /// System calls beyond those that everybody needs.
+    pub calls: Calls,
+    /// Files of other processes in `/proc`, which Landlock would hide.
+    pub processes: bool,
+}
+
+/// Removes one more capability, by its name, for tests of what it is needed for.
+const WITHOUT: &str = "BACKSCOPE_WITHOUT";
+
+/// The reason why a watch has no Landlock.
+const HIDES_PROCESSES: &str = "no Landlock: it would hide the files of other processes in /proc, \
+                               which the watch reads; the filter of system calls lets it open no \
+                               file for writing";
+
+/// Gives up everything else, and returns what is held.
+///
+/// # Errors
+/// The kernel does not let go of capabilities, or of the right to gain them by exec. What an old
+/// kernel does not have is left out and said.
+pub fn enter(needs: Needs) -> rustix::io::Result<Sandbox> {
+    let mut gaps = Vec::new();
+    if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
+        gaps.push("the demo's client, a thread of this program, is outside".to_owned());
+    }
+    let wanted = match std::env::var(WITHOUT) {
+        Ok(name) => without(needs.capabilities, &name),
+        Err(_) => needs.capabilities,
+    };
+    let kept = keep(wanted)?;
+    set_no_new_privs(true)?;
+    let landlock = match needs.processes {
+        true => Err(HIDES_PROCESSES.to_owned()),
+        false => close_files(),
+    };
+    let landlock = landlock.map_err(|reason| gaps.push(reason)).ok();
+    let filtered = filter::apply(needs.calls);
+    if let Err(error) = &filtered {
+        gaps.push(format!("no filter of system calls: {error}"));
+    }
+    Ok(Sandbox {
+        capabilities: names(kept),
+        no_new_privs: true,
+        seccomp: filtered.is_ok(),
+        landlock,
+        gaps,
+    })
+}
+
+fn without(set: CapabilitySet, name: &str) -> CapabilitySet {
+    match CapabilitySet::from_name(name.trim_start_matches("CAP_")) {
+        Some(capability) => set - capability,
+        None => set,
+    }
+}
+
+/// Lets no file be opened any more, nor a port, by Landlock. Returns the version of its interface,
+/// or why there is none.
+fn close_files() -> Result<u32, String> {
+    // Older kernels know fewer rights: what they know is taken.
+    let newest = ABI::V6;
+    let outcome = Ruleset::default()
+        .handle_access(AccessFs::from_all(newest))
+        .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(newest)))
+        .and_then(|ruleset| ruleset.scope(Scope::from_all(newest)));
+    let restrict = outcome.and_then(|ruleset| ruleset.create()?.restrict_self());
+    match restrict {
+        Ok(status) => match status.landlock {
+            LandlockStatus::Available { effective_abi, .. } => Ok(effective_abi as u32),
+            LandlockStatus::NotEnabled => {
+                Err("no Landlock: this kernel was started without it".to_owned())
+            }
+            _ => Err("no Landlock: this kernel has none (before 5.13)".to_owned()),
+        },
+        Err(error) => Err(format!("no Landlock: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, thread};
+
+    use super::*;
+
+    const NOTHING: Needs = Needs {
+        capabilities: CapabilitySet::empty(),
+        calls: Calls { bpf: false, perf_events: false, remove: false, child: None },
+        processes: false,
+    };
+
+    #[test]
+    fn a_reader_that_needs_nothing_keeps_nothing() {
+        let confined = thread::spawn(|| {
+            let sandbox = enter(NOTHING).unwrap();
+            (sandbox, fs::read_to_string("/etc/passwd").is_err())
+        });
+        let (sandbox, is_closed) = confined.join().unwrap();
+        assert!(sandbox.capabilities.is_empty() && sandbox.seccomp, "{sandbox:?}");
+        assert_eq!(sandbox.landlock.is_some(), is_closed, "{sandbox:?}");
+    }
+
+    /// This is why a watch has none.
+    #[test]
+    fn landlock_hides_other_processes() {
+        let own = std::process::id();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let link = format!("/proc/{}/ns/net", child.id());
+        assert!(fs::read_link(&link).is_ok());
+        let hidden = thread::spawn(move || {
+            let has_it = close_files().is_ok();
+            (has_it, fs::read_link(&link).is_err())
+        });
+        let (has_it, is_hidden) = hidden.join().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(has_it, is_hidden, "of {own}");
+    }
+
+    #[test]
+    fn a_test_can_take_one_more_away() {
+        let set = CapabilitySet::SYS_PTRACE | CapabilitySet::KILL;
+        assert_eq!(without(set, "CAP_KILL"), CapabilitySet::SYS_PTRACE);
+        assert_eq!(without(set, "nonsense"), set);
+    }
+}
