@@ -33,9 +33,17 @@ use crate::{
 
 const _: () = assert!(size_of::<Head>() <= size_of::<abi::Accept>());
 
-/// Errors of a call that a signal interrupted, before the kernel restarts it: `ERESTARTSYS` to
+/// Results of a call that a signal interrupted, before the kernel restarts it: `ERESTARTSYS` to
 /// `ERESTART_RESTARTBLOCK`.
-const RESTARTS: core::ops::RangeInclusive<u32> = 512..=516;
+const RESTARTS: core::ops::RangeInclusive<i64> = -516..=-512;
+
+/// The result of a call that failed with this error.
+///
+/// Results are compared as they are: that of `do_accept` is a pointer to the verifier, which before
+/// 7.x allows no arithmetic on it.
+const fn failed_with(errno: u32) -> i64 {
+    negative(errno) as i64
+}
 
 /// A thread asks for a connection. Every thread of the machine that does comes here: the first
 /// lookup sends the unwatched away.
@@ -106,15 +114,17 @@ fn leave_empty(thread: u64, result: i64) {
 /// interrupted is no failure, nor is the end of the listener itself.
 #[inline(always)]
 fn without_connection(id: u64, thread: u64, result: i64) {
-    let errno = result.unsigned_abs() as u32;
-    if errno == EINTR || errno == ECANCELED || RESTARTS.contains(&errno) {
+    if result == failed_with(EINTR)
+        || result == failed_with(ECANCELED)
+        || RESTARTS.contains(&result)
+    {
         return;
     }
     let Some(mut listener) = LISTENERS.find(id) else { return };
-    if errno == EAGAIN {
+    if result == failed_with(EAGAIN) {
         add(&raw mut listener.eagain, 1);
     } else if listener.closed_ns == 0 {
-        count_failure(id, errno, thread);
+        count_failure(id, result.unsigned_abs() as u32, thread);
     }
 }
 
@@ -274,9 +284,8 @@ fn do_accept_done(ctx: FExitContext) -> i32 {
 ///     int __user *upeer_addrlen, int flags)
 #[fexit(function = "__sys_accept4")]
 fn accept_call_done(ctx: FExitContext) -> i32 {
-    let result = ctx.arg::<i32>(4);
-    if result == negative(EMFILE) {
-        failed_on(file_of_fd(ctx.arg::<u32>(0)), result.into());
+    if ctx.arg::<i32>(4) == negative(EMFILE) {
+        failed_on(file_of_fd(ctx.arg::<u32>(0)), failed_with(EMFILE));
     }
     0
 }
@@ -286,10 +295,9 @@ fn accept_call_done(ctx: FExitContext) -> i32 {
 /// proto: 6.1..7.3 io_uring/net.c: int io_accept(struct io_kiocb *req, unsigned int issue_flags)
 #[fexit(function = "io_accept")]
 fn uring_accept_done(ctx: FExitContext) -> i32 {
-    let result = ctx.arg::<i32>(2);
-    if result == negative(EMFILE) {
+    if ctx.arg::<i32>(2) == negative(EMFILE) {
         let file = read!(ctx.arg::<*const c_void>(0), uring_file as u64);
-        failed_on(file as *const c_void, result.into());
+        failed_on(file as *const c_void, failed_with(EMFILE));
     }
     0
 }
