@@ -21,7 +21,7 @@ type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] =
     [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 26] = [
+const SERVERS: [Need; 27] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
@@ -51,6 +51,7 @@ const SERVERS: [Need; 26] = [
     ("gtlsclient", "ngtcp2-client"),
     ("chromium", "chromium"),
     ("ip", "iproute2"),
+    ("setcap", "libcap2-bin"),
 ];
 const VM: [Need; 2] =
     [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
