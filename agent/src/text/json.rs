@@ -8,8 +8,9 @@ use serde_json::ser::Formatter;
 
 use super::escape::is_harmless;
 
-/// Returns a value as JSON on one line. What could steer or deceive a terminal is `\uXXXX` in every
-/// string and key, so that a parser gives the text back as it came, and a person may print it.
+/// Returns a value as JSON on one line. In every string and key, what could steer or deceive a
+/// terminal is written as `\u` and four hexadecimal digits: a parser gives the text back as it came,
+/// and a person may print it.
 ///
 /// # Errors
 /// Fails if the value is not to be had as JSON: a map without strings for keys.

@@ -201,6 +201,23 @@ fn on_terminal<S: AsRef<OsStr>>(
     terminal.start(command, controls)
 }
 
+/// A watch that records, on a terminal that has shown which process it watches.
+fn recording_on_terminal(
+    world: &World,
+    watched: u32,
+    file: &Path,
+    mode: Option<&str>,
+    controls: bool,
+) -> anyhow::Result<(Terminal, Guarded)> {
+    let (pid, file) = (watched.to_string(), file.display().to_string());
+    let mut args = vec!["watch", "--pid", &pid, "--interval", "50ms", "-o", &file];
+    args.extend(mode);
+    let mut terminal = Terminal::open()?;
+    let agent = on_terminal(world, &mut terminal, &args, controls)?;
+    terminal.await_text(world, &pid)?;
+    Ok((terminal, agent))
+}
+
 fn still_terminal(world: &World) -> anyhow::Result<()> {
     for mode in [None, Some("--plain"), Some("--json")] {
         still_with(world, mode).with_context(|| format!("{mode:?}"))?;
@@ -211,13 +228,8 @@ fn still_terminal(world: &World) -> anyhow::Result<()> {
 fn still_with(world: &World, mode: Option<&str>) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
     let dir = tempfile::tempdir()?;
-    let file = dir.path().join("run.bsrec").display().to_string();
-    let pid = demo.pid().to_string();
-    let mut args = vec!["watch", "--pid", &pid, "--interval", "50ms", "-o", &file];
-    args.extend(mode);
-    let mut terminal = Terminal::open()?;
-    let mut agent = on_terminal(world, &mut terminal, &args, true)?;
-    terminal.await_text(world, &pid)?;
+    let file = dir.path().join("run.bsrec");
+    let (_terminal, mut agent) = recording_on_terminal(world, demo.pid(), &file, mode, true)?;
     for _ in 0..CONNECTIONS {
         converse(demo.addr)?;
     }
@@ -225,7 +237,7 @@ fn still_with(world: &World, mode: Option<&str>) -> anyhow::Result<()> {
     agent.signal(libc::SIGINT);
     let status = agent.ended(AT_ONCE)?;
     ensure!(status.success(), "it ended with {status}");
-    check_recording(world, file.as_ref(), CONNECTIONS)
+    check_recording(world, &file, CONNECTIONS)
 }
 
 fn lost_terminal(world: &World) -> anyhow::Result<()> {
@@ -248,18 +260,13 @@ fn lost_terminal(world: &World) -> anyhow::Result<()> {
 fn lost_with(world: &World, mode: Option<&str>, controls: bool) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
     let dir = tempfile::tempdir()?;
-    let file = dir.path().join("run.bsrec").display().to_string();
-    let pid = demo.pid().to_string();
-    let mut args = vec!["watch", "--pid", &pid, "--interval", "50ms", "-o", &file];
-    args.extend(mode);
-    let mut terminal = Terminal::open()?;
-    let mut agent = on_terminal(world, &mut terminal, &args, controls)?;
-    terminal.await_text(world, &pid)?;
+    let file = dir.path().join("run.bsrec");
+    let (terminal, mut agent) = recording_on_terminal(world, demo.pid(), &file, mode, controls)?;
     converse(demo.addr)?;
     drop(terminal);
     let status = agent.ended(AT_ONCE)?;
     ensure!(status.success(), "it ended with {status}");
-    check_recording(world, file.as_ref(), 1)
+    check_recording(world, &file, 1)
 }
 
 /// While the screen is shown, what the command writes goes to a file that nobody else can read. It
