@@ -7,10 +7,11 @@ use backscope_abi::{Connection, counter, hold, role};
 
 use crate::{
     idle,
-    kernel::config,
+    kernel::{config, load, port_of},
     live::{Find, Live},
     maps::{BLANK_CONNECTION, CONNECTION, CONNECTIONS, count},
     storage::has_no_storage,
+    target::is_served,
 };
 
 /// Finds the watched connection of this socket. An idle one is expanded. `sk` must be a pointer
@@ -32,15 +33,45 @@ fn find(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
         return CONNECTIONS.find(sk as u64);
     }
     if has_no_storage(sk) {
+        return by_address(sk);
+    }
+    if let Some(value) = CONNECTION.find(sk) {
+        return if value.exchange.role == role::LISTENER { None } else { Some(value) };
+    }
+    if config!(compacts_idle) != 0 && idle::is_idle(sk) {
+        return if expands { idle::expand(sk) } else { None };
+    }
+    by_address(sk)
+}
+
+/// Finds a connection by the address of its socket. A value may be there that was left behind, if
+/// the kernel skipped the program that had to remove it; the socket's cookie tells.
+#[inline(always)]
+pub(crate) fn by_address(sk: *mut c_void) -> Option<Live<Connection>> {
+    /// Of an id that is no cookie.
+    const OWN: u64 = 1 << 63;
+    if !is_served(port_of(sk)) {
         return None;
     }
-    let Some(value) = CONNECTION.find(sk) else {
-        return if expands && config!(compacts_idle) != 0 { idle::expand(sk) } else { None };
-    };
-    if value.exchange.role == role::LISTENER {
+    let value = CONNECTIONS.find(sk as u64)?;
+    let id = value.exchange.sock;
+    if id & OWN == 0 && id != load!(sk as *const c_void, skc_cookie as u64) {
         return None;
     }
     Some(value)
+}
+
+/// Watches a connection that is about to be queued.
+#[inline(always)]
+pub(crate) fn born(sk: *mut c_void, sock: u64) {
+    let _ = CONNECTIONS.insert(sk as u64, &BLANK_CONNECTION, 0);
+    match CONNECTIONS.find(sk as u64) {
+        Some(connection) => set_up(connection, sock, role::SERVER, 0, 0),
+        None if config!(socket_storage) != 0 => {
+            let _ = open(sk, sock, role::SERVER, 0, 0);
+        }
+        None => count(counter::CONNECTIONS_FULL),
+    }
 }
 
 /// Watches a connection from now on; `None` for want of memory.
@@ -91,18 +122,17 @@ pub(crate) fn set_up(
 /// knows as a socket.
 #[inline(always)]
 pub(crate) fn discard(sk: *mut c_void) {
-    if config!(socket_storage) == 0 {
-        let _ = CONNECTIONS.remove(sk as u64);
-    } else if CONNECTION.get(sk, 0).is_some() {
+    let _ = CONNECTIONS.remove(sk as u64);
+    if config!(socket_storage) != 0 && CONNECTION.get(sk, 0).is_some() {
         // A socket without storage is passed over from now on.
         CONNECTION.remove(sk);
     }
 }
 
-/// Forgets a connection whose socket goes.
+/// Forgets a connection whose socket goes. Storage goes with it.
 #[inline(always)]
 pub(crate) fn forget(sk: *mut c_void) {
-    if config!(socket_storage) == 0 {
+    if config!(socket_storage) == 0 || is_served(port_of(sk)) {
         let _ = CONNECTIONS.remove(sk as u64);
     }
 }

@@ -10,7 +10,7 @@ use backscope_abi::{Connection, Idle, counter, hold, role};
 use crate::{
     kernel::{load, now},
     live::Live,
-    maps::{BLANK_CONNECTION, CONNECTION, count},
+    maps::{BLANK_CONNECTION, CONNECTION, CONNECTIONS, count},
     storage::SocketStorage,
     tcp::{sending, unread},
 };
@@ -123,6 +123,11 @@ pub(crate) fn compact(
     if !is_silent(connection, tp) {
         return;
     }
+    if CONNECTION.get(sk, 0).is_none() {
+        return give_storage(sk, tp, connection);
+    }
+    // Nobody has used it since it has storage.
+    let _ = CONNECTIONS.remove(sk as u64);
     let Some(idle) = IDLE.get(sk, 1) else { return };
     let has_exchange = keep(idle, connection, tp);
     CONNECTION.remove(sk);
@@ -130,6 +135,26 @@ pub(crate) fn compact(
         return count(counter::COMPACTED);
     }
     put_back(sk, tp, connection);
+}
+
+/// Copies a connection that is known by the address of its socket into storage, where it is found
+/// first from now on. The next scan compacts it: until then a program that has found it before may
+/// use it.
+#[inline(always)]
+fn give_storage(sk: *mut c_void, tp: *const c_void, connection: Live<Connection>) {
+    let Some(there) = CONNECTION.get_or(sk, connection.as_ptr()) else {
+        return count(counter::CONNECTIONS_FULL);
+    };
+    note_missed_arrival(there, tp);
+}
+
+/// Whoever notes an arrival just now does so in the value that has gone.
+#[inline(always)]
+fn note_missed_arrival(mut connection: Live<Connection>, tp: *const c_void) {
+    if connection.unread_since_ns == 0 && unread(tp) != 0 {
+        connection.arrival_ns = load!(tp, tcp_clock_cache as u64);
+        connection.unread_since_ns = connection.arrival_ns;
+    }
 }
 
 /// Copies the lasting part. False if the exchange in hand has not begun.
@@ -174,12 +199,8 @@ fn put_back(sk: *mut c_void, tp: *const c_void, connection: Live<Connection>) {
         }
         return count(counter::COMPACTED);
     }
-    let Some(mut there) = CONNECTION.get_or(sk, connection.as_ptr()) else {
+    let Some(there) = CONNECTION.get_or(sk, connection.as_ptr()) else {
         return count(counter::CONNECTIONS_FULL);
     };
-    // Whoever notes an arrival just now does so in the value that has gone.
-    if there.unread_since_ns == 0 && unread(tp) != 0 {
-        there.arrival_ns = load!(tp, tcp_clock_cache as u64);
-        there.unread_since_ns = there.arrival_ns;
-    }
+    note_missed_arrival(there, tp);
 }

@@ -246,6 +246,17 @@ pub(crate) fn local_of(sk: *const c_void) -> Endpoint {
     Endpoint { addr, port: read!(sk, skc_num as u16), _pad: [0; 3] }
 }
 
+/// Local port of a socket. One that is closed has given its port back (`tcp_set_state`, 5.10 to
+/// 7.3), but keeps what its packets named. `sk` must be a pointer that the verifier knows as a
+/// socket.
+#[inline(always)]
+pub(crate) fn port_of(sk: *const c_void) -> u16 {
+    match load!(sk, skc_num as u16) {
+        0 => u16::from_be(read!(sk, inet_sport as u16)),
+        port => port,
+    }
+}
+
 /// Remote end of a socket or request socket.
 #[inline(always)]
 pub(crate) fn peer_of(sk: *const c_void) -> Endpoint {

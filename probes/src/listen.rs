@@ -17,17 +17,20 @@ use crate::{
     close::state_changed,
     id::{cookie_of, own_id},
     kernel::{
-        IPPROTO_MPTCP, comm, config, current, file_of_fd, joined, load, now, parent_subflow, read,
-        sock_of_file,
+        IPPROTO_MPTCP, comm, config, current, file_of_fd, joined, load, now, parent_subflow,
+        port_of, read, sock_of_file,
     },
-    listener::{listener_at, listener_id, note_depth, watch},
+    listener::{
+        forget_address, listener_at, listener_by_address, listener_id, note_depth, shares_address,
+        watch,
+    },
     live::{Find, Live},
     maps::{ASKED, LISTENER_OF, LISTENERS},
     payload::{register, registers},
     queue::{enqueue, leave, peer_left},
     suspend::resume,
     tag::{listener_tag, set_listener_tag},
-    target::is_wanted,
+    target::{is_served, is_wanted},
     tcp::tcp_of,
 };
 
@@ -45,9 +48,11 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
     if load!(sk as *const c_void, sk_protocol as u16) == IPPROTO_MPTCP {
         return 0;
     }
-    if old == TCP_SYN_RECV && new == TCP_ESTABLISHED && joins(sk) {
-        // Nobody will accept it.
-        leave(sk);
+    if old == TCP_SYN_RECV && new == TCP_ESTABLISHED {
+        if is_served(port_of(sk)) && joins(sk) {
+            // Nobody will accept it.
+            leave(sk);
+        }
     } else if new == TCP_LISTEN {
         begin(sk);
     } else if old == TCP_LISTEN && new == TCP_CLOSE {
@@ -97,7 +102,7 @@ fn begin(sk: *mut c_void) {
     resume();
     let backlog = asked_for(thread);
     let id = cookie_of(sk);
-    if watch(sk, id, tgid, comm(), backlog) && config!(queued_by_state) != 0 {
+    if watch(sk, id, tgid, comm(), backlog) && config!(queued_by_state) != 0 && shares_address(sk) {
         set_listener_tag(sk, id);
     }
 }
@@ -115,18 +120,28 @@ fn end(sk: *const c_void) {
     listener.syn_depth = 0;
 
     let _ = LISTENER_OF.remove(sk as u64);
+    forget_address(sk, id);
     crate::maps::emit(&abi::Closed { kind: abi::CLOSED, _pad: 0, ts_ns, listener: id });
 }
 
-/// A child was cloned from a tagged listener: in the next microseconds it enters the accept queue
+/// A child was cloned from a listener: in the next microseconds it enters the accept queue
 /// (`tcp_v4_syn_recv_sock` made sure that there is room, 5.10 to 7.3), and the listener's depth
 /// grows by one.
 #[inline(always)]
 fn child(sk: *mut c_void) {
+    if !is_served(port_of(sk)) {
+        return;
+    }
     let (mut id, mut inherited) = (0, None);
     if let Some(tag) = listener_tag(sk) {
         (id, inherited) = tag;
-    } else {
+    }
+    let mut by_address = false;
+    if id == 0 {
+        id = listener_by_address(sk);
+        by_address = id != 0;
+    }
+    if id == 0 {
         // No file leads to the subflow that listens, so that it has a tag only if its
         // beginning was seen.
         let parent = parent_subflow(sk);
@@ -138,6 +153,10 @@ fn child(sk: *mut c_void) {
     }
     let Some(listener) = listening(id) else { return };
     let parent = listener.sk;
+    // The next scan tags it.
+    if by_address && shares_address(parent as *const c_void) {
+        return;
+    }
     // Up to some 6.12 `inet_csk_clone_lock` changes the state before it clears the cookie that came
     // with the clone.
     let cloned = load!(sk as *const c_void, skc_cookie as u64);

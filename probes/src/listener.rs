@@ -4,12 +4,15 @@ use core::ffi::c_void;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use backscope_abi as abi;
-use backscope_abi::{Fail, FailKey, Listener, counter};
+use backscope_abi::{Fail, FailKey, Listener, ListenerAddress, counter};
 
 use crate::{
-    kernel::{accept_queue, config, local_of, now, read, syn_depth},
+    kernel::{AF_INET6, accept_queue, config, load, local_of, now, read, syn_depth},
     live::{Find, Live},
-    maps::{FAILED, LEFT_OUT, LISTENER_OF, LISTENERS, PERIOD, SERVED, add, count, emit},
+    maps::{
+        FAILED, LEFT_OUT, LISTENER_BY_ADDRESS, LISTENER_OF, LISTENERS, PERIOD, add, count, emit,
+    },
+    target::serve,
 };
 
 /// The value that a listener starts from: in `.rodata`, since the stack has no room for it.
@@ -36,6 +39,7 @@ pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backl
     if let Some(mut listener) = LISTENERS.find(id) {
         // It had stopped listening, and the agent has not read its last figures yet: they go on.
         listener.closed_ns = 0;
+        note_address(sk, id);
         return LISTENER_OF.insert(sk as u64, id, 0).is_ok();
     }
     if LISTENERS.insert(id, &BLANK, BPF_NOEXIST.into()).is_err()
@@ -60,10 +64,74 @@ pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backl
     listener.netns = netns;
     listener.comm = comm;
     listener.since_ns = since_ns;
-    let _ = SERVED.insert(read!(sk, skc_num as u16), 1, 0);
+    serve(read!(sk, skc_num as u16));
+    note_address(sk, id);
     note_depth(listener, sk, 0);
     emit(&abi::Closed { kind: abi::LISTENER, _pad: 0, ts_ns: since_ns, listener: id });
     true
+}
+
+/// True of a listener on whose address others may listen: a child does not tell whose it is.
+#[inline(always)]
+pub(crate) fn shares_address(sk: *const c_void) -> bool {
+    read!(sk, skc_reuseport as u8) & config!(reuseport_bit) != 0
+        || read!(sk, skc_bound_dev_if as u32) != 0
+}
+
+#[inline(always)]
+fn note_address(sk: *const c_void, id: u64) {
+    if !shares_address(sk) {
+        let _ = LISTENER_BY_ADDRESS.insert(address_of(sk), id, 0);
+    }
+}
+
+/// Forgets where a listener listened.
+#[inline(always)]
+pub(crate) fn forget_address(sk: *const c_void, id: u64) {
+    let address = address_of(sk);
+    if LISTENER_BY_ADDRESS.find(address).is_some_and(|known| *known == id) {
+        let _ = LISTENER_BY_ADDRESS.remove(address);
+    }
+}
+
+#[inline(always)]
+fn address_of(sk: *const c_void) -> ListenerAddress {
+    let family = read!(sk, skc_family as u16);
+    let addr = if family == AF_INET6 {
+        read!(sk, skc_v6_rcv_saddr as [u32; 4])
+    } else {
+        [read!(sk, skc_rcv_saddr as u32), 0, 0, 0]
+    };
+    let (net, port) = (read!(sk, skc_net as u64), read!(sk, skc_num as u16));
+    ListenerAddress { net, addr, port, family, _pad: 0 }
+}
+
+/// The id of the watched listener on whose address a socket is, or 0. A socket that was just cloned
+/// from a listener has its address, or up to some 7.x where the connection came to: of two listeners
+/// on one port the kernel prefers the one that names the address. `sk` must be a pointer that the
+/// verifier knows as a socket.
+#[inline(always)]
+pub(crate) fn listener_by_address(sk: *mut c_void) -> u64 {
+    let sk = sk as *const c_void;
+    let family = load!(sk, skc_family as u16);
+    let addr = if family == AF_INET6 {
+        load!(sk, skc_v6_rcv_saddr as [u32; 4])
+    } else {
+        [load!(sk, skc_rcv_saddr as u32), 0, 0, 0]
+    };
+    let (net, port) = (load!(sk, skc_net as u64), load!(sk, skc_num as u16));
+    let mut address = ListenerAddress { net, addr, port, family, _pad: 0 };
+    if let Some(id) = LISTENER_BY_ADDRESS.find(address) {
+        return *id;
+    }
+    if addr == [0; 4] {
+        return 0;
+    }
+    address.addr = [0; 4];
+    match LISTENER_BY_ADDRESS.find(address) {
+        Some(id) => *id,
+        None => 0,
+    }
 }
 
 /// Counts a listener that found no room, once: it is met again at each scan.

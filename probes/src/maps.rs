@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use backscope_abi as abi;
-use backscope_abi::{Call, Connection, Fail, FailKey, Listener, Queued, counter};
+use backscope_abi::{Call, Connection, Fail, FailKey, Listener, ListenerAddress, Queued, counter};
 
 use crate::{
     live::{Find, Live},
@@ -35,14 +35,10 @@ pub(crate) static SUSPENSION: Array<u64, 1> = Array::new();
 /// Watched processes.
 #[btf_map]
 pub(crate) static TARGETS: HashMap<u32, u8, { abi::MAX_TARGETS as usize }> = HashMap::new();
-/// Ports that watched listeners listen on: a connection found open there was accepted.
+/// Ports that watched listeners listen on, or did, a byte each: a connection found open there was
+/// accepted. Most sockets of a machine are told by this to be none of ours.
 #[btf_map]
-pub(crate) static SERVED: HashMap<
-    u16,
-    u8,
-    { abi::MAX_LISTENERS as usize },
-    { BPF_F_NO_PREALLOC as usize },
-> = HashMap::new();
+pub(crate) static SERVED: Array<[u8; 64], 1024> = Array::new();
 /// Watched ports.
 #[btf_map]
 pub(crate) static PORTS: HashMap<u16, u8, { abi::MAX_PORTS as usize }> = HashMap::new();
@@ -50,6 +46,15 @@ pub(crate) static PORTS: HashMap<u16, u8, { abi::MAX_PORTS as usize }> = HashMap
 /// Id of a watched listener, by the address of its `struct sock`.
 #[btf_map]
 pub(crate) static LISTENER_OF: HashMap<u64, u64, { abi::MAX_LISTENERS as usize }> = HashMap::new();
+/// Id of a watched listener by where it listens, unless others may listen there, too: its children
+/// are known by it.
+#[btf_map]
+pub(crate) static LISTENER_BY_ADDRESS: HashMap<
+    ListenerAddress,
+    u64,
+    { abi::MAX_LISTENERS as usize },
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
 /// State and totals of a listener, by id. Closed ones stay until the agent has read them.
 #[btf_map]
 pub(crate) static LISTENERS: HashMap<u64, Listener, { abi::MAX_LISTENERS as usize }> =
@@ -78,21 +83,24 @@ pub(crate) static FAILED: LruHashMap<FailKey, Fail, { abi::MAX_FAILS as usize }>
 #[btf_map]
 pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
 
-/// The listener tag, an id: children inherit it, already in softirq. With exchanges they inherit it
-/// in a [`CONNECTION`] instead.
+/// The listener tag, an id, of a listener that its address does not tell: children inherit it,
+/// already in softirq. With exchanges they inherit it in a [`CONNECTION`] instead.
 #[btf_map]
 pub(crate) static LISTENER_TAG: SocketStorage<u64, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> =
     SocketStorage::new();
 
-/// Connections by their socket. The storage goes with the socket. A listener's children inherit its
-/// value, in softirq already: one allocation serves as listener tag and as connection.
+/// Connections by their socket. The storage goes with the socket. A tagged listener's children
+/// inherit its value, in softirq already: one allocation serves as listener tag and as connection.
 #[btf_map]
 pub(crate) static CONNECTION: SocketStorage<
     Connection,
     { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE },
 > = SocketStorage::new();
 
-/// Connections by address, where tracing programs may not use socket storage.
+/// Connections by the address of their socket: those that were queued while they were watched, and
+/// all where tracing programs may not use socket storage. That takes a third of the time that the
+/// allocation of a socket's storage takes, but has to be bounded: those beyond it, and those that
+/// have been idle, are in [`CONNECTION`].
 #[btf_map]
 pub(crate) static CONNECTIONS: HashMap<
     u64,

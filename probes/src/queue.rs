@@ -9,13 +9,13 @@ use backscope_abi::tcp_state::{TCP_CLOSE, TCP_CLOSE_WAIT};
 use backscope_abi::{Connection, Listener, Queued, counter, role};
 
 use crate::{
-    connection::{discard, open, set_up},
-    kernel::{config, load, now},
+    connection::{born, discard, set_up},
+    kernel::{config, load, now, port_of},
     listener::note_depth,
     live::{Find, Live},
     maps::{LISTENERS, QUEUED, add, count},
-    storage::has_no_storage,
     suspend::resume,
+    target::is_served,
 };
 
 /// Reads what is known of a connection in a queue; blank if it is not seen in one.
@@ -49,9 +49,8 @@ pub(crate) fn enqueue(
     }
     if let Some(connection) = inherited {
         set_up(connection, sock, role::SERVER, 0, 0);
-    } else if open(child, sock, role::SERVER, 0, 0).is_none() && config!(socket_storage) != 0 {
-        // Its end would be noticed by its storage.
-        let _ = QUEUED.remove(child as u64);
+    } else {
+        born(child, sock);
     }
 }
 
@@ -98,14 +97,12 @@ pub(crate) fn peer_left(sk: *mut c_void, connection: Option<Live<Connection>>, n
     }
 }
 
-/// False of a socket that is in no watched accept queue, as far as its storage tells.
-/// `connection` is that with exchanges.
+/// False of a socket that is in no watched accept queue, as far as its port tells, or that somebody
+/// has used: only what was accepted is. `connection` is that with exchanges.
 #[inline(always)]
 pub(crate) fn may_wait(sk: *mut c_void, connection: Option<Live<Connection>>) -> bool {
-    if config!(exchanges) != 0 && config!(socket_storage) != 0 {
-        // Only what was accepted is used.
-        let Some(connection) = connection else { return false };
+    if let Some(connection) = connection {
         return connection.tgid == 0;
     }
-    config!(queued_by_state) == 0 || !has_no_storage(sk)
+    is_served(port_of(sk))
 }

@@ -11,7 +11,7 @@ use backscope_abi::{Connection, Listener, role};
 use crate::{
     ack::{left_late, settle_delayed_ack},
     close::is_next_unread,
-    connection::{find_active, open},
+    connection::{by_address, find_active, open},
     datagram,
     exchange::refresh_from_socket,
     id::{cookie_of, id_of},
@@ -20,10 +20,10 @@ use crate::{
         IPPROTO_MPTCP, accept_queue, config, jiffies, load, local_of, now, offset, peer_of,
         protocol_of_file, read, sk_of, sock_of_file, sock_of_socket,
     },
-    listener::{listener_at, note_change, watch},
+    listener::{forget_address, listener_at, note_change, shares_address, watch},
     live::{Find, Live},
     maps::{CENSUS, CONNECTION, CONNECTIONS},
-    tag::set_listener_tag,
+    tag::{listener_tag, set_listener_tag},
     target::{is_served, is_target, is_wanted},
     tcp::tcp_of,
 };
@@ -207,6 +207,11 @@ fn held(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32) -> bo
         }
         if sock == 0 {
             sock = idle::sock_of(typed);
+        }
+        if sock == 0
+            && let Some(connection) = by_address(typed)
+        {
+            sock = connection.exchange.sock;
         }
         if sock == 0 {
             // There was no memory for its state, but its accept was told.
@@ -423,6 +428,18 @@ fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void)
     }
 }
 
+/// A listener allows others on its address: it may have been told by that until now.
+#[inline(always)]
+fn tag_late(sk: *const c_void, typed: *mut c_void, id: u64) {
+    if typed.is_null() || load!(typed, sk_protocol as u16) == IPPROTO_MPTCP {
+        return;
+    }
+    if listener_tag(typed).is_none() {
+        set_listener_tag(typed, id);
+    }
+    forget_address(sk, id);
+}
+
 /// The listener at `sk`, watched from now on if it was not.
 #[inline(always)]
 fn found(
@@ -432,6 +449,9 @@ fn found(
     comm: [u8; 16],
 ) -> Option<(u64, Live<Listener>)> {
     if let Some(known) = listener_at(sk) {
+        if config!(queued_by_state) != 0 && config!(sock_from_file) != 0 && shares_address(sk) {
+            tag_late(sk, typed(file), known.0);
+        }
         return Some(known);
     }
     if config!(queued_by_state) != 0 && config!(sock_from_file) != 0 {
@@ -444,7 +464,7 @@ fn found(
             watch(sk, id_of(sk), tgid, comm, -1);
         } else {
             let id = cookie_of(typed);
-            if watch(sk, id, tgid, comm, -1) {
+            if watch(sk, id, tgid, comm, -1) && shares_address(sk) {
                 set_listener_tag(typed, id);
             }
         }

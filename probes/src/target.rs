@@ -27,8 +27,17 @@ pub(crate) fn is_wanted(sk: *const c_void, tgid: u32) -> bool {
     config!(by_port) != 0 && PORTS.find(port).is_some()
 }
 
-/// True if a watched listener listens on this port.
+/// True if a watched listener listens on this port, or did.
 #[inline(always)]
 pub(crate) fn is_served(port: u16) -> bool {
-    SERVED.find(port).is_some()
+    let Some(ports) = SERVED.find((port >> 6) as u32) else { return false };
+    ports[(port & 63) as usize] != 0
+}
+
+/// Notes that a watched listener listens on this port.
+#[inline(always)]
+pub(crate) fn serve(port: u16) {
+    if let Some(mut ports) = SERVED.find((port >> 6) as u32) {
+        ports[(port & 63) as usize] = 1;
+    }
 }

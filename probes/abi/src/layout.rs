@@ -102,6 +102,8 @@ layout! {
     fdt_fd = "fdtable"."fd",
     /// Of the registers with which a thread entered the kernel: number of the system call (x86-64).
     regs_call = "pt_regs"."orig_ax",
+    /// Of these registers: the call's first argument.
+    regs_first = "pt_regs"."di",
     /// Of these registers: the call's second argument.
     regs_second = "pt_regs"."si",
     /// Of these registers: the call's fifth argument.
@@ -118,6 +120,12 @@ layout! {
     skc_num = "sock_common"."skc_num",
     /// Address family.
     skc_family = "sock_common"."skc_family",
+    /// Local port, network order: it stays when `skc_num` goes.
+    inet_sport = "inet_sock"."inet_sport",
+    /// Whether several sockets may listen on one address.
+    skc_reuseport = "sock_common"."skc_reuseport",
+    /// Index of the device that a socket is bound to; 0 for none.
+    skc_bound_dev_if = "sock_common"."skc_bound_dev_if",
     /// Remote IPv6 address.
     skc_v6_daddr = "sock_common"."skc_v6_daddr",
     /// Local IPv6 address.
@@ -310,8 +318,6 @@ layout! {
 pub struct Config {
     /// The command name that makes a target, NUL-padded.
     pub comm: [u8; 16],
-    /// Padding.
-    pub _pad: u32,
     /// The agent's own process, never a target by `all` or `by_comm`.
     pub agent: u32,
     /// `SKB_DROP_REASON_TCP_LISTEN_OVERFLOW` of this kernel; 0 where there is none.
@@ -359,6 +365,10 @@ pub struct Config {
     pub delayed_ack_timer: u8,
     /// Not 0: less is kept of a connection while nothing happens on it.
     pub compacts_idle: u8,
+    /// The bit of `skc_reuseport` in its byte.
+    pub reuseport_bit: u8,
+    /// Padding.
+    pub _pad: [u8; 3],
 }
 
 impl Config {
@@ -379,6 +389,7 @@ impl Config {
         payload_prefix: 0,
         syn_data_bit: 0,
         compacts_idle: 0,
+        reuseport_bit: 0,
         acked_bit: 0,
         tick_ns: 4_000_000,
         ring_bytes: 0,
@@ -386,7 +397,7 @@ impl Config {
         drop_no_socket: 0,
         drop_not_specified: 0,
         counts_drops: 0,
-        _pad: 0,
+        _pad: [0; 3],
         agent: 0,
         comm: [0; 16],
     };

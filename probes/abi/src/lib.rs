@@ -36,9 +36,9 @@ pub use payload::{
 };
 pub use record::{
     ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, Fail, FailKey, LISTENER,
-    Listener, OVERFLOW, Overflow, PROCESS, Process, Queued, RETRANSMIT, Retransmit,
-    SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_HELD, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX, SYN,
-    ScanEntry, ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
+    Listener, ListenerAddress, OVERFLOW, Overflow, PROCESS, Process, Queued, RETRANSMIT,
+    Retransmit, SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_HELD, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX,
+    SYN, ScanEntry, ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
 };
 
 /// Listeners that are watched at once. A listener beyond that is not watched;
@@ -60,8 +60,9 @@ pub const LATE_NS: u64 = 50_000_000;
 /// Processes that are watched at once. Beyond that a process is not followed;
 /// [`counter::TARGETS_FULL`] counts it.
 pub const MAX_TARGETS: u32 = 8_192;
-/// Connections that are watched at once where tracing programs have no socket storage (5.10).
-/// Beyond that a connection has no exchanges; [`counter::CONNECTIONS_FULL`] counts it.
+/// Connections that are known by the address of their socket at once. Beyond that one has its
+/// socket's storage; where tracing programs have none (5.10), it has no exchanges, and
+/// [`counter::CONNECTIONS_FULL`] counts it.
 pub const MAX_CONNECTIONS: u32 = 65_536;
 /// UDP sockets that are watched at once, some 3 KB each. One beyond that is not watched;
 /// [`counter::DATAGRAMS_FULL`] counts each time that it is used.
@@ -89,6 +90,8 @@ pub mod suspension {
     pub const SUSPENDED: u64 = 1;
     /// They are not, and something came that they are wanted for.
     pub const WANTED: u64 = 2;
+    /// They are not, since so many connections come that the hooks would slow the server down.
+    pub const RUSH: u64 = 3;
 }
 
 /// Indices of the per-CPU array `COUNTERS`.

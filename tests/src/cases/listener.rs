@@ -1,15 +1,18 @@
 //! Listeners belong to their process, by whatever way it got them.
 
+use std::io::Read;
+use std::net::{IpAddr, TcpStream};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
 use super::{any_tier, each_tier};
-use crate::harness::json::{address, listens_on, number};
+use crate::harness::json::{Value, address, listens_on, number};
 use crate::harness::net;
 use crate::harness::truth::{self, Handshake, check_waits};
-use crate::harness::{Case, Client, World, connect};
+use crate::harness::{Case, Client, Process, World, connect};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("listener::existing_at_the_attach", existing).on_each_kernel(),
@@ -20,6 +23,8 @@ pub(super) const CASES: &[Case] = &[
     each_tier("listener::kept_over_exec", kept_over_exec),
     each_tier("listener::activated_before_the_attach", activated_before),
     each_tier("listener::reuseport_group", reuseport_group),
+    each_tier("listener::strangers_at_the_same_port", strangers).on_each_kernel(),
+    each_tier("listener::a_stranger_joins_its_address", joined_by_a_stranger),
     each_tier("listener::backlog_changed", backlog_changed),
     each_tier("listener::backlog_clamped", backlog_clamped),
     any_tier("listener::ten_thousand", ten_thousand).alone(),
@@ -168,6 +173,126 @@ fn reuseport_group(world: &World) -> anyhow::Result<()> {
     }
     ensure!(latest.len() == 3, "three sockets listen on the port: {latest:?}");
     ensure!(latest.values().sum::<u64>() == 12, "twelve were accepted: {latest:?}");
+    Ok(())
+}
+
+/// Listens where it is told to, and accepts until its input ends.
+const LISTEN: &str = "
+import select, socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+listener = socket.socket(family, socket.SOCK_STREAM)
+if family == socket.AF_INET6:
+    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int('only' in sys.argv))
+if 'share' in sys.argv:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind((sys.argv[1], int(sys.argv[2])))
+listener.listen(64)
+print('listening', flush=True)
+while True:
+    ready, _, _ = select.select([listener, sys.stdin], [], [])
+    if sys.stdin in ready:
+        line = sys.stdin.readline()
+        if not line:
+            break
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        print('shared', flush=True)
+        continue
+    connection, _ = listener.accept()
+    connection.close()
+";
+
+/// Starts a process that listens there.
+fn listen(world: &World, at: &str, port: u16, how: &[&str]) -> anyhow::Result<Process> {
+    let mut command = Command::new("python3");
+    command.args(["-c", LISTEN, at, &port.to_string()]).args(how);
+    let server = Process::start(command)?;
+    await_line(world, &server, "listening")?;
+    Ok(server)
+}
+
+fn await_line(world: &World, server: &Process, wanted: &str) -> anyhow::Result<()> {
+    let line = server.next_line(Instant::now() + world.patience())?.context("it ended")?;
+    ensure!(line.trim() == wanted, "it says {line}");
+    Ok(())
+}
+
+/// Two processes listen at one port, at different addresses, and one is watched. It is told of its
+/// own connections and of no other.
+fn strangers(world: &World) -> anyhow::Result<()> {
+    // Addresses of the watched and of the other, and where their clients connect to.
+    let pairs = [
+        ("127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"),
+        ("127.0.0.1", "::", "127.0.0.1", "::1"),
+        ("::", "127.0.0.1", "::1", "127.0.0.1"),
+        ("::1", "0.0.0.0", "::1", "127.0.0.3"),
+    ];
+    for (ours, theirs, to_ours, to_theirs) in pairs {
+        let port = net::free_port()?;
+        let watched = listen(world, ours, port, &["only"])?;
+        let other = listen(world, theirs, port, &["only"])?;
+        let mut agent = world.watch().pid(watched.pid()).start()?;
+        agent.await_listener(port, "any figures", |_| true)?;
+        let mut clients = Vec::new();
+        for to in [to_ours, to_theirs, to_theirs, to_ours, to_ours] {
+            clients.push(connect((to.parse::<IpAddr>()?, port).into())?);
+        }
+        agent.await_accepted(port, 3)?;
+        drop(clients);
+        let ended = agent.stop()?;
+        let accepts: Vec<_> = ended.of("accept").collect();
+        ensure!(accepts.len() == 3, "three came to {ours} beside {theirs}: {accepts:?}");
+        for accept in accepts {
+            ensure!(accept["pid"] == watched.pid(), "of {}: {accept}", watched.pid());
+            ensure!(number(accept, "/queued_us").is_some(), "its wait is known: {accept}");
+        }
+        let listener = ended.listener(port)?;
+        ensure!(number(listener, "/queued") == Some(3), "three were queued: {listener}");
+        drop((watched, other));
+    }
+    Ok(())
+}
+
+/// A listener allows others on its address only once it is watched, and one comes that is not: the
+/// kernel shares connections out between them, and each is told of the process that gets it.
+fn joined_by_a_stranger(world: &World) -> anyhow::Result<()> {
+    const CONNECTIONS: u64 = 40;
+    let port = net::free_port()?;
+    let mut watched = listen(world, "127.0.0.1", port, &[])?;
+    let mut agent = world.watch().pid(watched.pid()).start()?;
+    agent.await_listener(port, "any figures", |_| true)?;
+    watched.write_line("share")?;
+    await_line(world, &watched, "shared")?;
+    let _other = listen(world, "127.0.0.1", port, &["share"])?;
+    let figures = |listener: &Value| {
+        ["/queued", "/accepted", "/abandoned"].map(|of| number(listener, of).unwrap_or(0))
+    };
+    let ask = || {
+        // Accepted and closed: the other end tells.
+        let mut client = TcpStream::connect(("127.0.0.1", port))?;
+        client.read_to_end(&mut Vec::new()).map(drop)
+    };
+    // Until a scan has met it, it is not seen who enters its queue.
+    let deadline = Instant::now() + world.patience();
+    let [queued, accepted, _] = loop {
+        ask()?;
+        let [queued, accepted, abandoned] = figures(&agent.await_refresh(port)?);
+        ensure!(abandoned == 0 && queued <= accepted, "none is the other's");
+        if queued > 0 {
+            break [queued, accepted, abandoned];
+        }
+        ensure!(Instant::now() < deadline, "nobody enters its queue");
+    };
+    for _ in 0..CONNECTIONS {
+        ask()?;
+    }
+    agent.await_refresh(port)?;
+    let ended = agent.stop()?;
+    let [all_queued, all_accepted, abandoned] = figures(ended.listener(port)?);
+    let (entered, left) = (all_queued - queued, all_accepted - accepted);
+    ensure!(entered == left && abandoned == 0, "{entered} entered, {left} were accepted");
+    ensure!((1..CONNECTIONS).contains(&left), "the kernel shares them out: {left}");
+    let own = ended.of("accept").all(|accept| accept["pid"] == watched.pid());
+    ensure!(own, "each is told of the watched process");
     Ok(())
 }
 
