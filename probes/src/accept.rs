@@ -27,8 +27,8 @@ use crate::{
     maps::{CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit},
     payload::{register, registers},
     queue::queued,
-    suspend::is_suspended,
-    target::is_target,
+    suspend::{end_rush, is_rush, is_suspended},
+    target::{is_served, is_target},
 };
 
 const _: () = assert!(size_of::<Head>() <= size_of::<abi::Accept>());
@@ -222,6 +222,7 @@ fn accepted_as(
 pub(crate) fn first_used(child: *const c_void, ts_ns: u64) {
     if QUEUED.find(child as u64).is_some() {
         accepted(child, current(), Call::default(), -1, ts_ns, true);
+        end_rush();
     }
 }
 
@@ -449,8 +450,10 @@ fn named(ctx: &SockAddrContext) -> i32 {
     if protocol == IPPROTO_MPTCP as u32 {
         child = tcp_behind(child);
     }
-    let Some(queued) = QUEUED.find(child as u64) else { return ALLOWED };
-    let queued = *queued;
+    let mut queued = queued(child);
+    if queued.listener == 0 && (!is_rush() || !is_served(read!(child, skc_num as u16))) {
+        return ALLOWED;
+    }
     let registers = registers();
     if registers.is_null() || !matches!(register!(registers, regs_call), ACCEPT | ACCEPT4) {
         return ALLOWED;
@@ -460,10 +463,17 @@ fn named(ctx: &SockAddrContext) -> i32 {
         return ALLOWED;
     }
     let thread = current();
-    let call = call_of(thread, |_| true);
+    let mut call = call_of(thread, |_| true);
+    if queued.listener == 0 {
+        // The kernel skipped the probe at its birth. The call names the listener.
+        let file = file_of_fd(register!(registers, regs_first) as u32);
+        queued.listener = listener_id(tcp_behind(sock_of_socket(file))).unwrap_or(0);
+    }
     // What was noted before the hooks were suspended may be of an earlier call.
-    let call = if call.listener == queued.listener { call } else { Call::default() };
-    accepted(child, thread, call, -1, now(), false);
+    if call.listener != queued.listener {
+        call = Call::default();
+    }
+    accepted_as(child, queued, thread, call, -1, now(), false);
     ALLOWED
 }
 

@@ -25,7 +25,7 @@ use crate::{
     live::{Find, Live},
     maps::{LISTENERS, QUEUED, add, count, emit_with},
     queue::{may_wait, peer_left},
-    suspend::suspended_since,
+    suspend::{is_rush, suspended_since},
     target::is_served,
     tcp::{tcp_of, unread},
 };
@@ -338,14 +338,16 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
     }
     decided!("tcp_destroy_sock", sk, "nobody accepted it");
     let _ = QUEUED.remove(sk as u64);
-    if suspended_since(queued.queued_ns) {
+    let Some(mut listener) = LISTENERS.find(listener) else { return 0 };
+    let closed = listener.closed_ns != 0;
+    if suspended_since(queued.queued_ns) && !(closed && is_rush()) {
         // It may have been accepted by a call that nothing showed.
         count(counter::LEFT_UNSEEN);
-    } else if let Some(mut listener) = LISTENERS.find(listener) {
-        add(&raw mut listener.abandoned, 1);
-        if listener.closed_ns != 0 && queued.gone == 0 {
-            add(&raw mut listener.cut, 1);
-        }
+        return 0;
+    }
+    add(&raw mut listener.abandoned, 1);
+    if closed && queued.gone == 0 {
+        add(&raw mut listener.cut, 1);
     }
     0
 }

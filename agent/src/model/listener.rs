@@ -401,6 +401,7 @@ impl Listener {
             comm: sample.comm.clone(),
             holders: sample.holders.clone(),
             unnamed_holders: sample.unnamed_holders,
+            calls_missed: sample.calls_missed,
             closed: self.closed,
             backlog: sample.backlog,
             limit: sample.limit,

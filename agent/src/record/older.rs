@@ -339,6 +339,7 @@ older! {
         defer_accept: None,
         unwatched: false,
         unnamed_holders: 0,
+        calls_missed: false,
     }
 }
 

@@ -45,7 +45,7 @@ use self::{
     },
 };
 pub use self::{
-    attach::{Chosen, Refusal, Signal},
+    attach::{Chosen, Refusal, Signal, Suspensions},
     clock::now_ns,
     command::{STOPPED_VERB, StoppedCommand, stop_then_exec},
     error::SensorError,
@@ -466,7 +466,11 @@ impl Sensor {
             }
         }
         let syscalls = &mut self.loaded.syscalls;
-        self.accept_hooks.suspend_if_quiet(&sample, &mut self.maps, syscalls);
+        self.accept_hooks.suspend_if_useful(&sample, &mut self.maps, syscalls);
+        let calls_missed = self.accept_hooks.reasons().rush;
+        for listener in &mut sample.listeners {
+            listener.calls_missed = calls_missed;
+        }
         self.sample_connections(&mut sample);
         let runs = self.loaded.programs.runs();
         sample.cost = self.cost.read(&self.loaded.programs, runs);
@@ -575,9 +579,9 @@ impl Sensor {
         &self.others
     }
 
-    /// True once the hooks of accept have been suspended.
-    pub fn has_rested(&self) -> bool {
-        self.accept_hooks.has_rested()
+    /// Why the hooks of accept have been suspended so far.
+    pub fn suspensions(&self) -> Suspensions {
+        self.accept_hooks.reasons()
     }
 
     /// Number of the processes that were named one by one and still run.

@@ -2,6 +2,7 @@
 //! missed by that.
 
 use std::fs;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -20,6 +21,8 @@ pub(super) const CASES: &[Case] = &[
     native("rest::takes_cap_perfmon", takes_perfmon),
     native("rest::a_listener_meanwhile_has_its_own_backlog", listener_meanwhile),
     native("rest::not_where_an_accept_would_be_missed", never_where_unseen),
+    each_tier("rest::a_rush_is_told_whole", rush),
+    native("rest::no_rush_where_an_accept_would_be_missed", no_rush_where_unseen),
 ];
 
 /// Time without a connection after which they are detached, if the machine is busy.
@@ -185,4 +188,80 @@ fn never_where_unseen(world: &World) -> anyhow::Result<()> {
     busy(|| agent.await_time(monotonic_ns() + u64::try_from((QUIET + QUIET / 4).as_nanos())?))?;
     ensure!(attached(&agent)? == all, "{} of {all} tracepoints are attached", attached(&agent)?);
     agent.stop().map(drop)
+}
+
+/// Connects and closes, again and again, while `goes_on`; returns how often.
+fn churn(
+    addr: SocketAddr,
+    mut goes_on: impl FnMut(u64) -> anyhow::Result<bool>,
+) -> anyhow::Result<u64> {
+    let mut made = 0;
+    while goes_on(made)? {
+        drop(TcpStream::connect(addr)?);
+        made += 1;
+    }
+    Ok(made)
+}
+
+/// Where connections come fast the hooks are detached while they do, and each accept is told all the
+/// same. They come back to look, and once fewer come.
+fn rush(world: &World) -> anyhow::Result<()> {
+    const MEANWHILE: u64 = 200;
+    for detail in ["queues", "exchanges"] {
+        let demo = world.demo(&["serve", "--epoll"])?;
+        let mut agent = world
+            .watch()
+            .pid(demo.pid())
+            .args(["--detail", detail])
+            .env("BACKSCOPE_RUSH", "20")
+            .start()?;
+        let all = attached(&agent)?;
+        if agent.tier() == Tier::Full || !sees(agent.objects(), "accept_at_rest") {
+            return skip("no hook is suspended here");
+        }
+        let deadline = Instant::now() + 3 * QUIET;
+        let until = |wanted: usize| {
+            let agent = &agent;
+            move |_| {
+                ensure!(Instant::now() < deadline, "not {wanted} of {all} are attached");
+                Ok(attached(agent)? != wanted)
+            }
+        };
+        let mut made = churn(demo.addr, until(0))?;
+        made += churn(demo.addr, |made| Ok(made < MEANWHILE))?;
+        made += churn(demo.addr, until(all))?;
+        agent.await_accepted(demo.addr.port(), made)?;
+        let _last = connect(demo.addr)?;
+        agent.await_accepted(demo.addr.port(), made + 1)?;
+        let ended = agent.stop()?;
+        let accepts: Vec<&Value> = ended.of("accept").collect();
+        ensure!(accepts.len() as u64 == made + 1, "{} of {}", accepts.len(), made + 1);
+        let meanwhile = accepts.iter().filter(|accept| accept["fd"].is_null()).count() as u64;
+        ensure!(meanwhile > 1, "{meanwhile} accepts while they were detached");
+        let timed = accepts.iter().all(|accept| number(accept, "/queued_us").is_some());
+        ensure!(timed, "the wait of each is known");
+        let ours = accepts.iter().all(|accept| accept["pid"] == demo.pid());
+        ensure!(ours, "each is told of its process");
+        let listener = ended.listener(demo.addr.port())?;
+        ensure!(number(listener, "/abandoned") == Some(0), "nobody left: {listener}");
+        let told = listener["gaps"].to_string().contains("accept_errors:");
+        ensure!(told, "calls that failed meanwhile are missing: {listener}");
+        ended.check_clean()?;
+    }
+    Ok(())
+}
+
+/// The same where accept does not ask for the peer's name: the hooks stay.
+fn no_rush_where_unseen(world: &World) -> anyhow::Result<()> {
+    let running = Server::named("node")?.start(world)?;
+    let mut agent = world.watch().pid(running.process.pid()).env("BACKSCOPE_RUSH", "20").start()?;
+    let all = attached(&agent)?;
+    let end = Instant::now() + Duration::from_secs(4);
+    let addr = ([127, 0, 0, 1], PORT).into();
+    let made = churn(addr, |_| {
+        ensure!(attached(&agent)? == all, "{} of {all} are attached", attached(&agent)?);
+        Ok(Instant::now() < end)
+    })?;
+    agent.await_accepted(PORT, made)?;
+    agent.stop()?.check_clean()
 }

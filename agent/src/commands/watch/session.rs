@@ -31,10 +31,15 @@ const SCREEN_REFRESH: Duration = Duration::from_millis(500);
 /// Default period of the figures in text.
 const TEXT_REFRESH: Duration = Duration::from_secs(1);
 
-/// Notice from the first time on that the tracepoints rested.
-const RESTED: &str = "no connection for 10 s: the accept tracepoints are suspended until one \
+/// Notice from the first time on that the tracepoints were suspended since nothing came.
+const QUIET: &str = "no connection for 10 s: the accept tracepoints are suspended until one \
                       comes, because they slow down every system call; for an accept at that \
                       moment, the descriptor is not known";
+/// Likewise, since very much came.
+const RUSH: &str = "thousands of connections a second: the accept tracepoints are suspended nine \
+                    seconds in ten, because they would slow the server down; accepts meanwhile have \
+                    no descriptor and no time blocked in accept, and calls of accept that fail are \
+                    not counted";
 
 /// One run of `watch` or `record`.
 ///
@@ -162,8 +167,12 @@ impl Session {
         notices.extend(super::without_listener(&self.live.sensor));
         notices.extend(super::left_out(&self.live.sensor));
         notices.extend(super::beside(&self.live.sensor));
-        if self.live.sensor.has_rested() {
-            notices.push(RESTED.into());
+        let suspensions = self.live.sensor.suspensions();
+        if suspensions.quiet {
+            notices.push(QUIET.into());
+        }
+        if suspensions.rush {
+            notices.push(RUSH.into());
         }
         if self.announced.0 != target {
             self.announced.0.clone_from(&target);

@@ -78,6 +78,9 @@ pub struct ListenerSample {
     pub unwatched: bool,
     /// Number of further processes that hold it, which `holders` has no room for.
     pub unnamed_holders: u32,
+    /// Calls of `accept` that failed or found nothing are not all counted: so many connections came
+    /// that the hooks which see them were suspended for a while.
+    pub calls_missed: bool,
 }
 
 impl ListenerSample {

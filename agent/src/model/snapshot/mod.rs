@@ -141,6 +141,8 @@ pub struct ListenerView {
     pub holders: Vec<u32>,
     /// Number of further ones.
     pub unnamed_holders: u32,
+    /// As [`ListenerSample::calls_missed`](super::event::ListenerSample::calls_missed).
+    pub calls_missed: bool,
     /// It has stopped listening.
     pub closed: bool,
     /// Backlog asked for; `None` when `listen(2)` ran before the attach.

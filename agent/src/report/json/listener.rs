@@ -137,6 +137,7 @@ impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
                     totals.accept_fails.is_none(),
                     "accept_fails: no hook on this kernel sees every call that fails",
                 ),
+                (view.calls_missed && totals.accept_fails.is_some(), MISSED_GAP),
                 (view.unnamed_holders > 0, HOLDERS_GAP),
                 (view.wait.count == 0, "accept_wait_us: no accept with a known wait yet"),
             ]),
@@ -146,6 +147,9 @@ impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
 
 const ACK_GAP: &str = "overflows.ack: this kernel does not tell ignored final ACKs from dropped \
      SYNs; both are in overflows.syn";
+
+const MISSED_GAP: &str = "accept_errors: calls that failed while thousands of connections a second \
+     came may be missing";
 
 /// Address family of a listener.
 fn family(local: SocketAddr) -> &'static str {

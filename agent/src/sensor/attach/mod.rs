@@ -18,6 +18,7 @@ mod syscalls;
 use aya::Ebpf;
 use backscope_abi::Config;
 
+pub use self::suspend::Suspensions;
 pub use self::{
     choose::{Chosen, Refusal},
     plan::Signal,

@@ -1,10 +1,14 @@
-//! Suspends the hooks of accept while no connection comes, and resumes them.
+//! Suspends the hooks of accept while no connection comes, and while very many do, and resumes
+//! them.
 //!
 //! While any system call tracepoint is attached, the kernel takes a longer way through every system
 //! call of the machine. So on a busy machine where no connection comes they are taken off, and put
 //! on again when one comes. An accept in between shows by another hook, to which its caller's wish
 //! for the peer's address leads: they are suspended only if that hook has been seen to report every
 //! accept that they reported.
+//!
+//! The other hook costs a fraction of theirs. So it does their work, too, where accepts are so many
+//! that the difference shows: nine seconds in ten, since only they see what fails.
 
 use std::{
     io,
@@ -25,6 +29,15 @@ const QUIET: Duration = Duration::from_secs(10);
 const ON_ITS_WAY: Duration = Duration::from_millis(20);
 /// Fewest busy processors at which the hooks are suspended: an idle machine loses nothing by them.
 const BUSY: f64 = 0.5;
+/// Accepts a second from which on the hooks are suspended: they take some 0.1 % of a processor
+/// there.
+const MANY: f64 = 2_000.0;
+/// Another such number, for tests.
+const MANY_FOR_TESTS: &str = "BACKSCOPE_RUSH";
+/// Time for which they are suspended at a stretch while many connections come.
+const AWAY: Duration = Duration::from_secs(9);
+/// Time for which they are attached between two such stretches.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// State of the hooks of accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,22 +51,45 @@ enum State {
 
 /// The hooks of accept: decides when they are suspended, and suspends and resumes them.
 ///
-/// [`AcceptHooks::suspend_if_quiet`] is called at each refresh, [`AcceptHooks::resume_if_wanted`]
+/// [`AcceptHooks::suspend_if_useful`] is called at each refresh, [`AcceptHooks::resume_if_wanted`]
 /// each time that the ring buffer is emptied.
 pub(in crate::sensor) struct AcceptHooks {
     /// Another hook sees accepts while they are suspended.
     possible: bool,
     state: State,
+    /// Since when they are in it.
+    since: Instant,
     quiet: Quiet,
+    rush: Rush,
+    /// Accepts a second from which on they are suspended; and resumed below half of that.
+    many: f64,
     load: Load,
-    has_rested: bool,
+    reasons: Suspensions,
+}
+
+/// Why the hooks have been suspended in this run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suspensions {
+    /// No connection came.
+    pub quiet: bool,
+    /// Very many came.
+    pub rush: bool,
 }
 
 impl AcceptHooks {
     pub(in crate::sensor) fn new(possible: bool, syscalls: &Syscalls) -> Self {
         let possible = possible && !syscalls.is_empty();
-        let quiet = Quiet { moves: 0, since: Instant::now() };
-        Self { possible, state: State::Attached, quiet, load: Load::default(), has_rested: false }
+        let now = Instant::now();
+        Self {
+            possible,
+            state: State::Attached,
+            since: now,
+            quiet: Quiet { moves: 0, since: now },
+            rush: Rush::default(),
+            many: many(),
+            load: Load::default(),
+            reasons: Suspensions::default(),
+        }
     }
 
     /// True if they may be suspended, and so attached again.
@@ -61,13 +97,14 @@ impl AcceptHooks {
         self.possible
     }
 
-    /// True once they have been suspended.
-    pub(in crate::sensor) fn has_rested(&self) -> bool {
-        self.has_rested
+    /// Why they have been suspended so far.
+    pub(in crate::sensor) fn reasons(&self) -> Suspensions {
+        self.reasons
     }
 
-    /// Suspends the hooks, at a refresh, if it is time.
-    pub(in crate::sensor) fn suspend_if_quiet(
+    /// Suspends the hooks, at a refresh, if it is time; or asks for them again if those that they
+    /// were suspended for have become few, or were enough for now.
+    pub(in crate::sensor) fn suspend_if_useful(
         &mut self,
         sample: &Sample,
         maps: &mut Maps,
@@ -76,16 +113,48 @@ impl AcceptHooks {
         if !self.possible {
             return;
         }
-        let busy = self.load.since_last(Instant::now(), procfs::busy_ticks());
-        let is_quiet = self.quiet.lasts(sample, Instant::now());
-        let [returned, named] =
-            [counter::RETURNED, counter::NAMED].map(|index| maps.counter(index));
-        let others_see_all = returned > 0 && named == returned;
-        if self.state == State::Attached && is_quiet && busy >= BUSY && others_see_all {
-            syscalls.detach(End::Entry);
-            maps.set_resting(suspension::SUSPENDED);
-            self.state = State::Leaving(Instant::now());
+        let now = Instant::now();
+        let busy = self.load.since_last(now, procfs::busy_ticks());
+        let is_quiet = self.quiet.lasts(sample, now);
+        let unseen = maps.counter(counter::LEFT_UNSEEN);
+        let pace = self.rush.pace(sample, unseen, now);
+        match self.state {
+            State::Attached => {
+                let [returned, named] =
+                    [counter::RETURNED, counter::NAMED].map(|index| maps.counter(index));
+                if returned == 0 || named != returned {
+                    return;
+                }
+                let looked = now.duration_since(self.since) >= LOOK;
+                if is_quiet && busy >= BUSY {
+                    self.suspend(suspension::SUSPENDED, maps, syscalls);
+                } else if looked && pace.rate >= self.many && pace.is_smooth() {
+                    self.suspend(suspension::RUSH, maps, syscalls);
+                }
+            }
+            State::Off if maps.resting() == suspension::RUSH => {
+                // Nobody may have seen the accept of what has left unseen.
+                if pace.unseen > 0 {
+                    self.possible = false;
+                }
+                if pace.unseen > 0
+                    || pace.rate < self.many / 2.0
+                    || now.duration_since(self.since) >= AWAY
+                {
+                    maps.set_resting(suspension::WANTED);
+                }
+            }
+            State::Leaving(_) | State::Off => {}
         }
+    }
+
+    fn suspend(&mut self, why: u64, maps: &mut Maps, syscalls: &mut Syscalls) {
+        syscalls.detach(End::Entry);
+        maps.set_resting(why);
+        self.state = State::Leaving(Instant::now());
+        self.since = Instant::now();
+        self.reasons.quiet |= why == suspension::SUSPENDED;
+        self.reasons.rush |= why == suspension::RUSH;
     }
 
     /// Resumes the hooks if a connection came. True if they are back.
@@ -100,7 +169,6 @@ impl AcceptHooks {
             State::Leaving(_) => {
                 syscalls.detach(End::Return);
                 self.state = State::Off;
-                self.has_rested = true;
                 false
             }
             // A failure is tried again: the other hook sees accepts as before.
@@ -122,7 +190,8 @@ impl AcceptHooks {
             return Err(error);
         }
         self.state = State::Attached;
-        self.quiet.since = Instant::now();
+        self.since = Instant::now();
+        self.quiet.since = self.since;
         Ok(())
     }
 }
@@ -149,6 +218,71 @@ impl Quiet {
             *self = Self { moves, since: now };
         }
         now.duration_since(self.since) >= QUIET
+    }
+}
+
+fn many() -> f64 {
+    let named = std::env::var(MANY_FOR_TESTS).ok();
+    named.and_then(|number| number.parse().ok()).unwrap_or(MANY)
+}
+
+/// How fast connections are accepted.
+#[derive(Default)]
+struct Rush {
+    last: Option<(Instant, Totals)>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    accepted: u64,
+    /// Calls that found no connection.
+    empty: u64,
+    failed: u64,
+    /// Connections that left their queue unseen.
+    unseen: u64,
+}
+
+/// What happened since the refresh before.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Pace {
+    /// Accepts a second.
+    rate: f64,
+    accepted: u64,
+    empty: u64,
+    failed: u64,
+    unseen: u64,
+}
+
+impl Pace {
+    /// Nothing happened that only the hooks of accept see, and that anybody would miss. One call in
+    /// vain for each connection is usual: servers accept until there is nothing more. More than that
+    /// is a finding.
+    fn is_smooth(&self) -> bool {
+        self.failed == 0 && self.empty <= self.accepted.saturating_add(self.accepted / 4)
+    }
+}
+
+impl Rush {
+    fn pace(&mut self, sample: &Sample, unseen: u64, now: Instant) -> Pace {
+        let mut totals = Totals { unseen, ..Totals::default() };
+        for listener in &sample.listeners {
+            totals.accepted = totals.accepted.saturating_add(listener.accepted);
+            totals.empty = totals.empty.saturating_add(listener.eagain);
+            totals.failed = totals.failed.saturating_add(failed(listener));
+        }
+        let Some((then, before)) = self.last.replace((now, totals)) else {
+            return Pace::default();
+        };
+        let took = now.duration_since(then).as_secs_f64();
+        // Of a listener that has closed the totals are gone.
+        let accepted = totals.accepted.saturating_sub(before.accepted);
+        Pace {
+            rate: if took > 0.0 { accepted as f64 / took } else { 0.0 },
+            accepted,
+            empty: totals.empty.saturating_sub(before.empty),
+            failed: totals.failed.saturating_sub(before.failed),
+            unseen: totals.unseen.saturating_sub(before.unseen),
+        }
     }
 }
 
@@ -182,7 +316,7 @@ impl Load {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Load, QUIET, Quiet};
+    use super::{Load, MANY, Pace, QUIET, Quiet, Rush};
     use crate::model::event::{ListenerSample, Sample};
     use crate::model::tests::world::listener;
 
@@ -208,5 +342,22 @@ mod tests {
         assert!(!quiet.lasts(&sample(6, 0), begin + QUIET), "one came");
         assert!(quiet.lasts(&sample(6, 0), begin + 2 * QUIET));
         assert!(!quiet.lasts(&sample(6, 1), begin + 2 * QUIET), "one waits");
+    }
+
+    #[test]
+    fn a_rush_is_accepts_a_second() {
+        let begin = Instant::now();
+        let sample = |accepted, eagain| {
+            let listener = ListenerSample { accepted, eagain, ..listener(1, 128) };
+            Sample { listeners: vec![listener], ..Sample::default() }
+        };
+        let mut rush = Rush::default();
+        assert_eq!(rush.pace(&sample(9_000, 0), 0, begin), Pace::default(), "nothing to compare");
+        let pace = rush.pace(&sample(13_000, 4_000), 0, begin + Duration::from_secs(1));
+        assert!(pace.rate >= 2.0 * MANY - 1.0 && pace.is_smooth(), "{pace:?}");
+        let pace = rush.pace(&sample(17_000, 12_000), 0, begin + Duration::from_secs(2));
+        assert!(!pace.is_smooth(), "two calls in vain for each connection: {pace:?}");
+        let pace = rush.pace(&sample(17_000, 12_000), 3, begin + Duration::from_secs(3));
+        assert_eq!((pace.rate, pace.unseen), (0.0, 3));
     }
 }

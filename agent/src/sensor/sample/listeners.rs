@@ -408,6 +408,7 @@ impl Sampler {
             defer_accept: Some(raw.defer_accept),
             unwatched,
             unnamed_holders,
+            calls_missed: false,
         }
     }
 
