@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what watching costs, by measurements with and without it in turns. No pass,
 //! no fail.
 
+mod beside;
 mod connections;
 mod counter;
 mod instructions;
@@ -10,7 +11,9 @@ mod observer;
 mod pairs;
 mod probes;
 mod process;
+mod table;
 mod throughput;
+mod turns;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -20,6 +23,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use self::beside::{Build, Kind};
+use self::nginx::Load;
+
 use crate::background::Background;
 use crate::step::{self, Step};
 
@@ -28,10 +34,27 @@ pub(crate) struct Args {
     /// Pairs of measurements
     #[arg(long, value_name = "N", default_value_t = 15)]
     pairs: usize,
-    /// Rounds of throughput: in each, nginx is measured with nothing, each watch and tcpdump beside
-    /// it
+    /// Rounds of throughput: in each, nginx is measured with each program beside it, and with
+    /// nothing between any two
     #[arg(long, value_name = "N", default_value_t = 10)]
     rounds: usize,
+    /// Seconds for which requests are counted in each turn [default: 3; with --quick 1]
+    #[arg(long, value_name = "N")]
+    window: Option<u64>,
+    /// Seconds from the attach to the count [default: 1; 13 for a watch on connections that stay
+    /// open, which then detaches the hooks that it does not need]
+    #[arg(long, value_name = "N")]
+    lead: Option<u64>,
+    /// Put this load alone on nginx; repeatable
+    #[arg(long, value_enum, value_name = "LOAD")]
+    load: Vec<Load>,
+    /// Run this program alone beside nginx; repeatable
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    beside: Vec<Kind>,
+    /// Measure this program instead of building backscope; repeatable, to compare builds in the
+    /// same run
+    #[arg(long, value_name = "[NAME=]PATH", value_parser = Build::parse)]
+    backscope: Vec<Build>,
     /// Open connections to measure memory with [default: 100000; with --quick none]
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
@@ -83,6 +106,8 @@ struct Extent {
     load_seconds: u64,
     /// Time for a watch on open connections to detach the hooks that it does not need.
     settle: Duration,
+    /// Time from the attach to the count, if it is given.
+    lead: Option<Duration>,
 }
 
 impl Args {
@@ -92,10 +117,11 @@ impl Args {
                 pairs: 3,
                 rounds: 2,
                 connections: 5_000,
-                seconds: 1,
+                seconds: self.window.unwrap_or(1),
                 open: self.connections,
                 load_seconds: 3,
                 settle: Duration::from_secs(1),
+                lead: self.lead.map(Duration::from_secs),
             }
         } else {
             let (pairs, rounds) = (self.pairs.max(1), self.rounds.max(1));
@@ -105,16 +131,31 @@ impl Args {
                 pairs,
                 rounds,
                 connections: 20_000,
-                seconds: 3,
+                seconds: self.window.unwrap_or(3).max(1),
                 open,
                 load_seconds: self.seconds,
                 settle,
+                lead: self.lead.map(Duration::from_secs),
             }
         }
     }
 
     fn includes(&self, part: Part) -> bool {
         self.only.is_empty() || self.only.contains(&part)
+    }
+
+    /// Returns the builds to measure.
+    fn builds(&self, programs: &Path) -> Vec<Build> {
+        if self.backscope.is_empty() {
+            return vec![Build { name: String::new(), program: programs.join("backscope") }];
+        }
+        self.backscope.clone()
+    }
+
+    /// Returns whether programs of the checkout are measured or measure.
+    fn needs_build(&self) -> bool {
+        let is_bare = |part: &Part| matches!(part, Part::Throughput | Part::Instructions);
+        self.backscope.is_empty() || self.only.is_empty() || !self.only.iter().all(is_bare)
     }
 }
 
@@ -125,8 +166,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(programs) = &args.programs {
         let dir = std::env::temp_dir().join(format!("backscope-bench-{}", std::process::id()));
         fs::create_dir(&dir)?;
-        let outcome =
-            Bench::new(programs, &dir, args.extent()).and_then(|bench| measure(&bench, args));
+        let outcome = Bench::new(programs, &dir, args).and_then(|bench| measure(&bench, args));
         fs::remove_dir_all(&dir)?;
         return outcome;
     }
@@ -136,11 +176,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             return Ok(());
         }
     }
-    let step = Step::start("building backscope and the demo servers, with optimisation");
-    let mut build = step::cargo();
-    build.current_dir(step::root()).args(["build", "--quiet", "--release", "--bins"]);
-    step::run(build.args(["-p", "backscope", "-p", "demo-servers", "-p", "backscope-tests"]))?;
-    step.done("built");
+    if args.needs_build() {
+        let step = Step::start("building backscope and the demo servers, with optimisation");
+        let mut build = step::cargo();
+        build.current_dir(step::root()).args(["build", "--quiet", "--release", "--bins"]);
+        step::run(build.args(["-p", "backscope", "-p", "demo-servers", "-p", "backscope-tests"]))?;
+        step.done("built");
+    }
     let mut inside = step::privileged("unshare", "measure in a network namespace of its own");
     // Runs with the same arguments again, and with the place of the programs.
     inside.arg("--net").arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
@@ -152,7 +194,7 @@ fn measure(bench: &Bench, args: &Args) -> Result<()> {
         pairs::run(bench)?;
     }
     if args.includes(Part::Throughput) {
-        throughput::run(bench)?;
+        throughput::run(bench, args)?;
     }
     match bench.extent.open {
         Some(count) if args.includes(Part::Connections) => connections::run(bench, count.max(2))?,
@@ -171,14 +213,15 @@ fn servers(bench: &Bench) -> Result<()> {
         "real servers, each loaded for {seconds} s and watched with --json"
     ));
     let mut load = Command::new(&bench.load_servers);
-    step::run(load.arg(seconds.to_string()).env("BACKSCOPE_BIN", &bench.backscope))?;
+    step::run(load.arg(seconds.to_string()).env("BACKSCOPE_BIN", bench.backscope()))?;
     step.done("measured");
     Ok(())
 }
 
 /// Programs and settings with which every part measures.
 struct Bench {
-    backscope: PathBuf,
+    /// The builds of backscope. There is at least one.
+    builds: Vec<Build>,
     demo: PathBuf,
     load_servers: PathBuf,
     /// Folder for files, removed when the bench ends.
@@ -187,7 +230,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(programs: &Path, dir: &Path, extent: Extent) -> Result<Self> {
+    fn new(programs: &Path, dir: &Path, args: &Args) -> Result<Self> {
         step::run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
         // Tens of thousands of connections in TIME_WAIT would hold every local port. The
         // measurement would then be of the search for a free one.
@@ -195,9 +238,15 @@ impl Bench {
             .context("cannot switch TIME_WAIT off")?;
         fs::write("/proc/sys/net/ipv4/ip_local_port_range", "10000 65000")
             .context("cannot widen the port range")?;
-        let [backscope, demo, load_servers] =
-            ["backscope", "demo-servers", "load-servers"].map(|program| programs.join(program));
-        Ok(Self { backscope, demo, load_servers, dir: dir.to_owned(), extent })
+        let [demo, load_servers] =
+            ["demo-servers", "load-servers"].map(|program| programs.join(program));
+        let (builds, extent) = (args.builds(programs), args.extent());
+        Ok(Self { builds, demo, load_servers, dir: dir.to_owned(), extent })
+    }
+
+    /// Returns the build that is measured where only one is.
+    fn backscope(&self) -> &Path {
+        &self.builds[0].program
     }
 
     /// Starts a demo server on a free port of loopback, and returns it with the port.

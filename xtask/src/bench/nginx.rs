@@ -27,9 +27,12 @@ http {
 ";
 
 /// The connections over which requests come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Load {
+    /// Connections that stay open
     KeepAlive,
+    /// A connection for each request
+    #[value(name = "connections")]
     ConnectionEach,
 }
 
@@ -115,11 +118,12 @@ impl Nginx {
         Answered::read(&said).with_context(|| format!("wrk does not say what it did: {said}"))
     }
 
-    /// Starts wrk. It runs until the result is ended, but no longer than this.
-    pub(super) fn load_on(&self, load: Load, most_seconds: u64) -> Result<Loaded> {
+    /// Starts wrk, which runs until the result is ended.
+    pub(super) fn load_on(&self, load: Load) -> Result<Loaded> {
+        const A_DAY: u64 = 86_400;
         // Opened now and kept, so that reading the counts makes no new connection.
         let counter = TcpStream::connect(ADDRESS).context("nginx does not listen any more")?;
-        let wrk = Background::start(self.wrk(load, most_seconds).stdout(Stdio::piped()))?;
+        let wrk = Background::start(self.wrk(load, A_DAY).stdout(Stdio::piped()))?;
         Ok(Loaded { wrk, counter })
     }
 
@@ -149,6 +153,11 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
+    /// Returns the process id of wrk.
+    pub(super) fn pid(&self) -> u32 {
+        self.wrk.0.id()
+    }
+
     /// Requests that nginx has answered since it was started, by its own count.
     pub(super) fn requests(&mut self) -> Result<f64> {
         self.counter.write_all(b"GET /count HTTP/1.1\r\nHost: x\r\n\r\n")?;
@@ -162,7 +171,7 @@ impl Loaded {
     pub(super) fn end(mut self) -> Result<()> {
         // SAFETY: a plain system call; the process has not been waited for, so the id is still its
         // own.
-        unsafe { libc::kill(self.wrk.0.id() as libc::pid_t, libc::SIGINT) };
+        unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGINT) };
         let mut said = String::new();
         self.wrk.0.stdout.take().context("wrk has no output")?.read_to_string(&mut said)?;
         warn_of_errors(&said);

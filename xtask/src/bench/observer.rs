@@ -20,9 +20,14 @@ pub(super) struct Observer {
 
 impl Observer {
     /// Starts `backscope watch --pid`, and returns once the probes are attached.
-    pub(super) fn watch(bench: &Bench, pids: &[u32], options: &[&str]) -> Result<Self> {
+    pub(super) fn watch(
+        bench: &Bench,
+        backscope: &Path,
+        pids: &[u32],
+        options: &[&str],
+    ) -> Result<Self> {
         let output = bench.dir.join("watch.out");
-        let mut command = Command::new(&bench.backscope);
+        let mut command = Command::new(backscope);
         command.arg("watch").args(options).stdout(File::create(&output)?);
         for pid in pids {
             command.args(["--pid", &pid.to_string()]);

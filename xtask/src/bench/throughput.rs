@@ -1,211 +1,180 @@
-//! Measures the requests a second that nginx answers, with nothing, each watch and tcpdump beside
-//! it.
+//! Measures the requests a second that nginx answers, with each program beside it and with nothing
+//! by turns, while one wrk asks on.
 
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::nginx::{Load, Nginx};
-use super::observer::{Observer, packets_lost, records_lost};
-use super::process::{MIB, cpu_us, memory};
-use super::{Bench, probes};
-use crate::stats::Spread;
-use crate::step::{self, Step};
+use super::beside::Beside;
+use super::nginx::{Load, Loaded, Nginx};
+use super::process::{MIB, cpu_us};
+use super::table::{Table, cell, median};
+use super::turns::{self, PAUSE, Series, Setting, Turn};
+use super::{Args, Bench, probes};
+use crate::step::Step;
 
-/// The program that runs beside nginx.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Beside {
-    /// Nothing: the baseline of the others.
-    Nothing,
-    /// Nothing once more: this shows how far from 1 a ratio gets by chance.
-    Control,
-    Watch(&'static str),
-    Tcpdump(PathBuf),
-}
-
-impl Beside {
-    fn name(&self) -> String {
-        match self {
-            Self::Nothing => "nothing".to_owned(),
-            Self::Control => "nothing again: control".to_owned(),
-            Self::Watch(detail) => format!("watch --detail {detail}"),
-            Self::Tcpdump(_) => "tcpdump -i lo -w /dev/null".to_owned(),
-        }
-    }
-
-    fn start(&self, bench: &Bench, pid: u32) -> Result<Option<Observer>> {
-        match self {
-            Self::Nothing | Self::Control => Ok(None),
-            Self::Watch(detail) => {
-                Observer::watch(bench, &[pid], &["--plain", "--detail", detail]).map(Some)
-            }
-            Self::Tcpdump(tcpdump) => Observer::tcpdump(bench, tcpdump).map(Some),
-        }
-    }
-
-    /// Returns whether the watch costs less once it has run for a while.
-    fn rests(&self) -> bool {
-        matches!(self, Self::Watch(_))
-    }
-
-    /// Returns the events or packets lost, from the last lines of the output.
-    fn lost(&self, text: &str) -> Result<u64> {
-        match self {
-            Self::Tcpdump(_) => packets_lost(text),
-            _ => records_lost(text),
-        }
-    }
-}
-
-/// Time that wrk asks before anything is measured.
-const LEAD: Duration = Duration::from_secs(1);
-
-/// One measurement.
-struct Sample {
+/// What was counted in one turn.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
     /// Requests a second.
     rate: f64,
     /// Processor time of nginx for each request, ns.
     server_ns: f64,
-    observer: Option<Own>,
+    /// Processor time of wrk for each request, ns: the hooks of its sockets are in it.
+    client_ns: f64,
 }
 
-/// Resources that the program beside took.
-struct Own {
-    /// Processor time as a share of the time that the load ran.
-    cpu: f64,
-    rss_bytes: f64,
-    lost: u64,
+impl Counted {
+    /// Time on the clock for each request, ns.
+    fn elapsed_ns(&self) -> f64 {
+        1e9 / self.rate
+    }
 }
 
-pub(super) fn run(bench: &Bench) -> Result<()> {
+pub(super) fn run(bench: &Bench, args: &Args) -> Result<()> {
     let Some(nginx) = Nginx::start(bench)? else { return Ok(()) };
-    let mut besides =
-        vec![Beside::Nothing, Beside::Control, Beside::Watch("queues"), Beside::Watch("exchanges")];
-    match step::which("tcpdump") {
-        Some(tcpdump) => besides.push(Beside::Tcpdump(tcpdump)),
-        None => eprintln!(
-            "    tcpdump is not installed (`apt-get install tcpdump`): nothing to compare watch \
-             with"
-        ),
+    let besides = Beside::chosen(&args.beside, &bench.builds);
+    let loads =
+        Load::ALL.into_iter().filter(|load| args.load.is_empty() || args.load.contains(load));
+    let loads: Vec<Load> = loads.collect();
+    for &load in &loads {
+        let series = measure(bench, &nginx, load, &besides)?;
+        println!("{}", table(load, &series).text());
+        if let Some(table) = builds(&series) {
+            println!("{}", table.text());
+        }
     }
-    for load in Load::ALL {
-        let rounds = rounds(bench, &nginx, load, &besides)?;
-        print(load, &besides, &rounds);
-    }
-    probes::run(bench, &nginx)
+    probes::run(bench, &nginx, &loads, &besides)
 }
 
-/// Measures with each program in every round. The order changes from round to round, so that each
-/// comes at each place, and after different ones.
-fn rounds(
+fn measure(
     bench: &Bench,
     nginx: &Nginx,
     load: Load,
     besides: &[Beside],
-) -> Result<Vec<Vec<Sample>>> {
+) -> Result<Vec<Series<Counted>>> {
     let step = Step::start(format_args!(
         "nginx under wrk, {}, {} rounds",
         load.name(),
         bench.extent.rounds
     ));
-    nginx.load(load, bench.extent.seconds)?;
-    let mut rounds = Vec::new();
-    for round in 0..bench.extent.rounds {
-        let mut samples: Vec<Option<Sample>> = besides.iter().map(|_| None).collect();
-        for at in order(besides.len(), round) {
-            samples[at] = Some(sample(bench, nginx, load, &besides[at])?);
-        }
-        rounds.push(samples.into_iter().flatten().collect());
-    }
-    step.done("measured");
-    Ok(rounds)
-}
-
-/// Returns the numbers below `count`, rotated by the round, and backwards in every other round.
-fn order(count: usize, round: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    order.rotate_left(round / 2 % count);
-    if round % 2 == 1 {
-        order.reverse();
-    }
-    order
-}
-
-fn sample(bench: &Bench, nginx: &Nginx, load: Load, beside: &Beside) -> Result<Sample> {
-    let observer = beside.start(bench, nginx.pid())?;
-    let lead = if load == Load::KeepAlive && beside.rests() { bench.extent.settle } else { LEAD };
-    let mut loaded = nginx.load_on(load, lead.as_secs() + bench.extent.seconds + 2)?;
-    sleep(lead);
-    let spent_by = |process: Option<u32>| process.map_or(Ok(0.0), cpu_us);
-    let observed = observer.as_ref().map(Observer::pid);
-    let before = (spent_by(observed)?, spent_by(Some(nginx.pid()))?);
-    let (begin, requests) = (Instant::now(), loaded.requests()?);
-    sleep(Duration::from_secs(bench.extent.seconds));
-    let (took, requests) = (begin.elapsed().as_secs_f64(), loaded.requests()? - requests);
-    let after = (spent_by(observed)?, spent_by(Some(nginx.pid()))?);
+    let mut loaded = nginx.load_on(load)?;
+    let lead = |beside: &Beside| match bench.extent.lead {
+        Some(lead) => lead,
+        None if load == Load::KeepAlive && beside.suspends() => bench.extent.settle,
+        None => PAUSE,
+    };
+    let window = Duration::from_secs(bench.extent.seconds);
+    let setting = Setting { pids: &[nginx.pid()], lead: &lead };
+    let series = turns::run(bench, besides, &setting, || count(nginx, &mut loaded, window))?;
     loaded.end()?;
-    let own = observer.map(|observer| -> Result<Own> {
-        let rss_bytes = memory(observer.pid(), "VmRSS")?;
-        let lost = beside.lost(&observer.finish()?)?;
-        Ok(Own { cpu: (after.0 - before.0) / 1e6 / took, rss_bytes, lost })
-    });
-    let server_ns = (after.1 - before.1) * 1e3 / requests.max(1.0);
-    Ok(Sample { rate: requests / took, server_ns, observer: own.transpose()? })
+    step.done("measured");
+    Ok(series)
 }
 
-fn print(load: Load, besides: &[Beside], rounds: &[Vec<Sample>]) {
-    println!(
-        "{:<42} {:<24} {:<22} {:>8} {:>8} {:>6} {:>8} {:>7}",
-        format!("REQUESTS A SECOND, {}", load.name().to_uppercase()),
-        "MEDIAN (P10 TO P90)",
-        "RATIO (P10 TO P90)",
-        "NS MORE",
-        "NGINX'S",
+fn count(nginx: &Nginx, loaded: &mut Loaded, window: Duration) -> Result<Counted> {
+    let spent = |loaded: &Loaded| -> Result<(f64, f64)> {
+        Ok((cpu_us(nginx.pid())?, cpu_us(loaded.pid())?))
+    };
+    let (begin, before) = (Instant::now(), spent(loaded)?);
+    let requests = loaded.requests()?;
+    sleep(window);
+    let requests = (loaded.requests()? - requests).max(1.0);
+    let (took, after) = (begin.elapsed().as_secs_f64(), spent(loaded)?);
+    Ok(Counted {
+        rate: requests / took,
+        server_ns: (after.0 - before.0) * 1e3 / requests,
+        client_ns: (after.1 - before.1) * 1e3 / requests,
+    })
+}
+
+fn table(load: Load, series: &[Series<Counted>]) -> Table {
+    let mut table = Table::new(&[
+        load.name(),
+        "a second",
+        "ratio (p10 to p90)",
+        "ns more",
+        "server's ns",
+        "client's ns",
         "CPU %",
         "RSS MiB",
-        "LOST"
-    );
-    for (at, beside) in besides.iter().enumerate() {
-        let samples = || rounds.iter().map(|round| &round[at]);
-        // Each is compared with `Nothing` of its own round.
-        let pairs = || rounds.iter().map(|round| (round[0].rate, round[at].rate));
-        let rate = Spread::wide(samples().map(|sample| sample.rate));
-        let ratio = Spread::wide(pairs().map(|(without, with)| with / without));
-        let more = Spread::wide(pairs().map(|(without, with)| 1e9 / with - 1e9 / without));
-        let own = Spread::wide(rounds.iter().map(|round| round[at].server_ns - round[0].server_ns));
-        let (Some(rate), Some(ratio), Some(more), Some(own)) = (rate, ratio, more, own) else {
-            continue;
-        };
-        let rate = format!("{:.0} ({:.0} to {:.0})", rate.median, rate.low, rate.high);
-        print!("  {:<40} {rate:<24}", beside.name());
-        if *beside != Beside::Nothing {
-            let ratio = format!("{:.3} ({:.3} to {:.3})", ratio.median, ratio.low, ratio.high);
-            print!(" {ratio:<22} {:>8.0} {:>8.0}", more.median, own.median);
+        "lost",
+    ]);
+    let quiet = || series.iter().flat_map(|series| &series.turns).map(|turn| turn.before);
+    table.row(vec![
+        "nothing".to_owned(),
+        median(quiet().map(|counted| counted.rate), 0),
+        String::new(),
+        median(quiet().map(|counted| counted.elapsed_ns()), 0),
+        median(quiet().map(|counted| counted.server_ns), 0),
+        median(quiet().map(|counted| counted.client_ns), 0),
+    ]);
+    for Series { beside, turns } in series {
+        let own = || turns.iter().filter_map(|turn| turn.own);
+        let mut cells = vec![
+            beside.name(),
+            median(turns.iter().map(|turn| turn.with.rate), 0),
+            cell(turns.iter().map(|turn| turn.ratio(|counted| counted.rate)), 3),
+        ];
+        cells.extend(more(turns));
+        if own().next().is_some() {
+            cells.push(median(own().map(|own| own.cpu * 100.0), 1));
+            cells.push(median(own().map(|own| own.rss_bytes / MIB), 1));
+            cells.push(own().map(|own| own.lost).sum::<u64>().to_string());
         }
-        let own = || samples().filter_map(|sample| sample.observer.as_ref());
-        let cpu = Spread::wide(own().map(|own| own.cpu * 100.0));
-        let rss = Spread::wide(own().map(|own| own.rss_bytes / MIB));
-        if let (Some(cpu), Some(rss)) = (cpu, rss) {
-            let lost: u64 = own().map(|own| own.lost).sum();
-            print!(" {:>6.1} {:>8.1} {lost:>7}", cpu.median, rss.median);
-        }
-        println!();
+        table.row(cells);
     }
-    println!();
+    table
+}
+
+/// The figures that a request has more: on the clock, of the server and of the client.
+const FIGURES: [fn(&Counted) -> f64; 3] =
+    [Counted::elapsed_ns, |counted| counted.server_ns, |counted| counted.client_ns];
+
+fn more(turns: &[Turn<Counted>]) -> [String; 3] {
+    FIGURES.map(|of| cell(turns.iter().map(|turn| turn.more(of)), 0))
+}
+
+/// Compares each build of backscope with the first, round by round.
+fn builds(series: &[Series<Counted>]) -> Option<Table> {
+    let mut table = Table::new(&["ns more than", "on the clock", "server's ns", "client's ns"]);
+    for (at, Series { beside, turns }) in series.iter().enumerate() {
+        let Beside::Watch { build, detail } = beside else { continue };
+        let is_first = |other: &&Series<Counted>| matches!(&other.beside, Beside::Watch { detail: same, .. } if same == detail);
+        let Some(first) = series[..at].iter().find(is_first) else { continue };
+        let Beside::Watch { build: other, .. } = &first.beside else { continue };
+        let pairs = || turns.iter().zip(&first.turns);
+        let mut cells = vec![format!("{} than {}, {detail}", build.name, other.name)];
+        cells.extend(
+            FIGURES.map(|of| cell(pairs().map(|(turn, first)| turn.more(of) - first.more(of)), 0)),
+        );
+        table.row(cells);
+    }
+    (!table.rows.is_empty()).then_some(table)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::order;
+    use super::super::beside::Build;
+    use super::*;
+
+    fn series(name: &str, server_ns: f64) -> Series<Counted> {
+        let quiet = Counted { rate: 100_000.0, server_ns: 6_000.0, client_ns: 3_000.0 };
+        let with = Counted { server_ns, ..quiet };
+        let build = Build { name: name.to_owned(), program: "/a".into() };
+        let turn = Turn { before: quiet, with, after: quiet, own: None };
+        Series { beside: Beside::Watch { build, detail: "queues" }, turns: vec![turn] }
+    }
 
     #[test]
-    fn each_comes_at_each_place() {
-        for place in 0..5 {
-            let mut seen: Vec<usize> = (0..10).map(|round| order(5, round)[place]).collect();
-            seen.sort_unstable();
-            assert_eq!(seen, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
-        }
+    fn builds_are_compared_with_the_first() {
+        let both = [series("old", 6_500.0), series("new", 6_300.0)];
+        let compared = builds(&both).expect("two builds");
+        assert_eq!(compared.rows.len(), 1);
+        assert_eq!(compared.rows[0][0], "new than old, queues");
+        assert_eq!(compared.rows[0][2], "-200 (-200 to -200)");
+        assert!(builds(&both[..1]).is_none());
+        assert_eq!(table(Load::KeepAlive, &both).rows.len(), 3);
     }
 }
