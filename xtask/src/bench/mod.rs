@@ -1,9 +1,12 @@
 //! `cargo xtask bench`: what watching costs, by measurements with and without it in turns. No pass,
 //! no fail.
 
+mod answer;
+mod attach;
 mod beside;
 mod connections;
 mod counter;
+mod fixed_rate;
 mod instructions;
 mod kernel;
 mod nginx;
@@ -11,9 +14,12 @@ mod observer;
 mod pairs;
 mod probes;
 mod process;
+mod report;
 mod table;
+mod tail;
 mod throughput;
 mod turns;
+mod web;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -25,6 +31,7 @@ use anyhow::{Context, Result};
 
 use self::beside::{Build, Kind};
 use self::nginx::Load;
+use self::report::Report;
 
 use crate::background::Background;
 use crate::step::{self, Step};
@@ -48,7 +55,10 @@ pub(crate) struct Args {
     /// Put this load alone on nginx; repeatable
     #[arg(long, value_enum, value_name = "LOAD")]
     load: Vec<Load>,
-    /// Run this program alone beside nginx; repeatable
+    /// Measure only those latencies whose name has this in it: "nginx as proxy"
+    #[arg(long, value_name = "TEXT")]
+    case: Option<String>,
+    /// Run this program alone beside the server; repeatable
     #[arg(long, value_enum, value_name = "PROGRAM")]
     beside: Vec<Kind>,
     /// Measure this program instead of building backscope; repeatable, to compare builds in the
@@ -84,6 +94,10 @@ enum Part {
     Pairs,
     /// Requests a second of nginx, and the probes one by one
     Throughput,
+    /// Attach and detach under load
+    Attach,
+    /// Latency at a fixed rate
+    Tail,
     /// Memory with many connections open
     Connections,
     /// Output of watch for each real server under load
@@ -144,6 +158,17 @@ impl Args {
         self.only.is_empty() || self.only.contains(&part)
     }
 
+    /// Returns the loads to put on nginx.
+    fn loads(&self) -> Vec<Load> {
+        let is_chosen = |load: &Load| self.load.is_empty() || self.load.contains(load);
+        Load::ALL.into_iter().filter(is_chosen).collect()
+    }
+
+    /// Returns the programs to run beside the server, which are these by default.
+    fn beside_or<'a>(&'a self, kinds: &'a [Kind]) -> &'a [Kind] {
+        if self.beside.is_empty() { kinds } else { &self.beside }
+    }
+
     /// Returns the builds to measure.
     fn builds(&self, programs: &Path) -> Vec<Build> {
         if self.backscope.is_empty() {
@@ -154,7 +179,9 @@ impl Args {
 
     /// Returns whether programs of the checkout are measured or measure.
     fn needs_build(&self) -> bool {
-        let is_bare = |part: &Part| matches!(part, Part::Throughput | Part::Instructions);
+        let is_bare = |part: &Part| {
+            matches!(part, Part::Throughput | Part::Attach | Part::Tail | Part::Instructions)
+        };
         self.backscope.is_empty() || self.only.is_empty() || !self.only.iter().all(is_bare)
     }
 }
@@ -190,11 +217,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn measure(bench: &Bench, args: &Args) -> Result<()> {
+    let mut report = Report::default();
     if args.includes(Part::Pairs) {
         pairs::run(bench)?;
     }
     if args.includes(Part::Throughput) {
-        throughput::run(bench, args)?;
+        throughput::run(bench, args, &mut report)?;
+    }
+    if args.includes(Part::Attach) {
+        attach::run(bench, args, &mut report)?;
+    }
+    if args.includes(Part::Tail) {
+        tail::run(bench, args, &mut report)?;
     }
     match bench.extent.open {
         Some(count) if args.includes(Part::Connections) => connections::run(bench, count.max(2))?,

@@ -22,14 +22,14 @@ impl Table {
 
     /// Returns the table in columns, the first flush left, the others flush right.
     pub(super) fn text(&self) -> String {
-        let heads: Vec<String> = self.columns.iter().map(|head| head.to_uppercase()).collect();
+        let rows = || std::iter::once(&self.columns).chain(&self.rows);
         let width = |at: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(at)).chain(heads.get(at));
+            let cells = rows().filter_map(|row| row.get(at));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         let mut text = String::new();
-        for row in std::iter::once(&heads).chain(&self.rows) {
+        for row in rows() {
             let mut line = String::new();
             for (at, (cell, &width)) in row.iter().zip(&widths).enumerate() {
                 line += &match at {
@@ -46,7 +46,10 @@ impl Table {
     /// Returns the table in Markdown.
     #[cfg_attr(not(test), expect(dead_code, reason = "for the documentation"))]
     pub(super) fn markdown(&self) -> String {
-        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let line = |cells: &[String]| {
+            let missing = self.columns.len().saturating_sub(cells.len());
+            format!("| {} |{}\n", cells.join(" | "), "  |".repeat(missing))
+        };
         let rule = format!("|---{}|\n", "|--:".repeat(self.columns.len().saturating_sub(1)));
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
         line(&self.columns) + &rule + &rows
@@ -59,6 +62,16 @@ pub(super) fn cell(values: impl IntoIterator<Item = f64>, digits: usize) -> Stri
     match Spread::wide(values) {
         Some(Spread { low, median, high }) => {
             format!("{median:.digits$} ({low:.digits$} to {high:.digits$})")
+        }
+        None => String::new(),
+    }
+}
+
+/// As [`cell`], for differences: with a sign, and no digit after the point.
+pub(super) fn signed(values: impl IntoIterator<Item = f64>) -> String {
+    match Spread::wide(values) {
+        Some(Spread { low, median, high }) => {
+            format!("{median:+.0} ({low:+.0} to {high:+.0})")
         }
         None => String::new(),
     }
@@ -77,10 +90,11 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let mut table = Table::new(&["ns", "more"]);
         table.row(vec!["watch".to_owned(), cell([1.0, 2.0, 3.0], 1)]);
-        table.row(vec!["none".to_owned(), String::new()]);
-        let head = format!("NS{}MORE", " ".repeat(17));
+        table.row(vec!["none".to_owned()]);
+        let head = format!("ns{}more", " ".repeat(17));
         assert_eq!(table.text(), format!("{head}\nwatch  2.0 (1.2 to 2.8)\nnone\n"));
         let expected = "| ns | more |\n|---|--:|\n| watch | 2.0 (1.2 to 2.8) |\n| none |  |\n";
         assert_eq!(table.markdown(), expected);
+        assert_eq!(signed([-2.0, 3.0, 8.0]), "+3 (-1 to +7)");
     }
 }

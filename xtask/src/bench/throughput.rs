@@ -9,7 +9,8 @@ use anyhow::Result;
 use super::beside::Beside;
 use super::nginx::{Load, Loaded, Nginx};
 use super::process::{MIB, cpu_us};
-use super::table::{Table, cell, median};
+use super::report::Report;
+use super::table::{Table, cell, median, signed};
 use super::turns::{self, PAUSE, Series, Setting, Turn};
 use super::{Args, Bench, probes};
 use crate::step::Step;
@@ -32,7 +33,10 @@ impl Counted {
     }
 }
 
-pub(super) fn run(bench: &Bench, args: &Args) -> Result<()> {
+/// The heading of the tables.
+const HEADING: &str = "Throughput";
+
+pub(super) fn run(bench: &Bench, args: &Args, report: &mut Report) -> Result<()> {
     let Some(nginx) = Nginx::start(bench)? else { return Ok(()) };
     let besides = Beside::chosen(&args.beside, &bench.builds);
     let loads =
@@ -40,9 +44,9 @@ pub(super) fn run(bench: &Bench, args: &Args) -> Result<()> {
     let loads: Vec<Load> = loads.collect();
     for &load in &loads {
         let series = measure(bench, &nginx, load, &besides)?;
-        println!("{}", table(load, &series).text());
+        report.table(HEADING, table(load, &series));
         if let Some(table) = builds(&series) {
-            println!("{}", table.text());
+            report.table(HEADING, table);
         }
     }
     probes::run(bench, &nginx, &loads, &besides)
@@ -66,7 +70,7 @@ fn measure(
         None => PAUSE,
     };
     let window = Duration::from_secs(bench.extent.seconds);
-    let setting = Setting { pids: &[nginx.pid()], lead: &lead };
+    let setting = Setting { pids: &[nginx.pid()], lead: &lead, rounds: bench.extent.rounds };
     let series = turns::run(bench, besides, &setting, || count(nginx, &mut loaded, window))?;
     loaded.end()?;
     step.done("measured");
@@ -133,7 +137,7 @@ const FIGURES: [fn(&Counted) -> f64; 3] =
     [Counted::elapsed_ns, |counted| counted.server_ns, |counted| counted.client_ns];
 
 fn more(turns: &[Turn<Counted>]) -> [String; 3] {
-    FIGURES.map(|of| cell(turns.iter().map(|turn| turn.more(of)), 0))
+    FIGURES.map(|of| signed(turns.iter().map(|turn| turn.more(of))))
 }
 
 /// Compares each build of backscope with the first, round by round.
@@ -147,7 +151,7 @@ fn builds(series: &[Series<Counted>]) -> Option<Table> {
         let pairs = || turns.iter().zip(&first.turns);
         let mut cells = vec![format!("{} than {}, {detail}", build.name, other.name)];
         cells.extend(
-            FIGURES.map(|of| cell(pairs().map(|(turn, first)| turn.more(of) - first.more(of)), 0)),
+            FIGURES.map(|of| signed(pairs().map(|(turn, first)| turn.more(of) - first.more(of)))),
         );
         table.row(cells);
     }

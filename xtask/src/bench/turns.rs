@@ -59,6 +59,7 @@ pub(super) struct Setting<'a> {
     pub(super) pids: &'a [u32],
     /// From the start of a program to its measurement.
     pub(super) lead: &'a dyn Fn(&Beside) -> Duration,
+    pub(super) rounds: usize,
 }
 
 /// From the end of a program to the measurement with nothing.
@@ -79,7 +80,7 @@ pub(super) fn run<T: Clone>(
         besides.iter().map(|beside| Series { beside: beside.clone(), turns: Vec::new() }).collect();
     sleep(PAUSE);
     let mut before = measure()?;
-    for round in 0..bench.extent.rounds {
+    for round in 0..setting.rounds {
         for at in order(besides.len(), round) {
             let (with, own) = with(bench, &besides[at], setting, &mut measure)?;
             sleep(PAUSE);
