@@ -12,8 +12,10 @@ mod kernel;
 mod nginx;
 mod observer;
 mod pairs;
+mod postgresql;
 mod probes;
 mod process;
+mod redis;
 mod report;
 mod table;
 mod tail;
@@ -94,6 +96,8 @@ enum Part {
     Pairs,
     /// Requests a second of nginx, and the probes one by one
     Throughput,
+    /// Requests a second of Redis and PostgreSQL
+    Databases,
     /// Attach and detach under load
     Attach,
     /// Latency at a fixed rate
@@ -180,7 +184,8 @@ impl Args {
     /// Returns whether programs of the checkout are measured or measure.
     fn needs_build(&self) -> bool {
         let is_bare = |part: &Part| {
-            matches!(part, Part::Throughput | Part::Attach | Part::Tail | Part::Instructions)
+            use Part::{Attach, Databases, Instructions, Tail, Throughput};
+            matches!(part, Throughput | Databases | Attach | Tail | Instructions)
         };
         self.backscope.is_empty() || self.only.is_empty() || !self.only.iter().all(is_bare)
     }
@@ -223,6 +228,9 @@ fn measure(bench: &Bench, args: &Args) -> Result<()> {
     }
     if args.includes(Part::Throughput) {
         throughput::run(bench, args, &mut report)?;
+    }
+    if args.includes(Part::Databases) {
+        throughput::databases(bench, args, &mut report)?;
     }
     if args.includes(Part::Attach) {
         attach::run(bench, args, &mut report)?;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::Bench;
+use super::throughput::Subject;
 use crate::background::{Background, pin};
 use crate::step;
 
@@ -124,7 +125,7 @@ impl Nginx {
         // Opened now and kept, so that reading the counts makes no new connection.
         let counter = TcpStream::connect(ADDRESS).context("nginx does not listen any more")?;
         let wrk = Background::start(self.wrk(load, A_DAY).stdout(Stdio::piped()))?;
-        Ok(Loaded { wrk, counter })
+        Ok(Loaded { load, server: [self.pid()], wrk, counter })
     }
 
     fn wrk(&self, load: Load, seconds: u64) -> Command {
@@ -148,34 +149,44 @@ fn warn_of_errors(said: &str) {
 
 /// nginx while wrk asks.
 pub(super) struct Loaded {
+    load: Load,
+    server: [u32; 1],
     wrk: Background,
     counter: TcpStream,
 }
 
 impl Loaded {
-    /// Returns the process id of wrk.
-    pub(super) fn pid(&self) -> u32 {
+    /// Ends the load.
+    pub(super) fn end(mut self) -> Result<()> {
+        // SAFETY: a plain system call; the process has not been waited for, so the id is still its
+        // own.
+        unsafe { libc::kill(self.client() as libc::pid_t, libc::SIGINT) };
+        let mut said = String::new();
+        self.wrk.0.stdout.take().context("wrk has no output")?.read_to_string(&mut said)?;
+        warn_of_errors(&said);
+        Ok(())
+    }
+}
+
+impl Subject for Loaded {
+    fn name(&self) -> String {
+        format!("nginx, {}", self.load.name())
+    }
+
+    fn server(&self) -> &[u32] {
+        &self.server
+    }
+
+    fn client(&self) -> u32 {
         self.wrk.0.id()
     }
 
-    /// Requests that nginx has answered since it was started, by its own count.
-    pub(super) fn requests(&mut self) -> Result<f64> {
+    fn count(&mut self) -> Result<f64> {
         self.counter.write_all(b"GET /count HTTP/1.1\r\nHost: x\r\n\r\n")?;
         let mut answer = [0; 2_048];
         let length = self.counter.read(&mut answer)?;
         let text = String::from_utf8_lossy(&answer[..length]);
         requests_of(&text).with_context(|| format!("nginx does not say what it answered: {text}"))
-    }
-
-    /// Ends the load.
-    pub(super) fn end(mut self) -> Result<()> {
-        // SAFETY: a plain system call; the process has not been waited for, so the id is still its
-        // own.
-        unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGINT) };
-        let mut said = String::new();
-        self.wrk.0.stdout.take().context("wrk has no output")?.read_to_string(&mut said)?;
-        warn_of_errors(&said);
-        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
-//! Measures the requests a second that nginx answers, with each program beside it and with nothing
-//! by turns, while one wrk asks on.
+//! Measures the requests a second that servers answer, with each program beside them and with
+//! nothing by turns, while one load generator asks on.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -7,22 +7,39 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::beside::Beside;
-use super::nginx::{Load, Loaded, Nginx};
+use super::nginx::{Load, Nginx};
+use super::postgresql::PostgreSql;
 use super::process::{MIB, cpu_us};
+use super::redis::Redis;
 use super::report::Report;
 use super::table::{Table, cell, median, signed};
 use super::turns::{self, PAUSE, Series, Setting, Turn};
 use super::{Args, Bench, probes};
 use crate::step::Step;
 
+/// A server that its load generator keeps busy until this is dropped.
+pub(super) trait Subject {
+    /// Returns its name in the tables.
+    fn name(&self) -> String;
+
+    /// Returns the processes of the server. The first has started the others.
+    fn server(&self) -> &[u32];
+
+    /// Returns the process of the load generator.
+    fn client(&self) -> u32;
+
+    /// Returns the requests that the server has answered so far.
+    fn count(&mut self) -> Result<f64>;
+}
+
 /// What was counted in one turn.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
     /// Requests a second.
     rate: f64,
-    /// Processor time of nginx for each request, ns.
+    /// Processor time of the server for each request, ns.
     server_ns: f64,
-    /// Processor time of wrk for each request, ns: the hooks of its sockets are in it.
+    /// Processor time of the client for each request, ns: the hooks of its sockets are in it.
     client_ns: f64,
 }
 
@@ -43,59 +60,78 @@ pub(super) fn run(bench: &Bench, args: &Args, report: &mut Report) -> Result<()>
         Load::ALL.into_iter().filter(|load| args.load.is_empty() || args.load.contains(load));
     let loads: Vec<Load> = loads.collect();
     for &load in &loads {
-        let series = measure(bench, &nginx, load, &besides)?;
-        report.table(HEADING, table(load, &series));
-        if let Some(table) = builds(&series) {
-            report.table(HEADING, table);
-        }
+        let mut loaded = nginx.load_on(load)?;
+        measure(bench, &mut loaded, load == Load::KeepAlive, &besides, report)?;
+        loaded.end()?;
     }
     probes::run(bench, &nginx, &loads, &besides)
 }
 
+/// Measures databases under their own load generators.
+pub(super) fn databases(bench: &Bench, args: &Args, report: &mut Report) -> Result<()> {
+    let besides = Beside::chosen(&args.beside, &bench.builds);
+    if let Some(mut redis) = Redis::start()? {
+        measure(bench, &mut redis, true, &besides, report)?;
+    }
+    if let Some(mut postgresql) = PostgreSql::start(bench)? {
+        measure(bench, &mut postgresql, true, &besides, report)?;
+    }
+    Ok(())
+}
+
+/// Measures one server. On connections that stay open a watch is given the time to suspend hooks.
 fn measure(
     bench: &Bench,
-    nginx: &Nginx,
-    load: Load,
+    subject: &mut dyn Subject,
+    stays_open: bool,
     besides: &[Beside],
-) -> Result<Vec<Series<Counted>>> {
-    let step = Step::start(format_args!(
-        "nginx under wrk, {}, {} rounds",
-        load.name(),
-        bench.extent.rounds
-    ));
-    let mut loaded = nginx.load_on(load)?;
+    report: &mut Report,
+) -> Result<()> {
+    let (name, rounds) = (subject.name(), bench.extent.rounds);
+    let step = Step::start(format_args!("{name}, {rounds} rounds"));
     let lead = |beside: &Beside| match bench.extent.lead {
         Some(lead) => lead,
-        None if load == Load::KeepAlive && beside.suspends() => bench.extent.settle,
+        None if stays_open && beside.suspends() => bench.extent.settle,
         None => PAUSE,
     };
     let window = Duration::from_secs(bench.extent.seconds);
-    let setting = Setting { pids: &[nginx.pid()], lead: &lead, rounds: bench.extent.rounds };
-    let series = turns::run(bench, besides, &setting, || count(nginx, &mut loaded, window))?;
-    loaded.end()?;
+    let pids = subject.server().to_vec();
+    let setting = Setting { pids: &pids, lead: &lead, rounds };
+    let series = turns::run(bench, besides, &setting, || count(subject, window))?;
     step.done("measured");
-    Ok(series)
+    report.table(HEADING, table(&name, &series));
+    if let Some(table) = builds(&series) {
+        report.table(HEADING, table);
+    }
+    Ok(())
 }
 
-fn count(nginx: &Nginx, loaded: &mut Loaded, window: Duration) -> Result<Counted> {
-    let spent = |loaded: &Loaded| -> Result<(f64, f64)> {
-        Ok((cpu_us(nginx.pid())?, cpu_us(loaded.pid())?))
-    };
-    let (begin, before) = (Instant::now(), spent(loaded)?);
-    let requests = loaded.requests()?;
+fn count(subject: &mut dyn Subject, window: Duration) -> Result<Counted> {
+    // Counting may wait, so the clock is read after it.
+    let requests = subject.count()?;
+    let (begin, before) = (Instant::now(), spent_ns(subject)?);
     sleep(window);
-    let requests = (loaded.requests()? - requests).max(1.0);
-    let (took, after) = (begin.elapsed().as_secs_f64(), spent(loaded)?);
+    let requests = (subject.count()? - requests).max(1.0);
+    let (took, after) = (begin.elapsed().as_secs_f64(), spent_ns(subject)?);
     Ok(Counted {
         rate: requests / took,
-        server_ns: (after.0 - before.0) * 1e3 / requests,
-        client_ns: (after.1 - before.1) * 1e3 / requests,
+        server_ns: (after.0 - before.0) / requests,
+        client_ns: (after.1 - before.1) / requests,
     })
 }
 
-fn table(load: Load, series: &[Series<Counted>]) -> Table {
+/// Returns the processor time of server and client so far, ns.
+fn spent_ns(subject: &dyn Subject) -> Result<(f64, f64)> {
+    let mut server = 0.0;
+    for pid in subject.server() {
+        server += cpu_us(*pid)? * 1e3;
+    }
+    Ok((server, cpu_us(subject.client())? * 1e3))
+}
+
+fn table(name: &str, series: &[Series<Counted>]) -> Table {
     let mut table = Table::new(&[
-        load.name(),
+        name,
         "a second",
         "ratio (p10 to p90)",
         "ns more",
@@ -179,6 +215,6 @@ mod tests {
         assert_eq!(compared.rows[0][0], "new than old, queues");
         assert_eq!(compared.rows[0][2], "-200 (-200 to -200)");
         assert!(builds(&both[..1]).is_none());
-        assert_eq!(table(Load::KeepAlive, &both).rows.len(), 3);
+        assert_eq!(table("nginx", &both).rows.len(), 3);
     }
 }
