@@ -1,11 +1,12 @@
 //! Programs that run beside what is measured, by turns with nothing.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 
 use super::Bench;
-use super::observer::{Observer, packets_lost, records_lost};
+use super::observer::{Observer, Ready, events_lost, packets_lost, records_lost};
 use crate::step;
 
 /// A kind of program, by its name on the command line.
@@ -17,20 +18,62 @@ pub(super) enum Kind {
     Exchanges,
     /// `tcpdump -i lo -w /dev/null`
     Tcpdump,
+    /// tcplife of libbpf-tools
+    Tcplife,
+    /// tcpstates of libbpf-tools
+    Tcpstates,
+    /// bpftrace with a script that prints what tcplife does
+    Bpftrace,
+    /// `strace -c -f` on the server
+    Strace,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Queues, Self::Exchanges, Self::Tcpdump];
+    const ALL: [Self; 7] = [
+        Self::Queues,
+        Self::Exchanges,
+        Self::Tcpdump,
+        Self::Tcplife,
+        Self::Tcpstates,
+        Self::Bpftrace,
+        Self::Strace,
+    ];
 
     /// Returns the detail with which backscope watches, or `None` if this is another program.
     fn detail(self) -> Option<&'static str> {
         match self {
             Self::Queues => Some("queues"),
             Self::Exchanges => Some("exchanges"),
-            Self::Tcpdump => None,
+            _ => None,
+        }
+    }
+
+    /// Returns the program, and the package that has it.
+    fn program(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Queues | Self::Exchanges => ("backscope", "backscope"),
+            Self::Tcpdump => ("tcpdump", "tcpdump"),
+            Self::Tcplife => ("tcplife", "libbpf-tools"),
+            Self::Tcpstates => ("tcpstates", "libbpf-tools"),
+            Self::Bpftrace => ("bpftrace", "bpftrace"),
+            Self::Strace => ("strace", "strace"),
         }
     }
 }
+
+/// Prints a line for each connection that ends, by the same tracepoint as tcplife of libbpf-tools.
+/// The one that comes with bpftrace needs a kprobe, which not every kernel allows.
+const TCPLIFE: &str = "
+tracepoint:sock:inet_sock_set_state /args->protocol == 6/ {
+    if (args->newstate == 1) { @birth[args->skaddr] = nsecs; }
+    if (args->newstate == 7 && @birth[args->skaddr]) {
+        printf(\"%d %s %d %d %d\\n\", pid, comm, args->sport, args->dport,
+            (nsecs - @birth[args->skaddr]) / 1000);
+        delete(@birth[args->skaddr]);
+    }
+}
+END { clear(@birth); }
+";
 
 /// A build of backscope to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,13 +132,10 @@ impl Beside {
     }
 
     fn tool(kind: Kind) -> Option<Self> {
-        let name = match kind {
-            Kind::Queues | Kind::Exchanges => return None,
-            Kind::Tcpdump => "tcpdump",
-        };
+        let (name, package) = kind.program();
         let program = step::which(name);
         if program.is_none() {
-            eprintln!("    {name} is not installed (`apt-get install {name}`): left out");
+            eprintln!("    {name} is not installed (`apt-get install {package}`): left out");
         }
         program.map(|program| Self::Tool { kind, program })
     }
@@ -107,12 +147,17 @@ impl Beside {
                 format!("watch --detail {detail}")
             }
             Self::Watch { build, detail } => format!("{}: watch --detail {detail}", build.name),
-            Self::Tool { kind: Kind::Tcpdump, .. } => "tcpdump -i lo -w /dev/null".to_owned(),
-            Self::Tool { kind, .. } => format!("{kind:?}"),
+            Self::Tool { kind, .. } => match kind {
+                Kind::Tcpdump => "tcpdump -i lo -w /dev/null".to_owned(),
+                Kind::Strace => "strace -c -f".to_owned(),
+                Kind::Bpftrace => "bpftrace, as tcplife".to_owned(),
+                kind => kind.program().0.to_owned(),
+            },
         }
     }
 
-    /// Starts the program, and returns once it observes these processes.
+    /// Starts the program, and returns once it observes these processes: all those of a server, of
+    /// which the first has started the others.
     ///
     /// # Errors
     /// If it cannot be started, or ends before it observes.
@@ -121,9 +166,13 @@ impl Beside {
             Self::Control => Ok(None),
             Self::Watch { build, detail } => {
                 let options = ["--plain", "--detail", detail];
-                Observer::watch(bench, &build.program, pids, &options).map(Some)
+                Observer::watch(bench, &build.program, &pids[..1], &options).map(Some)
             }
-            Self::Tool { program, .. } => Observer::tcpdump(bench, program).map(Some),
+            Self::Tool { kind, program } => {
+                let mut command = Command::new(program);
+                let ready = arguments(*kind, pids, &mut command);
+                Observer::start(bench, &mut command, ready).map(Some)
+            }
         }
     }
 
@@ -138,8 +187,31 @@ impl Beside {
     /// If the output does not say.
     pub(super) fn lost(&self, text: &str) -> Result<u64> {
         match self {
-            Self::Tool { .. } => packets_lost(text),
+            Self::Tool { kind: Kind::Tcpdump, .. } => packets_lost(text),
+            Self::Tool { .. } => Ok(events_lost(text)),
             _ => records_lost(text),
+        }
+    }
+}
+
+/// Adds the arguments with which such a program observes, and returns how one knows that it does.
+fn arguments(kind: Kind, pids: &[u32], command: &mut Command) -> Ready {
+    match kind {
+        Kind::Queues | Kind::Exchanges | Kind::Tcplife | Kind::Tcpstates => Ready::HoldsBpf,
+        Kind::Tcpdump => {
+            command.args(["-i", "lo", "-w", "/dev/null"]);
+            Ready::Says("listening on")
+        }
+        Kind::Bpftrace => {
+            command.args(["-e", TCPLIFE]);
+            Ready::HoldsBpf
+        }
+        Kind::Strace => {
+            command.args(["-c", "-f"]);
+            for pid in pids {
+                command.args(["-p", &pid.to_string()]);
+            }
+            Ready::Says("attached")
         }
     }
 }

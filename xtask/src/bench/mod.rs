@@ -215,9 +215,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         step::run(build.args(["-p", "backscope", "-p", "demo-servers", "-p", "backscope-tests"]))?;
         step.done("built");
     }
-    let mut inside = step::privileged("unshare", "measure in a network namespace of its own");
+    let mut inside = step::privileged("unshare", "measure in namespaces of its own");
     // Runs with the same arguments again, and with the place of the programs.
-    inside.arg("--net").arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
+    inside
+        .args(["--net", "--mount"])
+        .arg(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1));
     step::run(inside.arg("--programs").arg(step::target_dir().join("release")))
 }
 
@@ -274,6 +277,7 @@ struct Bench {
 impl Bench {
     fn new(programs: &Path, dir: &Path, args: &Args) -> Result<Self> {
         step::run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+        mount_tracing();
         // Tens of thousands of connections in TIME_WAIT would hold every local port. The
         // measurement would then be of the search for a free one.
         fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0")
@@ -308,6 +312,18 @@ impl Bench {
         let address = address.split_whitespace().next().unwrap_or_default();
         let (_, port) = address.rsplit_once(':').context("the server names no port")?;
         Ok((server, port.parse().context("the server names no port")?))
+    }
+}
+
+/// Mounts the tracepoints' files where the programs beside look for them, in this mount namespace
+/// alone. A program that does not find them is left out.
+fn mount_tracing() {
+    for (kind, place) in [("tracefs", "/sys/kernel/tracing"), ("debugfs", "/sys/kernel/debug")] {
+        let is_there = fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_some());
+        if !is_there {
+            let mut mount = Command::new("mount");
+            let _ = mount.args(["-t", kind, kind, place]).stderr(Stdio::null()).status();
+        }
     }
 }
 

@@ -76,13 +76,16 @@ pub(super) fn run<T: Clone>(
     setting: &Setting<'_>,
     mut measure: impl FnMut() -> Result<T>,
 ) -> Result<Vec<Series<T>>> {
-    let mut series: Vec<Series<T>> =
-        besides.iter().map(|beside| Series { beside: beside.clone(), turns: Vec::new() }).collect();
+    let works = |beside: &&Beside| works(bench, beside, setting);
+    let mut series: Vec<Series<T>> = Vec::new();
+    for beside in besides.iter().filter(works) {
+        series.push(Series { beside: beside.clone(), turns: Vec::new() });
+    }
     sleep(PAUSE);
     let mut before = measure()?;
     for round in 0..setting.rounds {
-        for at in order(besides.len(), round) {
-            let (with, own) = with(bench, &besides[at], setting, &mut measure)?;
+        for at in order(series.len(), round) {
+            let (with, own) = with(bench, &series[at].beside, setting, &mut measure)?;
             sleep(PAUSE);
             let after = measure()?;
             let turn = Turn { before, with, after: after.clone(), own };
@@ -91,6 +94,21 @@ pub(super) fn run<T: Clone>(
         }
     }
     Ok(series)
+}
+
+/// Returns whether another program than backscope starts here. Says why it does not.
+fn works(bench: &Bench, beside: &Beside, setting: &Setting<'_>) -> bool {
+    if !matches!(beside, Beside::Tool { .. }) {
+        return true;
+    }
+    let tried = beside.start(bench, setting.pids).and_then(|observer| match observer {
+        Some(observer) => observer.finish().map(drop),
+        None => Ok(()),
+    });
+    if let Err(error) = &tried {
+        eprintln!("    {} does not work here, and is left out: {error:#}", beside.name());
+    }
+    tried.is_ok()
 }
 
 fn with<T>(
