@@ -4,6 +4,7 @@
 mod answer;
 mod attach;
 mod beside;
+mod chart;
 mod connections;
 mod counter;
 mod fixed_rate;
@@ -15,6 +16,7 @@ mod pairs;
 mod postgresql;
 mod probes;
 mod process;
+mod publish;
 mod redis;
 mod report;
 mod table;
@@ -30,6 +32,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 
 use self::beside::{Build, Kind};
 use self::nginx::Load;
@@ -79,6 +82,13 @@ pub(crate) struct Args {
     /// A few short measurements: a look, no figures to quote
     #[arg(long)]
     quick: bool,
+    /// Write the results of throughput, databases, attach and tail into docs/benchmarks.md, with a
+    /// chart; measures these alone by default
+    #[arg(long)]
+    publish: bool,
+    /// Leave what --publish writes in this folder; set when this runs itself as root
+    #[arg(long, value_name = "DIR", hide = true)]
+    leave: Option<PathBuf>,
     /// The programs to measure; set when this runs itself as root in a network namespace of its own
     #[arg(long, value_name = "DIR", hide = true)]
     programs: Option<PathBuf>,
@@ -108,6 +118,13 @@ enum Part {
     Servers,
     /// Instructions for a request on each tier, in a virtual machine
     Instructions,
+}
+
+impl Part {
+    /// Returns whether `--publish` writes its results.
+    fn is_published(self) -> bool {
+        matches!(self, Self::Throughput | Self::Databases | Self::Attach | Self::Tail)
+    }
 }
 
 /// Extent of the measurements.
@@ -159,7 +176,10 @@ impl Args {
     }
 
     fn includes(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        if self.only.is_empty() {
+            return !self.publish || part.is_published();
+        }
+        self.only.contains(&part)
     }
 
     /// Returns the loads to put on nginx.
@@ -183,11 +203,9 @@ impl Args {
 
     /// Returns whether programs of the checkout are measured or measure.
     fn needs_build(&self) -> bool {
-        let is_bare = |part: &Part| {
-            use Part::{Attach, Databases, Instructions, Tail, Throughput};
-            matches!(part, Throughput | Databases | Attach | Tail | Instructions)
-        };
-        self.backscope.is_empty() || self.only.is_empty() || !self.only.iter().all(is_bare)
+        let is_bare = |part: &Part| part.is_published() || *part == Part::Instructions;
+        let parts = || Part::value_variants().iter().filter(|part| self.includes(**part));
+        self.backscope.is_empty() || !parts().all(is_bare)
     }
 }
 
@@ -221,7 +239,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .args(["--net", "--mount"])
         .arg(std::env::current_exe()?)
         .args(std::env::args_os().skip(1));
-    step::run(inside.arg("--programs").arg(step::target_dir().join("release")))
+    inside.arg("--programs").arg(step::target_dir().join("release"));
+    if !args.publish {
+        return step::run(&mut inside);
+    }
+    let folder = step::target_dir().join("bench");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    step::run(inside.arg("--leave").arg(&folder))?;
+    publish::write(&folder)
 }
 
 fn measure(bench: &Bench, args: &Args) -> Result<()> {
@@ -248,7 +276,7 @@ fn measure(bench: &Bench, args: &Args) -> Result<()> {
     if args.includes(Part::Servers) {
         servers(bench)?;
     }
-    Ok(())
+    args.leave.as_ref().map_or(Ok(()), |folder| publish::leave(&report, &bench.extent, folder))
 }
 
 /// Loads the real servers of the end-to-end tests, one after the other.

@@ -44,7 +44,6 @@ impl Table {
     }
 
     /// Returns the table in Markdown.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the documentation"))]
     pub(super) fn markdown(&self) -> String {
         let line = |cells: &[String]| {
             let missing = self.columns.len().saturating_sub(cells.len());

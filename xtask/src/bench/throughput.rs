@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::beside::Beside;
+use super::chart::Panel;
 use super::nginx::{Load, Nginx};
 use super::postgresql::PostgreSql;
 use super::process::{MIB, cpu_us};
@@ -15,6 +16,7 @@ use super::report::Report;
 use super::table::{Table, cell, median, signed};
 use super::turns::{self, PAUSE, Series, Setting, Turn};
 use super::{Args, Bench, probes};
+use crate::stats::Spread;
 use crate::step::Step;
 
 /// A server that its load generator keeps busy until this is dropped.
@@ -99,6 +101,7 @@ fn measure(
     let setting = Setting { pids: &pids, lead: &lead, rounds };
     let series = turns::run(bench, besides, &setting, || count(subject, window))?;
     step.done("measured");
+    report.panels.push(panel(&name, &series));
     report.table(HEADING, table(&name, &series));
     if let Some(table) = builds(&series) {
         report.table(HEADING, table);
@@ -166,6 +169,15 @@ fn table(name: &str, series: &[Series<Counted>]) -> Table {
         table.row(cells);
     }
     table
+}
+
+/// Returns the loss of requests a second with each program.
+fn panel(name: &str, series: &[Series<Counted>]) -> Panel {
+    let loss = |turn: &Turn<Counted>| (1.0 - turn.ratio(|counted| counted.rate)) * 100.0;
+    let bars = series.iter().filter_map(|Series { beside, turns }| {
+        Spread::wide(turns.iter().map(loss)).map(|spread| (beside.name(), spread))
+    });
+    Panel { title: name.to_owned(), bars: bars.collect() }
 }
 
 /// The figures that a request has more: on the clock, of the server and of the client.
