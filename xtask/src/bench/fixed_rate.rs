@@ -57,6 +57,11 @@ impl Outcome {
         self.latencies.add(&other.latencies).context("the histograms differ")
     }
 
+    /// Returns whether at least one request is beyond this share of them.
+    pub(super) fn reaches(&self, share: f64) -> bool {
+        self.latencies.len() as f64 * (1.0 - share) >= 1.0
+    }
+
     /// Returns the latency that this share of the requests did not exceed, µs.
     pub(super) fn quantile_us(&self, share: f64) -> f64 {
         self.latencies.value_at_quantile(share) as f64 / 1e3
@@ -323,6 +328,17 @@ mod tests {
 
     use super::*;
 
+    fn plan(address: SocketAddr) -> Plan {
+        Plan {
+            address,
+            path: "/".to_owned(),
+            connections: 1,
+            connection_each: false,
+            rate: Some(1_000.0),
+            processor: 0,
+        }
+    }
+
     /// A server that takes this long to answer each request.
     fn server(takes: Duration) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -340,15 +356,7 @@ mod tests {
 
     #[test]
     fn a_slow_server_is_charged_with_the_requests_that_wait() {
-        let plan = Plan {
-            address: server(Duration::from_millis(10)),
-            path: "/".to_owned(),
-            connections: 1,
-            connection_each: false,
-            rate: Some(1_000.0),
-            processor: 0,
-        };
-        let client = Client::start(plan).expect("a client");
+        let client = Client::start(plan(server(Duration::from_millis(10)))).expect("a client");
         let mut outcome = Outcome::new().expect("a histogram");
         while outcome.latencies.len() < 10 {
             thread::yield_now();
@@ -357,5 +365,28 @@ mod tests {
         // The tenth was due after 9 ms, and is answered after 100 ms.
         assert!(outcome.quantile_us(1.0) > 80_000.0, "{}", outcome.quantile_us(1.0));
         assert_eq!(outcome.failed, 0);
+    }
+    #[test]
+    fn a_quantile_needs_requests_beyond_it() {
+        let mut outcome = Outcome::new().expect("a histogram");
+        outcome.latencies.saturating_record_n(1_000, 500);
+        assert!(outcome.reaches(0.99) && !outcome.reaches(0.999));
+    }
+
+    #[test]
+    fn a_connection_that_the_server_ends_is_a_failed_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = Client::start(plan(listener.local_addr().expect("an address")));
+        let client = client.expect("a client");
+        // The second one is made after the first has failed.
+        drop(listener.accept().expect("a client"));
+        drop(listener.accept().expect("a client again"));
+        drop(listener);
+        let mut outcome = Outcome::new().expect("a histogram");
+        while outcome.failed < 3 {
+            thread::yield_now();
+            outcome.add(&client.take().expect("an outcome")).expect("histograms");
+        }
+        assert_eq!(outcome.latencies.len(), 0);
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn cell(values: impl IntoIterator<Item = f64>, digits: usize) -> Stri
     }
 }
 
-/// As [`cell`], for differences: with a sign, and no digit after the point.
+/// Returns the median difference with the outer tenths, each with a sign; nothing for no values.
 pub(super) fn signed(values: impl IntoIterator<Item = f64>) -> String {
     match Spread::wide(values) {
         Some(Spread { low, median, high }) => {

@@ -146,7 +146,7 @@ fn rows(name: &str, series: &[Series<Tail>], table: &mut Table) -> Result<()> {
     let quiet = sum(turns().map(|turn| &turn.before))?;
     let mut cells = vec![name.to_owned()];
     for (share, _) in QUANTILES {
-        cells.extend([format!("{:.0}", quiet.quantile_us(share)), String::new()]);
+        cells.extend([latency(&quiet, share), String::new()]);
     }
     cells.push(cell(turns().map(|turn| turn.before.server_ns), 0));
     cells.push(cell(turns().map(|turn| turn.before.client_ns), 0));
@@ -157,8 +157,9 @@ fn rows(name: &str, series: &[Series<Tail>], table: &mut Table) -> Result<()> {
         let mut cells = vec![format!("— {}", beside.name())];
         for (share, _) in QUANTILES {
             let ratio = |turn: &Turn<Tail>| turn.ratio(|tail| tail.outcome.quantile_us(share));
-            cells.push(format!("{:.0}", with.quantile_us(share)));
-            cells.push(cell(turns.iter().map(ratio), 2));
+            let counts = |turn: &&Turn<Tail>| turn.with.outcome.reaches(share);
+            cells.push(latency(&with, share));
+            cells.push(cell(turns.iter().filter(counts).map(ratio), 2));
         }
         let more = |of: fn(&Tail) -> f64| signed(turns.iter().map(|turn| turn.more(of)));
         cells.push(more(|tail| tail.server_ns));
@@ -167,6 +168,14 @@ fn rows(name: &str, series: &[Series<Tail>], table: &mut Table) -> Result<()> {
         table.row(cells);
     }
     Ok(())
+}
+
+/// Returns the latency in µs; nothing if too few requests were made.
+fn latency(outcome: &Outcome, share: f64) -> String {
+    if !outcome.reaches(share) {
+        return String::new();
+    }
+    format!("{:.0}", outcome.quantile_us(share))
 }
 
 fn sum<'a>(tails: impl Iterator<Item = &'a Tail>) -> Result<Outcome> {

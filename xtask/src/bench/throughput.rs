@@ -147,17 +147,17 @@ fn table(name: &str, series: &[Series<Counted>]) -> Table {
     let quiet = || series.iter().flat_map(|series| &series.turns).map(|turn| turn.before);
     table.row(vec![
         "nothing".to_owned(),
-        median(quiet().map(|counted| counted.rate), 0),
+        cell(quiet().map(|counted| counted.rate), 0),
         String::new(),
-        median(quiet().map(|counted| counted.elapsed_ns()), 0),
-        median(quiet().map(|counted| counted.server_ns), 0),
-        median(quiet().map(|counted| counted.client_ns), 0),
+        cell(quiet().map(|counted| counted.elapsed_ns()), 0),
+        cell(quiet().map(|counted| counted.server_ns), 0),
+        cell(quiet().map(|counted| counted.client_ns), 0),
     ]);
     for Series { beside, turns } in series {
         let own = || turns.iter().filter_map(|turn| turn.own);
         let mut cells = vec![
             beside.name(),
-            median(turns.iter().map(|turn| turn.with.rate), 0),
+            cell(turns.iter().map(|turn| turn.with.rate), 0),
             cell(turns.iter().map(|turn| turn.ratio(|counted| counted.rate)), 3),
         ];
         cells.extend(more(turns));
