@@ -76,7 +76,7 @@ pub(super) fn run<T: Clone>(
     setting: &Setting<'_>,
     mut measure: impl FnMut() -> Result<T>,
 ) -> Result<Vec<Series<T>>> {
-    let works = |beside: &&Beside| works(bench, beside, setting);
+    let works = |beside: &&Beside| works(bench, beside, setting.pids);
     let mut series: Vec<Series<T>> = Vec::new();
     for beside in besides.iter().filter(works) {
         series.push(Series { beside: beside.clone(), turns: Vec::new() });
@@ -97,11 +97,11 @@ pub(super) fn run<T: Clone>(
 }
 
 /// Returns whether another program than backscope starts here. Says why it does not.
-fn works(bench: &Bench, beside: &Beside, setting: &Setting<'_>) -> bool {
+pub(super) fn works(bench: &Bench, beside: &Beside, pids: &[u32]) -> bool {
     if !matches!(beside, Beside::Tool { .. }) {
         return true;
     }
-    let tried = beside.start(bench, setting.pids).and_then(|observer| match observer {
+    let tried = beside.start(bench, pids).and_then(|observer| match observer {
         Some(observer) => observer.finish().map(drop),
         None => Ok(()),
     });
