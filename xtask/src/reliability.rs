@@ -91,7 +91,7 @@ fn table(rows: &[Row]) -> String {
 }
 
 /// Returns the document with this between its marks.
-fn replaced(document: &str, table: &str) -> Result<String> {
+pub(crate) fn replaced(document: &str, table: &str) -> Result<String> {
     let Some((head, rest)) = document.split_once(BEGIN) else { bail!("no {BEGIN}") };
     let Some((_, tail)) = rest.split_once(END) else { bail!("no {END}") };
     Ok(format!("{head}{BEGIN}{table}{END}{tail}"))

@@ -71,7 +71,8 @@ pub(super) fn run(bench: &Bench, count: usize) -> Result<()> {
     let start = |_: &usize| bench.server(&["serve", "--epoll"]);
     let servers = halves.iter().flatten().map(start).collect::<Result<Vec<_>>>()?;
     let pids: Vec<u32> = servers.iter().map(|(server, _)| server.0.id()).collect();
-    let mut watch = Observer::watch(bench, &pids, &["--json", "--detail", "exchanges"])?;
+    let mut watch =
+        Observer::watch(bench, bench.backscope(), &pids, &["--json", "--detail", "exchanges"])?;
     let mut footprints = vec![Footprint::of(&mut watch, 0)?];
     let (mut clients, mut open) = (Vec::new(), 0);
     let mut ports = servers.iter().map(|(_, port)| *port);

@@ -1,16 +1,29 @@
 //! `cargo xtask bench`: what watching costs, by measurements with and without it in turns. No pass,
 //! no fail.
 
+mod answer;
+mod attach;
+mod beside;
+mod chart;
 mod connections;
 mod counter;
+mod fixed_rate;
 mod instructions;
 mod kernel;
 mod nginx;
 mod observer;
 mod pairs;
+mod postgresql;
 mod probes;
 mod process;
+mod publish;
+mod redis;
+mod report;
+mod table;
+mod tail;
 mod throughput;
+mod turns;
+mod web;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -19,6 +32,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use self::beside::{Build, Kind};
+use self::nginx::Load;
+use self::report::Report;
 
 use crate::background::Background;
 use crate::step::{self, Step};
@@ -28,10 +46,30 @@ pub(crate) struct Args {
     /// Pairs of measurements
     #[arg(long, value_name = "N", default_value_t = 15)]
     pairs: usize,
-    /// Rounds of throughput: in each, nginx is measured with nothing, each watch and tcpdump beside
-    /// it
+    /// Rounds of throughput: in each, nginx is measured with each program beside it, and with
+    /// nothing between any two
     #[arg(long, value_name = "N", default_value_t = 10)]
     rounds: usize,
+    /// Seconds for which requests are counted in each turn [default: 3; with --quick 1]
+    #[arg(long, value_name = "N")]
+    window: Option<u64>,
+    /// Seconds from the attach to the count [default: 1; 13 for a watch on connections that stay
+    /// open, which then detaches the hooks that it does not need]
+    #[arg(long, value_name = "N")]
+    lead: Option<u64>,
+    /// Put this load alone on nginx; repeatable
+    #[arg(long, value_enum, value_name = "LOAD")]
+    load: Vec<Load>,
+    /// Measure only those latencies whose name has this in it: "nginx as proxy"
+    #[arg(long, value_name = "TEXT")]
+    case: Option<String>,
+    /// Run this program alone beside the server; repeatable
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    beside: Vec<Kind>,
+    /// Measure this program instead of building backscope; repeatable, to compare builds in the
+    /// same run
+    #[arg(long, value_name = "[NAME=]PATH", value_parser = Build::parse)]
+    backscope: Vec<Build>,
     /// Open connections to measure memory with [default: 100000; with --quick none]
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
@@ -44,6 +82,13 @@ pub(crate) struct Args {
     /// A few short measurements: a look, no figures to quote
     #[arg(long)]
     quick: bool,
+    /// Write the results of throughput, databases, attach and tail into docs/benchmarks.md, with a
+    /// chart; measures these alone by default
+    #[arg(long)]
+    publish: bool,
+    /// Leave what --publish writes in this folder; set when this runs itself as root
+    #[arg(long, value_name = "DIR", hide = true)]
+    leave: Option<PathBuf>,
     /// The programs to measure; set when this runs itself as root in a network namespace of its own
     #[arg(long, value_name = "DIR", hide = true)]
     programs: Option<PathBuf>,
@@ -61,12 +106,25 @@ enum Part {
     Pairs,
     /// Requests a second of nginx, and the probes one by one
     Throughput,
+    /// Requests a second of Redis and PostgreSQL
+    Databases,
+    /// Attach and detach under load
+    Attach,
+    /// Latency at a fixed rate
+    Tail,
     /// Memory with many connections open
     Connections,
     /// Output of watch for each real server under load
     Servers,
     /// Instructions for a request on each tier, in a virtual machine
     Instructions,
+}
+
+impl Part {
+    /// Returns whether `--publish` writes its results.
+    fn is_published(self) -> bool {
+        matches!(self, Self::Throughput | Self::Databases | Self::Attach | Self::Tail)
+    }
 }
 
 /// Extent of the measurements.
@@ -83,6 +141,8 @@ struct Extent {
     load_seconds: u64,
     /// Time for a watch on open connections to detach the hooks that it does not need.
     settle: Duration,
+    /// Time from the attach to the count, if it is given.
+    lead: Option<Duration>,
 }
 
 impl Args {
@@ -92,10 +152,11 @@ impl Args {
                 pairs: 3,
                 rounds: 2,
                 connections: 5_000,
-                seconds: 1,
+                seconds: self.window.unwrap_or(1),
                 open: self.connections,
                 load_seconds: 3,
                 settle: Duration::from_secs(1),
+                lead: self.lead.map(Duration::from_secs),
             }
         } else {
             let (pairs, rounds) = (self.pairs.max(1), self.rounds.max(1));
@@ -105,16 +166,46 @@ impl Args {
                 pairs,
                 rounds,
                 connections: 20_000,
-                seconds: 3,
+                seconds: self.window.unwrap_or(3).max(1),
                 open,
                 load_seconds: self.seconds,
                 settle,
+                lead: self.lead.map(Duration::from_secs),
             }
         }
     }
 
     fn includes(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        if self.only.is_empty() {
+            return !self.publish || part.is_published();
+        }
+        self.only.contains(&part)
+    }
+
+    /// Returns the loads to put on nginx.
+    fn loads(&self) -> Vec<Load> {
+        let is_chosen = |load: &Load| self.load.is_empty() || self.load.contains(load);
+        Load::ALL.into_iter().filter(is_chosen).collect()
+    }
+
+    /// Returns the programs to run beside the server, which are these by default.
+    fn beside_or<'a>(&'a self, kinds: &'a [Kind]) -> &'a [Kind] {
+        if self.beside.is_empty() { kinds } else { &self.beside }
+    }
+
+    /// Returns the builds to measure.
+    fn builds(&self, programs: &Path) -> Vec<Build> {
+        if self.backscope.is_empty() {
+            return vec![Build { name: String::new(), program: programs.join("backscope") }];
+        }
+        self.backscope.clone()
+    }
+
+    /// Returns whether programs of the checkout are measured or measure.
+    fn needs_build(&self) -> bool {
+        let is_bare = |part: &Part| part.is_published() || *part == Part::Instructions;
+        let parts = || Part::value_variants().iter().filter(|part| self.includes(**part));
+        self.backscope.is_empty() || !parts().all(is_bare)
     }
 }
 
@@ -125,8 +216,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(programs) = &args.programs {
         let dir = std::env::temp_dir().join(format!("backscope-bench-{}", std::process::id()));
         fs::create_dir(&dir)?;
-        let outcome =
-            Bench::new(programs, &dir, args.extent()).and_then(|bench| measure(&bench, args));
+        let outcome = Bench::new(programs, &dir, args).and_then(|bench| measure(&bench, args));
         fs::remove_dir_all(&dir)?;
         return outcome;
     }
@@ -136,23 +226,48 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             return Ok(());
         }
     }
-    let step = Step::start("building backscope and the demo servers, with optimisation");
-    let mut build = step::cargo();
-    build.current_dir(step::root()).args(["build", "--quiet", "--release", "--bins"]);
-    step::run(build.args(["-p", "backscope", "-p", "demo-servers", "-p", "backscope-tests"]))?;
-    step.done("built");
-    let mut inside = step::privileged("unshare", "measure in a network namespace of its own");
+    if args.needs_build() {
+        let step = Step::start("building backscope and the demo servers, with optimisation");
+        let mut build = step::cargo();
+        build.current_dir(step::root()).args(["build", "--quiet", "--release", "--bins"]);
+        step::run(build.args(["-p", "backscope", "-p", "demo-servers", "-p", "backscope-tests"]))?;
+        step.done("built");
+    }
+    let mut inside = step::privileged("unshare", "measure in namespaces of its own");
     // Runs with the same arguments again, and with the place of the programs.
-    inside.arg("--net").arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
-    step::run(inside.arg("--programs").arg(step::target_dir().join("release")))
+    inside
+        .args(["--net", "--mount"])
+        .arg(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1));
+    inside.arg("--programs").arg(step::target_dir().join("release"));
+    if !args.publish {
+        return step::run(&mut inside);
+    }
+    let folder = step::target_dir().join("bench");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    step::run(inside.arg("--leave").arg(&folder))?;
+    publish::write(&folder)
 }
 
 fn measure(bench: &Bench, args: &Args) -> Result<()> {
+    let mut report = Report::default();
     if args.includes(Part::Pairs) {
         pairs::run(bench)?;
     }
     if args.includes(Part::Throughput) {
-        throughput::run(bench)?;
+        throughput::run(bench, args, &mut report)?;
+    }
+    if args.includes(Part::Databases) {
+        throughput::databases(bench, args, &mut report)?;
+    }
+    if args.includes(Part::Attach) {
+        attach::run(bench, args, &mut report)?;
+    }
+    if args.includes(Part::Tail) {
+        tail::run(bench, args, &mut report)?;
     }
     match bench.extent.open {
         Some(count) if args.includes(Part::Connections) => connections::run(bench, count.max(2))?,
@@ -161,7 +276,7 @@ fn measure(bench: &Bench, args: &Args) -> Result<()> {
     if args.includes(Part::Servers) {
         servers(bench)?;
     }
-    Ok(())
+    args.leave.as_ref().map_or(Ok(()), |folder| publish::leave(&report, &bench.extent, folder))
 }
 
 /// Loads the real servers of the end-to-end tests, one after the other.
@@ -171,14 +286,15 @@ fn servers(bench: &Bench) -> Result<()> {
         "real servers, each loaded for {seconds} s and watched with --json"
     ));
     let mut load = Command::new(&bench.load_servers);
-    step::run(load.arg(seconds.to_string()).env("BACKSCOPE_BIN", &bench.backscope))?;
+    step::run(load.arg(seconds.to_string()).env("BACKSCOPE_BIN", bench.backscope()))?;
     step.done("measured");
     Ok(())
 }
 
 /// Programs and settings with which every part measures.
 struct Bench {
-    backscope: PathBuf,
+    /// The builds of backscope. There is at least one.
+    builds: Vec<Build>,
     demo: PathBuf,
     load_servers: PathBuf,
     /// Folder for files, removed when the bench ends.
@@ -187,17 +303,24 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(programs: &Path, dir: &Path, extent: Extent) -> Result<Self> {
+    fn new(programs: &Path, dir: &Path, args: &Args) -> Result<Self> {
         step::run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+        mount_tracing();
         // Tens of thousands of connections in TIME_WAIT would hold every local port. The
         // measurement would then be of the search for a free one.
         fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0")
             .context("cannot switch TIME_WAIT off")?;
         fs::write("/proc/sys/net/ipv4/ip_local_port_range", "10000 65000")
             .context("cannot widen the port range")?;
-        let [backscope, demo, load_servers] =
-            ["backscope", "demo-servers", "load-servers"].map(|program| programs.join(program));
-        Ok(Self { backscope, demo, load_servers, dir: dir.to_owned(), extent })
+        let [demo, load_servers] =
+            ["demo-servers", "load-servers"].map(|program| programs.join(program));
+        let (builds, extent) = (args.builds(programs), args.extent());
+        Ok(Self { builds, demo, load_servers, dir: dir.to_owned(), extent })
+    }
+
+    /// Returns the build that is measured where only one is.
+    fn backscope(&self) -> &Path {
+        &self.builds[0].program
     }
 
     /// Starts a demo server on a free port of loopback, and returns it with the port.
@@ -217,6 +340,18 @@ impl Bench {
         let address = address.split_whitespace().next().unwrap_or_default();
         let (_, port) = address.rsplit_once(':').context("the server names no port")?;
         Ok((server, port.parse().context("the server names no port")?))
+    }
+}
+
+/// Mounts the tracepoints' files where the programs beside look for them, in this mount namespace
+/// alone. A program that does not find them is left out.
+fn mount_tracing() {
+    for (kind, place) in [("tracefs", "/sys/kernel/tracing"), ("debugfs", "/sys/kernel/debug")] {
+        let is_there = fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_some());
+        if !is_there {
+            let mut mount = Command::new("mount");
+            let _ = mount.args(["-t", kind, kind, place]).stderr(Stdio::null()).status();
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::Bench;
+use super::throughput::Subject;
 use crate::background::{Background, pin};
 use crate::step;
 
@@ -27,9 +28,12 @@ http {
 ";
 
 /// The connections over which requests come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Load {
+    /// Connections that stay open
     KeepAlive,
+    /// A connection for each request
+    #[value(name = "connections")]
     ConnectionEach,
 }
 
@@ -115,12 +119,13 @@ impl Nginx {
         Answered::read(&said).with_context(|| format!("wrk does not say what it did: {said}"))
     }
 
-    /// Starts wrk. It runs until the result is ended, but no longer than this.
-    pub(super) fn load_on(&self, load: Load, most_seconds: u64) -> Result<Loaded> {
+    /// Starts wrk, which runs until the result is ended.
+    pub(super) fn load_on(&self, load: Load) -> Result<Loaded> {
+        const A_DAY: u64 = 86_400;
         // Opened now and kept, so that reading the counts makes no new connection.
         let counter = TcpStream::connect(ADDRESS).context("nginx does not listen any more")?;
-        let wrk = Background::start(self.wrk(load, most_seconds).stdout(Stdio::piped()))?;
-        Ok(Loaded { wrk, counter })
+        let wrk = Background::start(self.wrk(load, A_DAY).stdout(Stdio::piped()))?;
+        Ok(Loaded { load, server: [self.pid()], wrk, counter })
     }
 
     fn wrk(&self, load: Load, seconds: u64) -> Command {
@@ -144,29 +149,44 @@ fn warn_of_errors(said: &str) {
 
 /// nginx while wrk asks.
 pub(super) struct Loaded {
+    load: Load,
+    server: [u32; 1],
     wrk: Background,
     counter: TcpStream,
 }
 
 impl Loaded {
-    /// Requests that nginx has answered since it was started, by its own count.
-    pub(super) fn requests(&mut self) -> Result<f64> {
+    /// Ends the load.
+    pub(super) fn end(mut self) -> Result<()> {
+        // SAFETY: a plain system call; the process has not been waited for, so the id is still its
+        // own.
+        unsafe { libc::kill(self.client() as libc::pid_t, libc::SIGINT) };
+        let mut said = String::new();
+        self.wrk.0.stdout.take().context("wrk has no output")?.read_to_string(&mut said)?;
+        warn_of_errors(&said);
+        Ok(())
+    }
+}
+
+impl Subject for Loaded {
+    fn name(&self) -> String {
+        format!("nginx, {}", self.load.name())
+    }
+
+    fn server(&self) -> &[u32] {
+        &self.server
+    }
+
+    fn client(&self) -> u32 {
+        self.wrk.0.id()
+    }
+
+    fn count(&mut self) -> Result<f64> {
         self.counter.write_all(b"GET /count HTTP/1.1\r\nHost: x\r\n\r\n")?;
         let mut answer = [0; 2_048];
         let length = self.counter.read(&mut answer)?;
         let text = String::from_utf8_lossy(&answer[..length]);
         requests_of(&text).with_context(|| format!("nginx does not say what it answered: {text}"))
-    }
-
-    /// Ends the load.
-    pub(super) fn end(mut self) -> Result<()> {
-        // SAFETY: a plain system call; the process has not been waited for, so the id is still its
-        // own.
-        unsafe { libc::kill(self.wrk.0.id() as libc::pid_t, libc::SIGINT) };
-        let mut said = String::new();
-        self.wrk.0.stdout.take().context("wrk has no output")?.read_to_string(&mut said)?;
-        warn_of_errors(&said);
-        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Programs that observe what is measured: `backscope watch` and tcpdump.
 
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,34 +19,48 @@ pub(super) struct Observer {
     output: PathBuf,
 }
 
+/// How one knows that a program observes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ready {
+    /// It says these words.
+    Says(&'static str),
+    /// It holds a BPF program that is attached.
+    HoldsBpf,
+}
+
 impl Observer {
     /// Starts `backscope watch --pid`, and returns once the probes are attached.
-    pub(super) fn watch(bench: &Bench, pids: &[u32], options: &[&str]) -> Result<Self> {
+    pub(super) fn watch(
+        bench: &Bench,
+        backscope: &Path,
+        pids: &[u32],
+        options: &[&str],
+    ) -> Result<Self> {
         let output = bench.dir.join("watch.out");
-        let mut command = Command::new(&bench.backscope);
+        let mut command = Command::new(backscope);
         command.arg("watch").args(options).stdout(File::create(&output)?);
         for pid in pids {
             command.args(["--pid", &pid.to_string()]);
         }
+        let mut observer = Self { process: Background::start(&mut command)?, output };
         // Its first line says what is attached.
-        Self::start(&mut command, output, "\n")
+        observer.wait_until(|text| text.contains('\n'))?;
+        Ok(observer)
     }
 
-    /// Starts tcpdump on loopback, and returns once it captures. The packets are thrown away.
-    pub(super) fn tcpdump(bench: &Bench, tcpdump: &Path) -> Result<Self> {
-        let output = bench.dir.join("tcpdump.err");
-        let mut command = Command::new(tcpdump);
-        command
-            .args(["-i", "lo", "-w", "/dev/null"])
-            .stdout(Stdio::null())
-            .stderr(File::create(&output)?);
-        Self::start(&mut command, output, "listening on")
-    }
-
-    fn start(command: &mut Command, output: PathBuf, ready: &str) -> Result<Self> {
-        let process = Background::start(command)?;
-        let mut observer = Self { process, output };
-        observer.wait_until(|text| text.contains(ready))?;
+    /// Starts another program, and returns once it observes.
+    pub(super) fn start(bench: &Bench, command: &mut Command, ready: Ready) -> Result<Self> {
+        let output = bench.dir.join("beside.out");
+        let file = File::create(&output)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let mut observer = Self { process: Background::start(command)?, output };
+        match ready {
+            Ready::Says(words) => observer.wait_until(|text| text.contains(words))?,
+            Ready::HoldsBpf => {
+                let pid = observer.pid();
+                observer.wait_until(|_| holds_bpf(pid))?;
+            }
+        }
         Ok(observer)
     }
 
@@ -80,11 +95,22 @@ impl Observer {
         unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGINT) };
         let status = self.process.0.wait()?;
         let text = self.text()?;
-        if !status.success() {
+        // Some programs end by the signal itself, after their last words.
+        if !status.success() && status.signal() != Some(libc::SIGINT) && status.code() != Some(130)
+        {
             bail!("what was to watch ended ({status}): {text}");
         }
         Ok(text)
     }
+}
+
+/// Returns whether the process holds a program at a tracepoint or function.
+fn holds_bpf(pid: u32) -> bool {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+    targets.map(|target| target.display().to_string()).any(|target| {
+        ["bpf_link", "bpf-link", "[perf_event]"].iter().any(|kind| target.contains(kind))
+    })
 }
 
 /// Returns the time that attaching took, from the first line of `watch --json`, µs.
@@ -124,9 +150,18 @@ pub(super) fn packets_lost(text: &str) -> Result<u64> {
     lost.parse().with_context(|| format!("packets dropped: {lost}"))
 }
 
+/// Returns the events lost, from the lines of bpftrace and libbpf-tools that say so.
+pub(super) fn events_lost(text: &str) -> u64 {
+    let lost = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix("Lost ").or(line.strip_prefix("lost "))?;
+        rest.split_once(" events")?.0.parse::<u64>().ok()
+    });
+    lost.sum()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{packets_lost, records_lost};
+    use super::{events_lost, packets_lost, records_lost};
 
     #[test]
     fn losses_are_read_from_the_last_words() {
@@ -137,5 +172,6 @@ mod tests {
         let tcpdump =
             "90 packets captured\n180 packets received by filter\n7 packets dropped by kernel\n";
         assert_eq!(packets_lost(tcpdump).expect("its last words"), 7);
+        assert_eq!(events_lost("lost 3 events on CPU #0!\nx\nLost 40 events\n"), 43);
     }
 }

@@ -124,7 +124,8 @@ impl Pairs<'_> {
             self.bench.server(&["slow-acceptor", "--accept-delay", "0s", "--reply"])?;
         for _ in 0..self.bench.extent.pairs.div_ceil(3) {
             let options = [&JSON[..], &["--interval", "100ms"]].concat();
-            let watch = Observer::watch(self.bench, &[server.0.id()], &options)?;
+            let watch =
+                Observer::watch(self.bench, self.bench.backscope(), &[server.0.id()], &options)?;
             let mut load = Command::new(&self.bench.demo);
             let seconds = format!("{}s", 2 * self.bench.extent.seconds);
             load.args(["load", "--target", &format!("{LOCALHOST}:{port}"), "--duration", &seconds]);
@@ -155,7 +156,9 @@ impl Pairs<'_> {
         let mut pairs = Vec::new();
         for turn in 0..self.bench.extent.pairs {
             let before = (turn % 2 == 0).then(|| measure(self.bench)).transpose()?;
-            let watch = pid.map(|pid| Observer::watch(self.bench, &[pid], &JSON)).transpose()?;
+            let watch = pid
+                .map(|pid| Observer::watch(self.bench, self.bench.backscope(), &[pid], &JSON))
+                .transpose()?;
             let with = measure(self.bench)?;
             watch.map(|watch| self.note(watch)).transpose()?;
             let without = before.map_or_else(|| measure(self.bench), Ok)?;
@@ -195,7 +198,7 @@ impl Pairs<'_> {
         println!(
             "{:<48} {:>11.2} MiB",
             "binary",
-            fs::metadata(&self.bench.backscope)?.len() as f64 / MIB
+            fs::metadata(self.bench.backscope())?.len() as f64 / MIB
         );
         println!("{:<48} {:>11}", "records lost", self.own.lost);
         println!();

@@ -3,27 +3,33 @@
 use anyhow::Result;
 
 use super::Bench;
+use super::beside::Beside;
 use super::kernel::{self, Programs, Statistics};
 use super::nginx::{Load, Nginx};
-use super::observer::Observer;
 use crate::step::Step;
 
 /// Probes that take less time of a request than this share a line, ns.
 const SMALL_NS: f64 = 1.0;
 
-pub(super) fn run(bench: &Bench, nginx: &Nginx) -> Result<()> {
+/// Measures with each watch among these programs.
+pub(super) fn run(bench: &Bench, nginx: &Nginx, loads: &[Load], besides: &[Beside]) -> Result<()> {
+    let is_watch = |beside: &&Beside| matches!(beside, Beside::Watch { .. });
+    let watches: Vec<&Beside> = besides.iter().filter(is_watch).collect();
+    if watches.is_empty() {
+        return Ok(());
+    }
     let step = Step::start("the probes one by one");
     let mut tables = Vec::new();
-    for load in Load::ALL {
-        for detail in ["queues", "exchanges"] {
-            let watch = Observer::watch(bench, &[nginx.pid()], &["--plain", "--detail", detail])?;
+    for &load in loads {
+        for beside in &watches {
+            let Some(watch) = beside.start(bench, &[nginx.pid()])? else { continue };
             let statistics = Statistics::on()?;
             let before = kernel::programs(watch.pid())?;
             let answered = nginx.load(load, bench.extent.seconds)?;
             let after = kernel::programs(watch.pid())?;
             drop(statistics);
             watch.finish()?;
-            let title = format!("{}, --detail {detail}", load.name());
+            let title = format!("{}, {}", load.name(), beside.name());
             tables.push((title, since(&before, after), answered.requests));
         }
     }

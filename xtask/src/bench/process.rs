@@ -26,6 +26,33 @@ pub(super) fn cpu_us(pid: u32) -> Result<f64> {
     }
 }
 
+/// Returns a process and all that it and its children have started.
+pub(super) fn tree(pid: u32) -> Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let Ok(process) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        // It may have ended meanwhile.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { continue };
+        parents.extend(parent(&stat).map(|parent| (process, parent)));
+    }
+    Ok(descendants(pid, &parents))
+}
+
+/// Returns the parent in a line of `/proc/PID/stat`. The name before it may contain anything.
+fn parent(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Returns a process and its descendants, from pairs of a process and its parent.
+fn descendants(pid: u32, parents: &[(u32, u32)]) -> Vec<u32> {
+    let (mut found, mut at) = (vec![pid], 0);
+    while let Some(&of) = found.get(at) {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found
+}
+
 /// Processor time of every process that was started by this one and has ended, µs.
 pub(super) fn children_cpu_us() -> f64 {
     // SAFETY: rusage is plain data for which all zeroes is valid, and the pointer is to one of
@@ -78,5 +105,17 @@ pub(super) fn allow_open_files() -> Result<()> {
         Ok(())
     } else {
         Err(io::Error::last_os_error()).context("cannot lift the limit of open files")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_of_children_belong_to_it() {
+        assert_eq!(parent("12 (a) b (c)) S 7 12 12 0"), Some(7));
+        assert_eq!(descendants(1, &[(3, 2), (2, 1), (9, 8), (4, 3)]), [1, 2, 3, 4]);
+        assert!(tree(std::process::id()).is_ok_and(|tree| tree[0] == std::process::id()));
     }
 }

@@ -1,211 +1,232 @@
-//! Measures the requests a second that nginx answers, with nothing, each watch and tcpdump beside
-//! it.
+//! Measures the requests a second that servers answer, with each program beside them and with
+//! nothing by turns, while one load generator asks on.
 
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::beside::Beside;
+use super::chart::Panel;
 use super::nginx::{Load, Nginx};
-use super::observer::{Observer, packets_lost, records_lost};
-use super::process::{MIB, cpu_us, memory};
-use super::{Bench, probes};
+use super::postgresql::PostgreSql;
+use super::process::{MIB, cpu_us};
+use super::redis::Redis;
+use super::report::Report;
+use super::table::{Table, cell, median, signed};
+use super::turns::{self, PAUSE, Series, Setting, Turn};
+use super::{Args, Bench, probes};
 use crate::stats::Spread;
-use crate::step::{self, Step};
+use crate::step::Step;
 
-/// The program that runs beside nginx.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Beside {
-    /// Nothing: the baseline of the others.
-    Nothing,
-    /// Nothing once more: this shows how far from 1 a ratio gets by chance.
-    Control,
-    Watch(&'static str),
-    Tcpdump(PathBuf),
+/// A server that its load generator keeps busy until this is dropped.
+pub(super) trait Subject {
+    /// Returns its name in the tables.
+    fn name(&self) -> String;
+
+    /// Returns the processes of the server. The first has started the others.
+    fn server(&self) -> &[u32];
+
+    /// Returns the process of the load generator.
+    fn client(&self) -> u32;
+
+    /// Returns the requests that the server has answered so far.
+    fn count(&mut self) -> Result<f64>;
 }
 
-impl Beside {
-    fn name(&self) -> String {
-        match self {
-            Self::Nothing => "nothing".to_owned(),
-            Self::Control => "nothing again: control".to_owned(),
-            Self::Watch(detail) => format!("watch --detail {detail}"),
-            Self::Tcpdump(_) => "tcpdump -i lo -w /dev/null".to_owned(),
-        }
-    }
-
-    fn start(&self, bench: &Bench, pid: u32) -> Result<Option<Observer>> {
-        match self {
-            Self::Nothing | Self::Control => Ok(None),
-            Self::Watch(detail) => {
-                Observer::watch(bench, &[pid], &["--plain", "--detail", detail]).map(Some)
-            }
-            Self::Tcpdump(tcpdump) => Observer::tcpdump(bench, tcpdump).map(Some),
-        }
-    }
-
-    /// Returns whether the watch costs less once it has run for a while.
-    fn rests(&self) -> bool {
-        matches!(self, Self::Watch(_))
-    }
-
-    /// Returns the events or packets lost, from the last lines of the output.
-    fn lost(&self, text: &str) -> Result<u64> {
-        match self {
-            Self::Tcpdump(_) => packets_lost(text),
-            _ => records_lost(text),
-        }
-    }
-}
-
-/// Time that wrk asks before anything is measured.
-const LEAD: Duration = Duration::from_secs(1);
-
-/// One measurement.
-struct Sample {
+/// What was counted in one turn.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
     /// Requests a second.
     rate: f64,
-    /// Processor time of nginx for each request, ns.
+    /// Processor time of the server for each request, ns.
     server_ns: f64,
-    observer: Option<Own>,
+    /// Processor time of the client for each request, ns: the hooks of its sockets are in it.
+    client_ns: f64,
 }
 
-/// Resources that the program beside took.
-struct Own {
-    /// Processor time as a share of the time that the load ran.
-    cpu: f64,
-    rss_bytes: f64,
-    lost: u64,
+impl Counted {
+    /// Time on the clock for each request, ns.
+    fn elapsed_ns(&self) -> f64 {
+        1e9 / self.rate
+    }
 }
 
-pub(super) fn run(bench: &Bench) -> Result<()> {
+/// The heading of the tables.
+const HEADING: &str = "Throughput";
+
+pub(super) fn run(bench: &Bench, args: &Args, report: &mut Report) -> Result<()> {
     let Some(nginx) = Nginx::start(bench)? else { return Ok(()) };
-    let mut besides =
-        vec![Beside::Nothing, Beside::Control, Beside::Watch("queues"), Beside::Watch("exchanges")];
-    match step::which("tcpdump") {
-        Some(tcpdump) => besides.push(Beside::Tcpdump(tcpdump)),
-        None => eprintln!(
-            "    tcpdump is not installed (`apt-get install tcpdump`): nothing to compare watch \
-             with"
-        ),
+    let besides = Beside::chosen(&args.beside, &bench.builds);
+    let loads =
+        Load::ALL.into_iter().filter(|load| args.load.is_empty() || args.load.contains(load));
+    let loads: Vec<Load> = loads.collect();
+    for &load in &loads {
+        let mut loaded = nginx.load_on(load)?;
+        measure(bench, &mut loaded, load == Load::KeepAlive, &besides, report)?;
+        loaded.end()?;
     }
-    for load in Load::ALL {
-        let rounds = rounds(bench, &nginx, load, &besides)?;
-        print(load, &besides, &rounds);
-    }
-    probes::run(bench, &nginx)
+    probes::run(bench, &nginx, &loads, &besides)
 }
 
-/// Measures with each program in every round. The order changes from round to round, so that each
-/// comes at each place, and after different ones.
-fn rounds(
+/// Measures databases under their own load generators.
+pub(super) fn databases(bench: &Bench, args: &Args, report: &mut Report) -> Result<()> {
+    let besides = Beside::chosen(&args.beside, &bench.builds);
+    if let Some(mut redis) = Redis::start()? {
+        measure(bench, &mut redis, true, &besides, report)?;
+    }
+    if let Some(mut postgresql) = PostgreSql::start(bench)? {
+        measure(bench, &mut postgresql, true, &besides, report)?;
+    }
+    Ok(())
+}
+
+/// Measures one server. On connections that stay open a watch is given the time to suspend hooks.
+fn measure(
     bench: &Bench,
-    nginx: &Nginx,
-    load: Load,
+    subject: &mut dyn Subject,
+    stays_open: bool,
     besides: &[Beside],
-) -> Result<Vec<Vec<Sample>>> {
-    let step = Step::start(format_args!(
-        "nginx under wrk, {}, {} rounds",
-        load.name(),
-        bench.extent.rounds
-    ));
-    nginx.load(load, bench.extent.seconds)?;
-    let mut rounds = Vec::new();
-    for round in 0..bench.extent.rounds {
-        let mut samples: Vec<Option<Sample>> = besides.iter().map(|_| None).collect();
-        for at in order(besides.len(), round) {
-            samples[at] = Some(sample(bench, nginx, load, &besides[at])?);
-        }
-        rounds.push(samples.into_iter().flatten().collect());
-    }
+    report: &mut Report,
+) -> Result<()> {
+    let (name, rounds) = (subject.name(), bench.extent.rounds);
+    let step = Step::start(format_args!("{name}, {rounds} rounds"));
+    let lead = |beside: &Beside| match bench.extent.lead {
+        Some(lead) => lead,
+        None if stays_open && beside.suspends() => bench.extent.settle,
+        None => PAUSE,
+    };
+    let window = Duration::from_secs(bench.extent.seconds);
+    let pids = subject.server().to_vec();
+    let setting = Setting { pids: &pids, lead: &lead, rounds };
+    let series = turns::run(bench, besides, &setting, || count(subject, window))?;
     step.done("measured");
-    Ok(rounds)
-}
-
-/// Returns the numbers below `count`, rotated by the round, and backwards in every other round.
-fn order(count: usize, round: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    order.rotate_left(round / 2 % count);
-    if round % 2 == 1 {
-        order.reverse();
+    report.panels.push(panel(&name, &series));
+    report.table(HEADING, table(&name, &series));
+    if let Some(table) = builds(&series) {
+        report.table(HEADING, table);
     }
-    order
+    Ok(())
 }
 
-fn sample(bench: &Bench, nginx: &Nginx, load: Load, beside: &Beside) -> Result<Sample> {
-    let observer = beside.start(bench, nginx.pid())?;
-    let lead = if load == Load::KeepAlive && beside.rests() { bench.extent.settle } else { LEAD };
-    let mut loaded = nginx.load_on(load, lead.as_secs() + bench.extent.seconds + 2)?;
-    sleep(lead);
-    let spent_by = |process: Option<u32>| process.map_or(Ok(0.0), cpu_us);
-    let observed = observer.as_ref().map(Observer::pid);
-    let before = (spent_by(observed)?, spent_by(Some(nginx.pid()))?);
-    let (begin, requests) = (Instant::now(), loaded.requests()?);
-    sleep(Duration::from_secs(bench.extent.seconds));
-    let (took, requests) = (begin.elapsed().as_secs_f64(), loaded.requests()? - requests);
-    let after = (spent_by(observed)?, spent_by(Some(nginx.pid()))?);
-    loaded.end()?;
-    let own = observer.map(|observer| -> Result<Own> {
-        let rss_bytes = memory(observer.pid(), "VmRSS")?;
-        let lost = beside.lost(&observer.finish()?)?;
-        Ok(Own { cpu: (after.0 - before.0) / 1e6 / took, rss_bytes, lost })
-    });
-    let server_ns = (after.1 - before.1) * 1e3 / requests.max(1.0);
-    Ok(Sample { rate: requests / took, server_ns, observer: own.transpose()? })
+fn count(subject: &mut dyn Subject, window: Duration) -> Result<Counted> {
+    // Counting may wait, so the clock is read after it.
+    let requests = subject.count()?;
+    let (begin, before) = (Instant::now(), spent_ns(subject)?);
+    sleep(window);
+    let requests = (subject.count()? - requests).max(1.0);
+    let (took, after) = (begin.elapsed().as_secs_f64(), spent_ns(subject)?);
+    Ok(Counted {
+        rate: requests / took,
+        server_ns: (after.0 - before.0) / requests,
+        client_ns: (after.1 - before.1) / requests,
+    })
 }
 
-fn print(load: Load, besides: &[Beside], rounds: &[Vec<Sample>]) {
-    println!(
-        "{:<42} {:<24} {:<22} {:>8} {:>8} {:>6} {:>8} {:>7}",
-        format!("REQUESTS A SECOND, {}", load.name().to_uppercase()),
-        "MEDIAN (P10 TO P90)",
-        "RATIO (P10 TO P90)",
-        "NS MORE",
-        "NGINX'S",
+/// Returns the processor time of server and client so far, ns.
+fn spent_ns(subject: &dyn Subject) -> Result<(f64, f64)> {
+    let mut server = 0.0;
+    for pid in subject.server() {
+        server += cpu_us(*pid)? * 1e3;
+    }
+    Ok((server, cpu_us(subject.client())? * 1e3))
+}
+
+fn table(name: &str, series: &[Series<Counted>]) -> Table {
+    let mut table = Table::new(&[
+        name,
+        "a second",
+        "ratio (p10 to p90)",
+        "ns more",
+        "server's ns",
+        "client's ns",
         "CPU %",
         "RSS MiB",
-        "LOST"
-    );
-    for (at, beside) in besides.iter().enumerate() {
-        let samples = || rounds.iter().map(|round| &round[at]);
-        // Each is compared with `Nothing` of its own round.
-        let pairs = || rounds.iter().map(|round| (round[0].rate, round[at].rate));
-        let rate = Spread::wide(samples().map(|sample| sample.rate));
-        let ratio = Spread::wide(pairs().map(|(without, with)| with / without));
-        let more = Spread::wide(pairs().map(|(without, with)| 1e9 / with - 1e9 / without));
-        let own = Spread::wide(rounds.iter().map(|round| round[at].server_ns - round[0].server_ns));
-        let (Some(rate), Some(ratio), Some(more), Some(own)) = (rate, ratio, more, own) else {
-            continue;
-        };
-        let rate = format!("{:.0} ({:.0} to {:.0})", rate.median, rate.low, rate.high);
-        print!("  {:<40} {rate:<24}", beside.name());
-        if *beside != Beside::Nothing {
-            let ratio = format!("{:.3} ({:.3} to {:.3})", ratio.median, ratio.low, ratio.high);
-            print!(" {ratio:<22} {:>8.0} {:>8.0}", more.median, own.median);
+        "lost",
+    ]);
+    let quiet = || series.iter().flat_map(|series| &series.turns).map(|turn| turn.before);
+    table.row(vec![
+        "nothing".to_owned(),
+        cell(quiet().map(|counted| counted.rate), 0),
+        String::new(),
+        cell(quiet().map(|counted| counted.elapsed_ns()), 0),
+        cell(quiet().map(|counted| counted.server_ns), 0),
+        cell(quiet().map(|counted| counted.client_ns), 0),
+    ]);
+    for Series { beside, turns } in series {
+        let own = || turns.iter().filter_map(|turn| turn.own);
+        let mut cells = vec![
+            beside.name(),
+            cell(turns.iter().map(|turn| turn.with.rate), 0),
+            cell(turns.iter().map(|turn| turn.ratio(|counted| counted.rate)), 3),
+        ];
+        cells.extend(more(turns));
+        if own().next().is_some() {
+            cells.push(median(own().map(|own| own.cpu * 100.0), 1));
+            cells.push(median(own().map(|own| own.rss_bytes / MIB), 1));
+            cells.push(own().map(|own| own.lost).sum::<u64>().to_string());
         }
-        let own = || samples().filter_map(|sample| sample.observer.as_ref());
-        let cpu = Spread::wide(own().map(|own| own.cpu * 100.0));
-        let rss = Spread::wide(own().map(|own| own.rss_bytes / MIB));
-        if let (Some(cpu), Some(rss)) = (cpu, rss) {
-            let lost: u64 = own().map(|own| own.lost).sum();
-            print!(" {:>6.1} {:>8.1} {lost:>7}", cpu.median, rss.median);
-        }
-        println!();
+        table.row(cells);
     }
-    println!();
+    table
+}
+
+/// Returns the loss of requests a second with each program.
+fn panel(name: &str, series: &[Series<Counted>]) -> Panel {
+    let loss = |turn: &Turn<Counted>| (1.0 - turn.ratio(|counted| counted.rate)) * 100.0;
+    let bars = series.iter().filter_map(|Series { beside, turns }| {
+        Spread::wide(turns.iter().map(loss)).map(|spread| (beside.name(), spread))
+    });
+    Panel { title: name.to_owned(), bars: bars.collect() }
+}
+
+/// The figures that a request has more: on the clock, of the server and of the client.
+const FIGURES: [fn(&Counted) -> f64; 3] =
+    [Counted::elapsed_ns, |counted| counted.server_ns, |counted| counted.client_ns];
+
+fn more(turns: &[Turn<Counted>]) -> [String; 3] {
+    FIGURES.map(|of| signed(turns.iter().map(|turn| turn.more(of))))
+}
+
+/// Compares each build of backscope with the first, round by round.
+fn builds(series: &[Series<Counted>]) -> Option<Table> {
+    let mut table = Table::new(&["ns more than", "on the clock", "server's ns", "client's ns"]);
+    for (at, Series { beside, turns }) in series.iter().enumerate() {
+        let Beside::Watch { build, detail } = beside else { continue };
+        let is_first = |other: &&Series<Counted>| matches!(&other.beside, Beside::Watch { detail: same, .. } if same == detail);
+        let Some(first) = series[..at].iter().find(is_first) else { continue };
+        let Beside::Watch { build: other, .. } = &first.beside else { continue };
+        let pairs = || turns.iter().zip(&first.turns);
+        let mut cells = vec![format!("{} than {}, {detail}", build.name, other.name)];
+        cells.extend(
+            FIGURES.map(|of| signed(pairs().map(|(turn, first)| turn.more(of) - first.more(of)))),
+        );
+        table.row(cells);
+    }
+    (!table.rows.is_empty()).then_some(table)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::order;
+    use super::super::beside::Build;
+    use super::*;
+
+    fn series(name: &str, server_ns: f64) -> Series<Counted> {
+        let quiet = Counted { rate: 100_000.0, server_ns: 6_000.0, client_ns: 3_000.0 };
+        let with = Counted { server_ns, ..quiet };
+        let build = Build { name: name.to_owned(), program: "/a".into() };
+        let turn = Turn { before: quiet, with, after: quiet, own: None };
+        Series { beside: Beside::Watch { build, detail: "queues" }, turns: vec![turn] }
+    }
 
     #[test]
-    fn each_comes_at_each_place() {
-        for place in 0..5 {
-            let mut seen: Vec<usize> = (0..10).map(|round| order(5, round)[place]).collect();
-            seen.sort_unstable();
-            assert_eq!(seen, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
-        }
+    fn builds_are_compared_with_the_first() {
+        let both = [series("old", 6_500.0), series("new", 6_300.0)];
+        let compared = builds(&both).expect("two builds");
+        assert_eq!(compared.rows.len(), 1);
+        assert_eq!(compared.rows[0][0], "new than old, queues");
+        assert_eq!(compared.rows[0][2], "-200 (-200 to -200)");
+        assert!(builds(&both[..1]).is_none());
+        assert_eq!(table("nginx", &both).rows.len(), 3);
     }
 }
