@@ -15,7 +15,9 @@ use super::{any_tier, each_tier, native};
 use crate::cases::pattern::load::{Load, Manner};
 use crate::harness::json::{Value, is, number, sees};
 use crate::harness::net::monotonic_ns;
-use crate::harness::{Agent, Case, Process, Protocol, Tier, World, connect, converse, skip};
+use crate::harness::{
+    Agent, Case, Process, Protocol, Tier, World, connect, converse, copy_program, skip,
+};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("privileges::what_a_watch_keeps", kept_by_watch),
@@ -145,7 +147,7 @@ fn kept_by_replay(world: &World) -> anyhow::Result<()> {
 fn copy_of(program: &Path, name: &str) -> anyhow::Result<(TempDir, PathBuf)> {
     let folder = tempfile::Builder::new().prefix("backscope").tempdir_in("/tmp")?;
     let copy = folder.path().join(name);
-    fs::copy(program, &copy)?;
+    copy_program(program, &copy)?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
     Ok((folder, copy))
