@@ -2,10 +2,12 @@
 //! what fails without each right that it keeps.
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -26,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
     native("privileges::a_command_of_another_user_is_ended", command_of_another),
     native("privileges::a_command_runs_as_who_called_sudo", caller_of_sudo),
     native("privileges::a_file_with_capabilities_is_not_for_all", file_capabilities),
+    native("privileges::the_callers_is_found_among_very_many_holders", one_of_many_holders),
     native("privileges::a_group_may_watch_everything", group),
 ];
 
@@ -343,6 +346,58 @@ fn file_capabilities(world: &World) -> anyhow::Result<()> {
         let own_only = watch_until(world, &caller, &args, own.port, &[&own, &own])?;
         let other = own_only.iter().find(|object| object["local"] == roots.addr.to_string());
         ensure!(other.is_none(), "{args:?}: root's server is watched: {other:?}");
+    }
+    Ok(())
+}
+
+/// A process that does nothing, and holds this socket.
+struct Holder(Child);
+
+impl Holder {
+    fn start(socket: &TcpListener, user: u32) -> anyhow::Result<Self> {
+        let socket = OwnedFd::from(socket.try_clone()?);
+        let mut command = Command::new("sleep");
+        command.arg("600").stdin(socket).current_dir("/").uid(user).gid(user);
+        Ok(Self(command.spawn()?))
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// More processes of root than have names in the output hold a listener, and then one of the
+/// caller's.
+fn one_of_many_holders(world: &World) -> anyhow::Result<()> {
+    let Some((_folder, program)) = with_capabilities(world, 0o755)? else {
+        return skip("no file can be given capabilities here");
+    };
+    let caller = Caller { program, user: NOBODY, group: NOBODY };
+    let socket = TcpListener::bind("127.0.0.1:0")?;
+    let mut holders = Vec::new();
+    for _ in 0..80 {
+        holders.push(Holder::start(&socket, 0)?);
+    }
+    let own = Holder::start(&socket, NOBODY)?;
+    let (local, own_pid) = (socket.local_addr()?, u64::from(own.0.id()));
+    let port = local.port().to_string();
+    let args = ["watch", "--json", "--duration", "300ms", "--port", &port];
+    for args in [&["listeners", "--json"][..], &args] {
+        let (status, shown, said) = caller.ended(args)?;
+        ensure!(status == Some(0), "{args:?}: {status:?}: {said}");
+        let mut objects = Vec::new();
+        for line in shown.lines() {
+            objects.push(serde_json::from_str::<Value>(line)?);
+        }
+        let listener = objects.iter().find(|object| object["local"] == local.to_string());
+        let listener = listener.with_context(|| format!("{args:?}: {shown}"))?;
+        ensure!(listener["pid"] == own_pid, "{args:?}: not the caller's: {listener}");
+        let is_alone = listener["holders"] == Value::from(vec![own_pid]);
+        ensure!(is_alone && listener["holders_total"].is_null(), "{args:?}: {listener}");
     }
     Ok(())
 }

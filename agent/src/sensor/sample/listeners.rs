@@ -17,7 +17,7 @@ use super::{
     fails::Fails,
     pending_accepts::note_pending_accepts,
     refused::Refused,
-    scan::{self, Descriptors, Found, Holders, MAX_NAMED_IN_ALL},
+    scan::{self, Descriptors, Found, Holders, MAX_NAMED_IN_ALL, Traceable},
 };
 use crate::{
     model::{
@@ -140,9 +140,12 @@ impl Sampler {
     }
 
     fn read(&mut self, iterator: impl io::Read) -> io::Result<()> {
+        // Names of others' processes would leave no room for the caller's.
+        let mut traceable = Traceable::default();
         scan::for_each_entry(iterator, |found| match found {
-            Found::Listener(entry) => self.note(&entry),
-            Found::Unix(unix) => self.beside.unix(&unix),
+            Found::Listener(entry) if traceable.has(entry.tgid) => self.note(&entry),
+            Found::Unix(unix) if traceable.has(unix.tgid) => self.beside.unix(&unix),
+            Found::Listener(_) | Found::Unix(_) => {}
             Found::Other(other) => self.beside.other(&other),
         })
     }
