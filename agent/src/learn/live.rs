@@ -310,12 +310,12 @@ fn live(sensor: Sensor, recording: Option<&Path>) -> anyhow::Result<Live<Collect
 }
 
 fn accepted(state: &Snapshot) -> u64 {
-    state.listeners.iter().map(|listener| listener.totals.accepted).sum()
+    evidence::sum(state.listeners.iter().map(|listener| listener.totals.accepted))
 }
 
 /// Connections in accept queues.
 fn waiting(state: &Snapshot) -> u64 {
-    state.listeners.iter().map(|listener| u64::from(listener.depth)).sum()
+    evidence::sum(state.listeners.iter().map(|listener| u64::from(listener.depth)))
 }
 
 /// Returns how often a thread of the server went to sleep, as a line of the server's report.
