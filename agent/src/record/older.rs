@@ -339,6 +339,7 @@ older! {
         defer_accept: None,
         unwatched: false,
         unnamed_holders: 0,
+        netns_cookie: None,
     }
 }
 

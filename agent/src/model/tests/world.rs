@@ -66,6 +66,7 @@ pub(crate) fn listener(sock: SockId, limit: u32) -> ListenerSample {
         defer_accept: Some(0),
         unwatched: false,
         unnamed_holders: 0,
+        netns_cookie: Some(70),
     }
 }
 

@@ -411,6 +411,7 @@ impl Sampler {
             defer_accept: Some(raw.defer_accept),
             unwatched,
             unnamed_holders,
+            netns_cookie: known(raw.netns_cookie),
         }
     }
 
