@@ -176,12 +176,25 @@ impl Terminal {
         Ok(Guarded(command.spawn()?))
     }
 
+    /// Waits until there is something to read: false if nothing comes before the deadline. There is
+    /// no end of it, since we hold the near end, too.
+    fn await_output(&self, deadline: Instant) -> anyhow::Result<bool> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let fd = self.master.as_raw_fd();
+        let mut output = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: a pointer to one structure of ours.
+        let count = unsafe { libc::poll(&raw mut output, 1, c_int::try_from(left.as_millis())?) };
+        ensure!(count >= 0, "poll: {}", std::io::Error::last_os_error());
+        Ok(count > 0)
+    }
+
     /// Reads until this has been written. Returns what was read.
     fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + world.patience();
         let (mut seen, mut buffer) = (Vec::new(), [0; 4_096]);
         while !String::from_utf8_lossy(&seen).contains(wanted) {
-            ensure!(Instant::now() < deadline, "no {wanted:?} on the terminal");
+            let shown = String::from_utf8_lossy(&seen);
+            ensure!(self.await_output(deadline)?, "no {wanted:?} on the terminal: {shown:?}");
             let size = self.master.read(&mut buffer)?;
             seen.extend_from_slice(&buffer[..size]);
         }
