@@ -110,6 +110,9 @@ pub(crate) enum Verb {
     Client(client::Options),
     /// Makes connections that may fail
     Connects(connects::Options),
+    /// Runs the client of a demo beside a watch of its server
+    #[command(name = demo::beside::VERB, hide = true)]
+    ClientBeside(demo::beside::Options),
 }
 
 impl Verb {
@@ -150,6 +153,7 @@ impl Verb {
             Self::Load(options) => load::run(options),
             Self::Client(options) => client::run(options),
             Self::Connects(options) => connects::run(options),
+            Self::ClientBeside(options) => demo::beside::run(options),
         }
     }
 }

@@ -1,9 +1,14 @@
 //! `backscope demo`: a bundled server with its client.
 
-use std::{ffi::OsString, io, iter, process::ExitCode, thread};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    iter,
+    process::ExitCode,
+};
 
 use demo_servers::{
-    demo::{self, Choice, Launcher, Stop},
+    demo::{self, Choice, ClientBeside, Launcher},
     program,
 };
 
@@ -36,14 +41,15 @@ pub(super) fn serve(args: Vec<OsString>) -> ExitCode {
     )
 }
 
-/// `watch -- SERVER`, with the client beside it.
+/// `watch -- SERVER`, with the client beside it: another process, which keeps what the watch gives
+/// up.
 fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> {
     if choice.run.server_only || choice.run.client_only.is_some() {
         return Err(Usage("--watch takes both the server and its client".to_owned()).into());
     }
-    choice.go_far()?;
+    let mut client = ClientBeside::start(&mut choice, launcher)?;
     // The client must know it, and the server's output is not ours to read.
-    let address = choice.settle_address()?;
+    client.begin(choice.settle_address()?)?;
     let args = WatchArgs {
         target: TargetArgs::default(),
         command: launcher.command_line(&choice.server),
@@ -62,18 +68,9 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
         recording: None,
         force: false,
     };
-    let stop = Stop::with_server(address);
-    let (outcome, report) = thread::scope(|scope| {
-        let client = scope.spawn(|| demo::await_server_and_run(&choice, address, &stop));
-        let outcome = watch::run(args);
-        stop.stop();
-        (outcome, client.join())
-    });
+    let outcome = watch::run(args);
+    let printed = client.end()?;
     let status = outcome?;
-    if let Ok(report) = report
-        && let Some(report) = report?
-    {
-        demo::print_report(&report);
-    }
+    io::stdout().write_all(printed.as_bytes())?;
     Ok(status)
 }

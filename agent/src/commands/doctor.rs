@@ -17,7 +17,7 @@ use crate::{
     model::Sandbox,
     privileges::{
         self,
-        sandbox::{self, Calls, Needs},
+        sandbox::{self, Needs},
     },
     sensor::{self, Chosen, SensorError},
     text::{Untrusted, to_json},
@@ -177,8 +177,7 @@ fn confine(outcome: &Result<Chosen, SensorError>) -> anyhow::Result<Option<Sandb
         let _raised = privileges::raise();
         sensor::would_need(chosen)
     };
-    let calls = Calls { bpf: true, ..Calls::default() };
-    let sandbox = sandbox::enter(Needs { capabilities, calls, processes: true });
+    let sandbox = sandbox::enter(Needs::of_watch(capabilities, false));
     Ok(Some(sandbox.context("cannot give up the rights that a watch does not need")?))
 }
 

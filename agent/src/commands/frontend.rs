@@ -191,7 +191,14 @@ impl Frontend {
             }
             Self::Silent { .. } => return std::future::pending().await,
         };
-        let Some(Ok(input)) = screen.input.recv().await else { return Ok(UserAction::Quit) };
+        let input = tokio::select! {
+            input = screen.input.recv() => input,
+            () = screen.guard.is_due() => {
+                screen.guard.draw(&mut screen.app)?;
+                return Ok(UserAction::Continue);
+            }
+        };
+        let Some(Ok(input)) = input else { return Ok(UserAction::Quit) };
         match screen.app.on_event(input) {
             Action::Quit => return Ok(UserAction::Quit),
             Action::Suspend => screen.guard.suspend()?,

@@ -52,6 +52,7 @@ enum Rights {
     All,
 }
 
+/// Returns the rights of a verb: each is decided here, and in the table of the tests.
 fn rights_of(verb: &Verb) -> Rights {
     match verb {
         Verb::Schema | Verb::Completions { .. } | Verb::Man { .. } => Rights::None,
@@ -73,16 +74,21 @@ fn rights_of(verb: &Verb) -> Rights {
     }
 }
 
+/// Gives up all other rights, for good.
+fn keep_only(rights: Rights) {
+    match rights {
+        Rights::None => privileges::give_up(),
+        Rights::Callers => privileges::give_up_those_of_the_file(),
+        Rights::All => {}
+    }
+}
+
 /// Runs the verb of the command line.
 ///
 /// # Errors
 /// Carries a sentence for the user; [`status_of`] gives the exit status.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    match rights_of(&cli.verb) {
-        Rights::None => privileges::give_up(),
-        Rights::Callers => privileges::give_up_those_of_the_file(),
-        Rights::All => {}
-    }
+    keep_only(rights_of(&cli.verb));
     match cli.verb {
         Verb::Watch(args) => watch::run(args),
         Verb::Record(args) => record::run(args),
@@ -146,4 +152,87 @@ pub fn status_of(error: &anyhow::Error) -> Option<ExitCode> {
         }
     }
     Some(ExitCode::FAILURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, thread};
+
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    /// Command lines of every verb, with the rights that they take.
+    const TABLE: &[(&str, Rights)] = &[
+        ("watch --pid 1", Rights::All),
+        ("watch -- true", Rights::All),
+        ("record --pid 1 -o f", Rights::All),
+        ("listeners", Rights::All),
+        ("doctor", Rights::All),
+        ("replay f", Rights::Callers),
+        ("stop-then-exec -- true", Rights::Callers),
+        ("schema", Rights::None),
+        ("completions bash", Rights::None),
+        ("man", Rights::None),
+        ("man --dir d", Rights::None),
+        #[cfg(feature = "lessons")]
+        ("learn", Rights::All),
+        #[cfg(feature = "lessons")]
+        ("learn nagle", Rights::All),
+        #[cfg(feature = "lessons")]
+        ("learn --auto", Rights::All),
+        #[cfg(feature = "lessons")]
+        ("learn --auto --recorded", Rights::None),
+        #[cfg(feature = "lessons")]
+        ("learn nagle --recorded", Rights::None),
+        #[cfg(feature = "lessons")]
+        ("learn --list", Rights::None),
+        #[cfg(feature = "lessons")]
+        ("lesson-part server -- serve", Rights::Callers),
+        #[cfg(feature = "lessons")]
+        ("demo --list", Rights::None),
+        #[cfg(feature = "lessons")]
+        ("demo nagle", Rights::Callers),
+        #[cfg(feature = "lessons")]
+        ("demo nagle --watch", Rights::All),
+        #[cfg(feature = "lessons")]
+        ("demo-servers serve", Rights::Callers),
+        #[cfg(not(feature = "lessons"))]
+        ("learn", Rights::None),
+    ];
+
+    #[test]
+    fn only_what_loads_programs_keeps_the_rights_for_that() {
+        for (line, rights) in TABLE {
+            let words = ["backscope"].into_iter().chain(line.split(' '));
+            let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert_eq!(rights_of(&cli.verb), *rights, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_rights_of_every_verb_are_in_the_table() {
+        let decided: BTreeSet<_> =
+            TABLE.iter().filter_map(|(line, _)| line.split(' ').next()).collect();
+        let command = Cli::command();
+        let verbs: BTreeSet<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(decided, verbs);
+    }
+
+    #[test]
+    fn a_verb_without_rights_has_no_capability() {
+        // They are a thread's.
+        let left = thread::spawn(|| {
+            keep_only(Rights::None);
+            let _raised = privileges::raise();
+            privileges::permitted()
+        });
+        assert!(left.join().expect("it only gives up").is_empty());
+        let before = privileges::permitted();
+        let left = thread::spawn(|| {
+            keep_only(Rights::All);
+            privileges::permitted()
+        });
+        assert_eq!(left.join().expect("it gives up nothing"), before);
+    }
 }

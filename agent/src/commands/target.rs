@@ -67,13 +67,10 @@ fn only_traceable(targets: &mut Targets) -> anyhow::Result<()> {
         .into());
     }
     let is_empty = targets.is_empty();
-    let mut listening = Vec::new();
-    if !targets.ports.is_empty() {
-        let by_port = Targets { ports: targets.ports.clone(), ..Targets::default() };
-        for listener in sensor::look(&by_port)?.listeners {
-            listening.extend(listener.holders);
-        }
-    }
+    let listening = match &targets.ports[..] {
+        [] => Vec::new(),
+        ports => sensor::listening_on(ports)?,
+    };
     targets.only_traceable(listening);
     if !is_empty && targets.every_process().next().is_none() {
         let nobody = "there is no such process that you may watch: you could trace none";

@@ -318,13 +318,13 @@ fn named_in(line: &str, name: &str) -> Option<u64> {
 
 /// The time that an exchange spent on something, µs.
 pub(super) fn time(exchange: &ExchangeView, kind: SliceKind) -> u64 {
-    let mut us = 0;
-    for slice in &exchange.slices {
-        if slice.kind == kind {
-            us += slice.us;
-        }
-    }
-    us
+    let of_kind = exchange.slices.iter().filter(|slice| slice.kind == kind);
+    sum(of_kind.map(|slice| slice.us))
+}
+
+/// The sum of figures, which may come from a recording; the largest number if it is larger.
+pub(super) fn sum(figures: impl Iterator<Item = u64>) -> u64 {
+    figures.fold(0, u64::saturating_add)
 }
 
 /// The one in the middle, the lower of two.

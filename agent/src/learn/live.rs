@@ -1,6 +1,7 @@
 //! A live run: server and clients in a network of their own, watched by a sensor of our own.
 
 use std::{
+    fs::File,
     io::{self, BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
@@ -17,7 +18,8 @@ use super::{
     evidence::{self, Collector, Evidence, Who, report},
 };
 use crate::{
-    model::{WallClock, event::Event, snapshot::Snapshot},
+    model::{Sandbox, WallClock, event::Event, snapshot::Snapshot},
+    privileges::sandbox::{self, Needs},
     record::{self, RecordEntry, Writer},
     run::{self, DRAIN, Live, Run},
     sensor::{Options, Sensor, Targets, now_ns},
@@ -88,19 +90,19 @@ fn link(
     process.go()?;
     let (_, said) = lines.recv_timeout(PATIENCE).context("the link printed nothing")?;
     if said.starts_with("link ") {
-        let report = report(Who::Link, &format!("round-trip us={}", link_ms * 1_000));
-        return Ok((scenario.clone(), Some(Link { report, _process: Some(process) })));
+        let report = report(Who::Link, &format!("round-trip us={}", link_ms.saturating_mul(1_000)));
+        return Ok((scenario.clone(), Some(Link { report, process: Some(process) })));
     }
     tell(&format!("no link, so server and client run side by side: {said}"));
     let report = report(Who::Link, &said);
-    Ok((scenario.clone().near(), Some(Link { report, _process: None })))
+    Ok((scenario.clone().near(), Some(Link { report, process: None })))
 }
 
 /// The link between server and clients.
 struct Link {
     report: String,
     /// Held, as it ends when it is dropped.
-    _process: Option<Process>,
+    process: Option<Process>,
 }
 
 /// A scenario's processes, and the sensor that watches them.
@@ -134,12 +136,20 @@ impl WatchedScenario {
             clients.push(client);
         }
         tell("loading the probes into the kernel");
-        let sensor = Sensor::attach(&Options {
-            targets: Targets { pids, follow: true, ..Targets::default() },
+        let mut sensor = Sensor::attach(&Options {
+            targets: Targets { pids: pids.clone(), follow: true, ..Targets::default() },
             exchanges: true,
             protocols: true,
             ..Options::default()
         })?;
+        let recording = match recording {
+            Some(path) => Some(record::create(path, true)?),
+            None => None,
+        };
+        if let Some(link) = &link {
+            pids.extend(link.process.as_ref().map(|process| process.child.id()));
+        }
+        sensor.sandbox = Some(confine(&sensor, pids)?);
         let mut reports = Vec::new();
         if let Some(link) = &link {
             reports.push(link.report.clone());
@@ -296,13 +306,21 @@ impl WatchedScenario {
     }
 }
 
-/// The sensor with its run, recorded if there is a path.
-fn live(sensor: Sensor, recording: Option<&Path>) -> anyhow::Result<Live<Collector>> {
+/// Gives up what the calling thread needs no longer, as a watch does. Server and clients were
+/// started, and it may end them.
+fn confine(sensor: &Sensor, children: Vec<u32>) -> anyhow::Result<Sandbox> {
+    let mut needs = Needs::of_watch(sensor.needed(), sensor.attaches_again());
+    needs.calls.children = children;
+    sandbox::enter(needs).context("cannot give up the rights that are no longer needed")
+}
+
+/// The sensor with its run, recorded if there is a file.
+fn live(sensor: Sensor, recording: Option<File>) -> anyhow::Result<Live<Collector>> {
     let (setup, attached) = run::setup(&sensor, vec![TARGET.into()], false, true);
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
     let header = run::header(setup, attached, clock, REFRESH);
     let recorder = match recording {
-        Some(path) => Some(Writer::new(record::create(path, true)?, &header)?),
+        Some(file) => Some(Writer::new(file, &header)?),
         None => None,
     };
     let (model, collector) = Collector::of(header);
@@ -310,12 +328,12 @@ fn live(sensor: Sensor, recording: Option<&Path>) -> anyhow::Result<Live<Collect
 }
 
 fn accepted(state: &Snapshot) -> u64 {
-    state.listeners.iter().map(|listener| listener.totals.accepted).sum()
+    evidence::sum(state.listeners.iter().map(|listener| listener.totals.accepted))
 }
 
 /// Connections in accept queues.
 fn waiting(state: &Snapshot) -> u64 {
-    state.listeners.iter().map(|listener| u64::from(listener.depth)).sum()
+    evidence::sum(state.listeners.iter().map(|listener| u64::from(listener.depth)))
 }
 
 /// Returns how often a thread of the server went to sleep, as a line of the server's report.

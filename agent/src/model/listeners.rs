@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use super::event::{
-    Accept, InAccept, LeftQueue, ListenerSample, NetSettings, Overflow, Sample, SockId, Stage,
+    Accept, InAccept, LeftQueue, ListenerSample, NetSettings, Overflow, Place, Sample, SockId,
+    Stage,
 };
 use super::exchange::Ignoring;
 use super::finding::{Sharers, Shares};
@@ -30,17 +31,14 @@ const AGAIN_US: u64 = 150_000;
 /// Wait histograms that are precise.
 const FINE_HISTOGRAMS: usize = 128;
 
-/// Listeners of one SO_REUSEPORT group have one address in one network namespace.
-type Group = (SocketAddr, u32);
-
 #[derive(Debug)]
 pub(super) struct Listeners {
     table: BTreeMap<SockId, Listener>,
     /// In the order in which they closed.
     closed: VecDeque<SockId>,
-    groups: BTreeMap<Group, Sharing<SockId>>,
+    groups: BTreeMap<Place, Sharing<SockId>>,
     /// Number of open listeners in each group.
-    sizes: BTreeMap<Group, u64>,
+    sizes: BTreeMap<Place, u64>,
     somaxconn: BTreeMap<u32, u32>,
     settings: BTreeMap<u32, NetSettings>,
     ignored: Ignored,
@@ -191,7 +189,7 @@ impl Listeners {
     /// Counts the other open listeners of its SO_REUSEPORT group.
     pub(super) fn siblings(&self, of: &Listener) -> u64 {
         let Some(sample) = &of.sample else { return 0 };
-        let open = self.sizes.get(&(sample.local, sample.netns)).copied().unwrap_or(0);
+        let open = self.sizes.get(&sample.place()).copied().unwrap_or(0);
         open.saturating_sub(u64::from(!of.closed))
     }
 
@@ -348,12 +346,12 @@ impl Listeners {
     }
 
     fn share_in_groups(&mut self, now_ns: u64) {
-        let mut members: BTreeMap<Group, Vec<(SockId, u64)>> = BTreeMap::new();
+        let mut members: BTreeMap<Place, Vec<(SockId, u64)>> = BTreeMap::new();
         for (&sock, listener) in &self.table {
             if let Some(sample) = &listener.sample
                 && !listener.closed
             {
-                let group = members.entry((sample.local, sample.netns)).or_default();
+                let group = members.entry(sample.place()).or_default();
                 group.push((sock, sample.accepted));
             }
         }
@@ -371,7 +369,7 @@ impl Listeners {
     /// that the group is judged once, and else among the listener's threads.
     fn shares(&self, listener: &Listener) -> Option<Shares> {
         let sample = listener.sample.as_ref()?;
-        match self.groups.get(&(sample.local, sample.netns)).and_then(Sharing::last) {
+        match self.groups.get(&sample.place()).and_then(Sharing::last) {
             Some(stretch) if stretch.busiest == sample.sock => Some(Shares {
                 sharers: Sharers::Listeners,
                 parties: stretch.parties,

@@ -42,6 +42,10 @@
 //! - **Hellos of TLS connections:** [`MAX_HELLOS`], some 250 bytes each. The oldest gives way
 //!   (`model_hellos`): its connection is known only to be TLS. As many connections have first
 //!   requests (`model_requests`).
+//! - **Connections that this host closed and still reads from:** [`MAX_LEFT`] to which a request
+//!   came. The oldest gives way (`model_lingering`): its end does not say so.
+//! - **Connections on which the server spoke first, until the client does:** [`MAX_GREETED`]. The
+//!   oldest gives way (`model_greetings`): it is not known how late that was.
 //! - **Processes that call others:** [`MAX_CALLERS`]. Of all of them, [`MAX_JOINED`] exchanges of
 //!   each side wait for the other, and [`MAX_HELD`] reports with them. Each has 64 upstream
 //!   addresses, 96 KiB at most, and 4,096 connections of each side. Further ones are not joined;
@@ -143,6 +147,7 @@ use proxy::Proxies;
 pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
 use serde::{Deserialize, Serialize};
 use snapshot::{ExchangeView, SliceKind, Snapshot};
+pub use stats::MAX_GREETED;
 use stats::StatsByScope;
 pub use summary::Ending;
 use threads::Threads;

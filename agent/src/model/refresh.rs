@@ -191,6 +191,7 @@ impl Model {
             ("model_listeners", self.listeners.refused()),
             ("model_threads", self.threads.refused()),
             ("model_datagrams", self.datagrams.gave_way()),
+            ("model_greetings", self.stats.greetings_gave_way()),
         ];
         let mut totals = sample.lost.clone();
         for (table, total) in own.into_iter().chain(self.connections.gave_way()) {

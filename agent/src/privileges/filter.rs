@@ -14,7 +14,7 @@ use seccompiler::{
 };
 
 /// What some confined threads need and others do not.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Calls {
     /// They read BPF maps and run iterators.
     pub bpf: bool,
@@ -22,8 +22,8 @@ pub struct Calls {
     pub perf_events: bool,
     /// They remove a file at the end.
     pub remove: bool,
-    /// A process that they may signal.
-    pub child: Option<u32>,
+    /// Processes that they may signal.
+    pub children: Vec<u32>,
 }
 
 /// Calls that are allowed whatever their arguments: they concern this process, or files that are
@@ -174,7 +174,7 @@ fn allow_null(rules: &mut Rules, call: c_long, argument: u8) -> Result<(), Error
     Ok(())
 }
 
-fn rules(calls: Calls) -> Result<Rules, Error> {
+fn rules(calls: &Calls) -> Result<Rules, Error> {
     let mut rules = Rules::new();
     for call in ALWAYS.iter().chain(UNKNOWN) {
         rules.insert(*call, Vec::new());
@@ -198,7 +198,7 @@ fn rules(calls: Calls) -> Result<Rules, Error> {
     for request in IOCTLS {
         allow(&mut rules, libc::SYS_ioctl, &[(1, Eq, *request)])?;
     }
-    signals(&mut rules, calls.child)?;
+    signals(&mut rules, &calls.children)?;
     if calls.bpf {
         for command in BPF_COMMANDS {
             allow(&mut rules, libc::SYS_bpf, &[(0, Eq, *command)])?;
@@ -218,12 +218,12 @@ fn rules(calls: Calls) -> Result<Rules, Error> {
     Ok(rules)
 }
 
-/// A stop of the own job (Ctrl-Z), an abort, and whatever is sent to the command.
-fn signals(rules: &mut Rules, child: Option<u32>) -> Result<(), Error> {
+/// A stop of the own job (Ctrl-Z), an abort, and whatever is sent to what was started.
+fn signals(rules: &mut Rules, children: &[u32]) -> Result<(), Error> {
     allow(rules, libc::SYS_kill, &[(0, Eq, 0), (1, Eq, libc::SIGTSTP as u64)])?;
     allow(rules, libc::SYS_tgkill, &[(0, Eq, std::process::id().into())])?;
-    if let Some(child) = child {
-        allow(rules, libc::SYS_kill, &[(0, Eq, child.into())])?;
+    for child in children {
+        allow(rules, libc::SYS_kill, &[(0, Eq, u64::from(*child))])?;
     }
     Ok(())
 }
@@ -232,7 +232,7 @@ fn signals(rules: &mut Rules, child: Option<u32>) -> Result<(), Error> {
 ///
 /// # Errors
 /// This kernel has no filters.
-pub(super) fn apply(calls: Calls) -> Result<(), Error> {
+pub(super) fn apply(calls: &Calls) -> Result<(), Error> {
     let mut unknown = Rules::new();
     for call in UNKNOWN {
         unknown.insert(*call, Vec::new());
@@ -265,7 +265,7 @@ mod tests {
     /// Runs on a thread of its own that is confined to these calls.
     fn confined<T: Send + 'static>(calls: Calls, work: impl FnOnce() -> T + Send + 'static) -> T {
         let thread = thread::spawn(move || {
-            apply(calls).unwrap();
+            apply(&calls).unwrap();
             work()
         });
         thread.join().unwrap()

@@ -1,8 +1,13 @@
 //! What is given up for good once the probes are attached, or the recording to replay is open.
 //!
-//! It is a thread's, like capabilities. [`enter`] is called on the main thread, before the threads
-//! that write output, read the terminal and wait for signals are started, so it holds for all of
-//! them. Only `demo --watch` has one before: that of its client, which stays outside.
+//! It is a thread's, like capabilities. A watch and a replay call [`enter`] on the main thread,
+//! before the threads that write output, read the terminal and wait for signals are started, so it
+//! holds for all of them.
+//!
+//! A lesson attaches once a round, so its main thread, which shows it, needs the rights for the
+//! next one. There the thread that watches calls it: what the kernel shows is parsed by a thread
+//! without rights. That protects against what the parsers could be made to ask of the kernel, not
+//! against one that is taken over: the memory is the other threads', too.
 
 use landlock::{ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, Scope};
 use rustix::thread::{CapabilitySet, set_no_new_privs};
@@ -12,7 +17,7 @@ use super::{filter, keep, names};
 use crate::model::Sandbox;
 
 /// What is still needed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Needs {
     /// Capabilities.
     pub capabilities: CapabilitySet,
@@ -20,6 +25,14 @@ pub struct Needs {
     pub calls: Calls,
     /// Files of other processes in `/proc`, which Landlock would hide.
     pub processes: bool,
+}
+
+impl Needs {
+    /// Needs of whoever reads the probes' maps, and `attaches_again` programs to tracepoints.
+    pub fn of_watch(capabilities: CapabilitySet, attaches_again: bool) -> Self {
+        let calls = Calls { bpf: true, perf_events: attaches_again, ..Calls::default() };
+        Self { capabilities, calls, processes: true }
+    }
 }
 
 /// Removes one more capability, by its name, for tests of what it is needed for.
@@ -38,7 +51,7 @@ const HIDES_PROCESSES: &str = "no Landlock: it would hide the files of other pro
 pub fn enter(needs: Needs) -> rustix::io::Result<Sandbox> {
     let mut gaps = Vec::new();
     if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
-        gaps.push("the demo's client, a thread of this program, is outside".to_owned());
+        gaps.push("other threads of this program were there before, and are outside".to_owned());
     }
     let wanted = match std::env::var(WITHOUT) {
         Ok(name) => without(needs.capabilities, &name),
@@ -51,7 +64,7 @@ pub fn enter(needs: Needs) -> rustix::io::Result<Sandbox> {
         false => close_files(),
     };
     let landlock = landlock.map_err(|reason| gaps.push(reason)).ok();
-    let filtered = filter::apply(needs.calls);
+    let filtered = filter::apply(&needs.calls);
     if let Err(error) = &filtered {
         gaps.push(format!("no filter of system calls: {error}"));
     }
@@ -101,7 +114,7 @@ mod tests {
 
     const NOTHING: Needs = Needs {
         capabilities: CapabilitySet::empty(),
-        calls: Calls { bpf: false, perf_events: false, remove: false, child: None },
+        calls: Calls { bpf: false, perf_events: false, remove: false, children: Vec::new() },
         processes: false,
     };
 

@@ -340,6 +340,7 @@ older! {
         unwatched: false,
         unnamed_holders: 0,
         calls_missed: false,
+        netns_cookie: None,
     }
 }
 

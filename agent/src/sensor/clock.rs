@@ -8,6 +8,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::LazyLock,
+    time::Duration,
 };
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -36,6 +37,22 @@ pub(super) fn slept_ns() -> i64 {
 /// CPU time of the agent, ns.
 pub(super) fn own_cpu_ns() -> u64 {
     u64::try_from(to_ns(clock_gettime(ClockId::ProcessCPUTime))).unwrap_or(0)
+}
+
+/// CPU time of the calling thread from some moment on: what its work costs, however long it waits
+/// for a processor meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CpuTimer(i64);
+
+impl CpuTimer {
+    pub(super) fn begin() -> Self {
+        Self(to_ns(clock_gettime(ClockId::ThreadCPUTime)))
+    }
+
+    pub(super) fn elapsed(self) -> Duration {
+        let ns = to_ns(clock_gettime(ClockId::ThreadCPUTime)).saturating_sub(self.0);
+        Duration::from_nanos(u64::try_from(ns).unwrap_or(0))
+    }
 }
 
 fn to_ns(time: Timespec) -> i64 {
@@ -94,6 +111,19 @@ fn parse_offset(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waiting_costs_nothing() {
+        let wait = Duration::from_millis(200);
+        let timer = CpuTimer::begin();
+        std::thread::sleep(wait);
+        assert!(timer.elapsed() < wait / 2, "{:?}", timer.elapsed());
+        let (mut rounds, begin) = (0_u64, timer.elapsed());
+        while timer.elapsed() < begin + Duration::from_millis(1) {
+            rounds += 1;
+        }
+        assert!(rounds > 0, "work costs something");
+    }
 
     #[test]
     fn offsets_are_read_as_the_kernel_writes_them() {

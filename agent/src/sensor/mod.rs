@@ -41,7 +41,7 @@ use self::{
     probe_log::ProbeLog,
     sample::{
         Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler, Threads,
-        WAITED_NS, listen_drops, note_pending_accepts,
+        WAITED_NS, all_holders, listen_drops, note_pending_accepts,
     },
 };
 pub use self::{
@@ -150,22 +150,25 @@ pub fn look(targets: &Targets) -> Result<Sample, SensorError> {
         sampler.scan(&loaded.scan, targets, &maps);
         sampler.sample(&mut maps)
     };
-    if privileges::caller() == Caller::Anybody {
-        sample.listeners.retain_mut(|one| keep_traceable(&mut one.pid, &mut one.holders));
-        sample.unix.retain_mut(|one| keep_traceable(&mut one.pid, &mut one.holders));
-    }
+    // Its holders are those that the caller may trace.
+    sample.listeners.retain(|one| !one.holders.is_empty() || privileges::may_trace(one.pid));
     Ok(sample)
 }
 
-/// Keeps those holders of a socket that the caller may trace; false if there are none.
-fn keep_traceable(pid: &mut u32, holders: &mut Vec<u32>) -> bool {
-    holders.retain(|holder| privileges::may_trace(*holder));
-    match holders.first() {
-        Some(first) if !holders.contains(pid) => *pid = *first,
-        Some(_) => {}
-        None => return privileges::may_trace(*pid),
-    }
-    true
+/// Returns every process that listens on one of these ports and that the caller may trace. Attaches
+/// nothing.
+///
+/// # Errors
+/// As for [`Sensor::attach`].
+pub fn listening_on(ports: &[u16]) -> Result<Vec<u32>, SensorError> {
+    let _raised = privileges::raise();
+    machine()?;
+    attach::raise_memlock();
+    let targets = Targets { ports: ports.to_vec(), ..Targets::default() };
+    let (loaded, _ebpf) = attach::attach_scan(&Options { targets, ..Options::default() })?;
+    let iterator = sys::task_iterator(loaded.scan.as_fd(), None);
+    let holders = iterator.and_then(|iterator| all_holders(iterator, privileges::may_trace));
+    holders.map_err(|error| SensorError::Blocked(format!("cannot read who listens: {error}")))
 }
 
 /// This machine, if it allows to watch.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 use std::{mem, panic};
@@ -14,6 +15,7 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::{Frame, Terminal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_current_process_group};
 use rustix::stdio::dup2_stdin;
 
@@ -32,10 +34,13 @@ const ON_ITS_WAY: Duration = Duration::from_millis(10);
 /// or a panic in any thread, gives the terminal back as it was.
 ///
 /// A terminal that takes nothing (Ctrl-S, a connection that hangs) blocks nobody: screens are left
-/// out until it goes on, and one that is gone takes none.
+/// out until it goes on, and one that is gone takes none. [`Guard::is_due`] says when one that was
+/// left out can be drawn.
 pub struct Guard {
     terminal: Terminal<CrosstermBackend<Frames>>,
     outlet: Outlet,
+    /// The newest screen was left out.
+    left_out: bool,
 }
 
 /// Collects what makes up a screen, and sends it as a whole.
@@ -67,7 +72,7 @@ impl Guard {
         enter(&outlet)?;
         let frames = Frames { outlet: outlet.clone(), frame: Vec::new() };
         match Terminal::new(CrosstermBackend::new(frames)) {
-            Ok(terminal) => Ok(Self { terminal, outlet }),
+            Ok(terminal) => Ok(Self { terminal, outlet, left_out: false }),
             Err(error) => {
                 restore();
                 Err(error)
@@ -88,11 +93,24 @@ impl Guard {
     /// # Errors
     /// As [`Self::draw`].
     pub fn draw_by(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        // What is left out now, the next one shows, and more.
-        if self.outlet.finish(ON_ITS_WAY) && !self.outlet.is_gone() {
-            self.terminal.draw(draw)?;
+        self.left_out = !self.outlet.finish(ON_ITS_WAY);
+        if self.left_out || self.outlet.is_gone() {
+            return Ok(());
         }
-        Ok(())
+        match self.terminal.draw(draw) {
+            // Nothing was written since, so that the outlet does not know it yet.
+            Err(_) if is_hung_up(io::stdout()) => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
+    /// Waits until the terminal takes a screen again, if the newest was left out; otherwise for
+    /// ever. Who has nothing else to draw draws it then.
+    pub async fn is_due(&self) {
+        if !self.left_out {
+            return std::future::pending().await;
+        }
+        self.outlet.caught_up(0).await;
     }
 
     /// Gives the terminal back, stops the whole job as Ctrl-Z does at a shell, and takes the
@@ -115,6 +133,13 @@ impl Drop for Guard {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// Returns whether a terminal has gone.
+fn is_hung_up(terminal: impl AsFd) -> bool {
+    let mut asked = [PollFd::new(&terminal, PollFlags::empty())];
+    poll(&mut asked, Some(&Timespec::default())).is_ok()
+        && asked[0].revents().contains(PollFlags::HUP)
 }
 
 /// Puts the terminal in place of a standard input that is none: keys come from there, and once the
@@ -164,4 +189,58 @@ fn restore_on_panic() {
             report(info);
         }));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::thread;
+
+    use ratatui::layout::Rect;
+    use ratatui::{TerminalOptions, Viewport};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[test]
+    fn who_reads_has_not_hung_up() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert!(!is_hung_up(&reader));
+        drop(writer);
+        assert!(is_hung_up(&reader), "the other end has gone");
+    }
+
+    #[test]
+    fn a_screen_that_was_left_out_is_due_once_the_terminal_goes_on() {
+        const MUCH: usize = 1 << 20;
+        let (mut reader, writer) = io::pipe().unwrap();
+        let outlet = Outlet::new(writer.as_fd()).unwrap();
+        outlet.send_anyway(vec![b'-'; MUCH], 0);
+        let frames = Frames { outlet: outlet.clone(), frame: Vec::new() };
+        let viewport = Viewport::Fixed(Rect::new(0, 0, 20, 1));
+        let terminal =
+            Terminal::with_options(CrosstermBackend::new(frames), TerminalOptions { viewport });
+        let mut guard = Guard { terminal: terminal.unwrap(), outlet, left_out: false };
+        let draw = |guard: &mut Guard| {
+            guard.draw_by(|frame| frame.render_widget("lesson", frame.area())).unwrap();
+        };
+        draw(&mut guard);
+        let event_loop =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let is_due = |guard: &Guard, patience| {
+            event_loop.block_on(async { timeout(patience, guard.is_due()).await }).is_ok()
+        };
+        assert!(!is_due(&guard, Duration::from_millis(50)), "the terminal stands still");
+        let reads = thread::spawn(move || {
+            reader.read_exact(&mut vec![0; MUCH]).unwrap();
+            reader
+        });
+        assert!(is_due(&guard, Duration::from_secs(60)), "it goes on");
+        draw(&mut guard);
+        assert!(!is_due(&guard, Duration::from_millis(50)), "it was drawn");
+        let mut screen = [0; 256];
+        let size = reads.join().unwrap().read(&mut screen).unwrap();
+        let screen = String::from_utf8_lossy(&screen[..size]).into_owned();
+        assert!(screen.contains("lesson"), "{screen:?}");
+    }
 }

@@ -106,10 +106,17 @@ impl Choice {
         Ok(Self {
             demo,
             server: arguments(demo.server, &subcommand::<Verb>(demo.server), matches),
-            client: ClientLine::try_parse_from(&client_args)?.client,
+            client: Client::of_args(&client_args)?,
             client_args,
             run: RunOptions::from_arg_matches(matches)?,
         })
+    }
+}
+
+impl Client {
+    /// The client of these arguments: a verb and its knobs.
+    pub(super) fn of_args(args: &[OsString]) -> Result<Self, clap::Error> {
+        Ok(ClientLine::try_parse_from(args)?.client)
     }
 }
 

@@ -15,5 +15,6 @@ pub(crate) fn run(name: &str, knobs: &[&str]) -> Report {
     let program =
         Program::parse_from([&[OsString::from("demo-servers")], &choice.server[..]].concat());
     thread::spawn(move || program.serve().unwrap());
-    await_server_and_run(&choice, address, &Stop::default()).unwrap().unwrap()
+    let (at, stop) = ((address, choice.seen_from_client(address)), Stop::default());
+    await_server_and_run(&choice.client, at, &stop).unwrap().unwrap()
 }

@@ -5,6 +5,7 @@
 //! a terminal. [`Server`] and [`Client::run`] are the two halves, for callers that run them in
 //! their own way.
 
+pub(crate) mod beside;
 mod catalogue;
 mod choice;
 pub(crate) mod client;
@@ -18,6 +19,7 @@ mod show;
 mod stop;
 pub(crate) mod tasks;
 
+pub use beside::ClientBeside;
 pub use catalogue::demos;
 pub use choice::{Choice, RunOptions, write_list};
 pub use client::{Client, RequestOptions};
@@ -25,7 +27,8 @@ pub(crate) use client::{RETRY, connect, explain, timeout};
 pub use orders::OrderOptions;
 pub use report::Report;
 pub use server::{Launcher, Server};
-pub use show::{await_server_and_run, print_report, show};
+pub use show::show;
+pub(crate) use show::{await_server_and_run, print_report};
 pub use stop::Stop;
 
 /// One demo.

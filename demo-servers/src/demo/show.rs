@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 
 use super::stop::someone_listens;
-use super::{Choice, Launcher, Report, Server, Stop};
+use super::{Choice, Client, Launcher, Report, Server, Stop};
 use crate::sock::announce;
 
 /// Interval at which to check whether the client has finished.
@@ -33,22 +33,20 @@ pub fn show(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<()> {
     run(choice, server.address(), Some(server), &signals)
 }
 
-/// Runs the client alone, once there is a server, until its work is done or it is stopped. Returns
-/// what it found, unless it was stopped before there was a server.
-///
-/// # Errors
-/// The kernel does not tell who listens.
-pub fn await_server_and_run(
-    choice: &Choice,
-    address: SocketAddr,
+/// Runs a client alone, once there is a server at the first of these addresses, until its work is
+/// done or it is stopped. It connects to the second. Returns what it found, unless it was stopped
+/// before there was a server.
+pub(crate) fn await_server_and_run(
+    client: &Client,
+    (server, seen): (SocketAddr, SocketAddr),
     stop: &Stop,
 ) -> io::Result<Option<Report>> {
-    while !someone_listens(address)? {
+    while !someone_listens(server)? {
         if !stop.sleep(LOOK) {
             return Ok(None);
         }
     }
-    Ok(Some(choice.client.run(choice.seen_from_client(address), stop)))
+    Ok(Some(client.run(seen, stop)))
 }
 
 fn run(
@@ -118,7 +116,7 @@ fn words(args: &[OsString]) -> String {
 }
 
 /// Prints what a client found.
-pub fn print_report(report: &Report) {
+pub(crate) fn print_report(report: &Report) {
     announce(format_args!(
         "The client, in {:.1} s:\n{}",
         report.took.as_secs_f64(),

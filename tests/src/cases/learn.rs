@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use anyhow::{Context, ensure};
 
 use super::{Where, any_tier, native};
-use crate::harness::{Case, World};
+use crate::harness::{Case, World, copy_program};
 
 pub(super) const CASES: &[Case] = &[
     here("learn::request_response", |world| holds(world, "request-response", 3)),
@@ -91,10 +91,7 @@ fn unprivileged(world: &World, args: &[&str]) -> anyhow::Result<Output> {
     let folder =
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir()?;
     let program = folder.path().join("backscope");
-    // Another process copies it. If this one did, a child that another thread forks meanwhile would
-    // keep the copy open for writing.
-    let copied = Command::new("cp").arg(world.agent()).arg(&program).status()?;
-    ensure!(copied.success(), "copying the program: {copied}");
+    copy_program(&world.agent(), &program)?;
     let mut command = Command::new(program);
     command
         .args(args)

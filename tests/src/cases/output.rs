@@ -136,25 +136,24 @@ struct Terminal {
 
 impl Terminal {
     fn open() -> anyhow::Result<Self> {
-        let (mut master, mut slave) = (-1, -1);
-        let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: pointers to integers and a struct of ours; null stands for no name and for the
-        // default settings.
-        let status = unsafe {
-            libc::openpty(
-                &raw mut master,
-                &raw mut slave,
-                std::ptr::null_mut(),
-                std::ptr::null(),
-                &raw const size,
-            )
+        // From the beginning on nobody inherits either end: another case may start a process now.
+        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let opened = |fd: c_int| {
+            ensure!(fd >= 0, "no terminal: {}", std::io::Error::last_os_error());
+            // SAFETY: a descriptor that was just opened, and that nobody else owns.
+            Ok(unsafe { OwnedFd::from_raw_fd(fd) })
         };
-        ensure!(status == 0, "openpty: {}", std::io::Error::last_os_error());
-        // SAFETY: two descriptors that were just opened, and that nobody else owns.
-        let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
-        // SAFETY: a flag of a descriptor of ours: nobody inherits the far end.
-        unsafe { libc::fcntl(master.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
-        Ok(Self { master, slave })
+        // SAFETY: a plain system call without pointers.
+        let master = opened(unsafe { libc::posix_openpt(flags) })?;
+        let fd = master.as_raw_fd();
+        let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: calls on a descriptor that is open, and a pointer to a struct of ours.
+        let slave = unsafe {
+            libc::unlockpt(fd);
+            libc::ioctl(fd, libc::TIOCSWINSZ, &raw const size);
+            libc::ioctl(fd, libc::TIOCGPTPEER, flags)
+        };
+        Ok(Self { master: File::from(master), slave: opened(slave)? })
     }
 
     /// Starts a command with it as its three streams. With `controls` it is the controlling
@@ -176,12 +175,25 @@ impl Terminal {
         Ok(Guarded(command.spawn()?))
     }
 
+    /// Waits until there is something to read: false if nothing comes before the deadline. There is
+    /// no end of it, since we hold the near end, too.
+    fn await_output(&self, deadline: Instant) -> anyhow::Result<bool> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let fd = self.master.as_raw_fd();
+        let mut output = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: a pointer to one structure of ours.
+        let count = unsafe { libc::poll(&raw mut output, 1, c_int::try_from(left.as_millis())?) };
+        ensure!(count >= 0, "poll: {}", std::io::Error::last_os_error());
+        Ok(count > 0)
+    }
+
     /// Reads until this has been written. Returns what was read.
     fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + world.patience();
         let (mut seen, mut buffer) = (Vec::new(), [0; 4_096]);
         while !String::from_utf8_lossy(&seen).contains(wanted) {
-            ensure!(Instant::now() < deadline, "no {wanted:?} on the terminal");
+            let shown = String::from_utf8_lossy(&seen);
+            ensure!(self.await_output(deadline)?, "no {wanted:?} on the terminal: {shown:?}");
             let size = self.master.read(&mut buffer)?;
             seen.extend_from_slice(&buffer[..size]);
         }

@@ -2,10 +2,13 @@
 //! what fails without each right that it keeps.
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -15,15 +18,20 @@ use super::{any_tier, each_tier, native};
 use crate::cases::pattern::load::{Load, Manner};
 use crate::harness::json::{Value, is, number, sees};
 use crate::harness::net::monotonic_ns;
-use crate::harness::{Agent, Case, Process, Protocol, Tier, World, connect, converse, skip};
+use crate::harness::{
+    Agent, Case, Process, Protocol, Tier, World, connect, converse, copy_program, skip,
+};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("privileges::what_a_watch_keeps", kept_by_watch),
     any_tier("privileges::a_replay_keeps_nothing", kept_by_replay),
+    native("privileges::a_demo_is_watched_without_more", kept_by_demo),
+    native("privileges::a_lesson_is_watched_without_more", kept_by_lesson),
     native("privileges::proc_of_others_takes_two_capabilities", proc_of_others),
     native("privileges::a_command_of_another_user_is_ended", command_of_another),
     native("privileges::a_command_runs_as_who_called_sudo", caller_of_sudo),
     native("privileges::a_file_with_capabilities_is_not_for_all", file_capabilities),
+    native("privileges::the_callers_is_found_among_very_many_holders", one_of_many_holders),
     native("privileges::a_group_may_watch_everything", group),
 ];
 
@@ -38,26 +46,38 @@ const BITS: [(&str, u32); 6] = [
     ("CAP_BPF", 39),
 ];
 
+/// A field of a thread's status.
+fn field_of<'a>(status: &'a str, field: &str) -> anyhow::Result<&'a str> {
+    let value = status.lines().find_map(|line| line.strip_prefix(field));
+    Ok(value.with_context(|| format!("no {field}"))?.trim())
+}
+
 /// A field of every thread's status, which must be the same.
 fn status_of_all(pid: u32, field: &str) -> anyhow::Result<String> {
     let mut values = Vec::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let status = fs::read_to_string(thread?.path().join("status"))?;
-        let value = status.lines().find_map(|line| line.strip_prefix(field));
-        values.push(value.with_context(|| format!("no {field}"))?.trim().to_owned());
+        // One may end at any time.
+        let Ok(status) = fs::read_to_string(thread?.path().join("status")) else { continue };
+        values.push(field_of(&status, field)?.to_owned());
     }
     values.dedup();
     ensure!(values.len() == 1, "{field} by thread: {values:?}");
     values.pop().context("no thread")
 }
 
-/// Checks that all threads have exactly these capabilities, and what else the kernel has on them.
-fn check_confined(pid: u32, capabilities: &[&str]) -> anyhow::Result<()> {
+/// Capabilities as the kernel writes them.
+fn mask_of(capabilities: &[&str]) -> anyhow::Result<u64> {
     let mut mask = 0u64;
     for name in capabilities {
         let (_, bit) = BITS.iter().find(|(known, _)| known == name).context("a capability")?;
         mask |= 1 << bit;
     }
+    Ok(mask)
+}
+
+/// Checks that all threads have exactly these capabilities, and what else the kernel has on them.
+fn check_confined(pid: u32, capabilities: &[&str]) -> anyhow::Result<()> {
+    let mask = mask_of(capabilities)?;
     for field in ["CapEff:", "CapPrm:"] {
         let held = u64::from_str_radix(&status_of_all(pid, field)?, 16)?;
         ensure!(held == mask, "{field} {held:x}, not {mask:x}: {capabilities:?}");
@@ -68,8 +88,7 @@ fn check_confined(pid: u32, capabilities: &[&str]) -> anyhow::Result<()> {
 }
 
 /// True if bpf(2) refuses every call without a capability (before Linux 5.19).
-fn bpf_takes_a_capability(attached: &Value) -> bool {
-    let kernel = attached["kernel"].as_str().unwrap_or_default();
+fn bpf_takes_a_capability(kernel: &str) -> bool {
     let mut numbers = kernel.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let closed = fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled");
@@ -84,7 +103,7 @@ fn kept_by_watch(world: &World) -> anyhow::Result<()> {
     if agent.tier() == Tier::Tracepoint && sees(agent.objects(), "accept_at_rest") {
         expected.push("CAP_PERFMON");
     }
-    if bpf_takes_a_capability(&attached) {
+    if bpf_takes_a_capability(attached["kernel"].as_str().unwrap_or_default()) {
         expected.push("CAP_BPF");
     }
     converse(demo.addr)?;
@@ -140,12 +159,76 @@ fn kept_by_replay(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The capabilities that a watch keeps on this kernel, by `doctor`.
+fn kept_here(world: &World) -> anyhow::Result<Vec<&'static str>> {
+    let report = world.agent_command(&["doctor", "--json"]).output()?;
+    let report: Value = serde_json::from_slice(&report.stdout)?;
+    let said = report["sandbox"]["capabilities"].as_array().context("no capabilities")?;
+    let mut kept = Vec::new();
+    for name in ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE", "CAP_PERFMON", "CAP_BPF"] {
+        if said.iter().any(|said| said == name) {
+            kept.push(name);
+        }
+    }
+    ensure!(kept.len() == said.len() && kept.len() >= 2, "a watch keeps {said:?}");
+    Ok(kept)
+}
+
+/// All threads of `demo --watch` are confined once it shows anything, and its client works all the
+/// same.
+fn kept_by_demo(world: &World) -> anyhow::Result<()> {
+    let mut expected = kept_here(world)?;
+    expected.push("CAP_KILL");
+    let args = ["demo", "prefork", "--watch", "--duration", "2s"];
+    let mut demo = Process::start(world.agent_command(&args))?;
+    demo.next_line(Instant::now() + world.patience())?.context("nothing shown")?;
+    check_confined(demo.pid(), &expected)?;
+    let status = demo.wait(world.patience())?;
+    ensure!(status.success(), "{status}: {}", demo.finish());
+    Ok(())
+}
+
+/// In a lesson the thread that watches is confined while server and clients run.
+fn kept_by_lesson(world: &World) -> anyhow::Result<()> {
+    let kept = mask_of(&kept_here(world)?)?;
+    let mut lesson = Process::start(world.agent_command(&["learn", "--auto", "nagle"]))?;
+    let deadline = Instant::now() + world.patience();
+    let watching = loop {
+        if let Some(status) = confined_thread(lesson.pid()) {
+            break status;
+        }
+        let has_ended = lesson.ended()?.is_some();
+        ensure!(!has_ended, "no thread was confined: {}", lesson.finish());
+        ensure!(Instant::now() < deadline, "no thread is confined");
+        thread::sleep(Duration::from_millis(1));
+    };
+    for field in ["CapEff:", "CapPrm:"] {
+        let held = u64::from_str_radix(field_of(&watching, field)?, 16)?;
+        ensure!(held == kept, "{field} {held:x}, not {kept:x}");
+    }
+    ensure!(field_of(&watching, "NoNewPrivs:")? == "1", "{watching}");
+    let status = lesson.wait(world.case_limit())?;
+    ensure!(status.success(), "{status}: {}", lesson.finish());
+    Ok(())
+}
+
+/// Status of the thread that has a filter of system calls.
+fn confined_thread(pid: u32) -> Option<String> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        if field_of(&status, "Seccomp:").is_ok_and(|mode| mode == "2") {
+            return Some(status);
+        }
+    }
+    None
+}
+
 /// A folder that everybody can look into, with a copy of a program: others may have no access to
 /// the build directory.
 fn copy_of(program: &Path, name: &str) -> anyhow::Result<(TempDir, PathBuf)> {
     let folder = tempfile::Builder::new().prefix("backscope").tempdir_in("/tmp")?;
     let copy = folder.path().join(name);
-    fs::copy(program, &copy)?;
+    copy_program(program, &copy)?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
     Ok((folder, copy))
@@ -341,6 +424,58 @@ fn file_capabilities(world: &World) -> anyhow::Result<()> {
         let own_only = watch_until(world, &caller, &args, own.port, &[&own, &own])?;
         let other = own_only.iter().find(|object| object["local"] == roots.addr.to_string());
         ensure!(other.is_none(), "{args:?}: root's server is watched: {other:?}");
+    }
+    Ok(())
+}
+
+/// A process that does nothing, and holds this socket.
+struct Holder(Child);
+
+impl Holder {
+    fn start(socket: &TcpListener, user: u32) -> anyhow::Result<Self> {
+        let socket = OwnedFd::from(socket.try_clone()?);
+        let mut command = Command::new("sleep");
+        command.arg("600").stdin(socket).current_dir("/").uid(user).gid(user);
+        Ok(Self(command.spawn()?))
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// More processes of root than have names in the output hold a listener, and then one of the
+/// caller's.
+fn one_of_many_holders(world: &World) -> anyhow::Result<()> {
+    let Some((_folder, program)) = with_capabilities(world, 0o755)? else {
+        return skip("no file can be given capabilities here");
+    };
+    let caller = Caller { program, user: NOBODY, group: NOBODY };
+    let socket = TcpListener::bind("127.0.0.1:0")?;
+    let mut holders = Vec::new();
+    for _ in 0..80 {
+        holders.push(Holder::start(&socket, 0)?);
+    }
+    let own = Holder::start(&socket, NOBODY)?;
+    let (local, own_pid) = (socket.local_addr()?, u64::from(own.0.id()));
+    let port = local.port().to_string();
+    let args = ["watch", "--json", "--duration", "300ms", "--port", &port];
+    for args in [&["listeners", "--json"][..], &args] {
+        let (status, shown, said) = caller.ended(args)?;
+        ensure!(status == Some(0), "{args:?}: {status:?}: {said}");
+        let mut objects = Vec::new();
+        for line in shown.lines() {
+            objects.push(serde_json::from_str::<Value>(line)?);
+        }
+        let listener = objects.iter().find(|object| object["local"] == local.to_string());
+        let listener = listener.with_context(|| format!("{args:?}: {shown}"))?;
+        ensure!(listener["pid"] == own_pid, "{args:?}: not the caller's: {listener}");
+        let is_alone = listener["holders"] == Value::from(vec![own_pid]);
+        ensure!(is_alone && listener["holders_total"].is_null(), "{args:?}: {listener}");
     }
     Ok(())
 }

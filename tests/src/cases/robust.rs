@@ -132,15 +132,17 @@ fn lost_ends(world: &World) -> anyhow::Result<()> {
         ensure!(untold > 0, "burst {burst}: each end was told, though records were lost");
     }
     // With a second one the ring would be too full for its first bytes.
-    let (new, ports) = open_connections(&mut agent, &demo, 1)?;
-    drop((idle, new));
-    for port in stay.iter().chain(&ports) {
+    let (new, _) = open_connections(&mut agent, &demo, 1)?;
+    // One after the other, so that no record of these is lost, however late the agent reads it.
+    for client in idle.into_iter().chain(new) {
+        let port = client.port()?;
+        drop(client);
         let end = agent.await_object(&format!("end of {port}"), |object| {
-            is_connection(object, "server", *port)
+            is_connection(object, "server", port)
         })?;
         ensure!(end["close"]["by"] == "peer", "it was there until its client ended it: {end}");
         let streams = number(&end, "/streams/opened");
-        ensure!(streams == Some(1) || stay.contains(port), "its stream was seen: {end}");
+        ensure!(streams == Some(1) || stay.contains(&port), "its stream was seen: {end}");
     }
     let ended = agent.stop()?;
     let (ends, all) = (ended.of("connection").count(), BURSTS * IN_A_BURST + AT_A_TIME + 1);
@@ -318,8 +320,10 @@ fn more_children_than_fit(world: &World) -> anyhow::Result<()> {
 
 /// The number of their pairs has no bound: names do, and the rest is counted.
 fn many_holders(world: &World) -> anyhow::Result<()> {
-    const LISTENERS: u64 = 1_500;
-    const HOLDERS: u64 = 1_000;
+    // More than all names together have room for.
+    const LISTENERS: u64 = 1_100;
+    // More would only make the scans slow: each meets every pair.
+    const HOLDERS: u64 = 300;
     let listeners = LISTENERS.to_string();
     let idle = HOLDERS.to_string();
     let args = ["fork-storm", "--children", "0", "--listeners", &listeners, "--idle", &idle];
@@ -337,7 +341,7 @@ fn many_holders(world: &World) -> anyhow::Result<()> {
     ensure!(told, "that some are not named is to be among the gaps: {listener}");
     let ended = agent.stop()?;
     let rss = number(ended.summary()?, "/overhead/agent_rss_bytes").unwrap_or(u64::MAX);
-    ensure!(rss < 100 << 20, "the agent grew to {rss} bytes");
+    ensure!(rss < 60 << 20, "the agent grew to {rss} bytes");
     Ok(())
 }
 

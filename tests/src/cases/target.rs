@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 
 use super::{any_tier, native};
 use crate::harness::json::{is, listens_on, number};
-use crate::harness::{Agent, Case, Demo, Process, World, converse, net, skip};
+use crate::harness::{Agent, Case, Demo, Process, World, converse, copy_program, net, skip};
 
 pub(super) const CASES: &[Case] = &[
     any_tier("target::several_pids", several_pids),
@@ -264,7 +264,7 @@ fn no_privilege(world: &World) -> anyhow::Result<()> {
     // Other users may have no access to the build directory.
     let folder = tempfile::Builder::new().prefix("backscope").tempdir_in("/tmp")?;
     let copy = folder.path().join("backscope");
-    fs::copy(world.agent(), &copy)?;
+    copy_program(&world.agent(), &copy)?;
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let mut command = std::process::Command::new(&copy);
     command.args(["watch", "--json", "--all"]).current_dir("/").uid(NOBODY).gid(NOBODY);

@@ -20,7 +20,7 @@ mod world;
 pub use agent::{Agent, Ended, Watch};
 pub use client::{Client, Protocol, Talk, connect, connect_nonblocking, converse, talk};
 pub use demo::Demo;
-pub use process::{Process, signal, terminate};
+pub use process::{Process, copy_program, signal, terminate};
 pub use run::{
     Case, Machine, Since, Tiers, Varies, Verdict, Where, adopt_orphans, cpu_pressure,
     end_leftovers, run, runs,

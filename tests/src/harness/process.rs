@@ -2,8 +2,11 @@
 //! its whole process group.
 
 use std::ffi::c_int;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -93,6 +96,11 @@ impl Process {
         signal(self.child.id(), number);
     }
 
+    /// Returns the status if it has ended.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Waits for the end, `limit` at most.
     pub fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         let deadline = Instant::now() + limit;
@@ -122,6 +130,31 @@ impl Drop for Process {
     }
 }
 
+/// Copies a program, and waits until it can be run: a child that another thread has forked
+/// meanwhile holds the copy open for writing until it calls exec.
+pub fn copy_program(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
+    let copy = File::open(to)?;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while is_open_for_writing(&copy) {
+        anyhow::ensure!(Instant::now() < deadline, "{} stays open for writing", to.display());
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Returns whether anybody has this file open for writing: the kernel grants no read lease then.
+fn is_open_for_writing(file: &File) -> bool {
+    let lease = |kind: c_int| {
+        // SAFETY: a plain system call on a descriptor that is open, without pointers.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) }
+    };
+    let refused = lease(libc::F_RDLCK) != 0;
+    let is_busy = refused && io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN);
+    lease(libc::F_UNLCK);
+    is_busy
+}
+
 /// Kills a child that leads a process group of its own, with the group.
 pub fn terminate(child: &mut Child) {
     // SAFETY: a plain system call. The group's id is the child's: even if the child was waited for,
@@ -132,11 +165,11 @@ pub fn terminate(child: &mut Child) {
 }
 
 /// Sets a process's niceness to 15, so that nearly everything else runs before it.
-pub(super) fn be_nice(pid: u32) -> std::io::Result<()> {
+pub(super) fn be_nice(pid: u32) -> io::Result<()> {
     // SAFETY: a plain system call without pointers.
     match unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, 15) } {
         0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

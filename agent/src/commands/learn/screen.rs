@@ -53,6 +53,7 @@ async fn show(
     loop {
         guard.draw_by(|frame| app.draw(frame))?;
         tokio::select! {
+            () = guard.is_due() => {}
             event = input.recv() => {
                 // A terminal that is gone asks for the end.
                 let Some(event) = event else { return Ok(()) };

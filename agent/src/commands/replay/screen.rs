@@ -181,6 +181,7 @@ impl Screen {
                     },
                     None => return Ok(()),
                 },
+                () = self.guard.is_due() => self.draw()?,
                 () = signals.any() => return Ok(()),
             }
         }

@@ -25,7 +25,7 @@ use crate::{
     model::{Sandbox, WallClock, event::OtherListener},
     privileges::{
         self, Caller,
-        sandbox::{self, Calls, Needs},
+        sandbox::{self, Needs},
     },
     record,
     sensor::{Options, Sensor, StoppedCommand, Targets, User, now_ns, targets},
@@ -136,24 +136,19 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     Ok(status)
 }
 
-/// Gives up what the watch no longer needs. No thread has been started yet, but by `demo`.
+/// Gives up what the watch no longer needs. No thread has been started yet.
 fn confine(
     sensor: &Sensor,
     command: Option<&StoppedCommand>,
     removes_output: bool,
 ) -> anyhow::Result<Sandbox> {
-    let mut capabilities = sensor.needed();
-    if command.is_some() {
+    let mut needs = Needs::of_watch(sensor.needed(), sensor.attaches_again());
+    needs.calls.remove = removes_output;
+    if let Some(command) = command {
         // It may be another user's, or become so.
-        capabilities |= CapabilitySet::KILL;
+        needs.capabilities |= CapabilitySet::KILL;
+        needs.calls.children.push(command.pid());
     }
-    let calls = Calls {
-        bpf: true,
-        perf_events: sensor.attaches_again(),
-        remove: removes_output,
-        child: command.map(StoppedCommand::pid),
-    };
-    let needs = Needs { capabilities, calls, processes: true };
     sandbox::enter(needs).context("cannot give up the rights that are no longer needed")
 }
 

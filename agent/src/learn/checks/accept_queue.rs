@@ -3,7 +3,7 @@
 use crate::{
     learn::{
         check::{Check, Picture, Scenario},
-        evidence::{Evidence, Who},
+        evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec, Value},
         lesson::Knobs,
     },
@@ -47,9 +47,9 @@ fn scenario(knobs: &Knobs) -> Scenario {
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     // Every connection leaves a trace with its port; the sum comes last.
-    let sum = evidence.lines(Who::Client, "connected").find(|line| line.contains("failed"));
+    let last = evidence.lines(Who::Client, "connected").find(|line| line.contains("failed"));
     let mut numbers = Vec::new();
-    for word in sum.unwrap_or_default().split_whitespace() {
+    for word in last.unwrap_or_default().split_whitespace() {
         if let Ok(number) = word.parse::<u64>() {
             numbers.push(number);
         }
@@ -57,11 +57,11 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     facts.whole("believing", numbers.first().copied());
     facts.whole("refused", numbers.get(1).copied());
     if let [believing, refused, ..] = numbers[..] {
-        facts.whole("clients", believing + refused);
+        facts.whole("clients", believing.saturating_add(refused));
     }
     facts.whole("patience", TIMEOUT_MS * 1_000);
     let reads = evidence.views(Role::Server).map(|exchange| u64::from(exchange.reads));
-    facts.whole("reads", reads.sum::<u64>());
+    facts.whole("reads", sum(reads));
     if let Some(listener) = evidence.listeners().first() {
         facts.whole("limit", u64::from(listener.limit));
         facts.whole("room", u64::from(listener.limit) + 1);

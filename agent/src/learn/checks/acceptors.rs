@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     learn::{
         check::{Bar, Check, Picture, Scenario},
-        evidence::{Evidence, Who},
+        evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec, Value},
         lesson::Knobs,
     },
@@ -55,26 +55,22 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     facts.whole("connections", connections);
     let accepts = accepts(evidence);
     let counts = || accepts.values().map(|(_, count)| *count);
-    facts.whole("accepted", counts().sum::<u64>());
+    facts.whole("accepted", sum(counts()));
     facts.whole("busiest", counts().max());
     // A worker that accepted nothing is not among them.
     let all_accepted = accepts.len() as u64 == workers;
     facts.whole("idlest", if all_accepted { counts().min().unwrap_or(0) } else { 0 });
-    let wakeups = evidence.named(Who::Server, "switches", "voluntary").sum::<u64>();
+    let wakeups = sum(evidence.named(Who::Server, "switches", "voluntary"));
     facts.whole("wakeups", wakeups);
     if let Some(connections) = connections
         && connections > 0
     {
         facts.number("per_connection", wakeups as f64 / connections as f64);
     }
-    let (mut empty, mut waiting) = (0, 0);
-    for listener in evidence.listeners() {
-        empty += listener.totals.eagain;
-        waiting += u64::from(listener.depth);
-    }
-    facts.whole("listeners", evidence.listeners().len() as u64);
-    facts.whole("empty", empty);
-    facts.whole("waiting", waiting);
+    let listeners = evidence.listeners();
+    facts.whole("listeners", listeners.len() as u64);
+    facts.whole("empty", sum(listeners.iter().map(|listener| listener.totals.eagain)));
+    facts.whole("waiting", sum(listeners.iter().map(|listener| u64::from(listener.depth))));
 }
 
 /// Connections by the thread that accepted them, with its name.

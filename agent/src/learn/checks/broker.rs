@@ -4,7 +4,7 @@ use super::traffic::{bar, exchanges_on, longest_us, median_us, of_clients, scena
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
-        evidence::{Evidence, Who},
+        evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
@@ -56,7 +56,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     if let Some(publisher) = publisher {
         facts.whole("in", publisher.bytes_out);
     }
-    facts.whole("out", read().sum::<u64>());
+    facts.whole("out", sum(read()));
     facts.whole("least", read().min());
     facts.whole("most", read().max());
     let exchanges = exchanges_on(evidence, publisher.into_iter());

@@ -4,7 +4,7 @@ use super::traffic::bar;
 use crate::{
     learn::{
         check::{Check, Picture, Scenario},
-        evidence::{Evidence, Who},
+        evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
@@ -58,19 +58,20 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let (server, client) = (evidence.datagrams(Who::Server), evidence.datagrams(Who::Client));
     facts.whole("sockets", server.len() as u64);
     facts.whole("client_sockets", client.len() as u64);
-    facts.whole("quic", server.iter().map(|socket| socket.quic_connections).sum::<u64>());
+    facts.whole("quic", sum(server.iter().map(|socket| socket.quic_connections)));
     if let Some(socket) = server.first()
         && let Some(protocol) = socket.protocol
     {
         facts.word("protocol", protocol.name());
     }
-    let sum = |sockets: &[&DatagramView], of: fn(&DatagramView) -> Option<u64>| {
-        sockets.iter().map(|socket| of(socket)).sum::<Option<u64>>()
+    let all = |sockets: &[&DatagramView], of: fn(&DatagramView) -> Option<u64>| {
+        let figures: Option<Vec<u64>> = sockets.iter().map(|socket| of(socket)).collect();
+        Some(sum(figures?.into_iter()))
     };
-    facts.whole("sent", sum(&client, |socket| Some(socket.written?.datagrams)));
-    facts.whole("read", sum(&server, |socket| Some(socket.read?.datagrams)));
-    facts.whole("written", sum(&server, |socket| Some(socket.written?.datagrams)));
-    facts.whole("dropped", sum(&server, |socket| Some(socket.drops)));
+    facts.whole("sent", all(&client, |socket| Some(socket.written?.datagrams)));
+    facts.whole("read", all(&server, |socket| Some(socket.read?.datagrams)));
+    facts.whole("written", all(&server, |socket| Some(socket.written?.datagrams)));
+    facts.whole("dropped", all(&server, |socket| Some(socket.drops)));
     if let Some(said) = evidence.lines(Who::Client, "  errors").last() {
         facts.whole(
             "failed",

@@ -5,7 +5,7 @@ use super::traffic::bar;
 use crate::{
     learn::{
         check::{Check, Picture, Scenario},
-        evidence::{Evidence, Who},
+        evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
@@ -68,7 +68,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
         if let Some(first) = tcp.first()
             && let Some(steps) = round_trips(first)
         {
-            facts.whole("first_visit", steps.iter().sum::<u64>());
+            facts.whole("first_visit", sum(steps.iter().copied()));
         }
         let mut in_all = 0;
         for connection in &tcp {
@@ -92,14 +92,14 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
         None
     };
     let Some(steps) = steps else { return };
-    let all = steps.iter().sum::<u64>();
+    let all = sum(steps.iter().copied());
     let [tcp, tls, request] = steps;
     facts.whole("tcp", tcp);
     facts.whole("tls", tls);
     facts.whole("request", request);
     facts.whole("round_trips", all);
     facts.whole("before", all.saturating_sub(1));
-    facts.whole("least", all * evidence.link_us());
+    facts.whole("least", all.saturating_mul(evidence.link_us()));
 }
 
 /// Facts that only TCP's connections show.
@@ -179,11 +179,13 @@ fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
     let Some(first) = exchanges.first() else { return out };
     let begun_ns = first.start_ns;
     let [_, tls, request] = round_trips(connection).unwrap_or_default();
-    for (at, exchange) in exchanges.into_iter().take((tls + request) as usize).enumerate() {
+    for (at, exchange) in
+        exchanges.into_iter().take(tls.saturating_add(request) as usize).enumerate()
+    {
         let handshake = (at as u64) < tls;
         out.push(gap(if handshake { "the TLS handshake" } else { "the request" }));
-        let later = connection.handshake_us.unwrap_or(0)
-            + exchange.start_ns.saturating_sub(begun_ns) / 1_000;
+        let since_us = exchange.start_ns.saturating_sub(begun_ns) / 1_000;
+        let later = connection.handshake_us.unwrap_or(0).saturating_add(since_us);
         // What went in the SYN is there already.
         let in_syn = if connection.fast_open && at == 0 { 2 } else { 0 };
         for step in evidence.bare_steps(&SMALL, connection.sock, exchange).into_iter().skip(in_syn)

@@ -4,7 +4,7 @@ use super::traffic::bar;
 use crate::{
     learn::{
         check::{Check, Picture, Scenario},
-        evidence::{Evidence, Who},
+        evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
@@ -40,14 +40,13 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     facts.whole("orders", said("orders"));
     facts.whole("timeouts", said("retries"));
     if let (Some(orders), Some(again)) = (said("orders"), said("retries")) {
-        facts.whole("asked", orders + again);
+        facts.whole("asked", orders.saturating_add(again));
     }
     facts.whole("delivered", said("delivered"));
     facts.whole("done", said("done"));
     facts.whole("answered", evidence.exchanges(Role::Server).count() as u64);
-    let retransmits =
-        evidence.snapshot.connections.iter().map(|connection| connection.retransmits).sum::<u64>();
-    facts.whole("retransmits", retransmits);
+    let connections = evidence.snapshot.connections.iter();
+    facts.whole("retransmits", sum(connections.map(|connection| connection.retransmits)));
 }
 
 fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     learn::{
         check::{Bar, Check, Picture, Scenario},
-        evidence::{Evidence, Who, median, time},
+        evidence::{Evidence, Who, median, sum, time},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
@@ -90,11 +90,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 const SERVED: [SliceKind; 3] = [SliceKind::ReceiveQueue, SliceKind::RunQueue, SliceKind::App];
 
 fn served_us(exchange: &ExchangeView) -> u64 {
-    let mut us = 0;
-    for kind in SERVED {
-        us += time(exchange, kind);
-    }
-    us
+    sum(SERVED.into_iter().map(|kind| time(exchange, kind)))
 }
 
 fn held_most(exchange: &ExchangeView) -> SliceKind {

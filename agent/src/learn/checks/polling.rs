@@ -4,7 +4,7 @@ use super::traffic::{asked_on, bar, exchanges_on, latency_us, longest_us, of_cli
 use crate::{
     learn::{
         check::{Check, Picture},
-        evidence::{Evidence, Who, median, time},
+        evidence::{Evidence, Who, median, sum, time},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
@@ -40,16 +40,11 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
         facts.whole(name, evidence.number_after(Who::Client, name));
     }
     let ends: Vec<_> = of_clients(evidence).collect();
-    let (mut requests, mut sent, mut received) = (0, 0, 0);
-    for end in &ends {
-        requests += asked_on(end);
-        sent += end.bytes_out;
-        received += end.bytes_in;
-    }
+    let requests = sum(ends.iter().map(|end| asked_on(end)));
     facts.whole("connections", ends.len() as u64);
     facts.whole("requests", requests);
-    facts.whole("sent", sent);
-    facts.whole("received", received);
+    facts.whole("sent", sum(ends.iter().map(|end| end.bytes_out)));
+    facts.whole("received", sum(ends.iter().map(|end| end.bytes_in)));
     facts.whole("longest", longest_us(&exchanges_on(evidence, ends.into_iter())));
     if let Some(empty) = evidence.number_after(Who::Client, "empty") {
         facts.whole("useful", requests.saturating_sub(empty));

@@ -1,11 +1,11 @@
 //! Protocols over TCP: what a demo's client asked for, and what the kernel saw of it (connections,
 //! exchanges and bytes).
 
-use super::traffic::median_us;
+use super::traffic::{end_ns, median_us};
 use crate::{
     learn::{
         check::{Check, Picture, Scenario},
-        evidence::{Evidence, Who, median},
+        evidence::{Evidence, Who, median, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
@@ -72,18 +72,18 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     {
         facts.number("each", asked as f64 / turns.len() as f64);
     }
-    facts.whole("writes", turns.iter().map(|turn| u64::from(turn.writes)).sum::<u64>());
+    facts.whole("writes", sum(turns.iter().map(|turn| u64::from(turn.writes))));
     let reads = evidence.views(Role::Server).map(|exchange| u64::from(exchange.reads));
-    facts.whole("reads", reads.sum::<u64>());
+    facts.whole("reads", sum(reads));
     sums(&connections, facts);
     if let Some(first) = connections.first() {
         if let Some(protocol) = first.protocol {
             facts.word("protocol", protocol.name());
         }
-        let handshake_ns = first.handshake_us.unwrap_or(0) * 1_000;
+        let handshake_ns = first.handshake_us.unwrap_or(0).saturating_mul(1_000);
         let begun_ns = first.since_ns.saturating_sub(handshake_ns);
-        if let Some(end_ns) = turns.iter().map(|turn| turn.start_ns + turn.total_us * 1_000).max() {
-            facts.whole("span", end_ns.saturating_sub(begun_ns) / 1_000);
+        if let Some(last_ns) = turns.iter().map(|turn| end_ns(turn)).max() {
+            facts.whole("span", last_ns.saturating_sub(begun_ns) / 1_000);
         }
     }
     facts.whole("turn", median_us(&turns));
@@ -93,7 +93,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     }
     facts.whole("usual_out", median(turns.iter().map(|turn| turn.request_bytes)));
     facts.whole("usual_in", median(turns.iter().map(|turn| turn.response_bytes)));
-    let both = |out, back| Some(said(out)? + said(back)?);
+    let both = |out, back| Some(said(out)?.saturating_add(said(back)?));
     let (wire, message) = (both("ip_out", "ip_in"), both("http_out", "http_in"));
     facts.whole("packets", both("segments_out", "segments_in"));
     facts.whole("with_data", both("with_data_out", "with_data_in"));
@@ -106,11 +106,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 
 /// Bytes of all connections, and their ends.
 fn sums(connections: &[&ConnectionView], facts: &mut LessonFacts) {
-    let (mut bytes_out, mut bytes_in) = (0, 0);
     let (mut ended, mut broken, mut silent) = (0, 0, 0);
     for connection in connections {
-        bytes_out += connection.bytes_out;
-        bytes_in += connection.bytes_in;
         match connection.ended {
             Some((_, Ending::Fin)) => ended += 1,
             Some((_, Ending::Reset)) => broken += 1,
@@ -120,8 +117,8 @@ fn sums(connections: &[&ConnectionView], facts: &mut LessonFacts) {
             silent += 1;
         }
     }
-    facts.whole("out", bytes_out);
-    facts.whole("in", bytes_in);
+    facts.whole("out", sum(connections.iter().map(|connection| connection.bytes_out)));
+    facts.whole("in", sum(connections.iter().map(|connection| connection.bytes_in)));
     facts.whole("ended", ended);
     facts.whole("broken", broken);
     facts.whole("silent", silent);

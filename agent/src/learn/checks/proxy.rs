@@ -6,7 +6,7 @@ use super::traffic::{asked_on, behind, exchanges_on, median_us, of_clients, scen
 use crate::{
     learn::{
         check::{Bar, Check, Picture, Scenario},
-        evidence::{Evidence, Who},
+        evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
@@ -112,7 +112,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 }
 
 fn bytes_out(ends: &[&ConnectionView]) -> u64 {
-    ends.iter().map(|end| end.bytes_out).sum()
+    sum(ends.iter().map(|end| end.bytes_out))
 }
 
 /// Connections of one kind, and the exchanges on them.
@@ -127,7 +127,7 @@ impl Share {
         let mut share = Self::default();
         for end in ends {
             share.connections += 1;
-            share.exchanges += asked_on(end);
+            share.exchanges = share.exchanges.saturating_add(asked_on(end));
         }
         share
     }

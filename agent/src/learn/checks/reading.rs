@@ -3,7 +3,7 @@
 use crate::{
     learn::{
         check::{Check, Picture, Scenario},
-        evidence::{Evidence, Who, time},
+        evidence::{Evidence, Who, sum, time},
         fact::{LessonFacts, Spec, Value},
         lesson::Knobs,
     },
@@ -50,9 +50,8 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
         }
     }
     if let Some((_, exchange)) = evidence.exchanges(Role::Client).next() {
-        let blocked =
-            time(exchange, SliceKind::SendBuffer) + time(exchange, SliceKind::ReceiveWindow);
-        facts.whole("blocked", blocked);
+        let blocked = [SliceKind::SendBuffer, SliceKind::ReceiveWindow];
+        facts.whole("blocked", sum(blocked.into_iter().map(|kind| time(exchange, kind))));
     }
 }
 

@@ -7,7 +7,7 @@ use super::traffic::{bar, exchanges_on, longest_us, most_at_once, of_clients, sc
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
-        evidence::{Evidence, Who, time},
+        evidence::{Evidence, Who, sum, time},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
@@ -79,8 +79,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let ends: Vec<_> = of_clients(evidence).collect();
     let read = || ends.iter().map(|end| end.bytes_in);
     facts.whole("clients", ends.len() as u64);
-    facts.whole("sent", ends.iter().map(|end| end.bytes_out).sum::<u64>());
-    facts.whole("received", read().sum::<u64>());
+    facts.whole("sent", sum(ends.iter().map(|end| end.bytes_out)));
+    facts.whole("received", sum(read()));
     facts.whole("least", read().min());
     facts.whole("most", read().max());
     let exchanges = exchanges_on(evidence, ends.iter().copied());
@@ -108,7 +108,8 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     exchanges.sort_by_key(|exchange| exchange.start_ns);
     let mut bars = Vec::new();
     for exchange in &exchanges {
-        let (after, us) = ((exchange.start_ns - exchanges[0].start_ns) / 1_000, exchange.total_us);
+        let after = exchange.start_ns.saturating_sub(exchanges[0].start_ns) / 1_000;
+        let us = exchange.total_us;
         bars.push(Bar {
             label: format!("sent at {}", duration_us(after)).into(),
             length: us as f64,

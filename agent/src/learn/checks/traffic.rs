@@ -36,7 +36,7 @@ pub(super) fn behind(evidence: &Evidence) -> impl Iterator<Item = &ConnectionVie
 /// Requests that went out on a connection. The last one of a connection that stays open may not be
 /// over.
 pub(super) fn asked_on(end: &ConnectionView) -> u64 {
-    end.exchanges + u64::from(end.current.is_some())
+    end.exchanges.saturating_add(u64::from(end.current.is_some()))
 }
 
 /// The exchanges on such connections.
@@ -58,7 +58,7 @@ pub(super) fn exchanges_on<'a>(
 }
 
 /// End of an exchange, ns.
-fn end_ns(exchange: &ExchangeView) -> u64 {
+pub(super) fn end_ns(exchange: &ExchangeView) -> u64 {
     exchange.start_ns.saturating_add(exchange.total_us.saturating_mul(1_000))
 }
 

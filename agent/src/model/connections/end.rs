@@ -152,7 +152,7 @@ pub(in crate::model) struct Ended {
     /// In the order in which they ended. Late data are rare, so that a linear search will do.
     left: VecDeque<Left>,
     /// Connections still read from, though a request came after their close. Of more than
-    /// [`MAX_LEFT`] the first gives way, and its end has no such cause.
+    /// [`MAX_LEFT`] the first gives way, and is counted: its end has no such cause.
     lingering: Bounded<SockId, ()>,
     /// Ends that are to be reported, each with the time from which on it may be.
     held: VecDeque<(u64, Box<ConnectionOutput>)>,
@@ -203,6 +203,11 @@ impl Ended {
             sealed: connection.protocol() == Some(Protocol::Tls) || connection.is_multiplexed(),
             reported: lingered,
         });
+    }
+
+    /// Returns how many connections that were still read from gave way.
+    pub(super) fn gave_way(&self) -> u64 {
+        self.lingering.gave_way()
     }
 
     /// Forgets a connection of which no more is known.

@@ -372,12 +372,13 @@ impl Connections {
     }
 
     /// What gave way in each table, by its name.
-    pub(super) fn gave_way(&self) -> [(&'static str, u64); 4] {
+    pub(super) fn gave_way(&self) -> [(&'static str, u64); 5] {
         [
             ("model_connections", self.gave_way),
             ("model_hellos", self.hellos.gave_way()),
             ("model_requests", self.requests.gave_way()),
             ("model_loopback_pairs", self.loopback_pairs.gave_way()),
+            ("model_lingering", self.ended.gave_way()),
         ]
     }
 }

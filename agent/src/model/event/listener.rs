@@ -81,9 +81,21 @@ pub struct ListenerSample {
     /// Calls of `accept` that failed or found nothing are not all counted: so many connections came
     /// that the hooks which see them were suspended for a while.
     pub calls_missed: bool,
+    /// Cookie of its network namespace, which no later one has, while inodes come back; `None`
+    /// where the kernel has none (before 5.12).
+    pub netns_cookie: Option<u64>,
 }
 
+/// The place where a listener listens: its address, and its network namespace by inode and cookie.
+/// The listeners of one SO_REUSEPORT group share it.
+pub type Place = (SocketAddr, u32, Option<u64>);
+
 impl ListenerSample {
+    /// Returns where it listens.
+    pub fn place(&self) -> Place {
+        (self.local, self.netns, self.netns_cookie)
+    }
+
     /// TCP_DEFER_ACCEPT in seconds: the timeouts of a SYN-ACK, each twice the one before up to two
     /// minutes, as `getsockopt` sums them up (`retrans_to_secs`, 5.10 to 7.3). 0 without, `None`
     /// where it was not read.

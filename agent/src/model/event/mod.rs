@@ -31,7 +31,7 @@ pub use exchange::{
     ThreadUse,
 };
 pub use listener::{
-    AcceptFails, LeftQueue, ListenerSample, OtherListener, UnixListener, Used, count_holders,
+    AcceptFails, LeftQueue, ListenerSample, OtherListener, Place, UnixListener, Used, count_holders,
 };
 pub use protocol::{
     ClientHello, Http2Streams, Recognised, RequestLine, ServerHello, Sign, TlsRecord,

@@ -6,12 +6,12 @@ use super::ReadsShared;
 use super::facts::{self, PatternFacts};
 use super::herd::{Herd, Totals};
 use super::judge::{self, Helpers, Judgement, Reason};
-use super::listener_history::{Calls, Key};
+use super::listener_history::Calls;
 use super::service_history::{Id, ServiceHistory};
 use super::thread_starts::ThreadStarts;
 use super::waits::Waits;
 use super::words::Evidence;
-use crate::model::event::{Sample, SockId, Waiting};
+use crate::model::event::{Place, Sample, SockId, Waiting};
 use crate::model::sharing::{Sharing, Stretch};
 use crate::model::snapshot::{PatternName, PatternThread, PatternView, WaitView};
 use crate::text::Untrusted;
@@ -27,7 +27,7 @@ const HELPED_READS: u64 = 20;
 /// State of a group at one sample.
 pub(super) struct Now<'a> {
     pub(super) sample: &'a Sample,
-    pub(super) key: Key,
+    pub(super) place: Place,
     pub(super) histories: Vec<&'a ServiceHistory>,
     pub(super) threads: BTreeMap<Id, Calls>,
     pub(super) handoff: WaitView,
@@ -224,7 +224,7 @@ impl Group {
             helpers,
             waits: &self.waits,
             handoff: now.handoff,
-            key: now.key,
+            place: now.place,
             processes: take_part.len(),
             elsewhere,
         };

@@ -4,16 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
 use super::service_history::{Added, Id};
-use crate::model::event::{ListenerSample, SockId};
+use crate::model::event::{ListenerSample, Place, SockId};
 use crate::model::histogram::{Precision, WaitHistogram};
 
 /// Connections by which a listener's pattern is judged: the newest.
 const MAX_CONNECTIONS: usize = 256;
 /// Threads whose calls are counted; the one that did something least recently is forgotten.
 const MAX_THREADS: usize = 256;
-
-/// Address and network namespace of a listener. Listeners of one SO_REUSEPORT group share it.
-pub(super) type Key = (std::net::SocketAddr, u32);
 
 /// Calls of a thread on the listener's connections since the attach.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,7 +35,7 @@ impl Calls {
 #[derive(Debug)]
 pub(super) struct ListenerHistory {
     /// `None` before the listener's first sample.
-    pub(super) key: Option<Key>,
+    pub(super) place: Option<Place>,
     pub(super) open: bool,
     /// Connections, oldest first.
     pub(super) connections: VecDeque<SockId>,
@@ -52,7 +49,7 @@ pub(super) struct ListenerHistory {
 impl ListenerHistory {
     pub(super) fn new(now_ns: u64) -> Self {
         Self {
-            key: None,
+            place: None,
             open: true,
             connections: VecDeque::new(),
             threads: BTreeMap::new(),
@@ -63,7 +60,7 @@ impl ListenerHistory {
     }
 
     pub(super) fn sampled(&mut self, sample: &ListenerSample) {
-        self.key = Some((sample.local, sample.netns));
+        self.place = Some(sample.place());
         self.open = sample.closed_ns.is_none();
     }
 

@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use rustc_hash::FxHashMap;
 
 use super::event::{
-    Accept, Closed, Exchange, ListenerSample, Opened, Process, Role, Sample, SockId,
+    Accept, Closed, Exchange, ListenerSample, Opened, Place, Process, Role, Sample, SockId,
 };
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Output, PatternOutput};
@@ -33,7 +33,7 @@ use super::snapshot::{PatternView, WaitView};
 use group::{Group, Now};
 pub(super) use herd::HerdFacts;
 use herd::Totals;
-use listener_history::{Key, ListenerHistory};
+use listener_history::ListenerHistory;
 use service_history::{Id, ServiceHistory};
 use standing::Standing;
 use thread_starts::ThreadStarts;
@@ -73,7 +73,7 @@ pub(super) struct Patterns {
     histories: FxHashMap<SockId, ServiceHistory>,
     listeners: BTreeMap<SockId, ListenerHistory>,
     orphans: Vec<(SockId, SocketAddr, u32)>,
-    groups: BTreeMap<Key, Group>,
+    groups: BTreeMap<Place, Group>,
     thread_starts: ThreadStarts,
     /// Times that threads had been put on a CPU at the newest sample, and how often since the one
     /// before.
@@ -157,11 +157,11 @@ impl Patterns {
 
     /// Returns the facts that findings judge families by.
     pub(super) fn families(&self) -> impl Iterator<Item = Family<'_>> {
-        self.groups.iter().filter_map(|(key, group)| {
+        self.groups.iter().filter_map(|(place, group)| {
             Some(Family {
                 view: group.view.as_ref()?,
                 herd: group.herd.last(),
-                local: key.0,
+                local: place.0,
                 reads: group.reads_shared(),
             })
         })
@@ -240,30 +240,30 @@ impl Patterns {
                 listener.open = false;
             }
         }
-        let keys: BTreeSet<Key> =
-            self.listeners.values().filter_map(|listener| listener.key).collect();
-        self.groups.retain(|key, _| keys.contains(key));
-        for key in keys {
-            self.groups.entry(key).or_insert_with(|| Group::new(sample.ts_ns));
+        let places: BTreeSet<Place> =
+            self.listeners.values().filter_map(|listener| listener.place).collect();
+        self.groups.retain(|place, _| places.contains(place));
+        for place in places {
+            self.groups.entry(place).or_insert_with(|| Group::new(sample.ts_ns));
         }
     }
 
     fn judge(&mut self, sample: &Sample) {
-        let mut open: BTreeMap<Key, Vec<&ListenerSample>> = BTreeMap::new();
+        let mut open: BTreeMap<Place, Vec<&ListenerSample>> = BTreeMap::new();
         for listener in &sample.listeners {
-            let key = (listener.local, listener.netns);
-            if listener.closed_ns.is_none() && self.groups.contains_key(&key) {
-                open.entry(key).or_default().push(listener);
+            let place = listener.place();
+            if listener.closed_ns.is_none() && self.groups.contains_key(&place) {
+                open.entry(place).or_default().push(listener);
             }
         }
         let mut groups = std::mem::take(&mut self.groups);
         let mut now = Vec::new();
-        for (&key, listeners) in &open {
-            now.extend(self.now(sample, key, listeners));
+        for (&place, listeners) in &open {
+            now.extend(self.now(sample, place, listeners));
         }
         for one in &now {
             let elsewhere = now.iter().filter(|other| other.root == one.root).count() - 1;
-            if let Some(group) = groups.get_mut(&one.key) {
+            if let Some(group) = groups.get_mut(&one.place) {
                 group.sampled(one, &self.thread_starts, elsewhere);
             }
         }
@@ -280,7 +280,7 @@ impl Patterns {
     fn now<'a>(
         &'a self,
         sample: &'a Sample,
-        key: Key,
+        place: Place,
         listeners: &[&ListenerSample],
     ) -> Option<Now<'a>> {
         let first = listeners.first()?;
@@ -305,7 +305,7 @@ impl Patterns {
         }
         let mut now = Now {
             sample,
-            key,
+            place,
             histories: Vec::new(),
             threads: BTreeMap::new(),
             handoff: WaitView::default(),

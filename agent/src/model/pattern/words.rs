@@ -3,8 +3,8 @@
 
 use super::facts::PatternFacts;
 use super::judge::{Helpers, Judgement, Reason};
-use super::listener_history::Key;
 use super::waits::Waits;
+use crate::model::event::Place;
 use crate::model::snapshot::{PatternName, Units, WaitView};
 use crate::text::{count, count_of, duration_us, times};
 
@@ -15,7 +15,7 @@ pub(super) struct Evidence<'a> {
     pub(super) helpers: Helpers,
     pub(super) waits: &'a Waits,
     pub(super) handoff: WaitView,
-    pub(super) key: Key,
+    pub(super) place: Place,
     /// Processes of the family that accept or serve.
     pub(super) processes: usize,
     /// Other addresses that the family listens at.
@@ -144,7 +144,7 @@ impl Evidence<'_> {
 
     fn who_accepts(&self) -> String {
         let facts = self.facts;
-        let (address, accepting) = (self.key.0, facts.accepting.len());
+        let (address, accepting) = (self.place.0, facts.accepting.len());
         let idle = accepting - facts.acceptors.len().min(accepting);
         let on = match facts.listeners {
             0 | 1 => address.to_string(),

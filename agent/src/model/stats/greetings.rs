@@ -7,9 +7,9 @@ use crate::bounded::Bounded;
 use crate::model::event::{Exchange, Role, SockId};
 use crate::model::snapshot::{ExchangeView, SliceKind};
 
-/// Connections on which a server has spoken first. Of more the oldest gives way: it was hardly a
-/// greeting, if so many have come since.
-const MAX_GREETED: usize = 4_096;
+/// Connections on which a server has spoken first, and nobody since. Of more the oldest gives way:
+/// if it was a greeting, nobody learns how late it was.
+pub const MAX_GREETED: usize = 4_096;
 /// The first request follows so soon, ns.
 const AT_ONCE_NS: u64 = 1_000_000_000;
 
@@ -58,6 +58,11 @@ impl Greetings {
         if !self.0.is_empty() {
             self.0.remove(sock);
         }
+    }
+
+    /// Returns how many gave way.
+    pub(super) fn gave_way(&self) -> u64 {
+        self.0.gave_way()
     }
 }
 

@@ -36,6 +36,7 @@ use super::waits::{Pendings, Waits};
 use super::window::Window;
 use crate::text::Untrusted;
 use greetings::Greetings;
+pub use greetings::MAX_GREETED;
 use questions::work_of;
 use rests::{AppTime, Runs};
 pub(super) use sent::BEYOND_DELAYED_ACK_US;
@@ -355,6 +356,11 @@ impl StatsByScope {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Scope, &ScopeStats)> {
         self.table.iter().map(|(&scope, entry)| (scope, entry))
+    }
+
+    /// Greetings that gave way to newer ones.
+    pub(super) fn greetings_gave_way(&self) -> u64 {
+        self.greetings.gave_way()
     }
 
     fn entry(&mut self, origin: &Origin) -> Option<&mut ScopeStats> {

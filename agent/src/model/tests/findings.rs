@@ -324,3 +324,17 @@ fn an_uneven_reuseport_group_is_found_once_at_its_busiest_listener() {
     assert_eq!(findings[0].headline, "One of 2 listeners takes 90 % of the accepts.");
     assert_well_written(&world);
 }
+
+#[test]
+fn listeners_of_two_namespaces_that_had_one_number_are_no_group() {
+    let later = ListenerSample { netns_cookie: Some(71), ..listener(2, 128) };
+    let mut world = World::new("full", vec![listener(1, 128), later]);
+    for step in 0..1_000_u32 {
+        world.now += 3 * MS;
+        world.accept(usize::from(step % 10 != 0), 1, 60_000, 10_000);
+        if step % 100 == 99 {
+            world.sample_after(0);
+        }
+    }
+    assert_eq!(world.finding("uneven-workers"), None);
+}

@@ -3,16 +3,18 @@
 use backscope_abi::MAX_DATAGRAMS;
 
 use super::connections::{closed, opened};
+use super::connects::late;
 use super::facts::server;
 use super::world::{SECOND, START, World};
 use crate::model::event::{
-    Census, ClientHello, Event, Exchange, Http2Streams, Opened, Progress, Recognised, Role,
+    Census, ClientHello, Event, Exchange, Http2Streams, Late, Opened, Progress, Recognised, Role,
     ServerHello, Sign, SockId,
 };
 use crate::model::output::{ConnectionOutput, Output};
 use crate::model::tests::world::setup;
 use crate::model::{
-    MAX_CONNECTIONS, MAX_CURRENT, MAX_HELLOS, MAX_LOOPBACK_PAIRS, Model, UNTOLD_NS,
+    MAX_CONNECTIONS, MAX_CURRENT, MAX_GREETED, MAX_HELLOS, MAX_LEFT, MAX_LOOPBACK_PAIRS, Model,
+    UNTOLD_NS,
 };
 
 fn sign(sock: SockId, sign: Sign) -> Event {
@@ -56,6 +58,23 @@ fn hellos_and_streams_are_known_of_new_connections() {
     assert_eq!((gone.tls.is_some(), gone.streams), (false, None), "it gave way");
     assert_eq!((oldest.tls.is_some(), oldest.streams), (true, Some(streams)));
     assert_eq!((newest.tls.is_some(), newest.streams), (true, Some(streams)));
+}
+
+#[test]
+fn greetings_and_lingering_closes_that_give_way_are_counted() {
+    let mut world = World::with_limit(128);
+    for sock in 1..=MAX_GREETED as u64 + 3 {
+        world.apply(opened(sock, Role::Server, false));
+        world.apply(Event::Exchange(Exchange { sock, inbound: None, ..server() }));
+    }
+    for sock in 1..=MAX_LEFT as u64 + 2 {
+        let Event::Late(late) = late() else { panic!("not late") };
+        world.apply(Event::Late(Late { lingers: Some((sock, 2 * SECOND)), ..late }));
+    }
+    world.sample_after(SECOND);
+    assert_eq!((lost(&world, "model_greetings"), lost(&world, "model_lingering")), (3, 2));
+    world.sample_after(SECOND);
+    assert_eq!((lost(&world, "model_greetings"), lost(&world, "model_lingering")), (3, 2));
 }
 
 #[test]

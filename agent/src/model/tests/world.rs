@@ -67,6 +67,7 @@ pub(crate) fn listener(sock: SockId, limit: u32) -> ListenerSample {
         unwatched: false,
         unnamed_holders: 0,
         calls_missed: false,
+        netns_cookie: Some(70),
     }
 }
 

@@ -20,13 +20,14 @@ use crate::{
     },
     sensor::{
         attach::sys,
+        clock::CpuTimer,
         decode::{self, Capabilities, address, exchange, known, record, role, tcp_state},
         procfs,
     },
     text::Untrusted,
 };
 
-/// Time between scans, in times of what the last one took.
+/// Time between scans, in times of what the last one cost.
 const SCAN_SHARE: u32 = 50;
 /// Connections found open that are remembered as announced. One beyond that may be announced twice.
 const MAX_ANNOUNCED: usize = 200_000;
@@ -76,7 +77,7 @@ struct Scan {
     udp_sockets: UdpSockets,
     census: Option<Counting>,
     filter_failed: bool,
-    took: Duration,
+    cost: Duration,
 }
 
 /// Connections that a census has met.
@@ -153,7 +154,7 @@ impl Connections {
         }
     }
 
-    /// Makes the next scan run, however long the last one took.
+    /// Makes the next scan run, whatever the last one cost.
     pub(in crate::sensor) fn scan_is_due(&mut self) {
         self.next_scan = None;
     }
@@ -181,7 +182,7 @@ impl Connections {
         self.held.take()
     }
 
-    /// Begins a scan of the targets' connections, unless the last one took so long that it is not
+    /// Begins a scan of the targets' connections, unless the last one cost so much that it is not
     /// yet time for another.
     ///
     /// `processes` is empty where the files of every process have to be scanned.
@@ -213,7 +214,7 @@ impl Connections {
         now_ns: u64,
     ) -> Option<Scanned> {
         let mut scan = self.scan.take()?;
-        let begin = Instant::now();
+        let begin = CpuTimer::begin();
         // Allocated at once, and so in pages of their own. Grown by doubling they would leave holes
         // between what is kept.
         let mut scanned =
@@ -231,13 +232,13 @@ impl Connections {
         {
             scanned.found.push(census.tell(false));
         }
-        scan.took += begin.elapsed();
+        scan.cost += begin.elapsed();
         if more {
             self.scan = Some(scan);
         } else {
             self.count(&mut scan, &mut scanned);
-            let next = Instant::now() + scan.took * SCAN_SHARE;
-            let is_costly = scan.took > Duration::from_millis(5);
+            let next = Instant::now() + scan.cost * SCAN_SHARE;
+            let is_costly = scan.cost > Duration::from_millis(5);
             self.next_scan = if is_costly { Some(next) } else { None };
             self.udp_sockets = scan.udp_sockets;
             self.filters_by_process &= !scan.filter_failed;

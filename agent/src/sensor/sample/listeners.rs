@@ -17,7 +17,7 @@ use super::{
     fails::Fails,
     pending_accepts::note_pending_accepts,
     refused::Refused,
-    scan::{self, Descriptors, Found, Holders, MAX_NAMED_IN_ALL},
+    scan::{self, Descriptors, Found, Holders, MAX_NAMED_IN_ALL, Traceable},
 };
 use crate::{
     model::{
@@ -26,7 +26,7 @@ use crate::{
     },
     sensor::{
         attach::{Chosen, Signal, sys},
-        clock::now_ns,
+        clock::{CpuTimer, now_ns},
         decode::{address, comm, known},
         maps::Maps,
         procfs,
@@ -35,7 +35,7 @@ use crate::{
     text::Untrusted,
 };
 
-/// Time between scans, in times of what the last one took. A process with very many files is
+/// Time between scans, in times of what the last one cost. A process with very many files is
 /// scanned less often than at each refresh, and in between depths come from events alone.
 const SCAN_SHARE: u32 = 100;
 /// Most processes that are scanned one by one. With more it is quicker to scan all files at once.
@@ -140,9 +140,12 @@ impl Sampler {
     }
 
     fn read(&mut self, iterator: impl io::Read) -> io::Result<()> {
+        // Names of others' processes would leave no room for the caller's.
+        let mut traceable = Traceable::default();
         scan::for_each_entry(iterator, |found| match found {
-            Found::Listener(entry) => self.note(&entry),
-            Found::Unix(unix) => self.beside.unix(&unix),
+            Found::Listener(entry) if traceable.has(entry.tgid) => self.note(&entry),
+            Found::Unix(unix) if traceable.has(unix.tgid) => self.beside.unix(&unix),
+            Found::Listener(_) | Found::Unix(_) => {}
             Found::Other(other) => self.beside.other(&other),
         })
     }
@@ -166,19 +169,19 @@ impl Sampler {
     /// long, and is done seldom.
     fn look_around(&mut self, program: &ProgramFd) {
         if self.beside.is_due() && !self.holders.is_empty() {
-            let begin = Instant::now();
+            let begin = CpuTimer::begin();
             self.beside.forget_others();
             self.scan_everything(program);
             self.beside.looked(begin.elapsed() * SCAN_SHARE);
         }
     }
 
-    /// Scans every target, unless the last scan took so long that it is not yet time again.
+    /// Scans every target, unless the last scan cost so much that it is not yet time again.
     pub(in crate::sensor) fn scan(&mut self, program: &ProgramFd, targets: &Targets, maps: &Maps) {
-        let begin = Instant::now();
-        if begin < self.next_scan {
+        if Instant::now() < self.next_scan {
             return;
         }
+        let begin = CpuTimer::begin();
         self.scanned = true;
         self.holders.clear();
         self.room = MAX_NAMED_IN_ALL;
@@ -196,9 +199,9 @@ impl Sampler {
             self.beside.forget_others();
             self.scan_everything(program);
         }
-        let took = begin.elapsed();
-        if took > Duration::from_millis(5) {
-            self.next_scan = Instant::now() + took * SCAN_SHARE;
+        let cost = begin.elapsed();
+        if cost > Duration::from_millis(5) {
+            self.next_scan = Instant::now() + cost * SCAN_SHARE;
         }
     }
 
@@ -222,7 +225,7 @@ impl Sampler {
         self.period.wrapping_sub(1)
     }
 
-    /// Says that the next sample is the last: its scan runs whatever the one before took.
+    /// Says that the next sample is the last: its scan runs whatever the one before cost.
     pub(in crate::sensor) fn ends(&mut self) {
         self.next_scan = Instant::now();
         self.ends = true;
@@ -409,6 +412,7 @@ impl Sampler {
             unwatched,
             unnamed_holders,
             calls_missed: false,
+            netns_cookie: known(raw.netns_cookie),
         }
     }
 

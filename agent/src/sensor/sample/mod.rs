@@ -25,5 +25,6 @@ pub(super) use self::{
     pending_accepts::note_pending_accepts,
     quota::{Quotas, WAITED_NS},
     refused::listen_drops,
+    scan::all_holders,
     threads::Threads,
 };

@@ -9,6 +9,7 @@ use backscope_abi as abi;
 
 use crate::{
     model::event::SockId,
+    privileges::may_trace,
     sensor::decode::{comm, record},
     text::Untrusted,
 };
@@ -66,6 +67,39 @@ fn entry(bytes: &[u8]) -> Option<(Found, usize)> {
         abi::SCAN_OTHER => (Found::Other(record(bytes)?), size_of::<abi::ScanOther>()),
         _ => return None,
     })
+}
+
+/// Processes that the caller may trace. All entries of a process come one after the other, so that
+/// the kernel is asked once for each.
+#[derive(Debug, Default)]
+pub(super) struct Traceable {
+    newest: Option<(u32, bool)>,
+}
+
+impl Traceable {
+    pub(super) fn has(&mut self, pid: u32) -> bool {
+        match self.newest {
+            Some((newest, may)) if newest == pid => may,
+            _ => self.newest.insert((pid, may_trace(pid))).1,
+        }
+    }
+}
+
+/// Returns every process that holds a watched listener, by the output of an iterator over all
+/// files: of those that are `wanted`, as many as there are.
+pub(in crate::sensor) fn all_holders(
+    source: impl Read,
+    mut is_wanted: impl FnMut(u32) -> bool,
+) -> io::Result<Vec<u32>> {
+    let mut holders = BTreeSet::new();
+    for_each_entry(source, |found| {
+        if let Found::Listener(entry) = found
+            && is_wanted(entry.tgid)
+        {
+            holders.insert(entry.tgid);
+        }
+    })?;
+    Ok(holders.into_iter().collect())
 }
 
 /// Most processes that are named as holders of one listener. Further ones are counted.
@@ -182,6 +216,18 @@ mod tests {
         }
         let endless = io::repeat(0xff);
         for_each_entry(endless, |_| unreachable!("nothing is known")).expect("it ends");
+    }
+
+    #[test]
+    fn all_holders_are_found_however_many_there_are() {
+        let mut output = Vec::new();
+        for pid in 1..=300 {
+            output.extend(held(7, pid));
+            output.extend(held(8, pid));
+        }
+        let every_third = |pid| pid % 3 == 0;
+        let holders = all_holders(&*output, every_third).expect("it is in memory");
+        assert_eq!(holders, (3..=300).step_by(3).collect::<Vec<_>>());
     }
 
     #[test]

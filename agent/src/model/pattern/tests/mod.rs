@@ -3,8 +3,8 @@
 mod costs;
 
 use crate::model::event::{
-    Accept, Event, Exchange, InAccept, Process, ProcessChange, Role, SockId, ThreadSample,
-    ThreadUse, WaitKind, Waiting,
+    Accept, Event, Exchange, InAccept, ListenerSample, Process, ProcessChange, Role, SockId,
+    ThreadSample, ThreadUse, WaitKind, Waiting,
 };
 use crate::model::output::Output;
 use crate::model::snapshot::{Io, PatternName, PatternView, Units};
@@ -472,4 +472,27 @@ fn a_family_that_begins_anew_is_what_it_was_until_enough_is_seen() {
     (0..4).for_each(|_| site.world.sample_after(SECOND));
     let names: Vec<PatternName> = site.told().iter().map(|view| view.name).collect();
     assert_eq!(names, [PatternName::AcceptorPlusReaders]);
+}
+
+#[test]
+fn a_network_namespace_made_anew_is_another_place_whatever_its_number() {
+    let anew = |cookie| {
+        let site = Site::new().with_threads(&[MAIN], WaitKind::Events);
+        let mut site = site.busy(|site, _| site.visit(0, MAIN, MAIN, MAIN));
+        site.world.listeners[0].closed_ns = Some(site.world.now);
+        site.world.sample_after(SECOND);
+        let netns_cookie = Some(cookie);
+        site.world.listeners = vec![ListenerSample { netns_cookie, ..listener(LISTENER + 1, 128) }];
+        site.visit(0, MAIN, MAIN, MAIN);
+        site.world.sample_after(SECOND);
+        site.world
+            .model
+            .patterns
+            .groups
+            .values()
+            .filter_map(|group| Some(group.view.as_ref()?.name))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(anew(70), [PatternName::SingleThread], "the same namespace");
+    assert_eq!(anew(71), [PatternName::SingleThread, PatternName::Unknown]);
 }
