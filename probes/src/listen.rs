@@ -48,11 +48,9 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
     if load!(sk as *const c_void, sk_protocol as u16) == IPPROTO_MPTCP {
         return 0;
     }
-    if old == TCP_SYN_RECV && new == TCP_ESTABLISHED {
-        if is_served(port_of(sk)) && joins(sk) {
-            // Nobody will accept it.
-            leave(sk);
-        }
+    if old == TCP_SYN_RECV && new == TCP_ESTABLISHED && is_served(port_of(sk)) && joins(sk) {
+        // Nobody will accept it.
+        leave(sk);
     } else if new == TCP_LISTEN {
         begin(sk);
     } else if old == TCP_LISTEN && new == TCP_CLOSE {

@@ -169,6 +169,9 @@ layout! {
     req_num_retrans = "request_sock"."num_retrans",
     /// Jiffies when data was last sent, or when the socket was created.
     lsndtime = "tcp_sock"."lsndtime",
+    /// Time at which the application last read, or at first at which the connection was
+    /// established, µs.
+    rcvq_time = "tcp_sock"."rcvq_space.time",
     /// `rcv_nxt` in the newest ACK that was sent.
     rcv_wup = "tcp_sock"."rcv_wup",
     /// Receive window that was announced.

@@ -46,8 +46,8 @@ pub use record::{
 pub const MAX_LISTENERS: u32 = 10_240;
 /// Listeners beyond that which are remembered as counted. Further ones count at each scan.
 pub const MAX_LEFT_OUT: u32 = 65_536;
-/// Connections that wait in accept queues at once. Beyond that a connection's wait is estimated at
-/// its accept, to one tick; [`counter::QUEUED_FULL`] counts it.
+/// Connections that wait in accept queues at once. Beyond that a connection that leaves its queue
+/// unaccepted is not seen; [`counter::QUEUED_FULL`] counts it.
 pub const MAX_QUEUED: u32 = 16_384;
 /// Threads that are inside `accept` at once. Beyond that `blocked_us` is unknown;
 /// [`counter::CALLS_FULL`] counts it.

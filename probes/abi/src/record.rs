@@ -357,7 +357,7 @@ pub struct Accept {
     pub ts_ns: u64,
     /// Time at which the call began; 0 when that was before the attach.
     pub entered_ns: u64,
-    /// Time at which the kernel put the connection in the accept queue; 0 when not observed.
+    /// Time at which the kernel put the connection in the accept queue; 0 when not known.
     pub queued_ns: u64,
     /// Only if `queued_ns` is 0: how many jiffies ago the connection was born, by its `lsndtime`.
     pub age_jiffies: u32,

@@ -218,7 +218,7 @@ fn waiting_before_attach(world: &World) -> anyhow::Result<()> {
 
     check_waits(world, &ended.objects, &[*of(&late)?], &[(&late).into()])?;
     let object = truth::accept_of(&ended.objects, early.port)?;
-    let estimated = object["queued_us"].is_null() || !object["observed_by"].is_null();
-    ensure!(estimated, "nobody saw it being queued, so the figure is an estimate: {object}");
+    let known = object["queued_us"].is_u64() && object["observed_by"].is_null();
+    ensure!(known, "the socket has kept when it was queued: {object}");
     truth::check_early(world, object, of(&early)?, (&early).into())
 }

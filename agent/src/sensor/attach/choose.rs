@@ -6,7 +6,7 @@ use aya::Ebpf;
 
 use super::{
     failure::Failure,
-    loader::{HookFlags, Loader, TRIAL_SIZES, Types},
+    loader::{HookFlags, Loader, Types},
     plan::{self, Attach, Choice, Program, Signal, SignalSpec},
     programs::{attach_one, load},
     sys,
@@ -101,8 +101,14 @@ pub(super) fn hooks_of(choice: &Choice) -> String {
     Vec::from_iter(places).join(" ")
 }
 
-/// Tries every choice by loading its programs (small maps, nothing attached) and takes the first
-/// that loads.
+/// An object in which programs were loaded on trial, and the flags that it has.
+pub(super) struct Tried {
+    pub(super) ebpf: Ebpf,
+    pub(super) flags: HookFlags,
+}
+
+/// Tries every choice by loading its programs (nothing is attached) and takes the first that loads.
+/// `sizes` are those of the maps.
 ///
 /// # Errors
 /// The object itself does not load, or a required signal has no hook.
@@ -110,16 +116,17 @@ pub(super) fn choose(
     loader: &mut Loader<'_>,
     highest: Tier,
     rejected: &[Rejected],
-) -> Result<Chosen, SensorError> {
+    sizes: &[(&'static str, u32)],
+) -> Result<(Chosen, Tried), SensorError> {
     let (types, config) = (loader.types, *loader.config());
-    // Where programs have two forms, the one with more code is tried.
+    // Where programs have two forms, the one with more code is tried: that of the tracepoint tier.
     let flags = HookFlags {
         queued_by_state: types.btf.has_function(plan::SOCKET_STORAGE),
         delayed_ack_timer: false,
         counts_drops: true,
     };
     let mut trial = Trial {
-        ebpf: loader.object(flags, TRIAL_SIZES)?,
+        ebpf: loader.object(flags, sizes)?,
         types,
         rejected,
         chosen: Chosen::default(),
@@ -138,7 +145,7 @@ pub(super) fn choose(
         }
         trial.chosen.signals.push((spec, choice));
     }
-    Ok(trial.chosen)
+    Ok((trial.chosen, Tried { ebpf: trial.ebpf, flags }))
 }
 
 /// Hooks that load and do not attach.

@@ -3,7 +3,7 @@
 use aya::{Btf, Ebpf, programs::ProgramFd};
 
 use super::{
-    choose::{Chosen, hooks_of},
+    choose::{Chosen, Tried, hooks_of},
     failure::Failure,
     loader::{HookFlags, Loader, full_sizes},
     plan::{self, Attach, Program, Signal},
@@ -34,23 +34,31 @@ pub(in crate::sensor) struct Loaded {
 }
 
 /// Loads the chosen programs with maps of full size, and attaches them. Gives the object, too,
-/// which has the maps.
+/// which has the maps. It is that of the trial, if its programs have the flags that the choice asks
+/// for: loading takes most of the time of an attach.
 ///
 /// # Errors
 /// The hooks of the choice that the kernel loads but does not attach, with the reason.
 pub(super) fn attach(
     loader: &mut Loader<'_>,
     chosen: Chosen,
+    tried: Option<Tried>,
     prepare: impl FnOnce(&mut Ebpf) -> Result<(), SensorError>,
 ) -> Result<(Loaded, Ebpf), SensorError> {
     let types = loader.types;
-    let sizes = full_sizes(loader.config());
     let flags = HookFlags {
         queued_by_state: chosen.sees(Signal::Queued, Tier::Tracepoint),
         delayed_ack_timer: chosen.sees(Signal::DelayedAck, Tier::Full),
         counts_drops: !chosen.sees(Signal::Syn, Tier::Full),
     };
-    let mut ebpf = loader.object(flags, &sizes)?;
+    let mut ebpf = match tried {
+        Some(tried) if tried.flags == flags => tried.ebpf,
+        other => {
+            drop(other);
+            let sizes = full_sizes(loader.config());
+            loader.object(flags, &sizes)?
+        }
+    };
     prepare(&mut ebpf)?;
     let mut attached = Attached::default();
     for (spec, choice) in chosen.served() {
@@ -90,7 +98,9 @@ struct Attached {
 impl Attached {
     /// Loads a program and attaches it.
     fn add(&mut self, ebpf: &mut Ebpf, types: &Btf, program: &Program) -> Result<(), Failure> {
-        load(ebpf, types, program)?;
+        if fd_of(ebpf, program).is_err() {
+            load(ebpf, types, program)?;
+        }
         let link = attach_one(ebpf, program)?;
         match program.attach {
             Attach::Iterator(_) if program.name == plan::SCAN_CONNECTIONS => {

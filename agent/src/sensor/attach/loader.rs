@@ -105,7 +105,7 @@ impl Globals {
 }
 
 /// Flags of the probes' configuration that the choice of hooks decides.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HookFlags {
     /// The queued stamp comes from the child's state change, not from function hooks.
     pub queued_by_state: bool,
@@ -223,7 +223,7 @@ pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 13] {
     ]
 }
 
-/// Sizes of the maps on trial.
+/// Sizes of the maps where programs are loaded on trial alone.
 pub(super) const TRIAL_SIZES: &[(&str, u32)] = &[
     ("LISTENERS", 1),
     ("LISTENER_OF", 1),

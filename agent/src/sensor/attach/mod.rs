@@ -27,7 +27,7 @@ use self::{
     choose::{Rejected, choose, scan_only},
     failure::Failure,
     load::attach,
-    loader::{Globals, Loader, OBJECT, Types, bare_loader},
+    loader::{Globals, Loader, OBJECT, TRIAL_SIZES, Types, bare_loader, full_sizes},
 };
 pub(super) use self::{
     load::Loaded,
@@ -47,7 +47,9 @@ pub(super) fn attach_best(options: &Options) -> Result<(Loaded, Ebpf), SensorErr
     };
     with_loader(options.config(), with_log.as_deref().unwrap_or(OBJECT), |loader| {
         loop {
-            let chosen = choose(loader, options.tier.unwrap_or(Tier::Full), &rejected)?;
+            let sizes = full_sizes(loader.config());
+            let highest = options.tier.unwrap_or(Tier::Full);
+            let (chosen, tried) = choose(loader, highest, &rejected, &sizes)?;
             if options.tier == Some(Tier::Full) && chosen.tier() != Tier::Full {
                 let reason = match chosen.refusals.first() {
                     Some(refusal) => refusal.reason.clone(),
@@ -59,7 +61,7 @@ pub(super) fn attach_best(options: &Options) -> Result<(Loaded, Ebpf), SensorErr
                 places::free_all(ebpf)?;
                 maps::set_targets(ebpf, &options.targets)
             };
-            match attach(loader, chosen, prepare) {
+            match attach(loader, chosen, Some(tried), prepare) {
                 Err(SensorError::Attach { hooks, reason, errno, .. })
                     if rejected.iter().all(|known| known.hooks != hooks) =>
                 {
@@ -74,13 +76,15 @@ pub(super) fn attach_best(options: &Options) -> Result<(Loaded, Ebpf), SensorErr
 /// Attaches the iterator over open files alone.
 pub(super) fn attach_scan(options: &Options) -> Result<(Loaded, Ebpf), SensorError> {
     with_loader(options.config(), OBJECT, |loader| {
-        attach(loader, scan_only(), |ebpf| maps::set_targets(ebpf, &options.targets))
+        attach(loader, scan_only(), None, |ebpf| maps::set_targets(ebpf, &options.targets))
     })
 }
 
 /// Chooses hooks without attaching them. `config` says which signals are wanted.
 pub(super) fn choose_only(config: Config, highest: Tier) -> Result<Chosen, SensorError> {
-    with_loader(config, OBJECT, |loader| choose(loader, highest, &[]))
+    with_loader(config, OBJECT, |loader| {
+        choose(loader, highest, &[], TRIAL_SIZES).map(|(chosen, _)| chosen)
+    })
 }
 
 /// Keeps the kernel's types in memory while `work` runs, and no longer: they are large.

@@ -68,8 +68,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                            it enters the queue",
             },
         ],
-        missing: "the wait in the accept queue is estimated to within one tick, and its depth is \
-                  known from samples and accepts",
+        missing: "the depth of the accept queue is known from samples and accepts, and connections \
+                  that leave it unaccepted are not seen",
     },
     SignalSpec {
         signal: Signal::LeftQueue,
