@@ -24,10 +24,10 @@ use crate::{
     },
     listener::{count_failure, listener_id, note_change},
     live::{Find, Live},
-    maps::{CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit},
+    maps::{CALLS, CONNECTIONS, EVENTS, LISTENERS, QUEUED, add, count, emit},
     payload::{register, registers},
     queue::queued,
-    suspend::{end_rush, is_rush, is_suspended},
+    suspend::{is_rush, is_suspended},
     target::{is_served, is_target},
 };
 
@@ -225,7 +225,6 @@ fn accepted_as(
 pub(crate) fn first_used(child: *const c_void, ts_ns: u64) {
     if QUEUED.find(child as u64).is_some() {
         accepted(child, current(), Call::default(), -1, ts_ns, true);
-        end_rush();
     }
 }
 
@@ -347,6 +346,10 @@ pub(crate) fn syscall_arg(ctx: &TracePointContext, n: usize) -> u64 {
 
 #[inline(always)]
 fn returned(result: i64) {
+    // An accept that began before a rush has been told of by the other hook.
+    if is_rush() {
+        return;
+    }
     let thread = current();
     if result < 0 {
         leave_empty(thread, result);
@@ -451,8 +454,6 @@ fn io_uring_complete_cqe(ctx: BtfTracePointContext) -> i32 {
 /// are suspended this reports the connection; while they are not, it is counted that it would have.
 #[inline(always)]
 fn named(ctx: &SockAddrContext) -> i32 {
-    const ACCEPT: u64 = 43;
-    const ACCEPT4: u64 = 288;
     const ALLOWED: i32 = 1;
     // SAFETY: the kernel's own context; the member is the socket in every program of this kind.
     let (protocol, sk) =
@@ -462,12 +463,20 @@ fn named(ctx: &SockAddrContext) -> i32 {
     if protocol == IPPROTO_MPTCP as u32 {
         child = tcp_behind(child);
     }
-    let mut queued = queued(child);
-    if queued.listener == 0 && (!is_rush() || !is_served(read!(child, skc_num as u16))) {
+    if is_rush() {
+        taken(child);
         return ALLOWED;
     }
-    let registers = registers();
-    if registers.is_null() || !matches!(register!(registers, regs_call), ACCEPT | ACCEPT4) {
+    let queued = queued(child);
+    if queued.listener == 0 {
+        if is_suspended() {
+            // It was queued in a rush that ends, or the kernel skipped the probe at its birth.
+            let _ = call_of(current(), |_| true);
+            taken(child);
+        }
+        return ALLOWED;
+    }
+    if !is_accept(registers()) {
         return ALLOWED;
     }
     if !is_suspended() {
@@ -476,17 +485,49 @@ fn named(ctx: &SockAddrContext) -> i32 {
     }
     let thread = current();
     let mut call = call_of(thread, |_| true);
-    if queued.listener == 0 {
-        // The kernel skipped the probe at its birth. The call names the listener.
-        let file = file_of_fd(register!(registers, regs_first) as u32);
-        queued.listener = listener_id(tcp_behind(sock_of_socket(file))).unwrap_or(0);
-    }
     // What was noted before the hooks were suspended may be of an earlier call.
     if call.listener != queued.listener {
         call = Call::default();
     }
     accepted_as(child, queued, thread, call, -1, now(), false);
     ALLOWED
+}
+
+/// True inside accept; `registers` are those with which the current thread entered the kernel.
+#[inline(always)]
+fn is_accept(registers: *const c_void) -> bool {
+    const ACCEPT: u64 = 43;
+    const ACCEPT4: u64 = 288;
+    !registers.is_null() && matches!(register!(registers, regs_call), ACCEPT | ACCEPT4)
+}
+
+/// A peer's name is asked for, and nothing is known of its connection in a queue: if it is by accept
+/// on a watched listener, which the call names, `child` is the application's. A function of its own
+/// for the room on the stack.
+#[inline(never)]
+fn taken(child: *const c_void) {
+    if !is_served(read!(child, skc_num as u16)) {
+        return;
+    }
+    let registers = registers();
+    if !is_accept(registers) {
+        return;
+    }
+    let file = file_of_fd(register!(registers, regs_first) as u32);
+    let Some(id) = listener_id(tcp_behind(sock_of_socket(file))) else { return };
+    let thread = current();
+    let mut sock = 0;
+    if config!(exchanges) != 0
+        && let Some(mut connection) = CONNECTIONS.find(child as u64)
+    {
+        sock = connection.exchange.sock;
+        connection.tgid = (thread >> 32) as u32;
+    }
+    if sock == 0 {
+        sock = id_of(child);
+    }
+    let queued = Queued { listener: id, queued_ns: established_ns(child), sock, gone: 0 };
+    accepted_as(child, queued, thread, Call::default(), -1, now(), false);
 }
 
 /// proto: 5.10..7.3 net/ipv4/af_inet.c: int inet_getname(struct socket *sock,

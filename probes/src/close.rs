@@ -331,7 +331,9 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
     let listener = unsafe { (&raw const queued.listener).read_volatile() };
     if let Some(connection) = connection {
         decided!("tcp_destroy_sock", sk, "a watched connection ends");
-        destroyed(sk, connection, listener == 0);
+        // In a rush nothing is kept of it while it is queued, but accept leaves its mark.
+        let accepted = listener == 0 && !(connection.tgid == 0 && is_rush());
+        destroyed(sk, connection, accepted);
     }
     if listener == 0 {
         return 0;

@@ -25,10 +25,10 @@ use crate::{
         watch,
     },
     live::{Find, Live},
-    maps::{ASKED, LISTENER_OF, LISTENERS},
+    maps::{ASKED, LISTENER_OF, LISTENERS, add},
     payload::{register, registers},
     queue::{enqueue, leave, peer_left},
-    suspend::resume,
+    suspend::{is_rush, resume},
     tag::{listener_tag, set_listener_tag},
     target::{is_served, is_wanted},
     tcp::tcp_of,
@@ -111,7 +111,12 @@ fn end(sk: *const c_void) {
     let ts_ns = now();
     let drops = read!(sk, sk_drops as u32);
     // The queue is emptied after this (`inet_csk_listen_stop`): until now it was as deep as ever.
-    note_depth(listener, sk, 0);
+    let depth = note_depth(listener, sk, 0);
+    if is_rush() {
+        // What is in it is not known one by one.
+        add(&raw mut listener.abandoned, depth as u64);
+        add(&raw mut listener.cut, depth as u64);
+    }
     listener.drops = drops;
     listener.closed_ns = ts_ns;
     listener.depth = 0;
@@ -151,9 +156,14 @@ fn child(sk: *mut c_void) {
     }
     let Some(listener) = listening(id) else { return };
     let parent = listener.sk;
+    let is_rush = is_rush();
     // The next scan tags it.
-    if by_address && shares_address(parent as *const c_void) {
+    if by_address && !is_rush && shares_address(parent as *const c_void) {
         return;
+    }
+    if is_rush && config!(exchanges) == 0 {
+        // Nobody asks for its id before it is accepted.
+        return enqueue((id, listener), sk, inherited, 0, 1);
     }
     // Up to some 6.12 `inet_csk_clone_lock` changes the state before it clears the cookie that came
     // with the clone.

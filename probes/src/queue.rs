@@ -14,7 +14,7 @@ use crate::{
     listener::note_depth,
     live::{Find, Live},
     maps::{LISTENERS, QUEUED, add, count},
-    suspend::resume,
+    suspend::{is_rush, resume},
     target::is_served,
 };
 
@@ -34,6 +34,10 @@ pub(crate) fn enqueue(
     sock: u64,
     joining: u32,
 ) {
+    if is_rush() {
+        add(&raw mut listener.queued, 1);
+        return begin(child, inherited, sock);
+    }
     let entry = Queued { listener: id, queued_ns: now(), sock, gone: 0 };
     match QUEUED.insert(child as u64, entry, BPF_NOEXIST.into()) {
         Ok(()) => {}
@@ -44,6 +48,11 @@ pub(crate) fn enqueue(
     resume();
     add(&raw mut listener.queued, 1);
     note_depth(listener, listener.sk as *const c_void, joining);
+    begin(child, inherited, sock);
+}
+
+#[inline(always)]
+fn begin(child: *mut c_void, inherited: Option<Live<Connection>>, sock: u64) {
     if config!(exchanges) == 0 {
         return;
     }
@@ -58,11 +67,14 @@ pub(crate) fn enqueue(
 /// pointer that the verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn leave(sk: *mut c_void) {
-    let Some(queued) = QUEUED.find(sk as u64) else { return };
-    let listener = queued.listener;
-    let _ = QUEUED.remove(sk as u64);
-    if let Some(mut listener) = LISTENERS.find(listener) {
-        add(&raw mut listener.queued, u64::MAX);
+    if let Some(queued) = QUEUED.find(sk as u64) {
+        let listener = queued.listener;
+        let _ = QUEUED.remove(sk as u64);
+        if let Some(mut listener) = LISTENERS.find(listener) {
+            add(&raw mut listener.queued, u64::MAX);
+        }
+    } else if !is_rush() {
+        return;
     }
     if config!(exchanges) != 0 {
         discard(sk);

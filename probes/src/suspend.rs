@@ -8,11 +8,11 @@ use crate::{live::Find, maps::SUSPENSION};
 #[inline(always)]
 pub(crate) fn is_suspended() -> bool {
     let Some(state) = SUSPENSION.get(0) else { return false };
-    matches!(*state, suspension::SUSPENDED | suspension::WANTED | suspension::RUSH)
+    (suspension::SUSPENDED..=suspension::RUSH_BEGINS).contains(state)
 }
 
 /// True while the hooks of accept are not attached since very many connections come. Each of their
-/// accepts shows, then.
+/// accepts shows, and none waits for long.
 #[inline(always)]
 pub(crate) fn is_rush() -> bool {
     SUSPENSION.get(0).is_some_and(|state| *state == suspension::RUSH)
@@ -27,22 +27,11 @@ pub(crate) fn suspended_since(ts_ns: u64) -> bool {
 /// Asks the agent to attach the hooks of accept again, if they are suspended since nothing came.
 #[inline(always)]
 pub(crate) fn resume() {
-    resume_from(suspension::SUSPENDED);
-}
-
-/// Asks for it if they are suspended since very much came: an accept was missed.
-#[inline(always)]
-pub(crate) fn end_rush() {
-    resume_from(suspension::RUSH);
-}
-
-#[inline(always)]
-fn resume_from(suspended: u64) {
     let Some(state) = SUSPENSION.find(0) else { return };
     let state = state.as_ptr();
     // SAFETY: a live map value; the agent, too, writes it at once.
     unsafe {
-        if state.read_volatile() == suspended {
+        if state.read_volatile() == suspension::SUSPENDED {
             state.write_volatile(suspension::WANTED);
         }
     }

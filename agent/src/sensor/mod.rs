@@ -67,6 +67,8 @@ const TRIM_AFTER: usize = 2_000;
 
 /// The name under which runs of probes that the kernel skipped are counted as lost.
 const SKIPPED: &str = "skipped_runs";
+/// Likewise, of accepts that nothing showed while the hooks of accept were suspended in a rush.
+const MISSED: &str = "rush_accepts";
 
 /// Attached probes, and everything that was learnt in attaching them. Dropping it detaches all.
 ///
@@ -480,6 +482,10 @@ impl Sensor {
         self.skipped = runs.skipped;
         if runs.skipped > 0 {
             sample.lost.push((SKIPPED.into(), runs.skipped));
+        }
+        let missed = self.accept_hooks.missed();
+        if missed > 0 {
+            sample.lost.push((MISSED.into(), missed));
         }
         for (table, total) in self.first.lost() {
             if total > 0 {

@@ -91,7 +91,10 @@ pub mod suspension {
     /// They are not, and something came that they are wanted for.
     pub const WANTED: u64 = 2;
     /// They are not, since so many connections come that the hooks would slow the server down.
+    /// Nothing is kept of a connection in its queue, then.
     pub const RUSH: u64 = 3;
+    /// Those at the entry are not, and those at the return will soon not be: a rush begins.
+    pub const RUSH_BEGINS: u64 = 4;
 }
 
 /// Indices of the per-CPU array `COUNTERS`.

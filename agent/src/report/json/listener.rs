@@ -148,8 +148,8 @@ impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
 const ACK_GAP: &str = "overflows.ack: this kernel does not tell ignored final ACKs from dropped \
      SYNs; both are in overflows.syn";
 
-const MISSED_GAP: &str = "accept_errors: calls that failed while thousands of connections a second \
-     came may be missing";
+const MISSED_GAP: &str = "accept_errors and left_queue.peer_closed: what failed or left while \
+     thousands of connections a second came may be missing";
 
 /// Address family of a listener.
 fn family(local: SocketAddr) -> &'static str {

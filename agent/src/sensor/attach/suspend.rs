@@ -7,15 +7,17 @@
 //! for the peer's address leads: they are suspended only if that hook has been seen to report every
 //! accept that they reported.
 //!
-//! The other hook costs a fraction of theirs. So it does their work, too, where accepts are so many
-//! that the difference shows: nine seconds in ten, since only they see what fails.
+//! The other hook costs a fraction of theirs. So it does their work, too, in a *rush*: where accepts
+//! are so many that the difference shows, and no connection waits for long. Then the probes also
+//! keep nothing of a connection while it is queued: accept finds in its socket since when it was.
+//! That is so nine seconds in ten, since only the hooks of accept see what fails.
 
 use std::{
     io,
     time::{Duration, Instant},
 };
 
-use backscope_abi::{counter, suspension};
+use backscope_abi::{LATE_NS, counter, suspension};
 
 use super::syscalls::{End, Syscalls};
 use crate::{
@@ -65,6 +67,7 @@ pub(in crate::sensor) struct AcceptHooks {
     many: f64,
     load: Load,
     reasons: Suspensions,
+    missed: u64,
 }
 
 /// Why the hooks have been suspended in this run.
@@ -89,6 +92,7 @@ impl AcceptHooks {
             many: many(),
             load: Load::default(),
             reasons: Suspensions::default(),
+            missed: 0,
         }
     }
 
@@ -100,6 +104,11 @@ impl AcceptHooks {
     /// Why they have been suspended so far.
     pub(in crate::sensor) fn reasons(&self) -> Suspensions {
         self.reasons
+    }
+
+    /// Connections of which nobody saw who accepted them.
+    pub(in crate::sensor) fn missed(&self) -> u64 {
+        self.missed
     }
 
     /// Suspends the hooks, at a refresh, if it is time; or asks for them again if those that they
@@ -116,8 +125,7 @@ impl AcceptHooks {
         let now = Instant::now();
         let busy = self.load.since_last(now, procfs::busy_ticks());
         let is_quiet = self.quiet.lasts(sample, now);
-        let unseen = maps.counter(counter::LEFT_UNSEEN);
-        let pace = self.rush.pace(sample, unseen, now);
+        let pace = self.rush.pace(sample, now);
         match self.state {
             State::Attached => {
                 let [returned, named] =
@@ -129,18 +137,16 @@ impl AcceptHooks {
                 if is_quiet && busy >= BUSY {
                     self.suspend(suspension::SUSPENDED, maps, syscalls);
                 } else if looked && pace.rate >= self.many && pace.is_smooth() {
-                    self.suspend(suspension::RUSH, maps, syscalls);
+                    self.suspend(suspension::RUSH_BEGINS, maps, syscalls);
                 }
             }
             State::Off if maps.resting() == suspension::RUSH => {
-                // Nobody may have seen the accept of what has left unseen.
-                if pace.unseen > 0 {
+                if pace.is_missing() {
                     self.possible = false;
+                    self.missed = self.missed.saturating_add(pace.missing.unsigned_abs());
                 }
-                if pace.unseen > 0
-                    || pace.rate < self.many / 2.0
-                    || now.duration_since(self.since) >= AWAY
-                {
+                let is_over = pace.rate < self.many / 2.0 || !pace.is_prompt();
+                if pace.is_missing() || is_over || now.duration_since(self.since) >= AWAY {
                     maps.set_resting(suspension::WANTED);
                 }
             }
@@ -154,7 +160,7 @@ impl AcceptHooks {
         self.state = State::Leaving(Instant::now());
         self.since = Instant::now();
         self.reasons.quiet |= why == suspension::SUSPENDED;
-        self.reasons.rush |= why == suspension::RUSH;
+        self.reasons.rush |= why == suspension::RUSH_BEGINS;
     }
 
     /// Resumes the hooks if a connection came. True if they are back.
@@ -168,6 +174,9 @@ impl AcceptHooks {
             State::Leaving(since) if since.elapsed() < ON_ITS_WAY => false,
             State::Leaving(_) => {
                 syscalls.detach(End::Return);
+                if maps.resting() == suspension::RUSH_BEGINS {
+                    maps.set_resting(suspension::RUSH);
+                }
                 self.state = State::Off;
                 false
             }
@@ -238,8 +247,8 @@ struct Totals {
     /// Calls that found no connection.
     empty: u64,
     failed: u64,
-    /// Connections that left their queue unseen.
-    unseen: u64,
+    /// Connections that were queued, are not any more, and were not seen to leave.
+    missing: i64,
 }
 
 /// What happened since the refresh before.
@@ -250,7 +259,9 @@ struct Pace {
     accepted: u64,
     empty: u64,
     failed: u64,
-    unseen: u64,
+    missing: i64,
+    /// Highest depth of a queue.
+    peak: u32,
 }
 
 impl Pace {
@@ -258,17 +269,34 @@ impl Pace {
     /// vain for each connection is usual: servers accept until there is nothing more. More than that
     /// is a finding.
     fn is_smooth(&self) -> bool {
-        self.failed == 0 && self.empty <= self.accepted.saturating_add(self.accepted / 4)
+        let usual = self.accepted.saturating_add(self.accepted / 4);
+        self.failed == 0 && self.empty <= usual && self.is_prompt()
+    }
+
+    /// No connection waits for so long that its peer would give up ([`LATE_NS`]).
+    fn is_prompt(&self) -> bool {
+        f64::from(self.peak) <= self.rate * LATE_NS as f64 / 1e9
+    }
+
+    /// More were accepted than were told. A few are always between two of these figures.
+    fn is_missing(&self) -> bool {
+        self.missing > 64 && self.missing.unsigned_abs() > self.accepted / 16
     }
 }
 
 impl Rush {
-    fn pace(&mut self, sample: &Sample, unseen: u64, now: Instant) -> Pace {
-        let mut totals = Totals { unseen, ..Totals::default() };
+    fn pace(&mut self, sample: &Sample, now: Instant) -> Pace {
+        let (mut totals, mut peak) = (Totals::default(), 0);
         for listener in &sample.listeners {
             totals.accepted = totals.accepted.saturating_add(listener.accepted);
             totals.empty = totals.empty.saturating_add(listener.eagain);
             totals.failed = totals.failed.saturating_add(failed(listener));
+            let told = u64::from(listener.depth)
+                .saturating_add(listener.abandoned)
+                .saturating_add(listener.accepted);
+            let missing = listener.queued.wrapping_sub(told).cast_signed();
+            totals.missing = totals.missing.saturating_add(missing);
+            peak = peak.max(listener.peak);
         }
         let Some((then, before)) = self.last.replace((now, totals)) else {
             return Pace::default();
@@ -281,7 +309,8 @@ impl Rush {
             accepted,
             empty: totals.empty.saturating_sub(before.empty),
             failed: totals.failed.saturating_sub(before.failed),
-            unseen: totals.unseen.saturating_sub(before.unseen),
+            missing: totals.missing.saturating_sub(before.missing),
+            peak,
         }
     }
 }
@@ -347,17 +376,25 @@ mod tests {
     #[test]
     fn a_rush_is_accepts_a_second() {
         let begin = Instant::now();
-        let sample = |accepted, eagain| {
-            let listener = ListenerSample { accepted, eagain, ..listener(1, 128) };
+        let sample = |accepted, eagain, queued, peak| {
+            let listener = ListenerSample { accepted, eagain, queued, peak, ..listener(1, 128) };
             Sample { listeners: vec![listener], ..Sample::default() }
         };
         let mut rush = Rush::default();
-        assert_eq!(rush.pace(&sample(9_000, 0), 0, begin), Pace::default(), "nothing to compare");
-        let pace = rush.pace(&sample(13_000, 4_000), 0, begin + Duration::from_secs(1));
+        let mut second = 0;
+        let mut next = |sample| {
+            second += 1;
+            rush.pace(&sample, begin + Duration::from_secs(second))
+        };
+        assert_eq!(next(sample(9_000, 0, 8_000, 0)), Pace::default(), "nothing to compare");
+        let pace = next(sample(13_000, 4_000, 12_000, 9));
         assert!(pace.rate >= 2.0 * MANY - 1.0 && pace.is_smooth(), "{pace:?}");
-        let pace = rush.pace(&sample(17_000, 12_000), 0, begin + Duration::from_secs(2));
+        let pace = next(sample(17_000, 12_000, 16_000, 9));
         assert!(!pace.is_smooth(), "two calls in vain for each connection: {pace:?}");
-        let pace = rush.pace(&sample(17_000, 12_000), 3, begin + Duration::from_secs(3));
-        assert_eq!((pace.rate, pace.unseen), (0.0, 3));
+        let pace = next(sample(21_000, 12_000, 20_000, 300));
+        assert!(!pace.is_smooth(), "300 wait 75 ms at 4,000 a second: {pace:?}");
+        assert!(!pace.is_missing(), "{pace:?}");
+        let pace = next(sample(22_000, 12_000, 24_000, 9));
+        assert!(pace.is_missing(), "3,000 came, and nobody saw their accepts: {pace:?}");
     }
 }
