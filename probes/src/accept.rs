@@ -24,7 +24,7 @@ use crate::{
     },
     listener::{count_failure, listener_id, note_change},
     live::{Find, Live},
-    maps::{CALLS, CONNECTIONS, EVENTS, LISTENERS, QUEUED, add, count, emit},
+    maps::{ACCEPTED, CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit},
     payload::{register, registers},
     queue::queued,
     suspend::{is_rush, is_suspended},
@@ -518,7 +518,7 @@ fn taken(child: *const c_void) {
     let thread = current();
     let mut sock = 0;
     if config!(exchanges) != 0
-        && let Some(mut connection) = CONNECTIONS.find(child as u64)
+        && let Some(mut connection) = ACCEPTED.find(child as u64)
     {
         sock = connection.exchange.sock;
         connection.tgid = (thread >> 32) as u32;

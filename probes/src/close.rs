@@ -16,7 +16,7 @@ use backscope_abi::{Connection, Exchange, Queued, counter, ending, progress, rol
 
 use crate::{
     connect,
-    connection::{connection_of, forget},
+    connection::{connection_at_end, connection_of, forget},
     event,
     exchange::finish,
     kernel::{
@@ -200,7 +200,7 @@ pub(crate) fn destroyed(sk: *mut c_void, mut connection: Live<Connection>, accep
         });
     }
     event::destroyed(connection);
-    forget(sk);
+    forget(sk, connection);
 }
 
 /// The request of an exchange went all the way, and no part of the response.
@@ -320,7 +320,7 @@ fn late_v6(ctx: FEntryContext) -> i32 {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn destroy(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
-    let connection = if config!(exchanges) != 0 { connection_of(sk) } else { None };
+    let connection = if config!(exchanges) != 0 { connection_at_end(sk) } else { None };
     let mut queued = Queued::default();
     if may_wait(sk, connection)
         && let Some(known) = QUEUED.find(sk as u64)

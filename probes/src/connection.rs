@@ -9,7 +9,7 @@ use crate::{
     idle,
     kernel::{config, load, port_of},
     live::{Find, Live},
-    maps::{BLANK_CONNECTION, CONNECTION, CONNECTIONS, count},
+    maps::{ACCEPTED, BLANK_CONNECTION, CONNECTION, CONNECTIONS, count, remove_by_address},
     storage::has_no_storage,
     target::is_served,
 };
@@ -44,16 +44,19 @@ fn find(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
     by_address(sk)
 }
 
-/// Finds a connection by the address of its socket. A value may be there that was left behind, if
-/// the kernel skipped the program that had to remove it; the socket's cookie tells.
+/// Finds a connection by the address of its socket, if anybody accepts at its port.
 #[inline(always)]
 pub(crate) fn by_address(sk: *mut c_void) -> Option<Live<Connection>> {
+    if is_served(port_of(sk)) { accepted(sk) } else { None }
+}
+
+/// Finds an accepted connection by the address of its socket. A value may be there that was left
+/// behind, if the kernel skipped the program that had to remove it; the socket's cookie tells.
+#[inline(always)]
+fn accepted(sk: *mut c_void) -> Option<Live<Connection>> {
     /// Of an id that is no cookie.
     const OWN: u64 = 1 << 63;
-    if !is_served(port_of(sk)) {
-        return None;
-    }
-    let value = CONNECTIONS.find(sk as u64)?;
+    let value = ACCEPTED.find(sk as u64)?;
     let id = value.exchange.sock;
     if id & OWN == 0 && id != load!(sk as *const c_void, skc_cookie as u64) {
         return None;
@@ -61,17 +64,25 @@ pub(crate) fn by_address(sk: *mut c_void) -> Option<Live<Connection>> {
     Some(value)
 }
 
+/// Finds the watched connection of a socket that goes: what gave its port back is not asked for it.
+#[inline(always)]
+pub(crate) fn connection_at_end(sk: *mut c_void) -> Option<Live<Connection>> {
+    if config!(socket_storage) != 0 && has_no_storage(sk) {
+        return accepted(sk);
+    }
+    connection_of(sk)
+}
+
 /// Watches a connection that is about to be queued.
 #[inline(always)]
 pub(crate) fn born(sk: *mut c_void, sock: u64) {
-    let _ = CONNECTIONS.insert(sk as u64, &BLANK_CONNECTION, 0);
-    match CONNECTIONS.find(sk as u64) {
-        Some(connection) => set_up(connection, sock, role::SERVER, 0, 0),
-        None if config!(socket_storage) != 0 => {
-            let _ = open(sk, sock, role::SERVER, 0, 0);
+    if config!(socket_storage) != 0 {
+        let _ = ACCEPTED.insert(sk as u64, &BLANK_CONNECTION, 0);
+        if let Some(connection) = ACCEPTED.find(sk as u64) {
+            return set_up(connection, sock, role::SERVER, 0, 0);
         }
-        None => count(counter::CONNECTIONS_FULL),
     }
+    let _ = open(sk, sock, role::SERVER, 0, 0);
 }
 
 /// Watches a connection from now on; `None` for want of memory.
@@ -122,7 +133,7 @@ pub(crate) fn set_up(
 /// knows as a socket.
 #[inline(always)]
 pub(crate) fn discard(sk: *mut c_void) {
-    let _ = CONNECTIONS.remove(sk as u64);
+    remove_by_address(sk);
     if config!(socket_storage) != 0 && CONNECTION.get(sk, 0).is_some() {
         // A socket without storage is passed over from now on.
         CONNECTION.remove(sk);
@@ -131,8 +142,8 @@ pub(crate) fn discard(sk: *mut c_void) {
 
 /// Forgets a connection whose socket goes. Storage goes with it.
 #[inline(always)]
-pub(crate) fn forget(sk: *mut c_void) {
-    if config!(socket_storage) == 0 || is_served(port_of(sk)) {
-        let _ = CONNECTIONS.remove(sk as u64);
+pub(crate) fn forget(sk: *mut c_void, connection: Live<Connection>) {
+    if config!(socket_storage) == 0 || connection.exchange.role == role::SERVER {
+        remove_by_address(sk);
     }
 }

@@ -10,7 +10,7 @@ use backscope_abi::{Connection, Idle, counter, hold, role};
 use crate::{
     kernel::{load, now},
     live::Live,
-    maps::{BLANK_CONNECTION, CONNECTION, CONNECTIONS, count},
+    maps::{BLANK_CONNECTION, CONNECTION, count, remove_by_address},
     storage::SocketStorage,
     tcp::{sending, unread},
 };
@@ -127,7 +127,7 @@ pub(crate) fn compact(
         return give_storage(sk, tp, connection);
     }
     // Nobody has used it since it has storage.
-    let _ = CONNECTIONS.remove(sk as u64);
+    remove_by_address(sk);
     let Some(idle) = IDLE.get(sk, 1) else { return };
     let has_exchange = keep(idle, connection, tp);
     CONNECTION.remove(sk);

@@ -60,10 +60,12 @@ pub const LATE_NS: u64 = 50_000_000;
 /// Processes that are watched at once. Beyond that a process is not followed;
 /// [`counter::TARGETS_FULL`] counts it.
 pub const MAX_TARGETS: u32 = 8_192;
-/// Connections that are known by the address of their socket at once. Beyond that one has its
-/// socket's storage; where tracing programs have none (5.10), it has no exchanges, and
-/// [`counter::CONNECTIONS_FULL`] counts it.
+/// Connections that are watched at once where tracing programs have no socket storage (5.10).
+/// Beyond that a connection has no exchanges; [`counter::CONNECTIONS_FULL`] counts it.
 pub const MAX_CONNECTIONS: u32 = 65_536;
+/// Accepted connections that need no storage, 4 MB. Beyond that a connection has some, at a higher
+/// cost.
+pub const MAX_ACCEPTED: u32 = 8_192;
 /// UDP sockets that are watched at once, some 3 KB each. One beyond that is not watched;
 /// [`counter::DATAGRAMS_FULL`] counts each time that it is used.
 pub const MAX_DATAGRAMS: u32 = 4_096;

@@ -203,12 +203,14 @@ pub(super) fn bare_loader<'a>() -> EbpfLoader<'a> {
 }
 
 /// Sizes of the maps for good.
-pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 13] {
+pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 14] {
     let exchanges = config.exchanges != 0;
+    let by_address = exchanges && config.socket_storage == 0;
     let places = if exchanges && config.payload_prefix != 0 { abi::PLACES } else { 1 };
     [
         ("THREADS", if exchanges { abi::THREAD_SETS } else { 1 }),
-        ("CONNECTIONS", if exchanges { abi::MAX_CONNECTIONS } else { 1 }),
+        ("ACCEPTED", if exchanges && !by_address { abi::MAX_ACCEPTED } else { 1 }),
+        ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
         ("FAILED", abi::MAX_FAILS),
         ("DATAGRAMS", if exchanges { abi::MAX_DATAGRAMS } else { 1 }),
         ("LISTENERS", abi::MAX_LISTENERS),
@@ -233,6 +235,7 @@ pub(super) const TRIAL_SIZES: &[(&str, u32)] = &[
     ("FAILED", 64),
     ("TARGETS", 1),
     ("THREADS", 1),
+    ("ACCEPTED", 1),
     ("CONNECTIONS", 1),
     ("DATAGRAMS", 1),
     ("EVENTS", 4096),
