@@ -21,8 +21,8 @@ use crate::{
         port_of, read, sock_of_file,
     },
     listener::{
-        forget_address, listener_at, listener_by_address, listener_id, note_depth, shares_address,
-        watch,
+        forget_address, is_at_its_address, listener_at, listener_by_address, listener_id,
+        note_depth, shares_address, watch,
     },
     live::{Find, Live},
     maps::{ASKED, LISTENER_OF, LISTENERS, add},
@@ -100,7 +100,10 @@ fn begin(sk: *mut c_void) {
     resume();
     let backlog = asked_for(thread);
     let id = cookie_of(sk);
-    if watch(sk, id, tgid, comm(), backlog) && config!(queued_by_state) != 0 && shares_address(sk) {
+    if watch(sk, id, tgid, comm(), backlog)
+        && config!(queued_by_state) != 0
+        && !is_at_its_address(sk, id)
+    {
         set_listener_tag(sk, id);
     }
 }

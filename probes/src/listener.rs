@@ -85,12 +85,17 @@ fn note_address(sk: *const c_void, id: u64) {
     }
 }
 
+/// True of a listener whose address tells that it is the one.
+#[inline(always)]
+pub(crate) fn is_at_its_address(sk: *const c_void, id: u64) -> bool {
+    LISTENER_BY_ADDRESS.find(address_of(sk)).is_some_and(|known| *known == id)
+}
+
 /// Forgets where a listener listened.
 #[inline(always)]
 pub(crate) fn forget_address(sk: *const c_void, id: u64) {
-    let address = address_of(sk);
-    if LISTENER_BY_ADDRESS.find(address).is_some_and(|known| *known == id) {
-        let _ = LISTENER_BY_ADDRESS.remove(address);
+    if is_at_its_address(sk, id) {
+        let _ = LISTENER_BY_ADDRESS.remove(address_of(sk));
     }
 }
 
@@ -102,8 +107,12 @@ fn address_of(sk: *const c_void) -> ListenerAddress {
     } else {
         [read!(sk, skc_rcv_saddr as u32), 0, 0, 0]
     };
-    let (net, port) = (read!(sk, skc_net as u64), read!(sk, skc_num as u16));
-    ListenerAddress { net, addr, port, family, _pad: 0 }
+    // One that did not choose its port has given it back when it stops.
+    let mut port = read!(sk, skc_num as u16);
+    if port == 0 {
+        port = u16::from_be(read!(sk, inet_sport as u16));
+    }
+    ListenerAddress { net: read!(sk, skc_net as u64), addr, port, family, _pad: 0 }
 }
 
 /// The id of the watched listener on whose address a socket is, or 0. A socket that was just cloned

@@ -20,7 +20,9 @@ use crate::{
         IPPROTO_MPTCP, accept_queue, config, jiffies, load, local_of, now, offset, peer_of,
         protocol_of_file, read, sk_of, sock_of_file, sock_of_socket,
     },
-    listener::{forget_address, listener_at, note_change, shares_address, watch},
+    listener::{
+        forget_address, is_at_its_address, listener_at, note_change, shares_address, watch,
+    },
     live::{Find, Live},
     maps::{CENSUS, CONNECTION, CONNECTIONS},
     tag::{listener_tag, set_listener_tag},
@@ -464,7 +466,7 @@ fn found(
             watch(sk, id_of(sk), tgid, comm, -1);
         } else {
             let id = cookie_of(typed);
-            if watch(sk, id, tgid, comm, -1) && shares_address(sk) {
+            if watch(sk, id, tgid, comm, -1) && !is_at_its_address(sk, id) {
                 set_listener_tag(typed, id);
             }
         }

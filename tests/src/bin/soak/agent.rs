@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use backscope_tests::harness::json::{Value, address, is, number, overflows};
+use backscope_tests::harness::json::{Value, address, is, number};
 use backscope_tests::harness::signal;
 
 use crate::server::Counts;
@@ -28,8 +28,8 @@ pub(crate) struct Seen {
     pub(crate) objects: BTreeMap<&'static str, u64>,
     /// Totals of what was lost, by probe.
     pub(crate) lost: BTreeMap<String, u64>,
-    /// Accepted, and refused, by the listener's socket.
-    listeners: BTreeMap<String, (u64, u64)>,
+    /// Accepted, by the listener's socket.
+    listeners: BTreeMap<String, u64>,
     pub(crate) summary: Value,
     /// `connection` objects that came before the end began.
     before_end: u64,
@@ -37,10 +37,9 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Returns what all listeners have accepted and refused.
-    pub(crate) fn totals(&self) -> (u64, u64) {
-        let add = |sum: (u64, u64), one: &(u64, u64)| (sum.0 + one.0, sum.1 + one.1);
-        self.listeners.values().fold((0, 0), add)
+    /// Returns what all listeners have accepted.
+    fn accepted(&self) -> u64 {
+        self.listeners.values().sum()
     }
 
     /// Returns how many connections were told of at the end.
@@ -72,7 +71,7 @@ impl Seen {
         if is(&object, "listener") && address(&object, "/local").is_some() {
             let accepted = number(&object, "/accepted").unwrap_or(0);
             let sock = object["sock"].to_string();
-            self.listeners.insert(sock, (accepted, overflows(&object)));
+            self.listeners.insert(sock, accepted);
         } else if is(&object, "lost") {
             let probe = object["probe"].as_str().unwrap_or_default().to_owned();
             self.lost.insert(probe, number(&object, "/total").unwrap_or(0));
@@ -143,16 +142,11 @@ impl Agent {
         Ok(())
     }
 
-    /// Waits until its listeners have accepted and refused as many as the server and the kernel
-    /// counted. False if they do not in time.
-    pub(crate) fn await_totals(
-        &mut self,
-        counts: &Counts,
-        refused: u64,
-        patience: Duration,
-    ) -> bool {
-        let wanted = (counts.accepted(), refused + counts.guests_refused);
-        self.wait(patience, "count as many", |seen| seen.totals() == wanted).is_ok()
+    /// Waits until its listeners have accepted as many as the server counted. False if they do not
+    /// in time.
+    pub(crate) fn await_accepted(&mut self, counts: &Counts, patience: Duration) -> bool {
+        let wanted = counts.accepted();
+        self.wait(patience, "count as many", |seen| seen.accepted() == wanted).is_ok()
     }
 
     /// Ends it with SIGINT. Returns all figures, and the most memory that the end took, kB.

@@ -124,7 +124,7 @@ fn soak(args: &Args) -> anyhow::Result<bool> {
     let took = begin.elapsed();
     let counts = settle(&mut server)?;
     let refused = refusals(&before)?;
-    let agrees = agent.await_totals(&counts, refused, PATIENCE);
+    let agrees = agent.await_accepted(&counts, PATIENCE);
     let (seen, peak) = agent.end()?;
     drop((holders, server));
     let loads = Loads { idle: args.idle, took, made, counts, refused };

@@ -126,15 +126,17 @@ fn accepts(loads: &Loads, seen: &Seen, agrees: bool) -> Row {
     }
 }
 
+/// A refusal may be missing for each run of a probe that the kernel skipped.
 fn refusals(loads: &Loads, seen: &Seen) -> Row {
     let counted = loads.refused + loads.counts.guests_refused;
     let told = number(&seen.summary, "/overflows/syn").unwrap_or(0)
         + number(&seen.summary, "/overflows/ack").unwrap_or(0);
+    let skipped = seen.lost.get("skipped_runs").copied().unwrap_or(0);
     Row {
         test: "refusals are the kernel's count",
         load: format!("one server and {} namespaces that came and went", loads.counts.guests),
-        result: format!("{told} told, {counted} ListenOverflows"),
-        held: told == counted && counted > 0,
+        result: format!("{told} told, {counted} ListenOverflows; {skipped} probe runs skipped"),
+        held: told <= counted && counted - told <= skipped && told > 0,
     }
 }
 
