@@ -41,8 +41,15 @@ pub(crate) fn enqueue(
     let entry = Queued { listener: id, queued_ns: now(), sock, gone: 0 };
     match QUEUED.insert(child as u64, entry, BPF_NOEXIST.into()) {
         Ok(()) => {}
-        // 5.10 comes here twice for one connection: once inside the hash dance, once at its end.
-        Err(error) if error == negative(EEXIST) => return,
+        Err(error) if error == negative(EEXIST) => {
+            // 5.10 comes here twice for one connection: once inside the hash dance, once at its end.
+            let is_known = QUEUED.find(child as u64).is_some_and(|known| known.sock == sock);
+            if config!(socket_cookie) == 0 || is_known {
+                return;
+            }
+            // Left behind by a socket at this address: the kernel skipped the probe at its end.
+            let _ = QUEUED.insert(child as u64, entry, 0);
+        }
         Err(_) => count(counter::QUEUED_FULL),
     }
     resume();
