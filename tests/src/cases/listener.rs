@@ -1,15 +1,15 @@
 //! Listeners belong to their process, by whatever way it got them.
 
 use std::io::Read;
-use std::net::{IpAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::{any_tier, each_tier};
-use crate::harness::json::{Value, address, listens_on, number};
+use super::{any_tier, each_tier, native};
+use crate::harness::json::{Value, address, listens_on, number, sees};
 use crate::harness::net;
 use crate::harness::truth::{self, Handshake, check_waits};
 use crate::harness::{Case, Client, Process, World, connect};
@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
     each_tier("listener::activated_before_the_attach", activated_before),
     each_tier("listener::reuseport_group", reuseport_group),
     each_tier("listener::strangers_at_the_same_port", strangers).on_each_kernel(),
-    each_tier("listener::a_stranger_joins_its_address", joined_by_a_stranger),
+    native("listener::a_stranger_joins_its_address", joined_by_a_stranger),
     each_tier("listener::backlog_changed", backlog_changed),
     each_tier("listener::backlog_clamped", backlog_clamped),
     any_tier("listener::ten_thousand", ten_thousand).alone(),
@@ -176,13 +176,55 @@ fn reuseport_group(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Listens where it is told to, and accepts until its input ends.
+/// Two processes listen at one port, at different addresses, and one is watched. It is told of its
+/// own connections and of no other.
+fn strangers(world: &World) -> anyhow::Result<()> {
+    // Addresses of the watched one and of the other, and where the clients connect to.
+    let pairs = [
+        ("127.0.0.1", "127.0.0.2", ["127.0.0.1"].as_slice(), Some("127.0.0.2")),
+        ("127.0.0.1", "::1", &["127.0.0.1"], Some("::1")),
+        ("::1", "0.0.0.0", &["::1"], Some("127.0.0.3")),
+        ("0.0.0.0", "::1", &["127.0.0.1", "127.0.0.4"], Some("::1")),
+        // Of both families.
+        ("::", "", &["::1", "127.0.0.1", "127.0.0.4"], None),
+    ];
+    for (ours, theirs, to_ours, to_theirs) in pairs {
+        let port = net::free_port()?;
+        let at = |addr: &str| anyhow::Ok(SocketAddr::new(addr.parse()?, port));
+        let watched = world.demo(&["serve", "--listen", &at(ours)?.to_string()])?;
+        let _other = match to_theirs {
+            Some(_) => Some(TcpListener::bind(at(theirs)?)?),
+            None => None,
+        };
+        let mut agent = world.watch().pid(watched.pid()).start()?;
+        agent.await_listener(port, "any figures", |_| true)?;
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            for to in to_ours.iter().chain(&to_theirs) {
+                clients.push(connect(at(to)?)?);
+            }
+        }
+        let wanted = 2 * to_ours.len();
+        agent.await_accepted(port, wanted as u64)?;
+        drop(clients);
+        let ended = agent.stop()?;
+        let accepts: Vec<_> = ended.of("accept").collect();
+        ensure!(accepts.len() == wanted, "{wanted} came to {ours} beside {theirs}: {accepts:?}");
+        for accept in accepts {
+            ensure!(accept["pid"] == watched.pid(), "of {}: {accept}", watched.pid());
+            ensure!(number(accept, "/queued_us").is_some(), "its wait is known: {accept}");
+        }
+        let listener = ended.listener(port)?;
+        let queued = number(listener, "/queued") == Some(wanted as u64);
+        ensure!(queued || !sees(&ended.objects, "queued"), "{wanted} were queued: {listener}");
+    }
+    Ok(())
+}
+
+/// Listens where it is told to and accepts, until its input ends. A line lets others listen there.
 const LISTEN: &str = "
 import select, socket, sys
-family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
-listener = socket.socket(family, socket.SOCK_STREAM)
-if family == socket.AF_INET6:
-    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int('only' in sys.argv))
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 if 'share' in sys.argv:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 listener.bind((sys.argv[1], int(sys.argv[2])))
@@ -213,42 +255,6 @@ fn listen(world: &World, at: &str, port: u16, how: &[&str]) -> anyhow::Result<Pr
 fn await_line(world: &World, server: &Process, wanted: &str) -> anyhow::Result<()> {
     let line = server.next_line(Instant::now() + world.patience())?.context("it ended")?;
     ensure!(line.trim() == wanted, "it says {line}");
-    Ok(())
-}
-
-/// Two processes listen at one port, at different addresses, and one is watched. It is told of its
-/// own connections and of no other.
-fn strangers(world: &World) -> anyhow::Result<()> {
-    // Addresses of the watched and of the other, and where their clients connect to.
-    let pairs = [
-        ("127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"),
-        ("127.0.0.1", "::", "127.0.0.1", "::1"),
-        ("::", "127.0.0.1", "::1", "127.0.0.1"),
-        ("::1", "0.0.0.0", "::1", "127.0.0.3"),
-    ];
-    for (ours, theirs, to_ours, to_theirs) in pairs {
-        let port = net::free_port()?;
-        let watched = listen(world, ours, port, &["only"])?;
-        let other = listen(world, theirs, port, &["only"])?;
-        let mut agent = world.watch().pid(watched.pid()).start()?;
-        agent.await_listener(port, "any figures", |_| true)?;
-        let mut clients = Vec::new();
-        for to in [to_ours, to_theirs, to_theirs, to_ours, to_ours] {
-            clients.push(connect((to.parse::<IpAddr>()?, port).into())?);
-        }
-        agent.await_accepted(port, 3)?;
-        drop(clients);
-        let ended = agent.stop()?;
-        let accepts: Vec<_> = ended.of("accept").collect();
-        ensure!(accepts.len() == 3, "three came to {ours} beside {theirs}: {accepts:?}");
-        for accept in accepts {
-            ensure!(accept["pid"] == watched.pid(), "of {}: {accept}", watched.pid());
-            ensure!(number(accept, "/queued_us").is_some(), "its wait is known: {accept}");
-        }
-        let listener = ended.listener(port)?;
-        ensure!(number(listener, "/queued") == Some(3), "three were queued: {listener}");
-        drop((watched, other));
-    }
     Ok(())
 }
 
