@@ -155,6 +155,10 @@ impl AcceptHooks {
     }
 
     fn suspend(&mut self, why: u64, maps: &mut Maps, syscalls: &mut Syscalls) {
+        if !syscalls.can_attach_again() {
+            self.possible = false;
+            return;
+        }
         syscalls.detach(End::Entry);
         maps.set_resting(why);
         self.state = State::Leaving(Instant::now());

@@ -284,7 +284,12 @@ struct PerfEventAttr {
     bp_addr: u64,
 }
 
-fn perf_event_open(id: u64) -> io::Result<OwnedFd> {
+/// Opens an event on the tracepoint of this number. While it is open, the kernel takes the longer way
+/// through system calls.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn perf_event_open(id: u64) -> io::Result<OwnedFd> {
     const PERF_TYPE_TRACEPOINT: u32 = 2;
     const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
     let attr = PerfEventAttr {

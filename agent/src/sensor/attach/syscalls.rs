@@ -66,6 +66,15 @@ impl Syscalls {
         self.hooks.is_empty()
     }
 
+    /// Whether what is taken off can be put on again, found by trying. Some distributions ask for
+    /// more than CAP_PERFMON (`kernel.perf_event_paranoid` above 2).
+    pub(super) fn can_attach_again(&self) -> bool {
+        let Some(hook) = self.hooks.first() else { return false };
+        let Ok(event) = sys::perf_event_open(hook.id) else { return false };
+        close(vec![event]);
+        true
+    }
+
     /// Takes off those at one end, on a thread of its own: the kernel waits for every processor,
     /// some tenths of a second, in which the ring buffer has to be emptied.
     pub(super) fn detach(&mut self, end: End) {
@@ -75,8 +84,7 @@ impl Syscalls {
                 events.extend(hook.event.take());
             }
         }
-        // Without a thread they are taken off here and now.
-        let _ = thread::Builder::new().spawn(move || drop(events));
+        close(events);
     }
 
     /// Puts on again those at one end.
@@ -91,4 +99,9 @@ impl Syscalls {
         }
         Ok(())
     }
+}
+
+/// Closes events on a thread of its own; here and now, if there can be none.
+fn close(events: Vec<OwnedFd>) {
+    let _ = thread::Builder::new().spawn(move || drop(events));
 }
