@@ -116,9 +116,9 @@ fn address_of(sk: *const c_void) -> ListenerAddress {
 }
 
 /// The id of the watched listener on whose address a socket is, or 0. A socket that was just cloned
-/// from a listener has its address, or up to some 7.x where the connection came to: of two listeners
-/// on one port the kernel prefers the one that names the address. `sk` must be a pointer that the
-/// verifier knows as a socket.
+/// from a listener has its address. Should a kernel give it the connection's before, the listener is
+/// found as the kernel found it: one that names the address comes before one that takes any. `sk`
+/// must be a pointer that the verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn listener_by_address(sk: *mut c_void) -> u64 {
     let sk = sk as *const c_void;

@@ -7,7 +7,7 @@
 //! - what is reported: `payload`, `event`, `hold`, `compact`
 //! - UDP: `latency`, `flow`, `datagram`
 //! - one file a life stage of a connection: `handshake`, `accept`, `connect`, `exchange`, `ack`,
-//!   `close`, `receive`, `send`, `segment`, `listen`
+//!   `close`, `receive`, `send`, `segment`, `listen`; `peer_name` stands in for `accept`
 //! - the iterators over open files: `scan`
 //!
 //! Each program has a `proto:` line: what it hooks, as the kernel declares it, and the versions in
@@ -44,6 +44,7 @@ mod listener;
 mod live;
 mod maps;
 mod payload;
+mod peer_name;
 mod process;
 mod queue;
 mod receive;

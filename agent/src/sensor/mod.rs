@@ -17,6 +17,7 @@ mod decode;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod look;
 mod maps;
 mod options;
 mod places;
@@ -26,10 +27,10 @@ mod sample;
 pub mod targets;
 mod user;
 
-use std::{collections::BTreeSet, iter, mem, net::SocketAddr, time::Instant};
+use std::{collections::BTreeSet, mem, net::SocketAddr, time::Instant};
 
 use aya::maps::{MapData, RingBuf};
-use backscope_abi::{Config, counter};
+use backscope_abi::counter;
 
 use rustix::{fd::AsFd, thread::CapabilitySet};
 
@@ -41,7 +42,7 @@ use self::{
     probe_log::ProbeLog,
     sample::{
         Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler, Threads,
-        WAITED_NS, all_holders, listen_drops, note_pending_accepts,
+        WAITED_NS, note_pending_accepts,
     },
 };
 pub use self::{
@@ -49,6 +50,7 @@ pub use self::{
     clock::now_ns,
     command::{STOPPED_VERB, StoppedCommand, stop_then_exec},
     error::SensorError,
+    look::{listening_on, look, refused_at_most, trial, would_need},
     options::Options,
     targets::Targets,
     user::User,
@@ -57,7 +59,7 @@ pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::Sandbox,
-    model::event::{Event, Exchange, ListenerSample, OtherListener, Sample, ThreadUse},
+    model::event::{Event, Exchange, OtherListener, Sample, ThreadUse},
     privileges::{self, Caller},
     text::Untrusted,
 };
@@ -123,56 +125,6 @@ pub struct Sensor {
     probe_log: Option<ProbeLog>,
 }
 
-/// Chooses hooks on this machine without attaching them, for `doctor`; with `events`, those for
-/// every single event.
-///
-/// # Errors
-/// As for [`Sensor::attach`].
-pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
-    let _raised = privileges::raise();
-    machine()?;
-    let config = Config { exchanges: 1, payload_prefix: 1, events: events.into(), ..Config::EMPTY };
-    attach::choose_only(config, tier.unwrap_or(Tier::Full))
-}
-
-/// Returns a sample of the listening sockets of these targets, once: of those that the caller may
-/// trace. Attaches nothing.
-///
-/// # Errors
-/// As for [`Sensor::attach`].
-pub fn look(targets: &Targets) -> Result<Sample, SensorError> {
-    let mut sample = {
-        let _raised = privileges::raise();
-        machine()?;
-        attach::raise_memlock();
-        let options = Options { targets: targets.clone(), ..Options::default() };
-        let (loaded, mut ebpf) = attach::attach_scan(&options)?;
-        let mut maps = Maps::new(&mut ebpf)?;
-        let mut sampler = Sampler::new(&loaded.chosen, loaded.knows_acked);
-        sampler.scan(&loaded.scan, targets, &maps);
-        sampler.sample(&mut maps)
-    };
-    // Its holders are those that the caller may trace.
-    sample.listeners.retain(|one| !one.holders.is_empty() || privileges::may_trace(one.pid));
-    Ok(sample)
-}
-
-/// Returns every process that listens on one of these ports and that the caller may trace. Attaches
-/// nothing.
-///
-/// # Errors
-/// As for [`Sensor::attach`].
-pub fn listening_on(ports: &[u16]) -> Result<Vec<u32>, SensorError> {
-    let _raised = privileges::raise();
-    machine()?;
-    attach::raise_memlock();
-    let targets = Targets { ports: ports.to_vec(), ..Targets::default() };
-    let (loaded, _ebpf) = attach::attach_scan(&Options { targets, ..Options::default() })?;
-    let iterator = sys::task_iterator(loaded.scan.as_fd(), None);
-    let holders = iterator.and_then(|iterator| all_holders(iterator, privileges::may_trace));
-    holders.map_err(|error| SensorError::Blocked(format!("cannot read who listens: {error}")))
-}
-
 /// This machine, if it allows to watch.
 fn machine() -> Result<Preflight, SensorError> {
     let preflight = Preflight::of_this_machine();
@@ -180,12 +132,6 @@ fn machine() -> Result<Preflight, SensorError> {
         Some(blocker) => Err(SensorError::Blocked(blocker)),
         None => Ok(preflight),
     }
-}
-
-/// Returns the capabilities that a watch with these hooks would keep ([`Sensor::needed`]).
-pub fn would_need(chosen: &Chosen) -> CapabilitySet {
-    let attaches_again = chosen.has(Signal::AcceptAtRest) && chosen.uses_syscalls();
-    needed(attaches_again, sys::bpf_is_open)
 }
 
 /// Returns the capabilities that are needed by a watch that `attaches_again`, where `can_read` says
@@ -204,17 +150,6 @@ fn needed(attaches_again: bool, can_read: impl FnOnce() -> bool) -> CapabilitySe
         needed |= CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_PTRACE;
     }
     needed
-}
-
-/// The most packets that a listener may have refused since it was made: not more than it dropped,
-/// nor than all listeners of its network namespace refused. `None` where that cannot be read.
-pub fn refused_at_most(listener: &ListenerSample) -> Option<u64> {
-    for pid in listener.holders.iter().copied().chain(iter::once(listener.pid)) {
-        if let Some(drops) = listen_drops(listener.netns, pid) {
-            return Some(drops.min(listener.drops));
-        }
-    }
-    None
 }
 
 impl Sensor {
@@ -480,16 +415,10 @@ impl Sensor {
         let runs = self.loaded.programs.runs();
         sample.cost = self.cost.read(&self.loaded.programs, runs);
         self.skipped = runs.skipped;
-        if runs.skipped > 0 {
-            sample.lost.push((SKIPPED.into(), runs.skipped));
-        }
-        let missed = self.accept_hooks.missed();
-        if missed > 0 {
-            sample.lost.push((MISSED.into(), missed));
-        }
-        for (table, total) in self.first.lost() {
+        let own = [(SKIPPED, runs.skipped), (MISSED, self.accept_hooks.missed())];
+        for (what, total) in own.into_iter().chain(self.first.lost()) {
             if total > 0 {
-                sample.lost.push((table.into(), total));
+                sample.lost.push((what.into(), total));
             }
         }
         sample

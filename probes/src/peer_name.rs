@@ -1,0 +1,117 @@
+//! Accept told by the request for the peer's name that it makes, while its own hooks are suspended.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
+use backscope_abi::{Call, Queued, counter};
+
+use crate::{
+    accept::{accepted_as, call_of, established_ns},
+    id::id_of,
+    kernel::{
+        IPPROTO_MPTCP, config, current, file_of_fd, now, number_of, read, sock_of_socket,
+        tcp_behind,
+    },
+    listener::listener_id,
+    live::Find,
+    maps::{ACCEPTED, count},
+    payload::{register, registers},
+    queue::queued,
+    suspend::{is_rush, is_suspended},
+    target::is_served,
+};
+
+/// Handles a request for a peer's name. Accept makes one between taking the connection and
+/// installing its descriptor (`do_accept`, `inet_getname`: 5.8 to 7.3). While the hooks of accept
+/// are suspended this reports the connection; while they are not, it is counted that it would have.
+#[inline(always)]
+fn named(ctx: &SockAddrContext) -> i32 {
+    const ALLOWED: i32 = 1;
+    // SAFETY: the kernel's own context; the member is the socket in every program of this kind.
+    let (protocol, sk) =
+        unsafe { ((*ctx.sock_addr).protocol, (*ctx.sock_addr).__bindgen_anon_1.sk) };
+    // The verifier lets nobody reckon with a socket in these programs; with a number it does.
+    let mut child = number_of(sk.cast()) as *const c_void;
+    if protocol == IPPROTO_MPTCP as u32 {
+        child = tcp_behind(child);
+    }
+    if is_rush() {
+        taken(child);
+        return ALLOWED;
+    }
+    let queued = queued(child);
+    if queued.listener == 0 {
+        if is_suspended() {
+            // It was queued in a rush that ends, or the kernel skipped the probe at its birth.
+            let _ = call_of(current(), |_| true);
+            taken(child);
+        }
+        return ALLOWED;
+    }
+    if !is_accept(registers()) {
+        return ALLOWED;
+    }
+    if !is_suspended() {
+        count(counter::NAMED);
+        return ALLOWED;
+    }
+    let thread = current();
+    let mut call = call_of(thread, |_| true);
+    // What was noted before the hooks were suspended may be of an earlier call.
+    if call.listener != queued.listener {
+        call = Call::default();
+    }
+    accepted_as(child, queued, thread, call, -1, now(), false);
+    ALLOWED
+}
+
+/// True inside accept; `registers` are those with which the current thread entered the kernel.
+#[inline(always)]
+fn is_accept(registers: *const c_void) -> bool {
+    const ACCEPT: u64 = 43;
+    const ACCEPT4: u64 = 288;
+    !registers.is_null() && matches!(register!(registers, regs_call), ACCEPT | ACCEPT4)
+}
+
+/// A peer's name is asked for, and nothing is known of its connection in a queue: if it is by accept
+/// on a watched listener, which the call names, `child` is the application's. A function of its own
+/// for the room on the stack.
+#[inline(never)]
+fn taken(child: *const c_void) {
+    if !is_served(read!(child, skc_num as u16)) {
+        return;
+    }
+    let registers = registers();
+    if !is_accept(registers) {
+        return;
+    }
+    let file = file_of_fd(register!(registers, regs_first) as u32);
+    let Some(id) = listener_id(tcp_behind(sock_of_socket(file))) else { return };
+    let thread = current();
+    let mut sock = 0;
+    if config!(exchanges) != 0
+        && let Some(mut connection) = ACCEPTED.find(child as u64)
+    {
+        sock = connection.exchange.sock;
+        connection.tgid = (thread >> 32) as u32;
+    }
+    if sock == 0 {
+        sock = id_of(child);
+    }
+    let queued = Queued { listener: id, queued_ns: established_ns(child), sock, gone: 0 };
+    accepted_as(child, queued, thread, Call::default(), -1, now(), false);
+}
+
+/// proto: 5.10..7.3 net/ipv4/af_inet.c: int inet_getname(struct socket *sock,
+///     struct sockaddr *uaddr, int peer)
+#[cgroup_sock_addr(getpeername4)]
+fn peer_name_v4(ctx: SockAddrContext) -> i32 {
+    named(&ctx)
+}
+
+/// proto: 5.10..7.3 net/ipv6/af_inet6.c: int inet6_getname(struct socket *sock,
+///     struct sockaddr *uaddr, int peer)
+#[cgroup_sock_addr(getpeername6)]
+fn peer_name_v6(ctx: SockAddrContext) -> i32 {
+    named(&ctx)
+}
