@@ -185,6 +185,13 @@ fn cargo_home() -> Result<PathBuf> {
 fn strip(linked: &[u8]) -> Result<Vec<u8>> {
     let mut builder = Builder::read(linked).context("the linker's output is no ELF object")?;
     for section in &mut builder.sections {
+        // LLVM puts functions that never return there: those that panic.
+        if section.name.starts_with(b".text.unlikely") {
+            bail!(
+                "the probes have code that may panic, such as a division or an index, and the \
+                 verifier refuses programs that lead there. Use `checked_div` or `get`."
+            );
+        }
         section.delete =
             section.name.starts_with(b".debug_") || section.name.starts_with(b".rel.debug_");
     }
