@@ -215,22 +215,21 @@ impl Trial<'_> {
         Ok(())
     }
 
+    /// Tells whether a program that was chosen before is at this place.
+    fn is_used(&self, hook: &str) -> bool {
+        let mut programs = self.chosen.served().flat_map(|(_, choice)| choice.programs);
+        programs.any(|program| program.attach.to_string() == hook)
+    }
+
     /// Checks a choice against what was chosen and found before.
     fn check_others(&self, choice: &Choice) -> Result<(), String> {
         if choice.tier == Tier::Full {
             if let Some(reason) = &self.forbidden {
                 return Err(reason.clone());
             }
-            if choice.programs.is_empty() && !self.chosen.sees(Signal::Accept, Tier::Full) {
-                return Err("it needs another signal's hooks of the full tier".to_owned());
-            }
         }
-        let sees = |signal| self.chosen.sees(signal, Tier::Tracepoint);
-        if choice.shares == plan::ACCEPT_RETURNS && !sees(Signal::Accept) {
-            return Err("it needs the system call tracepoints of accept".to_owned());
-        }
-        if choice.shares == plan::URING_COMPLETE && !sees(Signal::AcceptIoUring) {
-            return Err("it needs the tracepoint for io_uring completions".to_owned());
+        if let Some(hook) = choice.shares.split_whitespace().find(|hook| !self.is_used(hook)) {
+            return Err(format!("it shares {hook}, which does not serve here"));
         }
         let sees_packets = choice.programs.iter().any(|program| program.name == plan::SYNACK);
         if sees_packets && !self.every_packet {

@@ -11,9 +11,8 @@ mod spec;
 
 pub use self::signal::Signal;
 pub(in crate::sensor) use self::spec::{
-    ACCEPT_RETURNS, Attach, Choice, DROP_REASONS, Program, SCAN_CONNECTIONS, SOCK_FROM_FILE,
-    SOCKET_COOKIE, SOCKET_STORAGE, SOCKET_STORAGE_DELETE, SYNACK, SignalSpec, TASK_REGS,
-    URING_COMPLETE,
+    Attach, Choice, DROP_REASONS, Program, SCAN_CONNECTIONS, SOCK_FROM_FILE, SOCKET_COOKIE,
+    SOCKET_STORAGE, SOCKET_STORAGE_DELETE, SYNACK, SignalSpec, TASK_REGS,
 };
 
 /// Every signal that is wanted, in the order in which hooks are attached: a signal comes after
@@ -77,5 +76,19 @@ mod tests {
         let names: BTreeSet<&str> = all.iter().map(|spec| spec.signal.name()).collect();
         assert_eq!(names.len(), all.len());
         assert!(all.iter().all(|spec| !spec.missing.is_empty() && !spec.choices.is_empty()));
+    }
+
+    /// A choice that shares a hook which nothing before it attaches would never be taken.
+    #[test]
+    fn what_is_shared_is_a_hook_of_an_earlier_signal() {
+        let mut hooks = BTreeSet::new();
+        for spec in signals(true, true) {
+            for hook in spec.choices.iter().flat_map(|choice| choice.shares.split_whitespace()) {
+                assert!(hooks.contains(hook), "{} shares {hook}", spec.signal);
+            }
+            for program in spec.choices.iter().flat_map(|choice| choice.programs) {
+                hooks.insert(program.attach.to_string());
+            }
+        }
     }
 }

@@ -195,10 +195,10 @@ pub(super) fn sockets_by_address(btf: &Btf) -> Result<(), String> {
 }
 
 /// Hooks of accept in the tracepoint tier: they see failures, too.
-pub(in crate::sensor) const ACCEPT_RETURNS: &str =
+pub(super) const ACCEPT_RETURNS: &str =
     "tracepoint:syscalls:sys_exit_accept tracepoint:syscalls:sys_exit_accept4";
 /// The hook of io_uring's completions: it sees failures, too.
-pub(in crate::sensor) const URING_COMPLETE: &str = "tp_btf:io_uring_complete";
+pub(super) const URING_COMPLETE: &str = "tp_btf:io_uring_complete";
 
 /// The program that sees every packet of the machine: only for those who ask for each SYN.
 pub(in crate::sensor) const SYNACK: &str = "synack";
