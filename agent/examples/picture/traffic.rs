@@ -94,6 +94,7 @@ pub(crate) fn exchange(
         held_sizes: [0, 0],
         pieces: None,
         pushed_after_us: None,
+        put_aside: false,
         read_tid: Some(4244),
         write_tid: Some(4244),
         inside: Vec::new(),

@@ -1,7 +1,8 @@
 //! Requests that wait for news by design: long polling.
 //!
 //! An event loop has put a request aside if the thread that read it sleeps in `epoll_wait` or the
-//! like at a sample. That alone proves nothing: a slow server with an event loop looks the same.
+//! like at a sample, or served others between its read and its answer.
+//! That alone proves nothing: a slow server with an event loop looks the same.
 //! The proof is a thread that answers several requests at once, on different connections: one event
 //! was news for all of them. It is no proof if the thread was at work meanwhile. Requests that lay
 //! unread until it was done show that, or its time on a CPU.
@@ -71,14 +72,14 @@ impl LongPolls {
     }
 
     /// Takes out an exchange that is over. True if the thread that read it answered it, too, and
-    /// had put it aside, or is one that does so.
-    pub(super) fn take(&mut self, exchange: &Exchange) -> bool {
+    /// had put it aside, or is one that does so. `put_aside` tells that it served others meanwhile.
+    pub(super) fn take(&mut self, exchange: &Exchange, put_aside: bool) -> bool {
         // Mostly there are none.
         let was_seen = !self.requests.is_empty()
             && self.requests.remove(&(exchange.sock, exchange.seq)).is_some();
         let Some(reader) = threads::reader(exchange) else { return false };
         let Some(writer) = threads::writer(exchange) else { return false };
-        reader.tid == writer.tid && (was_seen || self.asleep.contains(&reader.tid))
+        reader.tid == writer.tid && (put_aside || was_seen || self.asleep.contains(&reader.tid))
     }
 }
 

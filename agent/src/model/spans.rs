@@ -307,6 +307,23 @@ impl Spans {
         if is_known { Some(spent) } else { None }
     }
 
+    /// Tells whether the thread that read and answered a request made a call for another between its
+    /// last read and its first write.
+    pub(super) fn were_others_served(&self, exchange: &Exchange) -> bool {
+        let (Some(inbound), Some(outbound)) = (&exchange.inbound, &exchange.outbound) else {
+            return false;
+        };
+        let (Some(reader), Some(writer)) = (inbound.reader, outbound.writer) else { return false };
+        let Some(from_ns) = inbound.read_last_ns else { return false };
+        // Spans this close become one.
+        if reader.tid != writer.tid || outbound.first_ns <= from_ns.saturating_add(MERGED_NS) {
+            return false;
+        }
+        let Some(spans) = self.threads.get(&reader.tid) else { return false };
+        let begin = spans.partition_point(|span| span.to_ns <= from_ns);
+        spans.range(begin..).next().is_some_and(|span| span.to_ns < outbound.first_ns)
+    }
+
     /// Keeps the threads with a call since then: threads end, and ids come again.
     pub(super) fn keep(&mut self, since_ns: u64) {
         let is_recent = |last: &Span| last.to_ns >= since_ns;

@@ -59,6 +59,7 @@ impl Connections {
         }
         view.pushed_after_us = pushed_after_us(exchange, &self.details);
         self.spans.note(exchange);
+        view.put_aside = self.spans.were_others_served(exchange);
         let acceptor = match &connection {
             Some(connection) if connection.origin.acceptor != 0 => Some(connection.origin.acceptor),
             _ => None,

@@ -128,6 +128,7 @@ pub(super) fn view_in(
         writes,
         pieces,
         pushed_after_us: None,
+        put_aside: false,
         last_sizes,
         held_sizes,
         read_tid: exchange.reader().map(|reader| reader.tid),

@@ -328,6 +328,8 @@ pub struct ExchangeView {
     pub handshake: bool,
     /// It is over, somebody waited, and nobody answered.
     pub unanswered: bool,
+    /// The thread that read and answered it made calls on other connections in between.
+    pub put_aside: bool,
 }
 
 /// One connection.

@@ -188,7 +188,7 @@ impl StatsByScope {
         view: &ExchangeView,
         calls: impl FnOnce(&Connection) -> bool,
     ) {
-        let was_put_aside = self.long_polls.take(exchange);
+        let was_put_aside = self.long_polls.take(exchange, view.put_aside);
         let Some(connection) = connection else { return };
         let is_slow = counted_us(view) >= SLOW_US;
         let calls = is_slow && calls(connection);

@@ -4,7 +4,8 @@ use super::connections::{opened, sampled};
 use super::facts::{Build, at, server};
 use super::world::{MS, SECOND, World};
 use crate::model::event::{
-    Event, Exchange, Progress, Recognised, RequestLine, Role, Sign, SockId, ThreadSample, WaitKind,
+    Event, Exchange, Progress, Recognised, RequestLine, Role, Sign, SockId, ThreadSample,
+    ThreadUse, WaitKind,
 };
 use crate::model::snapshot::{Owner, Severity};
 
@@ -85,6 +86,33 @@ fn one_that_is_answered_alone_may_be_slow_and_that_is_said() {
     let finding = world.finding("slow-app").expect("a finding");
     assert_eq!(finding.severity, Severity::Info);
     assert!(finding.text.contains("wait by design"), "{:?}", finding.text);
+}
+
+/// A thread with much to do is on a CPU at samples, and puts requests aside nevertheless.
+#[test]
+fn a_thread_that_serves_others_meanwhile_has_put_a_request_aside() {
+    for (served, severity) in [(true, Severity::Info), (false, Severity::Warning)] {
+        let mut world = site(WaitKind::Lock, 4);
+        let asked_ns = world.now - at(0);
+        for sock in 11..=if served { 30 } else { 10 } {
+            let quick = Exchange { sock, ..server().later(asked_ns + 200 * MS * (sock - 10)) };
+            let since_ns = Some(world.now + 200 * MS * (sock - 10) - 150 * MS);
+            let reader = ThreadUse { pid: 4242, since_ns, ..ThreadUse::default() };
+            world.apply(Event::Exchange(quick.by_reader(reader)));
+        }
+        for (sock, ms) in [(1, 2_000), (2, 2_400), (3, 2_900), (4, 3_600)] {
+            let slow = Exchange { sock, ..server().later(asked_ns) };
+            world.apply(Event::Exchange(slow.writing(world.now + ms * MS)));
+        }
+        let mut finding = None;
+        for _ in 0..8 {
+            world.sample_after(SECOND);
+            finding = finding.or_else(|| world.finding("slow-app"));
+        }
+        let finding = finding.expect("a finding");
+        assert_eq!(finding.severity, severity, "{finding:?}");
+        assert_eq!(finding.text.contains("wait by design"), served, "{:?}", finding.text);
+    }
 }
 
 #[test]
