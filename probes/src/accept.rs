@@ -150,10 +150,13 @@ fn accepted(
     ts_ns: u64,
     late: bool,
 ) -> bool {
-    accepted_as(child, queued(child), thread, call, fd, ts_ns, late)
+    let queued = queued(child);
+    let _ = QUEUED.remove(child as u64);
+    accepted_as(child, queued, thread, call, fd, ts_ns, late)
 }
 
-/// Reports an accepted connection, with what is known of its time in the queue.
+/// Reports an accepted connection, with what is known of its time in the queue. The caller forgets
+/// that it was there.
 #[inline(always)]
 pub(crate) fn accepted_as(
     child: *const c_void,
@@ -169,7 +172,6 @@ pub(crate) fn accepted_as(
         return false;
     }
     let seen_queued = queued.listener != 0;
-    let _ = QUEUED.remove(child as u64);
     let mut depth = 0;
     if let Some(mut listener) = LISTENERS.find(id) {
         add(&raw mut listener.accepted, 1);
@@ -366,6 +368,7 @@ fn returned(result: i64) {
         child = tcp_behind(child);
         known = queued(child);
     }
+    let _ = QUEUED.remove(child as u64);
     if !child.is_null() && accepted_as(child, known, thread, call, result as i32, ts_ns, false) {
         decided!("sys_exit_accept", child, "accepted");
         count(counter::RETURNED);

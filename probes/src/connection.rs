@@ -6,6 +6,7 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, counter, hold, role};
 
 use crate::{
+    id::OWN,
     idle,
     kernel::{config, load, port_of},
     live::{Find, Live},
@@ -36,7 +37,7 @@ fn find(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
         return by_address(sk);
     }
     if let Some(value) = CONNECTION.find(sk) {
-        return if value.exchange.role == role::LISTENER { None } else { Some(value) };
+        return Some(value);
     }
     if config!(compacts_idle) != 0 && idle::is_idle(sk) {
         return if expands { idle::expand(sk) } else { None };
@@ -54,8 +55,6 @@ pub(crate) fn by_address(sk: *mut c_void) -> Option<Live<Connection>> {
 /// behind, if the kernel skipped the program that had to remove it; the socket's cookie tells.
 #[inline(always)]
 fn accepted(sk: *mut c_void) -> Option<Live<Connection>> {
-    /// Of an id that is no cookie.
-    const OWN: u64 = 1 << 63;
     let value = ACCEPTED.find(sk as u64)?;
     let id = value.exchange.sock;
     if id & OWN == 0 && id != load!(sk as *const c_void, skc_cookie as u64) {
@@ -73,16 +72,20 @@ pub(crate) fn connection_at_end(sk: *mut c_void) -> Option<Live<Connection>> {
     connection_of(sk)
 }
 
-/// Watches a connection that is about to be queued.
+/// Watches a connection that is about to be queued. `listener` is noted with it.
 #[inline(always)]
-pub(crate) fn born(sk: *mut c_void, sock: u64) {
+pub(crate) fn born(sk: *mut c_void, sock: u64, listener: u64) {
     if config!(socket_storage) != 0 {
         let _ = ACCEPTED.insert(sk as u64, &BLANK_CONNECTION, 0);
-        if let Some(connection) = ACCEPTED.find(sk as u64) {
-            return set_up(connection, sock, role::SERVER, 0, 0);
+        if let Some(mut connection) = ACCEPTED.find(sk as u64) {
+            set_up(connection, sock, role::SERVER, 0, 0);
+            connection.listener = listener;
+            return;
         }
     }
-    let _ = open(sk, sock, role::SERVER, 0, 0);
+    if let Some(mut connection) = open(sk, sock, role::SERVER, 0, 0) {
+        connection.listener = listener;
+    }
 }
 
 /// Watches a connection from now on; `None` for want of memory.

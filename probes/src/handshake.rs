@@ -349,7 +349,7 @@ fn hashdance(ctx: FExitContext) -> i32 {
     }
     let Some(listener) = listener_at(sk) else { return 0 };
     decided!("inet_csk_complete_hashdance", child, "queued");
-    enqueue(listener, child, None, cookie_of(child), 0);
+    enqueue(listener, child, cookie_of(child), 0);
     0
 }
 
@@ -362,7 +362,7 @@ fn queue_add(ctx: FEntryContext) -> i32 {
     let Some(listener) = listener_at(sk) else { return 0 };
     answered();
     decided!("inet_csk_reqsk_queue_add", child, "queued");
-    enqueue(listener, child, None, cookie_of(child), 1);
+    enqueue(listener, child, cookie_of(child), 1);
     0
 }
 

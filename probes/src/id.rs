@@ -6,6 +6,9 @@ use aya_ebpf::helpers::generated;
 
 use crate::kernel::{config, now, read};
 
+/// The bit of an id that is no cookie.
+pub(crate) const OWN: u64 = 1 << 63;
+
 /// An id for a socket: its cookie if somebody asked for one, else one of our own (top bit set),
 /// unique for a run.
 #[inline(always)]
@@ -19,7 +22,7 @@ pub(crate) fn id_of(sk: *const c_void) -> u64 {
 pub(crate) fn own_id() -> u64 {
     // SAFETY: no arguments, no preconditions.
     let cpu = unsafe { generated::bpf_get_smp_processor_id() } as u64;
-    1 << 63 | (now() << 10 & !(1 << 63)) | (cpu & 1023)
+    OWN | (now() << 10 & !OWN) | (cpu & 1023)
 }
 
 /// As [`id_of`], but asks the kernel for a cookie where it lets us. `sk` must be a pointer that the
@@ -31,4 +34,10 @@ pub(crate) fn cookie_of(sk: *mut c_void) -> u64 {
         return unsafe { generated::bpf_get_socket_cookie(sk) };
     }
     id_of(sk)
+}
+
+/// Whether this id may be that of `sk`. One of our own says nothing.
+#[inline(always)]
+pub(crate) fn is_of(sk: *const c_void, id: u64) -> bool {
+    id & OWN != 0 || id == read!(sk, skc_cookie as u64)
 }

@@ -382,19 +382,6 @@ pub(crate) fn tcp_behind(sk: *const c_void) -> *const c_void {
     }
 }
 
-/// The listener that the child of a Multipath TCP listener was just cloned from; null of any other
-/// child. The clone still has its parent's context: `inet_csk_clone_lock` changes the state before
-/// the protocol gives it one of its own (`subflow_ulp_clone`, 5.7 to 7.3), or takes it away from a
-/// child that falls back to TCP.
-#[inline(always)]
-pub(crate) fn parent_subflow(child: *const c_void) -> *const c_void {
-    let context = read!(child, icsk_ulp_data as u64);
-    if context == 0 {
-        return core::ptr::null();
-    }
-    read!(context, subflow_tcp_sock as u64) as *const c_void
-}
-
 /// True of a subflow that joined a Multipath TCP connection which had one.
 #[inline(always)]
 pub(crate) fn joined(sk: *const c_void) -> bool {

@@ -7,7 +7,6 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, TracePointContext},
 };
 use backscope_abi as abi;
-use backscope_abi::Listener;
 use backscope_abi::tcp_state::{
     TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_RECV,
     TCP_SYN_SENT,
@@ -17,19 +16,15 @@ use crate::{
     close::state_changed,
     id::{cookie_of, own_id},
     kernel::{
-        IPPROTO_MPTCP, comm, config, current, file_of_fd, joined, load, now, parent_subflow,
+        IPPROTO_MPTCP, comm, config, current, file_of_fd, joined, load, now, number_of, offset,
         port_of, read, sock_of_file,
     },
-    listener::{
-        forget_address, is_at_its_address, listener_at, listener_by_address, listener_id,
-        note_depth, shares_address, watch,
-    },
-    live::{Find, Live},
-    maps::{ASKED, LISTENER_OF, LISTENERS, add},
+    listener::{listener_at, note_depth, watch},
+    live::Find,
+    maps::{ASKED, LISTENER_OF, add},
     payload::{register, registers},
     queue::{enqueue, leave, peer_left},
     suspend::{is_rush, resume},
-    tag::{listener_tag, set_listener_tag},
     target::{is_served, is_wanted},
     tcp::tcp_of,
 };
@@ -100,12 +95,7 @@ fn begin(sk: *mut c_void) {
     resume();
     let backlog = asked_for(thread);
     let id = cookie_of(sk);
-    if watch(sk, id, tgid, comm(), backlog)
-        && config!(queued_by_state) != 0
-        && !is_at_its_address(sk, id)
-    {
-        set_listener_tag(sk, id);
-    }
+    watch(sk, id, tgid, comm(), backlog);
 }
 
 #[inline(always)]
@@ -126,7 +116,6 @@ fn end(sk: *const c_void) {
     listener.syn_depth = 0;
 
     let _ = LISTENER_OF.remove(sk as u64);
-    forget_address(sk, id);
     crate::maps::emit(&abi::Closed { kind: abi::CLOSED, _pad: 0, ts_ns, listener: id });
 }
 
@@ -138,48 +127,33 @@ fn child(sk: *mut c_void) {
     if !is_served(port_of(sk)) {
         return;
     }
-    let (mut id, mut inherited) = (0, None);
-    if let Some(tag) = listener_tag(sk) {
-        (id, inherited) = tag;
-    }
-    let mut by_address = false;
-    if id == 0 {
-        id = listener_by_address(sk);
-        by_address = id != 0;
-    }
-    if id == 0 {
-        // No file leads to the subflow that listens, so that it has a tag only if its
-        // beginning was seen.
-        let parent = parent_subflow(sk);
-        if !parent.is_null()
-            && let Some(known) = listener_id(parent)
-        {
-            id = known;
-        }
-    }
-    let Some(listener) = listening(id) else { return };
-    let parent = listener.sk;
-    let is_rush = is_rush();
-    // The next scan tags it.
-    if by_address && !is_rush && shares_address(parent as *const c_void) {
+    let tp = tcp_of(sk);
+    if tp.is_null() {
         return;
     }
-    if is_rush && config!(exchanges) == 0 {
+    let Some((id, listener)) = listener_at(parent_of(tp)) else { return };
+    if listener.closed_ns != 0 {
+        return;
+    }
+    if config!(exchanges) == 0 && is_rush() {
         // Nobody asks for its id before it is accepted.
-        return enqueue((id, listener), sk, inherited, 0, 1);
+        return enqueue((id, listener), sk, 0, 1);
     }
     // Up to some 6.12 `inet_csk_clone_lock` changes the state before it clears the cookie that came
     // with the clone.
     let cloned = load!(sk as *const c_void, skc_cookie as u64);
-    let is_parents = cloned != 0 && cloned == read!(parent, skc_cookie as u64);
-    enqueue((id, listener), sk, inherited, if is_parents { own_id() } else { cookie_of(sk) }, 1);
+    let is_parents = cloned != 0 && cloned == read!(listener.sk, skc_cookie as u64);
+    enqueue((id, listener), sk, if is_parents { own_id() } else { cookie_of(sk) }, 1);
 }
 
-/// A listener, while it listens.
+/// The listener that a child was just cloned from. The head of a list has its own address in it
+/// while the list is empty, as that of a listener's unacknowledged segments always is, and the clone
+/// is still an exact copy: `inet_csk_clone_lock` changes the state before `tcp_create_openreq_child`
+/// gives the child a list of its own (5.10 to 7.3).
 #[inline(always)]
-fn listening(id: u64) -> Option<Live<Listener>> {
-    let listener = LISTENERS.find(id)?;
-    if listener.closed_ns == 0 { Some(listener) } else { None }
+fn parent_of(child: *const c_void) -> *const c_void {
+    let head = number_of(load!(child, tsorted_sent_queue as u64) as *const c_void);
+    head.wrapping_sub(offset!(tsorted_sent_queue) as u64) as *const c_void
 }
 
 /// The backlog that the current thread asks for; -1 if that is not known. Its registers have it

@@ -4,14 +4,12 @@ use core::ffi::c_void;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use backscope_abi as abi;
-use backscope_abi::{Fail, FailKey, Listener, ListenerAddress, counter};
+use backscope_abi::{Fail, FailKey, Listener, counter};
 
 use crate::{
-    kernel::{AF_INET6, accept_queue, config, load, local_of, now, read, syn_depth},
+    kernel::{accept_queue, config, local_of, now, read, syn_depth},
     live::{Find, Live},
-    maps::{
-        FAILED, LEFT_OUT, LISTENER_BY_ADDRESS, LISTENER_OF, LISTENERS, PERIOD, add, count, emit,
-    },
+    maps::{FAILED, LEFT_OUT, LISTENER_OF, LISTENERS, PERIOD, add, count, emit},
     target::serve,
 };
 
@@ -34,21 +32,21 @@ pub(crate) fn listener_at(sk: *const c_void) -> Option<(u64, Live<Listener>)> {
 
 /// Starts watching a listener.
 #[inline(always)]
-pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backlog: i32) -> bool {
+pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backlog: i32) {
     let since_ns = now();
     if let Some(mut listener) = LISTENERS.find(id) {
         // It had stopped listening, and the agent has not read its last figures yet: they go on.
         listener.closed_ns = 0;
-        note_address(sk, id);
-        return LISTENER_OF.insert(sk as u64, id, 0).is_ok();
+        let _ = LISTENER_OF.insert(sk as u64, id, 0);
+        return;
     }
     if LISTENERS.insert(id, &BLANK, BPF_NOEXIST.into()).is_err()
         || LISTENER_OF.insert(sk as u64, id, 0).is_err()
     {
         note_left_out(id);
-        return false;
+        return;
     }
-    let Some(mut listener) = LISTENERS.find(id) else { return false };
+    let Some(mut listener) = LISTENERS.find(id) else { return };
     let net = read!(sk, skc_net as u64) as *const c_void;
     let drops = read!(sk, sk_drops as u32);
     let netns = read!(net, net_inum as u32);
@@ -65,82 +63,8 @@ pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backl
     listener.comm = comm;
     listener.since_ns = since_ns;
     serve(read!(sk, skc_num as u16));
-    note_address(sk, id);
     note_depth(listener, sk, 0);
     emit(&abi::Closed { kind: abi::LISTENER, _pad: 0, ts_ns: since_ns, listener: id });
-    true
-}
-
-/// True of a listener on whose address others may listen: a child does not tell whose it is.
-#[inline(always)]
-pub(crate) fn shares_address(sk: *const c_void) -> bool {
-    read!(sk, skc_reuseport as u8) & config!(reuseport_bit) != 0
-        || read!(sk, skc_bound_dev_if as u32) != 0
-}
-
-#[inline(always)]
-fn note_address(sk: *const c_void, id: u64) {
-    if !shares_address(sk) {
-        let _ = LISTENER_BY_ADDRESS.insert(address_of(sk), id, 0);
-    }
-}
-
-/// True of a listener whose address tells that it is the one.
-#[inline(always)]
-pub(crate) fn is_at_its_address(sk: *const c_void, id: u64) -> bool {
-    LISTENER_BY_ADDRESS.find(address_of(sk)).is_some_and(|known| *known == id)
-}
-
-/// Forgets where a listener listened.
-#[inline(always)]
-pub(crate) fn forget_address(sk: *const c_void, id: u64) {
-    if is_at_its_address(sk, id) {
-        let _ = LISTENER_BY_ADDRESS.remove(address_of(sk));
-    }
-}
-
-#[inline(always)]
-fn address_of(sk: *const c_void) -> ListenerAddress {
-    let family = read!(sk, skc_family as u16);
-    let addr = if family == AF_INET6 {
-        read!(sk, skc_v6_rcv_saddr as [u32; 4])
-    } else {
-        [read!(sk, skc_rcv_saddr as u32), 0, 0, 0]
-    };
-    // One that did not choose its port has given it back when it stops.
-    let mut port = read!(sk, skc_num as u16);
-    if port == 0 {
-        port = u16::from_be(read!(sk, inet_sport as u16));
-    }
-    ListenerAddress { net: read!(sk, skc_net as u64), addr, port, family, _pad: 0 }
-}
-
-/// The id of the watched listener on whose address a socket is, or 0. A socket that was just cloned
-/// from a listener has its address. Should a kernel give it the connection's before, the listener is
-/// found as the kernel found it: one that names the address comes before one that takes any. `sk`
-/// must be a pointer that the verifier knows as a socket.
-#[inline(always)]
-pub(crate) fn listener_by_address(sk: *mut c_void) -> u64 {
-    let sk = sk as *const c_void;
-    let family = load!(sk, skc_family as u16);
-    let addr = if family == AF_INET6 {
-        load!(sk, skc_v6_rcv_saddr as [u32; 4])
-    } else {
-        [load!(sk, skc_rcv_saddr as u32), 0, 0, 0]
-    };
-    let (net, port) = (load!(sk, skc_net as u64), load!(sk, skc_num as u16));
-    let mut address = ListenerAddress { net, addr, port, family, _pad: 0 };
-    if let Some(id) = LISTENER_BY_ADDRESS.find(address) {
-        return *id;
-    }
-    if addr == [0; 4] {
-        return 0;
-    }
-    address.addr = [0; 4];
-    match LISTENER_BY_ADDRESS.find(address) {
-        Some(id) => *id,
-        None => 0,
-    }
 }
 
 /// Counts a listener that found no room, once: it is met again at each scan.

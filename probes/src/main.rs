@@ -53,7 +53,6 @@ mod segment;
 mod send;
 mod storage;
 mod suspend;
-mod tag;
 mod target;
 mod tcp;
 mod threads;

@@ -12,12 +12,12 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use backscope_abi as abi;
-use backscope_abi::{Call, Connection, Fail, FailKey, Listener, ListenerAddress, Queued, counter};
+use backscope_abi::{Call, Connection, Fail, FailKey, Listener, Queued, counter};
 
 use crate::{
     kernel::config,
     live::{Find, Live},
-    storage::{BPF_F_CLONE, SocketStorage},
+    storage::SocketStorage,
 };
 
 #[btf_map]
@@ -50,15 +50,6 @@ pub(crate) static PORTS: HashMap<u16, u8, { abi::MAX_PORTS as usize }> = HashMap
 /// Id of a watched listener, by the address of its `struct sock`.
 #[btf_map]
 pub(crate) static LISTENER_OF: HashMap<u64, u64, { abi::MAX_LISTENERS as usize }> = HashMap::new();
-/// Id of a watched listener by where it listens, unless others may listen there, too: its children
-/// are known by it.
-#[btf_map]
-pub(crate) static LISTENER_BY_ADDRESS: HashMap<
-    ListenerAddress,
-    u64,
-    { abi::MAX_LISTENERS as usize },
-    { BPF_F_NO_PREALLOC as usize },
-> = HashMap::new();
 /// State and totals of a listener, by id. Closed ones stay until the agent has read them.
 #[btf_map]
 pub(crate) static LISTENERS: HashMap<u64, Listener, { abi::MAX_LISTENERS as usize }> =
@@ -87,19 +78,10 @@ pub(crate) static FAILED: LruHashMap<FailKey, Fail, { abi::MAX_FAILS as usize }>
 #[btf_map]
 pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
 
-/// The listener tag, an id, of a listener that its address does not tell: children inherit it,
-/// already in softirq. With exchanges they inherit it in a [`CONNECTION`] instead.
+/// Connections by their socket. The storage goes with the socket.
 #[btf_map]
-pub(crate) static LISTENER_TAG: SocketStorage<u64, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> =
+pub(crate) static CONNECTION: SocketStorage<Connection, { BPF_F_NO_PREALLOC as usize }> =
     SocketStorage::new();
-
-/// Connections by their socket. The storage goes with the socket. A tagged listener's children
-/// inherit its value, in softirq already: one allocation serves as listener tag and as connection.
-#[btf_map]
-pub(crate) static CONNECTION: SocketStorage<
-    Connection,
-    { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE },
-> = SocketStorage::new();
 
 /// Accepted connections by the address of their socket, from their birth on, in memory that is there
 /// from the beginning: a socket's storage takes several times as long to allocate. Those beyond it,

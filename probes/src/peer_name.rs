@@ -7,14 +7,14 @@ use backscope_abi::{Call, Queued, counter};
 
 use crate::{
     accept::{accepted_as, call_of, established_ns},
-    id::id_of,
+    id::{id_of, is_of},
     kernel::{
         IPPROTO_MPTCP, config, current, file_of_fd, now, number_of, read, sock_of_socket,
         tcp_behind,
     },
     listener::listener_id,
     live::Find,
-    maps::{ACCEPTED, count},
+    maps::{ACCEPTED, QUEUED, count},
     payload::{register, registers},
     queue::queued,
     suspend::{is_rush, is_suspended},
@@ -61,6 +61,7 @@ fn named(ctx: &SockAddrContext) -> i32 {
     if call.listener != queued.listener {
         call = Call::default();
     }
+    let _ = QUEUED.remove(child as u64);
     accepted_as(child, queued, thread, call, -1, now(), false);
     ALLOWED
 }
@@ -74,31 +75,39 @@ fn is_accept(registers: *const c_void) -> bool {
 }
 
 /// A peer's name is asked for, and nothing is known of its connection in a queue: if it is by accept
-/// on a watched listener, which the call names, `child` is the application's. A function of its own
-/// for the room on the stack.
+/// on a watched listener, `child` is the application's. A function of its own for the room on the
+/// stack.
 #[inline(never)]
 fn taken(child: *const c_void) {
-    if !is_served(read!(child, skc_num as u16)) {
-        return;
-    }
     let registers = registers();
     if !is_accept(registers) {
         return;
     }
-    let file = file_of_fd(register!(registers, regs_first) as u32);
-    let Some(id) = listener_id(tcp_behind(sock_of_socket(file))) else { return };
     let thread = current();
-    let mut sock = 0;
+    let mut queued = Queued::default();
     if config!(exchanges) != 0
         && let Some(mut connection) = ACCEPTED.find(child as u64)
+        && is_of(child, connection.exchange.sock)
     {
-        sock = connection.exchange.sock;
+        queued.sock = connection.exchange.sock;
+        queued.listener = connection.listener;
         connection.tgid = (thread >> 32) as u32;
     }
-    if sock == 0 {
-        sock = id_of(child);
+    if queued.listener == 0 {
+        if !is_served(read!(child, skc_num as u16)) {
+            return;
+        }
+        // The call names the listener.
+        let file = file_of_fd(register!(registers, regs_first) as u32);
+        let Some(id) = listener_id(tcp_behind(sock_of_socket(file))) else { return };
+        queued.listener = id;
+        // It may have come before the rush.
+        let _ = QUEUED.remove(child as u64);
     }
-    let queued = Queued { listener: id, queued_ns: established_ns(child), sock, gone: 0 };
+    if queued.sock == 0 {
+        queued.sock = id_of(child);
+    }
+    queued.queued_ns = established_ns(child);
     accepted_as(child, queued, thread, Call::default(), -1, now(), false);
 }
 

@@ -6,10 +6,10 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use backscope_abi as abi;
 use backscope_abi::errno::{ECONNRESET, EEXIST, negative};
 use backscope_abi::tcp_state::{TCP_CLOSE, TCP_CLOSE_WAIT};
-use backscope_abi::{Connection, Listener, Queued, counter, role};
+use backscope_abi::{Connection, Listener, Queued, counter};
 
 use crate::{
-    connection::{born, discard, set_up},
+    connection::{born, discard},
     kernel::{config, load, now, port_of},
     listener::note_depth,
     live::{Find, Live},
@@ -25,18 +25,17 @@ pub(crate) fn queued(child: *const c_void) -> Queued {
 }
 
 /// Notes that `child` is in the accept queue of a listener, or about to join it (see
-/// [`note_depth`]). `inherited` is the value that the child inherited from its listener, if it did.
+/// [`note_depth`]).
 #[inline(always)]
 pub(crate) fn enqueue(
     (id, mut listener): (u64, Live<Listener>),
     child: *mut c_void,
-    inherited: Option<Live<Connection>>,
     sock: u64,
     joining: u32,
 ) {
     if is_rush() {
         add(&raw mut listener.queued, 1);
-        return begin(child, inherited, sock);
+        return begin(child, sock, id);
     }
     let entry = Queued { listener: id, queued_ns: now(), sock, gone: 0 };
     match QUEUED.insert(child as u64, entry, BPF_NOEXIST.into()) {
@@ -55,18 +54,14 @@ pub(crate) fn enqueue(
     resume();
     add(&raw mut listener.queued, 1);
     note_depth(listener, listener.sk as *const c_void, joining);
-    begin(child, inherited, sock);
+    begin(child, sock, 0);
 }
 
+/// `listener` is 0 unless it came in a rush.
 #[inline(always)]
-fn begin(child: *mut c_void, inherited: Option<Live<Connection>>, sock: u64) {
-    if config!(exchanges) == 0 {
-        return;
-    }
-    if let Some(connection) = inherited {
-        set_up(connection, sock, role::SERVER, 0, 0);
-    } else {
-        born(child, sock);
+fn begin(child: *mut c_void, sock: u64, listener: u64) {
+    if config!(exchanges) != 0 {
+        born(child, sock, listener);
     }
 }
 

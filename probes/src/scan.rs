@@ -20,12 +20,9 @@ use crate::{
         IPPROTO_MPTCP, accept_queue, config, jiffies, load, local_of, now, offset, peer_of,
         protocol_of_file, read, sk_of, sock_of_file, sock_of_socket,
     },
-    listener::{
-        forget_address, is_at_its_address, listener_at, note_change, shares_address, watch,
-    },
+    listener::{listener_at, note_change, watch},
     live::{Find, Live},
     maps::{CENSUS, CONNECTION, CONNECTIONS},
-    tag::{listener_tag, set_listener_tag},
     target::{is_served, is_target, is_wanted},
     tcp::tcp_of,
 };
@@ -430,18 +427,6 @@ fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void)
     }
 }
 
-/// A listener allows others on its address: it may have been told by that until now.
-#[inline(always)]
-fn tag_late(sk: *const c_void, typed: *mut c_void, id: u64) {
-    if typed.is_null() || load!(typed, sk_protocol as u16) == IPPROTO_MPTCP {
-        return;
-    }
-    if listener_tag(typed).is_none() {
-        set_listener_tag(typed, id);
-    }
-    forget_address(sk, id);
-}
-
 /// The listener at `sk`, watched from now on if it was not.
 #[inline(always)]
 fn found(
@@ -451,27 +436,19 @@ fn found(
     comm: [u8; 16],
 ) -> Option<(u64, Live<Listener>)> {
     if let Some(known) = listener_at(sk) {
-        if config!(queued_by_state) != 0 && config!(sock_from_file) != 0 && shares_address(sk) {
-            tag_late(sk, typed(file), known.0);
-        }
         return Some(known);
     }
-    if config!(queued_by_state) != 0 && config!(sock_from_file) != 0 {
+    let mut id = 0;
+    if config!(sock_from_file) != 0 {
         let typed = typed(file);
         if typed.is_null() {
             return None;
         }
-        if load!(typed, sk_protocol as u16) == IPPROTO_MPTCP {
-            // No file leads to the subflow that listens: its children find out by themselves.
-            watch(sk, id_of(sk), tgid, comm, -1);
-        } else {
-            let id = cookie_of(typed);
-            if watch(sk, id, tgid, comm, -1) && !is_at_its_address(sk, id) {
-                set_listener_tag(typed, id);
-            }
+        // No file leads to the subflow that listens for a Multipath TCP socket.
+        if load!(typed, sk_protocol as u16) != IPPROTO_MPTCP {
+            id = cookie_of(typed);
         }
-    } else {
-        watch(sk, id_of(sk), tgid, comm, -1);
     }
+    watch(sk, if id != 0 { id } else { id_of(sk) }, tgid, comm, -1);
     listener_at(sk)
 }

@@ -10,9 +10,6 @@ use crate::{
     live::Live,
 };
 
-/// A child that is cloned from its listener inherits the listener's value.
-pub(crate) const BPF_F_CLONE: usize = 512;
-
 /// Socket storage: a value that lives with its socket.
 ///
 /// Defined here since `aya_ebpf`'s own type has neither the flag for inheritance nor access from

@@ -19,9 +19,6 @@ pub mod role {
     pub const SERVER: u8 = 0;
     /// The process made the connection.
     pub const CLIENT: u8 = 1;
-    /// No connection: a listener, whose children inherit its id in
-    /// [`Exchange::sock`](super::Exchange::sock).
-    pub const LISTENER: u8 = 2;
 }
 
 /// Values of [`Exchange::progress`].
@@ -330,6 +327,9 @@ pub struct Connection {
     /// Once this host has reset the connection: bytes unread then, and above them bytes
     /// unacknowledged.
     pub reading_since_ns: u64,
+    /// The listener in whose queue it is or was, if it came in a rush: nothing else is kept of it
+    /// there. Else 0.
+    pub listener: u64,
     /// Sequence number behind the last byte that had come when the answer began.
     pub answered_seq: u32,
     /// One of [`why`].
@@ -366,6 +366,7 @@ impl Connection {
         shut: 0,
         inspected: [0; 2],
         reading_since_ns: 0,
+        listener: 0,
         answered_seq: 0,
         why: why::NONE,
         late: 0,

@@ -108,6 +108,9 @@ layout! {
     regs_second = "pt_regs"."si",
     /// Of these registers: the call's fifth argument.
     regs_fifth = "pt_regs"."r8",
+    /// Segments that were sent and are not acknowledged, in the order in which they were sent: the
+    /// head of a list.
+    tsorted_sent_queue = "tcp_sock"."tsorted_sent_queue",
     /// Smoothed round-trip time, 1/8 µs.
     srtt_us = "tcp_sock"."srtt_us",
     /// Remote IPv4 address.
@@ -122,10 +125,6 @@ layout! {
     skc_family = "sock_common"."skc_family",
     /// Local port, network order: it stays when `skc_num` goes.
     inet_sport = "inet_sock"."inet_sport",
-    /// Whether several sockets may listen on one address.
-    skc_reuseport = "sock_common"."skc_reuseport",
-    /// Index of the device that a socket is bound to; 0 for none.
-    skc_bound_dev_if = "sock_common"."skc_bound_dev_if",
     /// Remote IPv6 address.
     skc_v6_daddr = "sock_common"."skc_v6_daddr",
     /// Local IPv6 address.
@@ -368,10 +367,8 @@ pub struct Config {
     pub delayed_ack_timer: u8,
     /// Not 0: less is kept of a connection while nothing happens on it.
     pub compacts_idle: u8,
-    /// The bit of `skc_reuseport` in its byte.
-    pub reuseport_bit: u8,
     /// Padding.
-    pub _pad: [u8; 3],
+    pub _pad: [u8; 4],
 }
 
 impl Config {
@@ -392,7 +389,6 @@ impl Config {
         payload_prefix: 0,
         syn_data_bit: 0,
         compacts_idle: 0,
-        reuseport_bit: 0,
         acked_bit: 0,
         tick_ns: 4_000_000,
         ring_bytes: 0,
@@ -400,7 +396,7 @@ impl Config {
         drop_no_socket: 0,
         drop_not_specified: 0,
         counts_drops: 0,
-        _pad: [0; 3],
+        _pad: [0; 4],
         agent: 0,
         comm: [0; 16],
     };

@@ -36,9 +36,9 @@ pub use payload::{
 };
 pub use record::{
     ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, Fail, FailKey, LISTENER,
-    Listener, ListenerAddress, OVERFLOW, Overflow, PROCESS, Process, Queued, RETRANSMIT,
-    Retransmit, SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_HELD, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX,
-    SYN, ScanEntry, ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
+    Listener, OVERFLOW, Overflow, PROCESS, Process, Queued, RETRANSMIT, Retransmit,
+    SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_HELD, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX, SYN,
+    ScanEntry, ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
 };
 
 /// Listeners that are watched at once. A listener beyond that is not watched;

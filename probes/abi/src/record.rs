@@ -233,23 +233,6 @@ pub struct Queued {
     pub gone: u64,
 }
 
-/// Where a listener listens: the key of the `LISTENER_BY_ADDRESS` map. No two listeners have the
-/// same unless they share it by `SO_REUSEPORT`, or are bound to devices.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ListenerAddress {
-    /// Address of its `struct net`.
-    pub net: u64,
-    /// IPv6 address, or an IPv4 one in the first word; as in packets, all 0 for any.
-    pub addr: [u32; 4],
-    /// Port.
-    pub port: u16,
-    /// Address family.
-    pub family: u16,
-    /// Padding.
-    pub _pad: u32,
-}
-
 /// Error of `accept` on a listener: the key of the `FAILED` map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

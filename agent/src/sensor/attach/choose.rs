@@ -120,11 +120,7 @@ pub(super) fn choose(
 ) -> Result<(Chosen, Tried), SensorError> {
     let (types, config) = (loader.types, *loader.config());
     // Where programs have two forms, the one with more code is tried: that of the tracepoint tier.
-    let flags = HookFlags {
-        queued_by_state: types.btf.has_function(plan::SOCKET_STORAGE),
-        delayed_ack_timer: false,
-        counts_drops: true,
-    };
+    let flags = HookFlags { queued_by_state: true, delayed_ack_timer: false, counts_drops: true };
     let mut trial = Trial {
         ebpf: loader.object(flags, sizes)?,
         types,

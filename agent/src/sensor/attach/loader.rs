@@ -90,7 +90,6 @@ impl Globals {
         config.sock_from_file = has(plan::SOCK_FROM_FILE);
         config.task_regs = has(plan::TASK_REGS);
         config.syn_data_bit = types.btf.bit("tcp_sock", "syn_data_acked").unwrap_or(0);
-        config.reuseport_bit = types.btf.bit("sock_common", "skc_reuseport").unwrap_or(0);
         config.acked_bit = types.btf.bit("inet_request_sock", "acked").unwrap_or(0);
         let reason = |name| types.btf.enumerator(name).unwrap_or(0);
         let [overflow, no_socket, not_specified] = plan::DROP_REASONS.map(reason);
@@ -203,7 +202,7 @@ pub(super) fn bare_loader<'a>() -> EbpfLoader<'a> {
 }
 
 /// Sizes of the maps for good.
-pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 14] {
+pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 13] {
     let exchanges = config.exchanges != 0;
     let by_address = exchanges && config.socket_storage == 0;
     let places = if exchanges && config.payload_prefix != 0 { abi::PLACES } else { 1 };
@@ -215,7 +214,6 @@ pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 14] {
         ("DATAGRAMS", if exchanges { abi::MAX_DATAGRAMS } else { 1 }),
         ("LISTENERS", abi::MAX_LISTENERS),
         ("LISTENER_OF", abi::MAX_LISTENERS),
-        ("LISTENER_BY_ADDRESS", abi::MAX_LISTENERS),
         ("QUEUED", abi::MAX_QUEUED),
         ("CALLS", abi::MAX_CALLS),
         ("TARGETS", abi::MAX_TARGETS),
@@ -229,7 +227,6 @@ pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 14] {
 pub(super) const TRIAL_SIZES: &[(&str, u32)] = &[
     ("LISTENERS", 1),
     ("LISTENER_OF", 1),
-    ("LISTENER_BY_ADDRESS", 1),
     ("QUEUED", 1),
     ("CALLS", 64),
     ("FAILED", 64),

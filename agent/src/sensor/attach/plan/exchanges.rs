@@ -4,8 +4,8 @@ use super::{
     signal::Signal,
     spec::{
         Attach, Choice, Program, SCAN_CONNECTIONS, SignalSpec, any, best, cgroup, fentry, fexit,
-        same, shared, sockets_by_address, sockets_by_cookie, sockets_from_files, tags_children,
-        tracepoint, tracepoint_arity,
+        has_socket_storage, same, shared, sockets_by_address, sockets_by_cookie,
+        sockets_from_files, tracepoint, tracepoint_arity,
     },
 };
 use crate::model::Tier;
@@ -64,7 +64,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 tier: Tier::Tracepoint,
                 programs: &[cgroup("asks_v4", "connect4"), cgroup("asks_v6", "connect6")],
                 shares: "",
-                check_btf: tags_children,
+                check_btf: has_socket_storage,
                 degraded: "for a connect that found no route, the reason is inferred, and reported \
                            when its socket is closed",
             },

@@ -4,8 +4,8 @@ use super::{
     signal::Signal,
     spec::{
         ACCEPT_RETURNS, Attach, Choice, Program, SYNACK, SignalSpec, URING_COMPLETE, any, arity,
-        best, cgroup, fentry, fexit, same, shared, syscall, tags_children, tells_listen_overflow,
-        tracepoint, tracepoint_arity,
+        best, cgroup, fentry, fexit, has_socket_storage, same, shared, syscall,
+        tells_listen_overflow, tracepoint, tracepoint_arity,
     },
 };
 use crate::{kernel::btf::Btf, model::Tier};
@@ -63,7 +63,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 tier: Tier::Tracepoint,
                 programs: &[],
                 shares: "tp_btf:inet_sock_set_state",
-                check_btf: tags_children,
+                check_btf: any,
                 degraded: "the timestamp is that of the child socket's creation, about 2 µs before \
                            it enters the queue",
             },
@@ -153,7 +153,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                     cgroup("peer_name_v6", "getpeername6"),
                 ],
                 shares: "",
-                check_btf: tags_children,
+                check_btf: has_socket_storage,
                 degraded: "",
             },
         ],

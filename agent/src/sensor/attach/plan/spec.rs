@@ -139,8 +139,8 @@ pub(super) fn tells_listen_overflow(btf: &Btf) -> Result<(), String> {
     tracepoint_arity(btf, "kfree_skb", 4)
 }
 
-/// A child carries its listener's tag only where tracing programs may use socket storage.
-pub(super) fn tags_children(btf: &Btf) -> Result<(), String> {
+/// Fails where tracing programs may not use socket storage.
+pub(super) fn has_socket_storage(btf: &Btf) -> Result<(), String> {
     if btf.has_function(SOCKET_STORAGE) {
         Ok(())
     } else {
