@@ -345,7 +345,7 @@ pub(crate) fn syscall_arg(ctx: &TracePointContext, n: usize) -> u64 {
 
 #[inline(always)]
 fn returned(result: i64) {
-    // An accept that began before a rush has been told of by the other hook.
+    // The other hook has told of it.
     if is_rush() {
         return;
     }

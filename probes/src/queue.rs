@@ -10,7 +10,7 @@ use backscope_abi::{Connection, Listener, Queued, counter};
 
 use crate::{
     connection::{born, discard},
-    kernel::{config, load, now, port_of},
+    kernel::{accept_queue, config, load, now, port_of},
     listener::note_depth,
     live::{Find, Live},
     maps::{LISTENERS, QUEUED, add, count},
@@ -35,6 +35,12 @@ pub(crate) fn enqueue(
 ) {
     if is_rush() {
         add(&raw mut listener.queued, 1);
+        let sk = listener.sk as *const c_void;
+        let [depth, limit] = accept_queue(sk);
+        if depth + joining > limit {
+            // From now on SYNs are refused.
+            note_depth(listener, sk, joining);
+        }
         return begin(child, sock, id);
     }
     let entry = Queued { listener: id, queued_ns: now(), sock, gone: 0 };

@@ -8,7 +8,7 @@ use crate::{live::Find, maps::SUSPENSION};
 #[inline(always)]
 pub(crate) fn is_suspended() -> bool {
     let Some(state) = SUSPENSION.get(0) else { return false };
-    (suspension::SUSPENDED..=suspension::RUSH_BEGINS).contains(state)
+    (suspension::SUSPENDED..=suspension::CHANGING).contains(state)
 }
 
 /// True while the hooks of accept are not attached since very many connections come. Each of their

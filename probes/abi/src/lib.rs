@@ -95,8 +95,9 @@ pub mod suspension {
     /// They are not, since so many connections come that the hooks would slow the server down.
     /// Nothing is kept of a connection in its queue, then.
     pub const RUSH: u64 = 3;
-    /// Those at the entry are not, and those at the return will soon not be: a rush begins.
-    pub const RUSH_BEGINS: u64 = 4;
+    /// They are about to be taken off for a rush, or are on again and do not serve yet: accepts that
+    /// are on their way were seen by some of them alone.
+    pub const CHANGING: u64 = 4;
 }
 
 /// Indices of the per-CPU array `COUNTERS`.

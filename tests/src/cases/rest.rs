@@ -9,11 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use backscope_abi::suspension;
 
 use super::{each_tier, native};
 use crate::harness::json::{Value, is, number, sees};
 use crate::harness::net::monotonic_ns;
-use crate::harness::{Agent, Case, Process, Tier, World, connect, skip};
+use crate::harness::{Agent, Case, Process, Tier, World, bpf, connect, skip};
 use crate::servers::{PORT, Server};
 
 pub(super) const CASES: &[Case] = &[
@@ -48,6 +49,16 @@ fn attached(agent: &Agent) -> anyhow::Result<usize> {
     let files = fs::read_dir(format!("/proc/{}/fd", agent.pid())).context("the agent's files")?;
     let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
     Ok(links.filter(|link| link.to_string_lossy().contains("perf_event")).count())
+}
+
+/// Waits until the hooks of accept serve again.
+fn await_back(agent: &Agent) -> anyhow::Result<()> {
+    let deadline = Instant::now() + QUIET;
+    while bpf::suspension(agent.pid())? <= suspension::CHANGING {
+        ensure!(Instant::now() < deadline, "they are attached, and do not serve");
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 fn await_attached(agent: &Agent, wanted: usize) -> anyhow::Result<()> {
@@ -88,6 +99,7 @@ fn accept_meanwhile(world: &World) -> anyhow::Result<()> {
             await_attached(&agent, 0)?;
             clients.push(connect(demo.addr)?);
             await_attached(&agent, all)?;
+            await_back(&agent)?;
             clients.push(connect(demo.addr)?);
             agent.await_accepted(demo.addr.port(), 3).map(drop)
         })?;

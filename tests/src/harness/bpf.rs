@@ -69,11 +69,22 @@ pub fn exists(object: Object) -> bool {
 
 /// Returns one of the process's probe counters, summed over the processors.
 pub fn counter(pid: u32, index: u32) -> anyhow::Result<u64> {
+    sum_of(pid, *b"COUNTERS", index)
+}
+
+/// Returns what the probes know of the hooks of accept: one of [`backscope_abi::suspension`].
+pub fn suspension(pid: u32) -> anyhow::Result<u64> {
+    sum_of(pid, *b"SUSPENSI", 0)
+}
+
+/// Returns one element of an array of the process, by the first eight bytes of its name; summed over
+/// the processors if it is one for each.
+fn sum_of(pid: u32, name: [u8; 8], index: u32) -> anyhow::Result<u64> {
     const MOST_PROCESSORS: usize = 8_192;
     for object in held_by(pid)? {
         let Object::Map(id) = object else { continue };
         let map = open_map(id).with_context(|| format!("opening map {id}"))?;
-        if name_of(&map)? == *b"COUNTERS" {
+        if name_of(&map)? == name {
             let mut values = vec![0u64; MOST_PROCESSORS];
             let mut attr = [0u64; 4];
             attr[0] = map.as_raw_fd() as u64;
@@ -83,7 +94,7 @@ pub fn counter(pid: u32, index: u32) -> anyhow::Result<u64> {
             return Ok(values.iter().sum());
         }
     }
-    anyhow::bail!("process {pid} has no counters")
+    anyhow::bail!("process {pid} has no map {}", String::from_utf8_lossy(&name))
 }
 
 const MAP_LOOKUP_ELEM: i32 = 1;

@@ -49,6 +49,9 @@ enum State {
     /// their way.
     Leaving(Instant),
     Off,
+    /// They are on again, since then. The other hook serves until all accepts on their way have been
+    /// seen at their entry.
+    Returning(Instant),
 }
 
 /// The hooks of accept: decides when they are suspended, and suspends and resumes them.
@@ -137,7 +140,7 @@ impl AcceptHooks {
                 if is_quiet && busy >= BUSY {
                     self.suspend(suspension::SUSPENDED, maps, syscalls);
                 } else if looked && pace.rate >= self.many && pace.is_smooth() {
-                    self.suspend(suspension::RUSH_BEGINS, maps, syscalls);
+                    self.suspend(suspension::CHANGING, maps, syscalls);
                 }
             }
             State::Off if maps.resting() == suspension::RUSH => {
@@ -150,7 +153,7 @@ impl AcceptHooks {
                     maps.set_resting(suspension::WANTED);
                 }
             }
-            State::Leaving(_) | State::Off => {}
+            State::Leaving(_) | State::Off | State::Returning(_) => {}
         }
     }
 
@@ -164,47 +167,58 @@ impl AcceptHooks {
         self.state = State::Leaving(Instant::now());
         self.since = Instant::now();
         self.reasons.quiet |= why == suspension::SUSPENDED;
-        self.reasons.rush |= why == suspension::RUSH_BEGINS;
+        self.reasons.rush |= why == suspension::CHANGING;
     }
 
-    /// Resumes the hooks if a connection came. True if they are back.
+    /// Resumes the hooks if a connection came. True if they are attached again: threads that wait in
+    /// accept have been seen by none of them.
     pub(in crate::sensor) fn resume_if_wanted(
         &mut self,
         maps: &mut Maps,
         syscalls: &mut Syscalls,
     ) -> bool {
         match self.state {
-            State::Attached => false,
-            State::Leaving(since) if since.elapsed() < ON_ITS_WAY => false,
-            State::Leaving(_) => {
+            State::Attached => {}
+            State::Leaving(since) if since.elapsed() >= ON_ITS_WAY => {
                 syscalls.detach(End::Return);
-                if maps.resting() == suspension::RUSH_BEGINS {
+                if maps.resting() == suspension::CHANGING {
                     maps.set_resting(suspension::RUSH);
                 }
                 self.state = State::Off;
-                false
             }
+            State::Returning(since) if since.elapsed() >= ON_ITS_WAY => {
+                maps.set_resting(now_ns());
+                self.state = State::Attached;
+                self.since = Instant::now();
+                self.quiet.since = self.since;
+            }
+            State::Leaving(_) | State::Returning(_) => {}
             // A failure is tried again: the other hook sees accepts as before.
             State::Off => {
-                maps.resting() == suspension::WANTED && self.resume(maps, syscalls).is_ok()
+                if maps.resting() == suspension::WANTED {
+                    return self.resume(maps, syscalls).is_ok();
+                }
             }
         }
+        false
     }
 
-    /// Puts on returns first, entries last: so an accept on its way is seen by exactly one of the
-    /// hooks.
+    /// Puts on returns first, entries last. An accept on its way is seen by exactly one of the
+    /// hooks: the other one tells of it, and forgets its entry, until all of them began after the
+    /// entries were on.
     fn resume(&mut self, maps: &mut Maps, syscalls: &mut Syscalls) -> io::Result<()> {
-        syscalls.attach_again(End::Return)?;
-        // Those inside accept may be in another call than that which was noted.
-        maps.forget_calls();
-        maps.set_resting(now_ns());
-        if let Err(error) = syscalls.attach_again(End::Entry) {
-            maps.set_resting(suspension::WANTED);
-            return Err(error);
+        maps.set_resting(suspension::CHANGING);
+        let mut attached = syscalls.attach_again(End::Return);
+        if attached.is_ok() {
+            // Those inside accept may be in another call than that which was noted.
+            maps.forget_calls();
+            attached = syscalls.attach_again(End::Entry);
         }
-        self.state = State::Attached;
-        self.since = Instant::now();
-        self.quiet.since = self.since;
+        if attached.is_err() {
+            maps.set_resting(suspension::WANTED);
+            return attached;
+        }
+        self.state = State::Returning(Instant::now());
         Ok(())
     }
 }
