@@ -22,7 +22,7 @@ pub(super) const CASES: &[Case] = &[
     each_tier("listener::used_as_soon_as_passed", used_as_soon_as_passed),
     each_tier("listener::kept_over_exec", kept_over_exec),
     each_tier("listener::activated_before_the_attach", activated_before),
-    each_tier("listener::reuseport_group", reuseport_group),
+    each_tier("listener::reuseport_group", reuseport_group).on_each_kernel(),
     each_tier("listener::strangers_at_the_same_port", strangers).on_each_kernel(),
     native("listener::a_stranger_joins_its_address", joined_by_a_stranger),
     each_tier("listener::backlog_changed", backlog_changed),

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use backscope_abi::counter::{ENDED, RING_FULL};
 
 use super::{any_tier, each_tier, native};
-use crate::harness::json::{Value, address, is, number, overflows};
+use crate::harness::json::{Value, address, is, listens_on, number, overflows};
 use crate::harness::ledger::is_connection;
 use crate::harness::net::{self, Counters};
 use crate::harness::{Agent, Case, Demo, World, bpf, converse};
@@ -256,10 +256,15 @@ fn outrun_with(world: &World, detail: &str) -> anyhow::Result<()> {
 }
 
 fn refreshes_and_ends(agent: &mut Agent, port: u16) -> anyhow::Result<()> {
-    agent.await_accepted(port, 2_000)?;
-    agent.await_refresh(port)?;
+    agent.await_patiently("2,000 accepts", |object| {
+        listens_on(object, port) && number(object, "/accepted") >= Some(2_000)
+    })?;
+    let now = net::monotonic_ns();
+    agent.await_patiently("fresh figures", |object| {
+        listens_on(object, port) && number(object, "/ts_ns") > Some(now)
+    })?;
     agent.signal(libc::SIGINT);
-    agent.await_object("summary", |object| is(object, "summary"))?;
+    agent.await_patiently("summary", |object| is(object, "summary"))?;
     Ok(())
 }
 

@@ -157,6 +157,15 @@ impl Agent {
         self.await_with(what, doubt, wanted)
     }
 
+    /// As [`Self::await_object`], where no single run of a probe decides whether it comes.
+    pub fn await_patiently(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        self.await_with(what, self.world.patience(), wanted)
+    }
+
     /// Waits until one of its probes' counters has reached so much.
     pub fn await_counter(&mut self, what: &str, index: u32, least: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + self.world.patience();
