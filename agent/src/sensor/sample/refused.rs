@@ -68,8 +68,10 @@ struct Namespace {
     now: ListenCounters,
     gone: Count,
     gone_acks: u64,
-    /// The listeners at the last look.
-    members: BTreeSet<SockId>,
+    /// What the listeners showed when the counters were read last.
+    members: BTreeMap<SockId, Shown>,
+    /// Those that have closed, and whose share is among `gone`.
+    left: BTreeSet<SockId>,
 }
 
 impl Namespace {
@@ -93,23 +95,35 @@ impl Namespace {
     /// Returns whether this can be the namespace that these counters and listeners are of. Without
     /// a cookie a namespace may have taken the number of one that is gone: its counters may be
     /// lower, and its listeners are others.
-    fn goes_on(&self, key: Key, counters: ListenCounters, members: &BTreeSet<SockId>) -> bool {
+    fn goes_on(&self, key: Key, counters: ListenCounters, members: &[&(SockId, Listener)]) -> bool {
         let went_back = counters.overflows < self.now.overflows || counters.drops < self.now.drops;
-        let is_known = key.1 != 0 || !self.members.is_disjoint(members);
+        let is_known = key.1 != 0 || members.iter().any(|(id, _)| self.members.contains_key(id));
         !went_back && is_known
     }
 
-    /// Returns how many SYNs may have been refused in all: since the accept queue was full, and for
-    /// another reason.
-    fn allows(&self, acks: u64) -> Count {
+    /// Returns how many SYNs these listeners may have refused: since the accept queue was full, and
+    /// for another reason. Of a namespace that can be read no more, nothing bounds what came since.
+    fn allows(&self, listeners: &[(SockId, Shown)]) -> Count {
+        let (mut acks, mut since) = (0, Count::default());
+        for (id, shown) in listeners {
+            let before = self.members.get(id).copied().unwrap_or_default();
+            let grown = |now: u64, before: u64| now.saturating_sub(before);
+            acks = before.acks.saturating_add(acks);
+            since.overflow = grown(shown.full, before.full).saturating_add(since.overflow);
+            since.dropped = grown(shown.syn_full, before.syn_full).saturating_add(since.dropped);
+        }
         let overflows = self.now.overflows.saturating_sub(self.base.overflows);
         let drops = self.now.drops.saturating_sub(self.base.drops);
         Count {
             overflow: overflows
                 .saturating_sub(self.gone_acks)
                 .saturating_sub(acks)
-                .saturating_sub(self.gone.overflow),
-            dropped: drops.saturating_sub(overflows).saturating_sub(self.gone.dropped),
+                .saturating_sub(self.gone.overflow)
+                .saturating_add(since.overflow),
+            dropped: drops
+                .saturating_sub(overflows)
+                .saturating_sub(self.gone.dropped)
+                .saturating_add(since.dropped),
         }
     }
 }
@@ -166,32 +180,38 @@ impl Refused {
         counters: Option<ListenCounters>,
     ) {
         if let Some(counters) = counters {
-            let present: BTreeSet<SockId> = members.iter().map(|(id, _)| *id).collect();
             let space =
                 self.namespaces.entry(key).or_insert_with(|| Namespace::since(counters, members));
-            if !space.members.is_empty() && !space.goes_on(key, counters, &present) {
+            if !space.members.is_empty() && !space.goes_on(key, counters, members) {
                 *space = Namespace::since(counters, members);
             }
             space.now = counters;
-            space.members = present;
+            space.members =
+                members.iter().map(|(id, listener)| (*id, Shown::of(listener))).collect();
         }
-        let shown: Vec<Shown> = members.iter().map(|(_, listener)| Shown::of(listener)).collect();
-        let full: Vec<u64> = shown.iter().map(|shown| shown.full).collect();
-        let acks = shown.iter().fold(0, |sum: u64, shown| sum.saturating_add(shown.acks));
+        let mut space = self.namespaces.get_mut(&key);
+        let mut counted: Vec<&(SockId, Listener)> = members.to_vec();
+        if let Some(space) = &mut space {
+            space.left.retain(|id| members.iter().any(|(member, _)| member == id));
+            counted.retain(|(id, _)| !space.left.contains(id));
+        }
+        let shown: Vec<(SockId, Shown)> =
+            counted.iter().map(|(id, listener)| (*id, Shown::of(listener))).collect();
         // Without the namespace's counters what the listeners show has no bound.
-        let allowed = match self.namespaces.get(&key) {
-            Some(space) => space.allows(acks),
+        let allowed = match &space {
+            Some(space) => space.allows(&shown),
             None => Count { overflow: u64::MAX, dropped: 0 },
         };
+        let full: Vec<u64> = shown.iter().map(|(_, shown)| shown.full).collect();
         let overflow = share(&full, allowed.overflow);
         // With both queues full and no syncookies the kernel does not call it an overflow.
         let mut rest = Vec::with_capacity(shown.len());
-        for (at, shown) in shown.iter().enumerate() {
+        for (at, (_, shown)) in shown.iter().enumerate() {
             rest.push(shown.syn_full.saturating_add(shown.full.saturating_sub(overflow[at])));
         }
         let dropped = share(&rest, allowed.dropped);
-        for (at, (id, listener)) in members.iter().enumerate() {
-            let before = self.of(*id);
+        for (at, (id, listener)) in counted.iter().enumerate() {
+            let before = self.counts.get(id).copied().unwrap_or_default();
             // Totals never shrink, also when another listener's share was first counted here.
             let count = Count {
                 overflow: overflow[at].max(before.overflow),
@@ -199,8 +219,9 @@ impl Refused {
             };
             self.counts.insert(*id, count);
             if listener.closed_ns != 0
-                && let Some(space) = self.namespaces.get_mut(&key)
+                && let Some(space) = &mut space
             {
+                space.left.insert(*id);
                 space.gone.overflow = space.gone.overflow.saturating_add(count.overflow);
                 space.gone.dropped = space.gone.dropped.saturating_add(count.dropped);
                 space.gone_acks = space.gone_acks.saturating_add(listener.overflow_ack);
@@ -334,6 +355,39 @@ mod tests {
         let member = (1, listener(14, 3, 0));
         refused.count(KEY, &[&member], None);
         assert_eq!(refused.of(1), overflow(14));
+    }
+
+    /// A container that overflows in its last second: its namespace is gone with it.
+    #[test]
+    fn what_came_after_the_last_look_at_a_namespace_is_not_lost() {
+        let mut refused = Refused::default();
+        let alive = (1, listener(2, 0, 0));
+        refused.count(KEY, &[&alive], Some(BASE));
+        let dead = (1, Listener { closed_ns: 9, ..listener(7, 0, 0) });
+        for _ in 0..3 {
+            refused.count(KEY, &[&dead], None);
+            assert_eq!(refused.of(1), overflow(7));
+        }
+        // Before 6.18 acknowledgements that were ignored are among them.
+        let ended = (2, listener(0, 0, 3));
+        refused.count(KEY, &[&ended], None);
+        assert_eq!(refused.of(2), Count::default());
+    }
+
+    #[test]
+    fn the_share_of_a_closed_listener_counts_once() {
+        let mut refused = Refused::default();
+        refused.namespaces.insert(KEY, Namespace { base: BASE, now: BASE, ..Namespace::default() });
+        let closed = (1, Listener { closed_ns: 9, ..listener(5, 0, 0) });
+        let open = (2, listener(4, 0, 0));
+        let now = ListenCounters { overflows: 109, drops: 109 };
+        for _ in 0..3 {
+            refused.count(KEY, &[&closed, &open], Some(now));
+        }
+        let more = (2, listener(6, 0, 0));
+        let now = ListenCounters { overflows: 111, drops: 111 };
+        refused.count(KEY, &[&closed, &more], Some(now));
+        assert_eq!((refused.of(1), refused.of(2)), (overflow(5), overflow(6)));
     }
 
     #[test]
