@@ -246,7 +246,7 @@ impl Sampler {
     pub(in crate::sensor) fn begin(&mut self, maps: &mut Maps) {
         note_pending_accepts(&self.descriptors, maps);
         if !self.seen.syns {
-            self.refused.update(&maps.listeners(), &self.holders);
+            self.refused.update(&maps.listeners(), &self.holders, true);
         }
     }
 
@@ -256,8 +256,9 @@ impl Sampler {
         self.period = self.period.wrapping_add(1);
         maps.start_period(self.period);
         let raw = maps.listeners();
-        if !self.seen.syns && self.is_news(&raw) {
-            self.refused.update(&raw, &self.holders);
+        let scanned = mem::take(&mut self.scanned);
+        if !self.seen.syns && self.is_news(&raw, scanned) {
+            self.refused.update(&raw, &self.holders, scanned);
         }
         self.fails.update(maps.failed());
         let mut sample =
@@ -307,7 +308,7 @@ impl Sampler {
 
     /// Returns true if listeners dropped something, came or went since the last sample: else there
     /// is nothing to share out.
-    fn is_news(&mut self, raw: &[(SockId, Listener)]) -> bool {
+    fn is_news(&mut self, raw: &[(SockId, Listener)], scanned: bool) -> bool {
         let mut drops: u64 = 0;
         let mut has_closed = false;
         for (_, listener) in raw {
@@ -315,7 +316,6 @@ impl Sampler {
             drops = drops.wrapping_add(of_listener);
             has_closed |= listener.closed_ns != 0;
         }
-        let scanned = mem::take(&mut self.scanned);
         let has_dropped = mem::replace(&mut self.drops, drops) != drops;
         has_dropped || scanned || has_closed
     }

@@ -72,6 +72,9 @@ struct Namespace {
     members: BTreeMap<SockId, Shown>,
     /// Those that have closed, and whose share is among `gone`.
     left: BTreeSet<SockId>,
+    /// No scan has run since the counters were first read: its listeners may have refused some
+    /// before that, and not show them yet. All that it ever counted may be theirs.
+    is_new: bool,
 }
 
 impl Namespace {
@@ -112,8 +115,9 @@ impl Namespace {
             since.overflow = grown(shown.full, before.full).saturating_add(since.overflow);
             since.dropped = grown(shown.syn_full, before.syn_full).saturating_add(since.dropped);
         }
-        let overflows = self.now.overflows.saturating_sub(self.base.overflows);
-        let drops = self.now.drops.saturating_sub(self.base.drops);
+        let base = if self.is_new { ListenCounters::default() } else { self.base };
+        let overflows = self.now.overflows.saturating_sub(base.overflows);
+        let drops = self.now.drops.saturating_sub(base.drops);
         Count {
             overflow: overflows
                 .saturating_sub(self.gone_acks)
@@ -150,16 +154,20 @@ fn share(wanted: &[u64], total: u64) -> Vec<u64> {
 /// Refused SYNs by listener.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
+    /// The counters have been read at the attach, right after a scan.
+    has_begun: bool,
     namespaces: HashMap<Key, Namespace>,
     counts: HashMap<SockId, Count>,
 }
 
 impl Refused {
-    /// Reads the namespaces' counters by way of any process in them, and counts.
+    /// Reads the namespaces' counters by way of any process in them, and counts. `scanned` tells that
+    /// a scan has run since the update before, and brought up to date what listeners show.
     pub(super) fn update(
         &mut self,
         listeners: &[(SockId, Listener)],
         holders: &BTreeMap<SockId, Holders>,
+        scanned: bool,
     ) {
         let mut members: BTreeMap<Key, Vec<&(SockId, Listener)>> = BTreeMap::new();
         for entry in listeners {
@@ -169,8 +177,9 @@ impl Refused {
         self.namespaces.retain(|key, _| members.contains_key(key));
         for (key, members) in members {
             let counters = counters_of(key.0, &members, holders);
-            self.count(key, &members, counters);
+            self.count(key, &members, counters, scanned);
         }
+        self.has_begun = true;
     }
 
     fn count(
@@ -178,10 +187,17 @@ impl Refused {
         key: Key,
         members: &[&(SockId, Listener)],
         counters: Option<ListenCounters>,
+        scanned: bool,
     ) {
         if let Some(counters) = counters {
-            let space =
-                self.namespaces.entry(key).or_insert_with(|| Namespace::since(counters, members));
+            let has_begun = self.has_begun;
+            let space = self.namespaces.entry(key).or_insert_with(|| match has_begun {
+                true => Namespace { base: counters, is_new: true, ..Namespace::default() },
+                false => Namespace::since(counters, members),
+            });
+            if space.is_new && scanned && !space.members.is_empty() {
+                *space = Namespace::since(space.base, members);
+            }
             if !space.members.is_empty() && !space.goes_on(key, counters, members) {
                 *space = Namespace::since(counters, members);
             }
@@ -299,7 +315,7 @@ mod tests {
 
     fn count(refused: &mut Refused, listeners: &[Listener], now: ListenCounters) -> Vec<Count> {
         let members: Vec<(SockId, Listener)> = (1..).zip(listeners.iter().copied()).collect();
-        refused.count(KEY, &members.iter().collect::<Vec<_>>(), Some(now));
+        refused.count(KEY, &members.iter().collect::<Vec<_>>(), Some(now), false);
         members.iter().map(|(id, _)| refused.of(*id)).collect()
     }
 
@@ -353,7 +369,7 @@ mod tests {
     fn a_namespace_that_cannot_be_read_leaves_what_the_listener_shows() {
         let mut refused = Refused::default();
         let member = (1, listener(14, 3, 0));
-        refused.count(KEY, &[&member], None);
+        refused.count(KEY, &[&member], None, false);
         assert_eq!(refused.of(1), overflow(14));
     }
 
@@ -362,16 +378,31 @@ mod tests {
     fn what_came_after_the_last_look_at_a_namespace_is_not_lost() {
         let mut refused = Refused::default();
         let alive = (1, listener(2, 0, 0));
-        refused.count(KEY, &[&alive], Some(BASE));
+        refused.count(KEY, &[&alive], Some(BASE), false);
         let dead = (1, Listener { closed_ns: 9, ..listener(7, 0, 0) });
         for _ in 0..3 {
-            refused.count(KEY, &[&dead], None);
+            refused.count(KEY, &[&dead], None, false);
             assert_eq!(refused.of(1), overflow(7));
         }
         // Before 6.18 acknowledgements that were ignored are among them.
         let ended = (2, listener(0, 0, 3));
-        refused.count(KEY, &[&ended], None);
+        refused.count(KEY, &[&ended], None, false);
         assert_eq!(refused.of(2), Count::default());
+    }
+
+    /// Its counters are read after it refused some, before a scan sees these at its listener.
+    #[test]
+    fn what_came_before_the_first_look_at_a_new_namespace_is_not_lost() {
+        let mut refused = Refused { has_begun: true, ..Refused::default() };
+        let look = |refused: &mut Refused, full, overflows, scanned| {
+            let member = (1, listener(full, 0, 0));
+            let now = ListenCounters { overflows, drops: overflows };
+            refused.count(KEY, &[&member], Some(now), scanned);
+            refused.of(1)
+        };
+        assert_eq!(look(&mut refused, 0, 5, false), Count::default());
+        assert_eq!(look(&mut refused, 5, 5, true), overflow(5));
+        assert_eq!(look(&mut refused, 9, 8, true), overflow(8), "no more than the kernel counted");
     }
 
     #[test]
@@ -382,11 +413,11 @@ mod tests {
         let open = (2, listener(4, 0, 0));
         let now = ListenCounters { overflows: 109, drops: 109 };
         for _ in 0..3 {
-            refused.count(KEY, &[&closed, &open], Some(now));
+            refused.count(KEY, &[&closed, &open], Some(now), false);
         }
         let more = (2, listener(6, 0, 0));
         let now = ListenCounters { overflows: 111, drops: 111 };
-        refused.count(KEY, &[&closed, &more], Some(now));
+        refused.count(KEY, &[&closed, &more], Some(now), false);
         assert_eq!((refused.of(1), refused.of(2)), (overflow(5), overflow(6)));
     }
 
@@ -406,7 +437,7 @@ mod tests {
         let old = |full| Listener { netns_cookie: 0, ..listener(full, 0, 0) };
         let begin = |refused: &mut Refused, id: SockId, full, now| {
             let member = (id, old(full));
-            refused.count((KEY.0, 0), &[&member], Some(now));
+            refused.count((KEY.0, 0), &[&member], Some(now), false);
             refused.of(id)
         };
         // The one before had counted 900, and its listener closed; the new one counted 171.
