@@ -219,10 +219,10 @@ impl Trial<'_> {
 
     /// Checks a choice against what was chosen and found before.
     fn check_others(&self, choice: &Choice) -> Result<(), String> {
-        if choice.tier == Tier::Full {
-            if let Some(reason) = &self.forbidden {
-                return Err(reason.clone());
-            }
+        if choice.tier == Tier::Full
+            && let Some(reason) = &self.forbidden
+        {
+            return Err(reason.clone());
         }
         if let Some(hook) = choice.shares.split_whitespace().find(|hook| !self.is_used(hook)) {
             return Err(format!("it shares {hook}, which does not serve here"));
