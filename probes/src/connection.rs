@@ -6,7 +6,7 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, counter, hold, role};
 
 use crate::{
-    id::OWN,
+    id::is_of,
     idle,
     kernel::{config, load, port_of},
     live::{Find, Live},
@@ -56,11 +56,8 @@ pub(crate) fn by_address(sk: *mut c_void) -> Option<Live<Connection>> {
 #[inline(always)]
 fn accepted(sk: *mut c_void) -> Option<Live<Connection>> {
     let value = ACCEPTED.find(sk as u64)?;
-    let id = value.exchange.sock;
-    if id & OWN == 0 && id != load!(sk as *const c_void, skc_cookie as u64) {
-        return None;
-    }
-    Some(value)
+    let cookie = load!(sk as *const c_void, skc_cookie as u64);
+    if is_of(value.exchange.sock, cookie) { Some(value) } else { None }
 }
 
 /// Finds the watched connection of a socket that goes: what gave its port back is not asked for it.
@@ -83,9 +80,8 @@ pub(crate) fn born(sk: *mut c_void, sock: u64, listener: u64) {
             return;
         }
     }
-    if let Some(mut connection) = open(sk, sock, role::SERVER, 0, 0) {
-        connection.listener = listener;
-    }
+    // Here accept does not look for it.
+    let _ = open(sk, sock, role::SERVER, 0, 0);
 }
 
 /// Watches a connection from now on; `None` for want of memory.

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::generated;
 use crate::kernel::{config, now, read};
 
 /// The bit of an id that is no cookie.
-pub(crate) const OWN: u64 = 1 << 63;
+const OWN: u64 = 1 << 63;
 
 /// An id for a socket: its cookie if somebody asked for one, else one of our own (top bit set),
 /// unique for a run.
@@ -36,8 +36,8 @@ pub(crate) fn cookie_of(sk: *mut c_void) -> u64 {
     id_of(sk)
 }
 
-/// Whether this id may be that of `sk`. One of our own says nothing.
+/// Whether this id may be that of the socket with this cookie. One of our own says nothing.
 #[inline(always)]
-pub(crate) fn is_of(sk: *const c_void, id: u64) -> bool {
-    id & OWN != 0 || id == read!(sk, skc_cookie as u64)
+pub(crate) fn is_of(id: u64, cookie: u64) -> bool {
+    id & OWN != 0 || id == cookie
 }

@@ -87,7 +87,7 @@ fn taken(child: *const c_void) {
     let mut queued = Queued::default();
     if config!(exchanges) != 0
         && let Some(mut connection) = ACCEPTED.find(child as u64)
-        && is_of(child, connection.exchange.sock)
+        && is_of(connection.exchange.sock, read!(child, skc_cookie as u64))
     {
         queued.sock = connection.exchange.sock;
         queued.listener = connection.listener;
