@@ -9,6 +9,11 @@
 //! without rights. That protects against what the parsers could be made to ask of the kernel, not
 //! against one that is taken over: the memory is the other threads', too.
 
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
 use landlock::{ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, Scope};
 use rustix::thread::{CapabilitySet, set_no_new_privs};
 
@@ -43,6 +48,31 @@ const HIDES_PROCESSES: &str = "no Landlock: it would hide the files of other pro
                                which the watch reads; the filter of system calls lets it open no \
                                file for writing";
 
+/// Threads that confined themselves to less than [`enter`] leaves.
+static CONFINED: AtomicUsize = AtomicUsize::new(0);
+
+/// A thread that is confined, until it drops this and ends.
+pub struct Confined(());
+
+impl Drop for Confined {
+    fn drop(&mut self) {
+        CONFINED.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Confines the calling thread to switching statistics of programs on and off: it keeps
+/// CAP_SYS_ADMIN for that, and can make no call that could use it for anything else.
+///
+/// # Errors
+/// The kernel does not let go of the other rights, or has no filter of system calls.
+pub fn enter_for_statistics() -> io::Result<Confined> {
+    keep(CapabilitySet::SYS_ADMIN)?;
+    set_no_new_privs(true)?;
+    filter::apply_to_statistics().map_err(io::Error::other)?;
+    CONFINED.fetch_add(1, Ordering::Relaxed);
+    Ok(Confined(()))
+}
+
 /// Gives up everything else, and returns what is held.
 ///
 /// # Errors
@@ -50,7 +80,8 @@ const HIDES_PROCESSES: &str = "no Landlock: it would hide the files of other pro
 /// kernel does not have is left out and said.
 pub fn enter(needs: Needs) -> rustix::io::Result<Sandbox> {
     let mut gaps = Vec::new();
-    if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
+    let known = 1 + CONFINED.load(Ordering::Relaxed);
+    if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > known) {
         gaps.push("other threads of this program were there before, and are outside".to_owned());
     }
     let wanted = match std::env::var(WITHOUT) {
@@ -114,7 +145,12 @@ mod tests {
 
     const NOTHING: Needs = Needs {
         capabilities: CapabilitySet::empty(),
-        calls: Calls { bpf: false, perf_events: false, remove: false, children: Vec::new() },
+        calls: Calls {
+            bpf: false,
+            perf_events: false,
+            remove: false,
+            children: Vec::new(),
+        },
         processes: false,
     };
 

@@ -52,17 +52,37 @@ fn field_of<'a>(status: &'a str, field: &str) -> anyhow::Result<&'a str> {
     Ok(value.with_context(|| format!("no {field}"))?.trim())
 }
 
-/// A field of every thread's status, which must be the same.
+/// The thread that switches the kernel's statistics: it keeps one capability, and can make one call
+/// that takes it.
+fn switches_statistics(status: &str) -> bool {
+    field_of(status, "Name:").is_ok_and(|name| name == "statistics")
+}
+
+/// A field of every thread's status, which must be the same but for that of the statistics.
 fn status_of_all(pid: u32, field: &str) -> anyhow::Result<String> {
     let mut values = Vec::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         // One may end at any time.
         let Ok(status) = fs::read_to_string(thread?.path().join("status")) else { continue };
-        values.push(field_of(&status, field)?.to_owned());
+        if switches_statistics(&status) {
+            check_statistics(&status)?;
+        } else {
+            values.push(field_of(&status, field)?.to_owned());
+        }
     }
     values.dedup();
     ensure!(values.len() == 1, "{field} by thread: {values:?}");
     values.pop().context("no thread")
+}
+
+fn check_statistics(status: &str) -> anyhow::Result<()> {
+    let mask = mask_of(&["CAP_SYS_ADMIN"])?;
+    for field in ["CapEff:", "CapPrm:"] {
+        let held = u64::from_str_radix(field_of(status, field)?, 16)?;
+        ensure!(held == mask, "{field} {held:x}: {status}");
+    }
+    ensure!(field_of(status, "NoNewPrivs:")? == "1" && field_of(status, "Seccomp:")? == "2");
+    Ok(())
 }
 
 /// Capabilities as the kernel writes them.
@@ -216,7 +236,8 @@ fn kept_by_lesson(world: &World) -> anyhow::Result<()> {
 fn confined_thread(pid: u32) -> Option<String> {
     for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
         let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-        if field_of(&status, "Seccomp:").is_ok_and(|mode| mode == "2") {
+        let is_filtered = field_of(&status, "Seccomp:").is_ok_and(|mode| mode == "2");
+        if is_filtered && !switches_statistics(&status) {
             return Some(status);
         }
     }

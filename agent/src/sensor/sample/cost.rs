@@ -3,13 +3,9 @@
 //! The kernel's own statistics cost as much as a small probe: two clock reads a run. So they are on
 //! for one refresh in eight, and the whole is estimated from that.
 
-use std::{
-    os::fd::OwnedFd,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use aya::sys::Stats;
-
+use super::statistics::Statistics;
 use crate::{
     model::event::Cost,
     sensor::{
@@ -24,6 +20,8 @@ const SHORTEST: Duration = Duration::from_millis(200);
 
 /// Measures the cost at each refresh.
 pub(in crate::sensor) struct CostMeter {
+    /// `None` where the kernel refuses them.
+    statistics: Option<Statistics>,
     begin: Instant,
     refreshes: u32,
     window: Option<Window>,
@@ -32,17 +30,18 @@ pub(in crate::sensor) struct CostMeter {
     ns: u64,
 }
 
-/// Statistics are on while this lives.
+/// Statistics are on since then.
 struct Window {
-    _stats: OwnedFd,
     begin: Instant,
     before: Runs,
 }
 
 impl CostMeter {
     pub(in crate::sensor) fn new(programs: &Programs) -> Self {
-        let window = Window::open(programs);
+        let statistics = Statistics::on().ok();
+        let window = statistics.as_ref().map(|_| Window::begin(programs));
         Self {
+            statistics,
             begin: Instant::now(),
             refreshes: 0,
             window,
@@ -62,10 +61,17 @@ impl CostMeter {
             self.runs = now.count.saturating_sub(window.before.count).saturating_add(self.runs);
             self.ns = now.ns.saturating_sub(window.before.ns).saturating_add(self.ns);
             self.window = None;
+            if let Some(statistics) = &self.statistics {
+                statistics.set(false);
+            }
         }
         self.refreshes += 1;
-        if self.window.is_none() && self.refreshes.is_multiple_of(ONE_IN) {
-            self.window = Window::open(programs);
+        if let Some(statistics) = &self.statistics
+            && self.window.is_none()
+            && self.refreshes.is_multiple_of(ONE_IN)
+        {
+            statistics.set(true);
+            self.window = Some(Window::begin(programs));
         }
         Cost {
             probe_runs: self.estimate(self.runs),
@@ -86,9 +92,7 @@ impl CostMeter {
 }
 
 impl Window {
-    /// Switches statistics on. Returns `None` where the kernel refuses them.
-    fn open(programs: &Programs) -> Option<Self> {
-        let stats = aya::sys::enable_stats(Stats::RunTime).ok()?;
-        Some(Self { _stats: stats, begin: Instant::now(), before: programs.runs() })
+    fn begin(programs: &Programs) -> Self {
+        Self { begin: Instant::now(), before: programs.runs() }
     }
 }

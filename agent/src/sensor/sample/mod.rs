@@ -14,6 +14,7 @@ mod proc_syscall;
 mod quota;
 mod refused;
 mod scan;
+mod statistics;
 mod threads;
 
 pub(super) use self::{
