@@ -10,6 +10,7 @@ use backscope_abi::Connection;
 
 use crate::{
     connection::connection_of,
+    era::is_pause,
     event,
     kernel::{config, jiffies, jiffies64, load, now},
     live::Live,
@@ -24,6 +25,9 @@ use crate::{
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 fn retransmit(ctx: BtfTracePointContext) -> i32 {
     let (sk, skb): (*mut c_void, *const c_void) = (ctx.arg(0), ctx.arg(1));
+    if is_pause() {
+        return 0;
+    }
     let Some(connection) = connection_of(sk) else { return 0 };
     event::retransmit(connection, sk, skb);
     let mut exchange = connection.exchange();
@@ -117,6 +121,9 @@ pub(crate) fn settle_delayed_ack(connection: Live<Connection>, tp: *const c_void
 #[fentry(function = "tcp_delack_timer_handler")]
 fn delayed_ack(ctx: FEntryContext) -> i32 {
     const ICSK_ACK_SCHED_AND_TIMER: u8 = 3;
+    if is_pause() {
+        return 0;
+    }
     let sk: *mut c_void = ctx.arg(0);
     let Some(connection) = connection_of(sk) else { return 0 };
     let tp = tcp_of(sk);

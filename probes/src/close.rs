@@ -17,6 +17,7 @@ use backscope_abi::{Connection, Exchange, Queued, counter, ending, progress, rol
 use crate::{
     connect,
     connection::{connection_at_end, connection_of, forget},
+    era::is_pause,
     event,
     exchange::finish,
     kernel::{
@@ -197,7 +198,8 @@ pub(crate) fn destroyed(sk: *mut c_void, mut connection: Live<Connection>, accep
             record._pad2 = 0;
             record.unseen = unseen as u8;
             record.multipath = load!(tp, is_mptcp as u8);
-            record._pad = [0; 2];
+            record.in_pause = is_pause() as u8;
+            record._pad = 0;
         });
     }
     event::destroyed(connection);

@@ -15,6 +15,7 @@ use backscope_abi::{Connection, Endpoint, Exchange, attempt, ending, role, why};
 
 use crate::{
     connection::{connection_of, open, set_up},
+    era::is_pause,
     id::{cookie_of, own_id},
     kernel::{current, load, mapped, now, offset, read, read_at, write_ends},
     live::Live,
@@ -49,7 +50,9 @@ pub(crate) fn asked(sk: *mut c_void) {
     if let Some(mut connection) = connection_of(sk) {
         again(connection, cookie_of(sk), tgid);
         connection.exchange.writer.tid = thread as u32;
-    } else if let Some(mut connection) = open(sk, cookie_of(sk), role::CLIENT, 0, tgid) {
+    } else if !is_pause()
+        && let Some(mut connection) = open(sk, cookie_of(sk), role::CLIENT, 0, tgid)
+    {
         connection.empty_since_ns = now();
         connection.exchange.writer.tid = thread as u32;
     }
@@ -186,7 +189,7 @@ fn announced(ctx: &SockAddrContext, addr: [u8; 16]) -> i32 {
             (*ctx.sock_addr).__bindgen_anon_1.sk,
         )
     };
-    if protocol != IPPROTO_TCP || !is_target(tgid) || sk.is_null() {
+    if protocol != IPPROTO_TCP || is_pause() || !is_target(tgid) || sk.is_null() {
         return ALLOWED;
     }
     let Some(mut connection) = CONNECTION.get(sk.cast(), 1) else { return ALLOWED };
@@ -249,7 +252,7 @@ const SAME_NS: u64 = 10_000_000;
 fn returned(sk: *mut c_void, peer: Endpoint, result: i64) {
     let thread = current();
     let tgid = (thread >> 32) as u32;
-    if !is_target(tgid) {
+    if !is_target(tgid) || is_pause() {
         return;
     }
     let connection = connection_of(sk);

@@ -6,6 +6,7 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, counter, hold, role};
 
 use crate::{
+    era,
     id::is_of,
     idle,
     kernel::{config, load, port_of},
@@ -30,6 +31,12 @@ pub(crate) fn find_active(sk: *mut c_void) -> Option<Live<Connection>> {
 
 #[inline(always)]
 fn find(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
+    let found = find_value(sk, expands)?;
+    Some(era::at_present(sk, found))
+}
+
+#[inline(always)]
+fn find_value(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
     if config!(socket_storage) == 0 {
         return CONNECTIONS.find(sk as u64);
     }
@@ -64,7 +71,7 @@ fn accepted(sk: *mut c_void) -> Option<Live<Connection>> {
 #[inline(always)]
 pub(crate) fn connection_at_end(sk: *mut c_void) -> Option<Live<Connection>> {
     if config!(socket_storage) != 0 && has_no_storage(sk) {
-        return accepted(sk);
+        return Some(era::at_present(sk, accepted(sk)?));
     }
     connection_of(sk)
 }
@@ -125,6 +132,7 @@ pub(crate) fn set_up(
     exchange.role = role;
     exchange.preexisting = preexisting;
     exchange.holding = hold::NONE;
+    era::begin(connection);
     count(counter::OPENED);
 }
 

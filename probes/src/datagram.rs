@@ -56,9 +56,15 @@ fn known(sk: *const c_void) -> Option<Live<Datagram>> {
     DATAGRAMS.find(key)
 }
 
+/// With pauses no UDP socket is watched: how long a datagram waits follows from every read.
+#[inline(always)]
+pub(crate) fn watches_datagrams() -> bool {
+    config!(has_pauses) == 0
+}
+
 #[inline(always)]
 fn is_udp(sk: *const c_void) -> bool {
-    load!(sk, sk_protocol as u16) == IPPROTO_UDP
+    watches_datagrams() && load!(sk, sk_protocol as u16) == IPPROTO_UDP
 }
 
 /// Finds the figures of a socket that is read or written, and watches it from now on if a watched

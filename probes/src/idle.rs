@@ -64,7 +64,8 @@ pub(crate) fn expand(sk: *mut c_void) -> Option<Live<Connection>> {
     connection.shown_seq = idle.seq;
     exchange.seq = idle.seq;
     exchange.preexisting = idle.begun;
-    exchange.eagains = idle.eagains as u16;
+    exchange.eagains = idle.eagains;
+    connection.era = idle.era;
     exchange.delayed_acks = idle.delayed_acks;
     exchange.delayed_ack_us = idle.delayed_ack_us;
     if idle.bytes_out != 0 {
@@ -171,6 +172,7 @@ fn keep(mut idle: Live<Idle>, connection: Live<Connection>, tp: *const c_void) -
     idle.delayed_ack_us = exchange.delayed_ack_us;
     idle.inspected = connection.inspected;
     idle.preexisting = connection.preexisting;
+    idle.era = connection.era;
     if has_exchange {
         let sending = sending(tp);
         idle.window_base = sending.window;
@@ -180,7 +182,7 @@ fn keep(mut idle: Live<Idle>, connection: Live<Connection>, tp: *const c_void) -
     } else {
         idle.window_base = connection.window_base;
         idle.busy_base = connection.busy_base;
-        idle.eagains = exchange.eagains as u32;
+        idle.eagains = exchange.eagains;
         idle.begun = exchange.preexisting;
     }
     has_exchange

@@ -30,6 +30,7 @@ mod compact;
 mod connect;
 mod connection;
 mod datagram;
+mod era;
 mod event;
 mod exchange;
 mod flow;

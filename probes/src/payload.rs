@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Value of [`Connection::inspected`] when nothing more will be captured.
-const OVER: u8 = 255;
+pub(crate) const OVER: u8 = 255;
 /// Added to the number of calls of a direction that has TLS.
 const TLS: u8 = 128;
 /// Added to the number of calls of a direction that has HTTP/2 in the clear.

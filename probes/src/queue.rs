@@ -10,6 +10,7 @@ use backscope_abi::{Connection, Listener, Queued, counter};
 
 use crate::{
     connection::{born, discard},
+    era::is_pause,
     kernel::{accept_queue, config, load, now, port_of},
     listener::note_depth,
     live::{Find, Live},
@@ -66,7 +67,7 @@ pub(crate) fn enqueue(
 /// `listener` is 0 unless it came in a rush.
 #[inline(always)]
 fn begin(child: *mut c_void, sock: u64, listener: u64) {
-    if config!(exchanges) != 0 {
+    if config!(exchanges) != 0 && !is_pause() {
         born(child, sock, listener);
     }
 }

@@ -15,7 +15,9 @@ use crate::{
     ack::settle_delayed_ack,
     close::{BY_LOCAL, BY_PEER, lingers},
     connection::connection_of,
-    datagram, event,
+    datagram,
+    era::is_pause,
+    event,
     exchange::{finish, record_thread, settle_ack},
     hold::settle_hold,
     kernel::{load, now, sk_of},
@@ -30,6 +32,9 @@ const MSG_ERRQUEUE: u32 = 0x2000;
 /// There is something new to read. The socket read the clock when the segment came, just now.
 #[inline(always)]
 fn arrived(sk: *mut c_void) {
+    if is_pause() {
+        return;
+    }
     let Some(mut connection) = connection_of(sk) else { return datagram::arrived(sk) };
     let tp = tcp_of(sk);
     if tp.is_null() || load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32) {
@@ -104,7 +109,7 @@ fn def_readable(ctx: FEntryContext) -> i32 {
 /// A read returned.
 #[inline(always)]
 fn read(sk: *mut c_void, result: i32, flags: u32) {
-    if flags & MSG_ERRQUEUE != 0 {
+    if flags & MSG_ERRQUEUE != 0 || is_pause() {
         return;
     }
     let Some(connection) = connection_of(sk) else {

@@ -12,7 +12,7 @@ use crate::{
     ack::{left_late, settle_delayed_ack},
     close::is_next_unread,
     connection::{by_address, find_active, open},
-    datagram,
+    datagram::{self, watches_datagrams},
     exchange::refresh_from_socket,
     id::{cookie_of, id_of},
     idle::{self, compact, is_idle},
@@ -169,7 +169,7 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
         if config!(sock_from_file) != 0 {
             connection(seq, sk, file, tgid);
         }
-    } else if protocol_of_file(file) == IPPROTO_UDP {
+    } else if watches_datagrams() && protocol_of_file(file) == IPPROTO_UDP {
         datagram(seq, file, tgid, task);
     }
     0

@@ -12,7 +12,9 @@ use backscope_abi::{Connection, Exchange, SchedDelta, flag, hold, progress, role
 
 use crate::{
     connection::connection_of,
-    datagram, event,
+    datagram,
+    era::is_pause,
+    event,
     exchange::{finish, record_thread},
     hold::{begin, settle_hold},
     kernel::{config, load, now, sk_of},
@@ -26,6 +28,9 @@ use crate::{
 /// A write returned.
 #[inline(always)]
 fn wrote(sk: *mut c_void, result: i32) {
+    if is_pause() {
+        return;
+    }
     let Some(mut connection) = connection_of(sk) else { return datagram::wrote(sk, result) };
     event::write(connection, sk, result);
     if result == negative(EAGAIN) && connection.blocked_since_ns == 0 {
@@ -228,6 +233,9 @@ fn sendpage(ctx: FExitContext) -> i32 {
 /// proto: 5.10..7.3 net/core/stream.c: int sk_stream_wait_memory(struct sock *sk, long *timeo_p)
 #[fentry(function = "sk_stream_wait_memory")]
 fn wait_memory(ctx: FEntryContext) -> i32 {
+    if is_pause() {
+        return 0;
+    }
     if let Some(mut connection) = connection_of(ctx.arg(0))
         && connection.blocked_since_ns == 0
     {

@@ -25,6 +25,8 @@ pub(crate) fn incident() -> Snapshot {
         listeners: vec![overflowing(), calm()],
         connections: Vec::new(),
         connections_open: 0,
+        pause_since_ns: None,
+        paused_us: None,
         times: Default::default(),
         recent_times: Default::default(),
         threads: Vec::new(),

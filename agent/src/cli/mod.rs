@@ -19,7 +19,7 @@ use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
 pub use lessons::{DEMO_SERVERS_VERB, DemoArgs, LearnArgs};
 pub use values::{MAX_SPEED, MIN_SPEED};
-use values::{duration, interval, port, speed};
+use values::{budget, duration, interval, port, speed};
 
 /// Shows the life of a backend's connections inside the kernel, and who held the time: the kernel,
 /// the application, the network or the peer.
@@ -261,6 +261,11 @@ pub struct RunArgs {
     /// How much leaves the kernel, and therefore what the watch costs
     #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
     pub detail: Detail,
+    /// Largest cost of the watch, as a percentage of the processor time that the watched processes
+    /// use, and of at least one processor. What exceeds it is saved on exchanges: these are watched
+    /// for 5 seconds at a time, with pauses between. Queues and refusals are watched all the time
+    #[arg(long, value_name = "PERCENT", value_parser = budget)]
+    pub budget: Option<f64>,
     /// Do not look at payload: connections then have no protocol. Otherwise their first bytes are
     /// looked at for a moment, and overwritten
     #[arg(long)]

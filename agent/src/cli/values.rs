@@ -29,6 +29,14 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A percentage as a share.
+pub(super) fn budget(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').trim_end().parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
+        _ => Err("a budget is a percentage above 0, such as 1% or 0.5%".to_owned()),
+    }
+}
+
 pub(super) fn speed(text: &str) -> Result<f64, String> {
     match text.trim_end_matches(['x', '×']).parse::<f64>() {
         Ok(speed) if (MIN_SPEED..=MAX_SPEED).contains(&speed) => Ok(speed),
@@ -45,6 +53,14 @@ mod tests {
         assert!(interval("10ms").is_err());
         assert!(interval("0s").is_err());
         assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn budgets_are_percentages() {
+        assert_eq!((budget("1%"), budget("0.5"), budget("100 %")), (Ok(0.01), Ok(0.005), Ok(1.0)));
+        for text in ["0", "-1%", "101%", "NaN%", "%", "little"] {
+            assert!(budget(text).is_err(), "{text}");
+        }
     }
 
     #[test]

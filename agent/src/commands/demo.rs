@@ -60,6 +60,7 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
             duration: choice.run.duration,
             interval: None,
             detail: Detail::Exchanges,
+            budget: None,
             no_protocols: false,
             paths: false,
             tier: None,

@@ -98,6 +98,7 @@ mod listeners;
 mod long_poll;
 pub mod output;
 mod pattern;
+mod pause;
 mod processors;
 mod proxy;
 mod quic;
@@ -143,6 +144,7 @@ use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ExchangeOutput, Interest, Output, OverflowOutput, SocketEventOutput};
 use pattern::Patterns;
+use pause::Pauses;
 use proxy::Proxies;
 pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
 use serde::{Deserialize, Serialize};
@@ -227,6 +229,7 @@ pub struct Model {
     /// Totals by probe.
     lost: BTreeMap<Untrusted, u64>,
     seen: u64,
+    pauses: Pauses,
 }
 
 impl Model {
@@ -251,6 +254,7 @@ impl Model {
             cost_share: None,
             lost: BTreeMap::new(),
             seen: 0,
+            pauses: Pauses::default(),
         }
     }
 
@@ -294,7 +298,9 @@ impl Model {
             Event::Connect(connect) => self.connect(connect, out),
             Event::Late(late) => {
                 self.advance(late.ts_ns);
-                if let Some(arrival) = self.connections.came_late(late, out) {
+                if !self.pauses.hides(late.ts_ns)
+                    && let Some(arrival) = self.connections.came_late(late, out)
+                {
                     self.stats.came_late(self.now_ns, &arrival);
                 }
             }
@@ -310,7 +316,9 @@ impl Model {
             Event::Process(process) => self.process(process, out),
             Event::Connections(part) => {
                 self.advance(part.ts_ns);
-                self.scan(part.ts_ns, &part.connections, out);
+                if !self.pauses.hides(part.ts_ns) {
+                    self.scan(part.ts_ns, &part.connections, out);
+                }
             }
             Event::SocketEvent(socket_event) => self.socket_event(socket_event, out),
             Event::Sample(sample) => self.sample(sample, out),
@@ -319,6 +327,7 @@ impl Model {
                 self.connections.processors.note(state);
             }
             Event::Census(census) => self.census(census, out),
+            Event::Pause(pause) => self.pause(pause, out),
         }
     }
 
@@ -375,8 +384,13 @@ impl Model {
             listeners: self.listeners.views(),
             connections: Vec::new(),
             connections_open: self.connections.open(),
+            pause_since_ns: self.pauses.since_ns(),
+            paused_us: self.pauses.total_ns(self.now_ns).map(|ns| ns / 1_000),
             times: self.connections.times.all(),
-            recent_times: self.connections.times.recent(self.now_ns),
+            recent_times: self
+                .connections
+                .times
+                .recent(self.pauses.since_ns().unwrap_or(self.now_ns)),
             threads: Vec::new(),
             patterns: Vec::new(),
             proxies: Vec::new(),
@@ -409,7 +423,7 @@ impl Model {
         };
         self.listeners.accepted(accept);
         self.event_log.accepted(accept);
-        if self.setup.exchanges {
+        if self.setup.exchanges && self.pauses.follows(accept) {
             self.connections.accepted(accept, ignored, deferred);
             // Without exchanges nobody is seen to serve.
             self.patterns.accepted(accept);
@@ -450,6 +464,9 @@ impl Model {
 
     fn exchange(&mut self, exchange: &Exchange, out: &mut Vec<Output>) {
         self.advance(exchange.ts_ns);
+        if self.pauses.hides(exchange.ts_ns) {
+            return;
+        }
         self.patterns.exchanged(exchange);
         self.confirm(exchange, out);
         let mut report =

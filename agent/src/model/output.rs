@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::event::{
-    Accept, Connect, Exchange, Process, Role, SockId, SocketEvent, Stage, Syn, SynAckRetransmit,
-    UnixListener,
+    Accept, Connect, Exchange, Pause, Process, Role, SockId, SocketEvent, Stage, Syn,
+    SynAckRetransmit, UnixListener,
 };
 use super::exchange;
 use super::snapshot::{
@@ -77,6 +77,8 @@ pub enum Output {
     SocketEvent(SocketEventOutput),
     /// A finding began, says something else than it did, or ended.
     Finding(FindingOutput),
+    /// Exchanges are not watched from now on, or are again.
+    Pause(Pause),
     /// Records or map entries were lost.
     Lost(Lost),
     /// The totals of the run; the last one.
@@ -103,6 +105,7 @@ impl Output {
             Self::Proxy(proxy) => proxy.ts_ns,
             Self::SocketEvent(output) => output.event.ts_ns,
             Self::Finding(finding) => finding.ts_ns,
+            Self::Pause(pause) => pause.ts_ns,
             Self::Lost(lost) => lost.ts_ns,
             Self::Summary(summary) => summary.ts_ns,
         }
@@ -333,4 +336,6 @@ pub struct Summary {
     pub lost: u64,
     /// Cost of backscope itself; `None` when no sample was taken.
     pub cost: Option<super::event::Cost>,
+    /// Time in which exchanges were not watched, to keep to a budget, µs; `None` if there was none.
+    pub paused_us: Option<u64>,
 }

@@ -30,6 +30,28 @@ impl Model {
         let unnamed =
             self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
+        if self.watches_exchanges() {
+            self.take_exchanges(sample, out);
+        }
+        self.connections.ended.settle(sample.ts_ns, false, out);
+        self.report_listeners(sample, out);
+        self.unix.clone_from(&sample.unix);
+        for view in &self.unix {
+            out.push(Output::Unix(UnixOutput { ts_ns: sample.ts_ns, view: view.clone() }));
+        }
+        self.datagrams.sampled(sample, out);
+        if self.watches_exchanges() {
+            self.judge_exchanges(sample.ts_ns, out);
+        }
+        self.datagrams.forget_closed();
+        self.findings.expire(sample.ts_ns, self.pauses.since_ns().is_some(), out);
+        self.report_lost(sample, out);
+        self.seen = sample.seen;
+        self.take_cost(sample);
+    }
+
+    /// Brings everything that exchanges tell of up to date.
+    fn take_exchanges(&mut self, sample: &Sample, out: &mut Vec<Output>) {
         self.scan(sample.ts_ns, &sample.connections, out);
         let mut report =
             reporter(sample.ts_ns, self.interest, &mut self.stats, &mut self.proxies, out);
@@ -38,27 +60,19 @@ impl Model {
         self.proxies.settle(sample.ts_ns, false, &mut self.connections, out);
         self.stats.sampled(sample, &self.connections.spans, &self.proxies);
         self.connections.connects.sampled(sample.ts_ns);
-        self.connections.ended.settle(sample.ts_ns, false, out);
         self.patterns.sampled(sample, out);
-        self.report_listeners(sample, out);
-        self.unix.clone_from(&sample.unix);
-        for view in &self.unix {
-            out.push(Output::Unix(UnixOutput { ts_ns: sample.ts_ns, view: view.clone() }));
-        }
-        self.datagrams.sampled(sample, out);
-        self.judge_connections(sample.ts_ns, out);
-        self.judge_families(sample.ts_ns, out);
-        self.judge_connects(sample.ts_ns, out);
+    }
+
+    /// Judges by exchanges and connections.
+    fn judge_exchanges(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
+        self.judge_connections(ts_ns, out);
+        self.judge_families(ts_ns, out);
+        self.judge_connects(ts_ns, out);
         self.proxies.judge(|pid, comm, upstreams| {
             let subject = Subject { id: Scope::Process(pid), text: compose!("{} {pid}", comm) };
-            self.findings.judge_upstreams(sample.ts_ns, &subject, upstreams, out)
+            self.findings.judge_upstreams(ts_ns, &subject, upstreams, out)
         });
-        self.proxies.report(sample.ts_ns, false, out);
-        self.datagrams.forget_closed();
-        self.findings.expire(sample.ts_ns, out);
-        self.report_lost(sample, out);
-        self.seen = sample.seen;
-        self.take_cost(sample);
+        self.proxies.report(ts_ns, false, out);
     }
 
     fn report_listeners(&mut self, sample: &Sample, out: &mut Vec<Output>) {
@@ -67,7 +81,7 @@ impl Model {
             let stalled_ns = listener.stalled_ns(ts_ns);
             // A walk over the connections costs much, and is of use only where nothing is accepted.
             let was_at_limit = listener.was_at_limit(ts_ns);
-            let looks = self.setup.exchanges && (stalled_ns > 0 || was_at_limit);
+            let looks = self.watches_exchanges() && (stalled_ns > 0 || was_at_limit);
             let denied_share = self.denied_share(ts_ns, listener, stalled_ns);
             let facts = ListenerFacts {
                 view: &view,
@@ -115,7 +129,8 @@ impl Model {
         if figures.long_waits == 0 {
             return None;
         }
-        if let Some(stats) = self.stats.recent_figures(Scope::Socket(sample.sock), ts_ns)
+        if self.watches_exchanges()
+            && let Some(stats) = self.stats.recent_figures(Scope::Socket(sample.sock), ts_ns)
             && stats.accept_us > 0
         {
             return Some(stats.accept_delay_us as f64 / stats.accept_us as f64);
@@ -129,7 +144,7 @@ impl Model {
 
     /// Whether long waits at a listener began so lately that exchanges may show more of them yet.
     fn exchanges_may_show_more(&self, ts_ns: u64, listener: &Listener) -> bool {
-        self.setup.exchanges && listener.long_ns(ts_ns) < REPORTED_NS
+        self.watches_exchanges() && listener.long_ns(ts_ns) < REPORTED_NS
     }
 
     /// Whether exchanges may show yet that no thread had a CPU to accept: the accepting threads

@@ -98,6 +98,7 @@ impl Model {
             delivered: self.seen.saturating_sub(lost),
             lost,
             cost: self.cost.map(|(_, cost)| cost),
+            paused_us: self.pauses.total_ns(self.now_ns).map(|ns| ns / 1_000),
         };
         if self.setup.exchanges {
             summary.connects = Some(self.connections.connects.totals());

@@ -53,6 +53,11 @@ impl Times {
         self.recent.now_forgetting(now_ns, |times| before.merge(&times)).add(&view.slices);
     }
 
+    /// A pause has ended that lasted so long.
+    pub(super) fn skip(&mut self, lasted_ns: u64) {
+        self.recent.skip(lasted_ns);
+    }
+
     /// Sums the run.
     pub(super) fn all(&self) -> OwnerTimes {
         let mut sum = self.before;

@@ -66,6 +66,13 @@ impl<T: Default, const SECONDS: u64> Window<T, SECONDS> {
         }
     }
 
+    /// Moves all steps on, over a time that does not count.
+    pub(super) fn skip(&mut self, lasted_ns: u64) {
+        for (step, _) in &mut self.steps {
+            *step = step.saturating_add(lasted_ns / STEP_NS);
+        }
+    }
+
     /// Returns the steps of the last seconds, oldest first.
     pub(super) fn recent(&self, now_ns: u64) -> impl Iterator<Item = &T> {
         let oldest = oldest_before::<SECONDS>(now_ns);
@@ -124,6 +131,17 @@ mod tests {
         assert!(!window.is_over(23 * SECOND) && window.is_over(24 * SECOND));
         window.expire(24 * SECOND);
         assert_eq!(window.all().count(), 0);
+    }
+
+    #[test]
+    fn a_time_that_is_skipped_ages_nothing() {
+        let mut window = Window::<u64, 5>::default();
+        *window.now(10 * SECOND) += 1;
+        *window.now(12 * SECOND) += 2;
+        window.skip(60 * SECOND);
+        assert_eq!((sum(&window, 74 * SECOND), sum(&window, 76 * SECOND)), (3, 2));
+        *window.now(73 * SECOND) += 4;
+        assert_eq!(sum(&window, 73 * SECOND), 7);
     }
 
     #[test]

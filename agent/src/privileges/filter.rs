@@ -20,6 +20,8 @@ pub struct Calls {
     pub bpf: bool,
     /// They attach programs to tracepoints again.
     pub perf_events: bool,
+    /// They attach tracing programs again.
+    pub tracing: bool,
     /// They remove a file at the end.
     pub remove: bool,
     /// Processes that they may signal.
@@ -147,6 +149,9 @@ const BPF_COMMANDS: &[u64] = &[
     33, // BPF_ITER_CREATE
 ];
 
+/// Attaches a tracing program that is loaded, at the place that it names.
+const BPF_RAW_TRACEPOINT_OPEN: u64 = 17;
+
 /// Switches the kernel's statistics of programs on.
 const BPF_ENABLE_STATS: u64 = 32;
 
@@ -222,6 +227,9 @@ fn rules(calls: &Calls) -> Result<Rules, Error> {
         for command in BPF_COMMANDS {
             allow(&mut rules, libc::SYS_bpf, &[(0, Eq, *command)])?;
         }
+    }
+    if calls.tracing {
+        allow(&mut rules, libc::SYS_bpf, &[(0, Eq, BPF_RAW_TRACEPOINT_OPEN)])?;
     }
     if calls.perf_events {
         rules.insert(libc::SYS_perf_event_open, Vec::new());

@@ -148,6 +148,7 @@ mod tests {
         calls: Calls {
             bpf: false,
             perf_events: false,
+            tracing: false,
             remove: false,
             children: Vec::new(),
         },

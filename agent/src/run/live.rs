@@ -62,6 +62,9 @@ impl<C: Consumer> Live<C> {
     /// more than the records; and behind each look at connections, so that these are known. Many
     /// connections come in batches of their own.
     pub(crate) fn take_connections(&mut self, sample: &mut Sample) -> anyhow::Result<()> {
+        if self.sensor.has_turned() {
+            self.drain()?;
+        }
         while self.sensor.scan_on(sample) {
             if sample.connections.len() >= MANY {
                 let connections = mem::take(&mut sample.connections);

@@ -40,6 +40,7 @@ pub(super) struct Maps {
     counters: PerCpuArray<MapData, u64>,
     period: Array<MapData, u32>,
     census: Array<MapData, u32>,
+    era: Array<MapData, u32>,
     resting: Array<MapData, u64>,
     /// Processes that found no room among the targets.
     left_out: BTreeSet<u32>,
@@ -106,6 +107,7 @@ impl Maps {
             counters: take(ebpf, "COUNTERS")?,
             period: take(ebpf, "PERIOD")?,
             census: take(ebpf, "CENSUS")?,
+            era: take(ebpf, "ERA")?,
             resting: take(ebpf, "SUSPENSION")?,
             left_out: BTreeSet::new(),
         })
@@ -121,6 +123,12 @@ impl Maps {
     pub(super) fn set_census(&mut self, is_census: bool) {
         // An array slot always exists: this cannot fail.
         let _ = self.census.set(0, u32::from(is_census), 0);
+    }
+
+    /// Begins an era: exchanges are watched in even ones, and not in odd ones.
+    pub(super) fn set_era(&mut self, era: u32) {
+        // An array slot always exists: this cannot fail.
+        let _ = self.era.set(0, era, 0);
     }
 
     /// One of [`backscope_abi::suspension`].

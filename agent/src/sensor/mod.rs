@@ -10,6 +10,7 @@
 //! `aya`, and but for the probes no other has `unsafe`.
 
 mod attach;
+mod budget;
 mod clock;
 mod command;
 mod core_dumps;
@@ -36,6 +37,7 @@ use rustix::{fd::AsFd, thread::CapabilitySet};
 
 use self::{
     attach::{AcceptHooks, Loaded, sys},
+    budget::{Budget, Spent},
     decode::{Capabilities, DecodeContext, Decoded, FirstBytes},
     maps::Maps,
     places::Places,
@@ -59,7 +61,7 @@ pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::Sandbox,
-    model::event::{Event, Exchange, OtherListener, Sample, ThreadUse},
+    model::event::{Event, Exchange, OtherListener, Pause, Sample, ThreadUse},
     privileges::{self, Caller},
     text::Untrusted,
 };
@@ -96,6 +98,12 @@ pub struct Sensor {
     sampler: Sampler,
     accept_hooks: AcceptHooks,
     cost: CostMeter,
+    /// What the watch may take, if there is a bound.
+    budget: Option<Budget>,
+    /// Number of the era: exchanges are watched in even ones.
+    era: u32,
+    /// It has changed, and the model has not been told.
+    has_turned: bool,
     targets: Targets,
     /// Processes that may have come by a listener, to be scanned.
     adopt: BTreeSet<u32>,
@@ -187,6 +195,9 @@ impl Sensor {
             sampler: Sampler::new(&loaded.chosen, loaded.knows_acked),
             accept_hooks: AcceptHooks::new(can_suspend, &loaded.syscalls),
             cost: CostMeter::new(&loaded.programs),
+            budget: None,
+            era: 0,
+            has_turned: false,
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
             connections: Connections::new(capabilities),
@@ -212,6 +223,9 @@ impl Sensor {
             loaded,
         };
         sensor.find_existing();
+        if let Some(share) = options.budget {
+            sensor.budget = Some(Budget::new(share, Instant::now(), clock::own_cpu_ns()));
+        }
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(sensor)
@@ -269,6 +283,11 @@ impl Sensor {
     /// True if programs may be attached to tracepoints again.
     pub fn attaches_again(&self) -> bool {
         self.accept_hooks.may_rest()
+    }
+
+    /// True if exchanges may be not watched for a while, and so hooks attached again.
+    pub fn has_pauses(&self) -> bool {
+        self.budget.is_some()
     }
 
     /// True if maps can be read and iterators made.
@@ -397,6 +416,7 @@ impl Sensor {
         if self.targets.traceable_only {
             self.forget_untraceable();
         }
+        self.keep_to_budget();
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
         self.others.clear();
@@ -448,11 +468,51 @@ impl Sensor {
         for state in self.quotas.refresh(sample.ts_ns, running) {
             self.found.push(Event::Cpu(state));
         }
+        if let Some(budget) = &mut self.budget {
+            budget.note(&sample.threads);
+            if budget.is_pause() {
+                return;
+            }
+        }
         self.recount_after_loss();
         let is_few = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
         self.connections.begin_scan(if is_few { &processes } else { &[] }, sample.ts_ns);
         self.maps.set_census(self.connections.is_census());
         self.first_made = self.first.made();
+    }
+
+    /// Begins or ends a pause, if the budget asks for it.
+    fn keep_to_budget(&mut self) {
+        let Some(budget) = &mut self.budget else { return };
+        let spent = Spent {
+            agent_ns: clock::own_cpu_ns(),
+            probes_ns_a_second: self.cost.probes_ns_a_second(),
+        };
+        let now = Instant::now();
+        if !budget.is_due(now, spent) {
+            return;
+        }
+        let begins = !budget.is_pause();
+        // What cannot be attached now is tried again at the next refresh.
+        if !begins && self.loaded.pausable.attach_again().is_err() {
+            return;
+        }
+        budget.change(now, spent);
+        self.era = self.era.wrapping_add(1);
+        self.maps.set_era(self.era);
+        if begins {
+            self.loaded.pausable.detach();
+        } else {
+            self.connections.scan_is_due();
+        }
+        self.cost.change(begins, &self.loaded.programs);
+        self.found.push(Event::Pause(Pause { ts_ns: now_ns(), begins }));
+        self.has_turned = true;
+    }
+
+    /// True once after a pause has begun or ended: that has to be told before the sample is.
+    pub fn has_turned(&mut self) -> bool {
+        mem::take(&mut self.has_turned)
     }
 
     /// Has connections counted if records of their ends may have been lost.
@@ -575,9 +635,11 @@ fn is_younger(event: &Event, than_ns: u64) -> bool {
         Event::Connect(connect) => connect.ts_ns,
         Event::Late(late) => late.ts_ns,
         // These come from no record.
-        Event::Connections(_) | Event::Sample(_) | Event::Cpu(_) | Event::Census(_) => {
-            return false;
-        }
+        Event::Connections(_)
+        | Event::Sample(_)
+        | Event::Cpu(_)
+        | Event::Census(_)
+        | Event::Pause(_) => return false,
     };
     ts_ns > than_ns
 }

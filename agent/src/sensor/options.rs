@@ -19,6 +19,9 @@ pub struct Options {
     pub events: bool,
     /// Exchanges are watched, not queues alone.
     pub exchanges: bool,
+    /// Exchanges are not watched all the time: the largest part of the processor time of the watched
+    /// processes that the watch may take, from 0 to 1. `None` for whatever it takes.
+    pub budget: Option<f64>,
     /// The first bytes of connections are looked at, for their protocol.
     pub protocols: bool,
     /// Of requests of HTTP/1 in them, method and path are shown.
@@ -44,6 +47,7 @@ impl Options {
             follow: targets.follow.into(),
             events: self.events.into(),
             exchanges: self.exchanges.into(),
+            has_pauses: self.budget.is_some().into(),
             payload_prefix: self.protocols.into(),
             ring_bytes: self.ring_bytes.unwrap_or(if self.events {
                 backscope_abi::RING_BYTES_EVENTS

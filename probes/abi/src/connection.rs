@@ -336,8 +336,8 @@ pub struct Connection {
     pub why: u8,
     /// Not 0: it was told that data came after this host had closed.
     pub late: u8,
-    /// Padding.
-    pub _pad: [u8; 2],
+    /// The era (`ERA`) that the exchange in hand is of, its low bits.
+    pub era: u16,
 }
 
 const _: () = assert!(
@@ -370,7 +370,7 @@ impl Connection {
         answered_seq: 0,
         why: why::NONE,
         late: 0,
-        _pad: [0; 2],
+        era: 0,
     };
 }
 
@@ -563,8 +563,10 @@ pub struct Ended {
     pub unseen: u8,
     /// Not 0: it was a subflow of Multipath TCP, whose reads and writes are not seen.
     pub multipath: u8,
+    /// Not 0: exchanges were not watched then.
+    pub in_pause: u8,
     /// Padding.
-    pub _pad: [u8; 2],
+    pub _pad: u8,
     /// Lowest round-trip time that the kernel knows, µs; 0 or `u32::MAX` before the first.
     pub min_rtt_us: u32,
     /// Padding.

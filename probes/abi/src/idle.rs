@@ -25,7 +25,9 @@ pub struct Idle {
     /// As in [`Connection`](crate::Connection).
     pub busy_base: u32,
     /// Reads that found nothing before the first exchange.
-    pub eagains: u32,
+    pub eagains: u16,
+    /// As in [`Connection`](crate::Connection).
+    pub era: u16,
     /// As in [`Connection`](crate::Connection).
     pub inspected: [u8; 2],
     /// As in [`Connection`](crate::Connection).

@@ -367,8 +367,10 @@ pub struct Config {
     pub delayed_ack_timer: u8,
     /// Not 0: less is kept of a connection while nothing happens on it.
     pub compacts_idle: u8,
+    /// Not 0: there are eras in which exchanges are not watched (`ERA`).
+    pub has_pauses: u8,
     /// Padding.
-    pub _pad: [u8; 4],
+    pub _pad: [u8; 3],
 }
 
 impl Config {
@@ -389,6 +391,7 @@ impl Config {
         payload_prefix: 0,
         syn_data_bit: 0,
         compacts_idle: 0,
+        has_pauses: 0,
         acked_bit: 0,
         tick_ns: 4_000_000,
         ring_bytes: 0,
@@ -396,7 +399,7 @@ impl Config {
         drop_no_socket: 0,
         drop_not_specified: 0,
         counts_drops: 0,
-        _pad: [0; 4],
+        _pad: [0; 3],
         agent: 0,
         comm: [0; 16],
     };

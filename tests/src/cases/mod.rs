@@ -3,6 +3,7 @@
 mod accept;
 mod ack;
 mod browser;
+mod budget;
 mod close;
 mod command;
 mod coverage;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Case> {
         ledger::CASES,
         receive::CASES,
         rest::CASES,
+        budget::CASES,
         send::CASES,
         ack::CASES,
         close::CASES,

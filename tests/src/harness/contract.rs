@@ -160,6 +160,7 @@ const FIELDS: &[(&str, &[&str])] = &[
             "evidence", "fix",
         ],
     ),
+    ("pause", &["state"]),
     ("lost", &["probe", "count", "total"]),
     ("summary", &["duration_us", "connects", "resets", "events", "overhead"]),
 ];

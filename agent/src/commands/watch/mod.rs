@@ -143,6 +143,7 @@ fn confine(
     removes_output: bool,
 ) -> anyhow::Result<Sandbox> {
     let mut needs = Needs::of_watch(sensor.needed(), sensor.attaches_again());
+    needs.calls.tracing = sensor.has_pauses();
     needs.calls.remove = removes_output;
     if let Some(command) = command {
         // It may be another user's, or become so.
@@ -237,6 +238,11 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
         },
         Err(_) => None,
     };
+    if args.budget.is_some() && args.detail != Detail::Exchanges {
+        let message = "--budget is for --detail exchanges: queues cost next to nothing, and single \
+                       events cannot be left out";
+        return Err(Usage(message.to_owned()).into());
+    }
     let tier = args.tier.map(Into::into);
     let events = args.detail == Detail::Events;
     let exchanges = args.detail != Detail::Queues;
@@ -246,6 +252,7 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
         tier,
         events,
         exchanges,
+        budget: args.budget,
         protocols,
         paths: args.paths,
         ring_bytes,

@@ -160,6 +160,22 @@ impl Connections {
         self.table.get(sock)
     }
 
+    /// A pause begins: what goes on ends unseen, and of what comes then the beginning is not seen.
+    pub(super) fn pause(&mut self) {
+        for connection in self.table.open_ones_mut() {
+            connection.take_current(u32::MAX);
+            connection.was_left(&mut self.origins);
+        }
+        self.current = 0;
+        self.answered.clear();
+    }
+
+    /// A pause has ended that lasted so long.
+    pub(super) fn skip(&mut self, lasted_ns: u64) {
+        self.times.skip(lasted_ns);
+        self.connects.skip(lasted_ns);
+    }
+
     /// Adds a connection that was accepted. Its peer may have been ignored before.
     pub(super) fn accepted(&mut self, accept: &Accept, ignored: Option<Ignoring>, deferred: bool) {
         // It may have been found otherwise a moment before and be at work already, or be over

@@ -53,6 +53,11 @@ impl ConnectionMap {
         self.get_mut(sock).filter(|connection| connection.is_open())
     }
 
+    /// Those that have not ended.
+    pub(super) fn open_ones_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.slots.iter_mut().map(|(_, connection)| connection).filter(|one| one.is_open())
+    }
+
     /// Adds one. Returns the one that had this id before.
     pub(super) fn insert(&mut self, sock: SockId, connection: Connection) -> Option<Connection> {
         let Self { places, slots } = self;

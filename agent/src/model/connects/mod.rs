@@ -48,6 +48,14 @@ pub(super) struct Connects {
 }
 
 impl Connects {
+    /// A pause has ended that lasted so long. What hung at its beginning may have ended unseen.
+    pub(super) fn skip(&mut self, lasted_ns: u64) {
+        self.pending.clear();
+        for asked in self.asked.values_mut() {
+            asked.steps.skip(lasted_ns);
+        }
+    }
+
     /// Counts a connect that brought a connection.
     pub(super) fn made(&mut self, opened: &Opened) {
         if opened.role != Role::Client || opened.preexisting {

@@ -80,6 +80,18 @@ pub enum Event {
     Cpu(CpuState),
     /// Connections that are there, where ends were lost.
     Census(Census),
+    /// Exchanges are not watched from now on, or are again.
+    Pause(Pause),
+}
+
+/// Exchanges are not watched from now on, to keep to a budget, or are again. Listeners are all the
+/// time; of connections only the end is seen in a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Its time.
+    pub ts_ns: u64,
+    /// It begins; it ends otherwise.
+    pub begins: bool,
 }
 
 /// `accept` returned a socket.

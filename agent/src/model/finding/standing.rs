@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use super::ON_LISTENERS;
 use super::facts::FindingVerdict;
 use crate::model::output::{FindingOutput, FindingState, Output};
 use crate::model::snapshot::{Finding, Owner, Severity};
@@ -67,16 +68,31 @@ impl Findings {
         self.standing.contains_key(&(id, kind))
     }
 
-    /// Takes away what has not been true for a while, and reports that it ended.
-    pub(in crate::model) fn expire(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+    /// Takes away what has not been true for a while, and reports that it ended. In a pause what
+    /// was found in exchanges stays.
+    pub(in crate::model) fn expire(&mut self, now_ns: u64, in_pause: bool, out: &mut Vec<Output>) {
         let mut over = Vec::new();
         for (&key, standing) in &self.standing {
+            if in_pause && !is_of_queues(key) {
+                continue;
+            }
             if now_ns.saturating_sub(standing.last_true_ns) >= HOLD_NS {
                 over.push(key);
             }
         }
         for key in over {
             self.withdraw(now_ns, key, out);
+        }
+    }
+
+    /// A pause has ended that lasted so long: for what was found in exchanges no time has passed.
+    pub(in crate::model) fn skip(&mut self, lasted_ns: u64) {
+        for (&key, standing) in &mut self.standing {
+            if !is_of_queues(key) {
+                for ts_ns in [&mut standing.last_true_ns, &mut standing.reported_ns] {
+                    *ts_ns = ts_ns.saturating_add(lasted_ns);
+                }
+            }
         }
     }
 
@@ -175,6 +191,12 @@ impl Findings {
         }
         fits
     }
+}
+
+/// Whether a finding is on a listener's queues, which are watched in pauses, too.
+fn is_of_queues((scope, kind): (Scope, &'static str)) -> bool {
+    let is_kind = ON_LISTENERS.iter().any(|(other, _)| *other == kind);
+    is_kind && matches!(scope, Scope::Socket(_))
 }
 
 /// Returns the report to make of a finding that is true now; `None` if the newest one said as much.

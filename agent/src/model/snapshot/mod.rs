@@ -101,6 +101,10 @@ pub struct Snapshot {
     pub connections: Vec<ConnectionView>,
     /// Number of open connections.
     pub connections_open: u64,
+    /// Exchanges are not watched, to keep to a budget, since then; `None` if they are.
+    pub pause_since_ns: Option<u64>,
+    /// Time in which they were not, µs; `None` if there was none.
+    pub paused_us: Option<u64>,
     /// Where the time of all exchanges since the attach went.
     pub times: OwnerTimes,
     /// Where it went over the last few seconds.

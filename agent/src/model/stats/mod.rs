@@ -173,6 +173,21 @@ impl StatsByScope {
         }
     }
 
+    /// A pause begins: it will not be seen how what goes on ends.
+    pub(super) fn pause(&mut self) {
+        self.runs = Runs::default();
+        for entry in self.table.values_mut() {
+            (entry.stuck, entry.scanned) = (Stuck::default(), Stuck::default());
+        }
+    }
+
+    /// A pause has ended that lasted so long.
+    pub(super) fn skip(&mut self, lasted_ns: u64) {
+        for entry in self.table.values_mut() {
+            entry.recent.skip(lasted_ns);
+        }
+    }
+
     /// Notes that a listener closed.
     pub(super) fn shut(&mut self, sock: SockId, closed_ns: u64) {
         self.unserved.shut(sock, closed_ns);

@@ -16,6 +16,7 @@ mod ignored;
 mod long_poll;
 mod loops;
 mod lost_ends;
+mod pauses;
 mod processors;
 mod proxy;
 mod streams;

@@ -17,6 +17,7 @@ mod lost;
 mod overflow;
 mod parts;
 mod pattern;
+mod pause;
 mod process;
 mod proxy;
 mod quic;
@@ -48,6 +49,7 @@ use lost::LostBody;
 use overflow::OverflowBody;
 pub(crate) use parts::holders_total;
 use pattern::PatternBody;
+use pause::PauseBody;
 use process::ProcessBody;
 use proxy::ProxyBody;
 use quic::QuicBody;
@@ -140,6 +142,7 @@ impl Sink for Json {
                 Output::Finding(finding) => {
                     self.line(out, "finding", ts_ns, FindingBody::from(finding))
                 }
+                Output::Pause(pause) => self.line(out, "pause", ts_ns, PauseBody::from(pause)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),
                 Output::Summary(summary) => {
                     self.line(out, "summary", ts_ns, SummaryBody::from(summary))

@@ -44,6 +44,9 @@ pub(super) struct SummaryBody {
     connects: Option<ConnectTotalsBody>,
     /// Connections that did not end by a plain FIN; `null` with `--detail queues`.
     resets: Option<ResetTotalsBody>,
+    /// Time in which exchanges were not watched, to keep to `--budget`; `null` if there was none.
+    /// Figures of exchanges and connections are of the rest of the time alone.
+    paused_us: Option<u64>,
     /// Exchanges.
     exchanges: u64,
     /// Time that exchanges took, without trailing delayed ACKs.
@@ -83,6 +86,7 @@ impl From<&Summary> for SummaryBody {
             connections: summary.connections,
             connects: summary.connects.map(Into::into),
             resets: summary.resets.map(Into::into),
+            paused_us: summary.paused_us,
             exchanges: summary.times.exchanges,
             exchange_us: summary.exchange.into(),
             times_us: (&summary.times).into(),

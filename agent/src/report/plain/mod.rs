@@ -13,14 +13,14 @@ use std::io::{self, Write};
 
 use super::Sink;
 use crate::model::Attached;
-use crate::model::event::{Accept, Cost, Process, ProcessChange, SockId, Stage};
+use crate::model::event::{Accept, Cost, Pause, Process, ProcessChange, SockId, Stage};
 use crate::model::output::{
     FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary,
 };
 use crate::model::snapshot::{
     Finding, ListenerView, Owner, PatternView, Severity, Snapshot, Totals,
 };
-use crate::text::{Untrusted, count, count_of, duration_us, wrap};
+use crate::text::{Untrusted, count, count_of, duration_us, percent, wrap};
 use exchanges::{Exchanges, owners};
 use table::TextTable;
 use unix::UnixLines;
@@ -174,6 +174,7 @@ impl Plain {
                 &socket_events::text(output),
                 false,
             ),
+            Output::Pause(pause) => self.event(out, ts_ns, "pause", pause_text(pause), false),
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),
         }
@@ -243,6 +244,14 @@ impl Plain {
     fn summary(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
         writeln!(out, "Summary after {}", duration_us(summary.duration_us))?;
         self.write_queues(out, summary)?;
+        if let Some(paused_us) = summary.paused_us {
+            let watched = 1.0 - paused_us as f64 / summary.duration_us.max(1) as f64;
+            writeln!(
+                out,
+                "  budget       exchanges watched for {} of the time, and counted only then",
+                percent(watched)
+            )?;
+        }
         if summary.times.exchanges > 0 {
             let exchange = &summary.exchange;
             let [p50, p99, max] = [exchange.p50, exchange.p99, exchange.max].map(duration_us);
@@ -453,6 +462,14 @@ fn pattern_text(view: &PatternView) -> String {
         view.confidence,
         view.headline
     )
+}
+
+fn pause_text(pause: &Pause) -> &'static str {
+    if pause.begins {
+        "exchanges are not watched, to keep to the budget"
+    } else {
+        "exchanges are watched again"
+    }
 }
 
 fn lost_text(lost: &Lost) -> String {

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::schema::parsed;
 use super::{attached, clock, written};
 use crate::model::event::{
-    Cost, Event, ListenerSample, Process, ProcessChange, Sample, Stage, Syn, SynAckRetransmit,
+    Cost, Event, ListenerSample, Pause, Process, ProcessChange, Sample, Stage, Syn,
+    SynAckRetransmit,
 };
 use crate::model::output::{Lost, Output};
 use crate::model::snapshot::WaitView;
@@ -193,6 +194,10 @@ fn single_events_are_objects_too() {
     let expected = json!({ "type": "lost", "ts_ns": ts_ns, "time": TIME, "probe": "ring",
         "count": 3, "total": 8 });
     assert_eq!(one(Output::Lost(lost), &world), expected);
+    for (begins, state) in [(true, "begun"), (false, "ended")] {
+        let expected = json!({ "type": "pause", "ts_ns": ts_ns, "time": TIME, "state": state });
+        assert_eq!(one(Output::Pause(Pause { ts_ns, begins }), &world), expected);
+    }
 }
 
 #[test]
@@ -250,7 +255,7 @@ fn summary_has_the_fields_of_the_contract() {
             "truncated_responses": 0 },
         "connections": 1, "exchanges": 0,
         "times_us": { "kernel": 0, "app": 0, "network": 0, "peer": 0, "unknown": 0 },
-        "phases_us": {},
+        "paused_us": null, "phases_us": {},
         "exchange_us": { "p50": null, "p90": null, "p99": null, "max": null, "count": 0 },
         "accept_wait_us": { "p50": 1, "p90": 2, "p99": 3, "max": 4, "count": 5 },
         "events": { "seen": 10, "delivered": 8, "lost": 2 },

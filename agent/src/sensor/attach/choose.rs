@@ -127,6 +127,7 @@ pub(super) fn choose(
         rejected,
         chosen: Chosen::default(),
         every_packet: config.events != 0,
+        has_pauses: config.has_pauses != 0,
         forbidden: None,
         out_of_files: false,
     };
@@ -157,6 +158,8 @@ struct Trial<'a> {
     chosen: Chosen,
     /// Hooks that see every packet are allowed.
     every_packet: bool,
+    /// Exchanges are not watched all the time.
+    has_pauses: bool,
     /// The kernel forbids every function hook, and why: no need to ask for each.
     forbidden: Option<String>,
     /// There was no descriptor for a program.
@@ -165,6 +168,15 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn choose(&mut self, spec: &SignalSpec, highest: Tier) -> Option<&'static Choice> {
+        if self.has_pauses && spec.signal.is_of_datagrams() {
+            let reason = "with --budget, UDP sockets are not watched".to_owned();
+            self.chosen.refusals.push(Refusal {
+                signal: spec.signal,
+                hooks: String::new(),
+                reason,
+            });
+            return None;
+        }
         let choices = spec.choices.iter().filter(|choice| choice.tier <= highest);
         for choice in choices {
             let Err(failure) = self.load(choice) else { return Some(choice) };

@@ -6,6 +6,7 @@ use super::{
     choose::{Chosen, Tried, hooks_of},
     failure::Failure,
     loader::{HookFlags, Loader, full_sizes},
+    pause::{Pausable, is_off_in_pauses},
     plan::{self, Attach, Program, Signal},
     programs::{Programs, attach_one, fd_of, load},
     sys,
@@ -29,6 +30,8 @@ pub(in crate::sensor) struct Loaded {
     pub(in crate::sensor) chosen: Chosen,
     /// Programs on system calls.
     pub(in crate::sensor) syscalls: Syscalls,
+    /// Programs that pauses take off.
+    pub(in crate::sensor) pausable: Pausable,
     /// This kernel's requests tell whether their final ACK has come.
     pub(in crate::sensor) knows_acked: bool,
 }
@@ -60,10 +63,16 @@ pub(super) fn attach(
         }
     };
     prepare(&mut ebpf)?;
+    // What a kernel does not attach again stays on: the probes ask whether it is a pause.
+    let goes_on_again = types.btf.has_function(plan::TASK_REGS);
+    let has_pauses = loader.config().has_pauses != 0;
     let mut attached = Attached::default();
     for (spec, choice) in chosen.served() {
+        let is_off = has_pauses
+            && is_off_in_pauses(spec.signal)
+            && (goes_on_again || choice.tier == Tier::Tracepoint);
         for program in choice.programs {
-            if let Err(failure) = attached.add(&mut ebpf, &types.aya, program) {
+            if let Err(failure) = attached.add(&mut ebpf, &types.aya, program, is_off) {
                 if failure.is_out_of_files() || !sys::has_room_for_files(1) {
                     return Err(sys::out_of_files());
                 }
@@ -76,14 +85,16 @@ pub(super) fn attach(
     if !sys::has_room_for_files(SPARE_FILES) {
         return Err(sys::out_of_files());
     }
-    let Attached { programs, mut syscalls, scan, scan_connections } = attached;
+    let Attached { programs, mut syscalls, pausable, scan, scan_connections } = attached;
     syscalls.have_all();
     let Some(scan) = scan else {
         let signal = Signal::OpenListeners.name();
         return Err(SensorError::Required { signal, reason: String::new() });
     };
     let knows_acked = types.btf.bit("inet_request_sock", "acked").is_some();
-    Ok((Loaded { programs, scan, scan_connections, chosen, syscalls, knows_acked }, ebpf))
+    let loaded =
+        Loaded { programs, scan, scan_connections, chosen, syscalls, pausable, knows_acked };
+    Ok((loaded, ebpf))
 }
 
 /// Programs that are attached so far.
@@ -91,17 +102,24 @@ pub(super) fn attach(
 struct Attached {
     programs: Programs,
     syscalls: Syscalls,
+    pausable: Pausable,
     scan: Option<ProgramFd>,
     scan_connections: Option<ProgramFd>,
 }
 
 impl Attached {
-    /// Loads a program and attaches it.
-    fn add(&mut self, ebpf: &mut Ebpf, types: &Btf, program: &Program) -> Result<(), Failure> {
+    /// Loads a program and attaches it; `is_off` in pauses.
+    fn add(
+        &mut self,
+        ebpf: &mut Ebpf,
+        types: &Btf,
+        program: &Program,
+        is_off: bool,
+    ) -> Result<(), Failure> {
         if fd_of(ebpf, program).is_err() {
             load(ebpf, types, program)?;
         }
-        let link = attach_one(ebpf, program)?;
+        let mut link = attach_one(ebpf, program)?;
         match program.attach {
             Attach::Iterator(_) if program.name == plan::SCAN_CONNECTIONS => {
                 self.scan_connections = Some(fd_of(ebpf, program)?);
@@ -109,6 +127,9 @@ impl Attached {
             Attach::Iterator(_) => self.scan = Some(fd_of(ebpf, program)?),
             Attach::Syscall(name) => self.syscalls.add(name, fd_of(ebpf, program)?)?,
             _ => {}
+        }
+        if is_off {
+            self.pausable.add(fd_of(ebpf, program)?, link.take());
         }
         self.programs.add(fd_of(ebpf, program)?, link);
         Ok(())

@@ -211,7 +211,7 @@ pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 13] {
         ("ACCEPTED", if exchanges && !by_address { abi::MAX_ACCEPTED } else { 1 }),
         ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
         ("FAILED", abi::MAX_FAILS),
-        ("DATAGRAMS", if exchanges { abi::MAX_DATAGRAMS } else { 1 }),
+        ("DATAGRAMS", if exchanges && config.has_pauses == 0 { abi::MAX_DATAGRAMS } else { 1 }),
         ("LISTENERS", abi::MAX_LISTENERS),
         ("LISTENER_OF", abi::MAX_LISTENERS),
         ("QUEUED", abi::MAX_QUEUED),

@@ -3,12 +3,13 @@
 //!
 //! `plan/` is the table of hooks. `loader.rs` makes the object ready, `choose.rs` tries the hooks
 //! on it, `load.rs` loads and attaches those chosen. `programs.rs` and `syscalls.rs` keep them.
-//! `suspend.rs` takes some off for a while.
+//! `suspend.rs` and `pause.rs` take some off for a while.
 
 mod choose;
 mod failure;
 mod load;
 mod loader;
+mod pause;
 mod plan;
 mod programs;
 mod suspend;

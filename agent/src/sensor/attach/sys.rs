@@ -22,6 +22,7 @@ use rustix::{
 
 use crate::sensor::error::SensorError;
 
+const BPF_RAW_TRACEPOINT_OPEN: libc::c_int = 17;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_ITER_CREATE: libc::c_int = 33;
 const BPF_TRACE_ITER: u32 = 28;
@@ -57,8 +58,17 @@ struct IterCreate {
     flags: u32,
 }
 
+/// `union bpf_attr` as BPF_RAW_TRACEPOINT_OPEN reads it. A tracing program names its place itself.
+#[repr(C)]
+#[derive(Default)]
+struct RawTracepoint {
+    name: u64,
+    prog_fd: u32,
+    _pad: u32,
+}
+
 fn bpf<T>(command: libc::c_int, attr: &T) -> io::Result<OwnedFd> {
-    // SAFETY: `attr` lives through the call, its size is given, and both commands return a new
+    // SAFETY: `attr` lives through the call, its size is given, and all commands return a new
     // descriptor.
     let fd =
         unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
@@ -102,6 +112,16 @@ pub(in crate::sensor) fn task_iterator(
     let iterator =
         bpf(BPF_ITER_CREATE, &IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 })?;
     Ok(File::from(iterator))
+}
+
+/// Attaches a tracing program that was attached before, until the result is dropped. Those at
+/// functions can be since 5.13.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn attach_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let open = RawTracepoint { prog_fd: program.as_raw_fd() as u32, ..RawTracepoint::default() };
+    bpf(BPF_RAW_TRACEPOINT_OPEN, &open)
 }
 
 /// A tracefs of our own: mounted nowhere, gone when dropped. So system call tracepoints work where

@@ -56,7 +56,7 @@ pub(super) fn closed(raw: &abi::Ended, capabilities: Capabilities) -> Closed {
         min_rtt_us: round_trip_us(raw.min_rtt_us),
         unseen: raw.unseen != 0,
         multipath: raw.multipath != 0,
-        untold: false,
+        untold: raw.in_pause != 0,
     }
 }
 

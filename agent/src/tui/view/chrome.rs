@@ -60,6 +60,10 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
     if app.paused {
         row.push(span(" ‖ PAUSED ", theme.reversed()));
     }
+    if let Some(since_ns) = snapshot.pause_since_ns {
+        let ago_us = snapshot.now_ns.saturating_sub(since_ns) / 1_000;
+        row.push(span(format!(" EXCHANGES AS OF {} AGO ", clock(ago_us)), theme.reversed()));
+    }
     if let Some(playback) = app.playback {
         row.push(span(format!(" {} ", position(playback)), theme.reversed()));
         if playback.damages > 0 {

@@ -202,6 +202,13 @@ impl Connection {
         self.origin.protocol
     }
 
+    /// It was not watched for a while: it counts as one that was open at the attach.
+    pub(in crate::model::connections) fn was_left(&mut self, origins: &mut Origins) {
+        if !self.origin.preexisting {
+            origins.change(&mut self.origin, |origin| origin.preexisting = true);
+        }
+    }
+
     /// Several requests may be under way on it at a time.
     pub(in crate::model) fn is_multiplexed(&self) -> bool {
         self.protocol().is_some_and(Protocol::is_multiplexed)

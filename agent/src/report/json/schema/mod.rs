@@ -20,6 +20,7 @@ use super::listener::ListenerBody;
 use super::lost::LostBody;
 use super::overflow::OverflowBody;
 use super::pattern::PatternBody;
+use super::pause::PauseBody;
 use super::process::ProcessBody;
 use super::proxy::ProxyBody;
 use super::quic::QuicBody;
@@ -76,7 +77,7 @@ fn generator() -> SchemaGenerator {
 }
 
 /// Returns the schema of the objects of each type.
-fn types(generator: &mut SchemaGenerator) -> [(&'static str, Value); 17] {
+fn types(generator: &mut SchemaGenerator) -> [(&'static str, Value); 18] {
     [
         ("attached", object::<AttachedBody>(generator, "attached")),
         ("listener", listener(generator)),
@@ -93,6 +94,7 @@ fn types(generator: &mut SchemaGenerator) -> [(&'static str, Value); 17] {
         ("pattern", object::<PatternBody>(generator, "pattern")),
         ("proxy", object::<ProxyBody>(generator, "proxy")),
         ("finding", object::<FindingBody>(generator, "finding")),
+        ("pause", object::<PauseBody>(generator, "pause")),
         ("lost", object::<LostBody>(generator, "lost")),
         ("summary", object::<SummaryBody>(generator, "summary")),
     ]

@@ -78,6 +78,11 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// True of those that concern UDP sockets alone.
+    pub(in crate::sensor) fn is_of_datagrams(self) -> bool {
+        matches!(self, Self::OpenDatagrams | Self::DatagramEnd | Self::DatagramSize)
+    }
+
     /// The name in JSON and in the output of `doctor`.
     pub fn name(self) -> &'static str {
         match self {
