@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -16,6 +17,8 @@ pub(super) enum Kind {
     Queues,
     /// `backscope watch --detail exchanges`
     Exchanges,
+    /// `backscope watch --budget 1%`, while exchanges are not watched to keep to that
+    Budget,
     /// `tcpdump -i lo -w /dev/null`
     Tcpdump,
     /// tcplife of libbpf-tools
@@ -29,9 +32,10 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Queues,
         Self::Exchanges,
+        Self::Budget,
         Self::Tcpdump,
         Self::Tcplife,
         Self::Tcpstates,
@@ -39,11 +43,12 @@ impl Kind {
         Self::Strace,
     ];
 
-    /// Returns the detail with which backscope watches, or `None` if this is another program.
-    fn detail(self) -> Option<&'static str> {
+    /// Returns the options with which backscope watches, or `None` if this is another program.
+    fn options(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Queues => Some("queues"),
-            Self::Exchanges => Some("exchanges"),
+            Self::Queues => Some(&["--detail", "queues"]),
+            Self::Exchanges => Some(&["--detail", "exchanges"]),
+            Self::Budget => Some(&["--budget", "1%"]),
             _ => None,
         }
     }
@@ -51,7 +56,7 @@ impl Kind {
     /// Returns the program, and the package that has it.
     fn program(self) -> (&'static str, &'static str) {
         match self {
-            Self::Queues | Self::Exchanges => ("backscope", "backscope"),
+            Self::Queues | Self::Exchanges | Self::Budget => ("backscope", "backscope"),
             Self::Tcpdump => ("tcpdump", "tcpdump"),
             Self::Tcplife => ("tcplife", "libbpf-tools"),
             Self::Tcpstates => ("tcpstates", "libbpf-tools"),
@@ -107,7 +112,7 @@ pub(super) enum Beside {
     Control,
     Watch {
         build: Build,
-        detail: &'static str,
+        options: &'static [&'static str],
     },
     Tool {
         kind: Kind,
@@ -121,9 +126,9 @@ impl Beside {
     pub(super) fn chosen(kinds: &[Kind], builds: &[Build]) -> Vec<Self> {
         let mut besides = vec![Self::Control];
         for kind in Kind::ALL.into_iter().filter(|kind| kinds.is_empty() || kinds.contains(kind)) {
-            match kind.detail() {
-                Some(detail) => besides.extend(
-                    builds.iter().map(|build| Self::Watch { build: build.clone(), detail }),
+            match kind.options() {
+                Some(options) => besides.extend(
+                    builds.iter().map(|build| Self::Watch { build: build.clone(), options }),
                 ),
                 None => besides.extend(Self::tool(kind)),
             }
@@ -143,10 +148,12 @@ impl Beside {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Control => "nothing again: control".to_owned(),
-            Self::Watch { build, detail } if build.name.is_empty() => {
-                format!("watch --detail {detail}")
+            Self::Watch { build, options } if build.name.is_empty() => {
+                format!("watch {}", options.join(" "))
             }
-            Self::Watch { build, detail } => format!("{}: watch --detail {detail}", build.name),
+            Self::Watch { build, options } => {
+                format!("{}: watch {}", build.name, options.join(" "))
+            }
             Self::Tool { kind, .. } => match kind {
                 Kind::Tcpdump => "tcpdump -i lo -w /dev/null".to_owned(),
                 Kind::Strace => "strace -c -f".to_owned(),
@@ -164,8 +171,8 @@ impl Beside {
     pub(super) fn start(&self, bench: &Bench, pids: &[u32]) -> Result<Option<Observer>> {
         match self {
             Self::Control => Ok(None),
-            Self::Watch { build, detail } => {
-                let options = ["--plain", "--detail", detail];
+            Self::Watch { build, options } => {
+                let options = [&["--plain"], *options].concat();
                 Observer::watch(bench, &build.program, &pids[..1], &options).map(Some)
             }
             Self::Tool { kind, program } => {
@@ -179,6 +186,14 @@ impl Beside {
     /// Returns whether its cost sinks once no connection has come for a while.
     pub(super) fn suspends(&self) -> bool {
         matches!(self, Self::Watch { .. })
+    }
+
+    /// Returns the least time from the start to a count: with a budget exchanges are watched first.
+    pub(super) fn least_lead(&self) -> Duration {
+        match self {
+            Self::Watch { options, .. } if options.contains(&"--budget") => Duration::from_secs(8),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Returns the events or packets lost, from the last lines of the output.
@@ -197,7 +212,9 @@ impl Beside {
 /// Adds the arguments with which such a program observes, and returns how one knows that it does.
 fn arguments(kind: Kind, pids: &[u32], command: &mut Command) -> Ready {
     match kind {
-        Kind::Queues | Kind::Exchanges | Kind::Tcplife | Kind::Tcpstates => Ready::HoldsBpf,
+        Kind::Queues | Kind::Exchanges | Kind::Budget | Kind::Tcplife | Kind::Tcpstates => {
+            Ready::HoldsBpf
+        }
         Kind::Tcpdump => {
             command.args(["-i", "lo", "-w", "/dev/null"]);
             Ready::Says("listening on")

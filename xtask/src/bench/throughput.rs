@@ -192,12 +192,15 @@ fn more(turns: &[Turn<Counted>]) -> [String; 3] {
 fn builds(series: &[Series<Counted>]) -> Option<Table> {
     let mut table = Table::new(&["ns more than", "on the clock", "server's ns", "client's ns"]);
     for (at, Series { beside, turns }) in series.iter().enumerate() {
-        let Beside::Watch { build, detail } = beside else { continue };
-        let is_first = |other: &&Series<Counted>| matches!(&other.beside, Beside::Watch { detail: same, .. } if same == detail);
+        let Beside::Watch { build, options } = beside else { continue };
+        let is_first = |other: &&Series<Counted>| match &other.beside {
+            Beside::Watch { options: others, .. } => others == options,
+            _ => false,
+        };
         let Some(first) = series[..at].iter().find(is_first) else { continue };
         let Beside::Watch { build: other, .. } = &first.beside else { continue };
         let pairs = || turns.iter().zip(&first.turns);
-        let mut cells = vec![format!("{} than {}, {detail}", build.name, other.name)];
+        let mut cells = vec![format!("{} than {}, {}", build.name, other.name, options.join(" "))];
         cells.extend(
             FIGURES.map(|of| signed(pairs().map(|(turn, first)| turn.more(of) - first.more(of)))),
         );
@@ -216,7 +219,10 @@ mod tests {
         let with = Counted { server_ns, ..quiet };
         let build = Build { name: name.to_owned(), program: "/a".into() };
         let turn = Turn { before: quiet, with, after: quiet, own: None };
-        Series { beside: Beside::Watch { build, detail: "queues" }, turns: vec![turn] }
+        Series {
+            beside: Beside::Watch { build, options: &["--detail", "queues"] },
+            turns: vec![turn],
+        }
     }
 
     #[test]
@@ -224,7 +230,7 @@ mod tests {
         let both = [series("old", 6_500.0), series("new", 6_300.0)];
         let compared = builds(&both).expect("two builds");
         assert_eq!(compared.rows.len(), 1);
-        assert_eq!(compared.rows[0][0], "new than old, queues");
+        assert_eq!(compared.rows[0][0], "new than old, --detail queues");
         assert_eq!(compared.rows[0][2], "-200 (-200 to -200)");
         assert!(builds(&both[..1]).is_none());
         assert_eq!(table("nginx", &both).rows.len(), 3);

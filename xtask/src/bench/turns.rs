@@ -118,7 +118,7 @@ fn with<T>(
     measure: &mut impl FnMut() -> Result<T>,
 ) -> Result<(T, Option<Own>)> {
     let observer = beside.start(bench, setting.pids)?;
-    sleep((setting.lead)(beside));
+    sleep((setting.lead)(beside).max(beside.least_lead()));
     let Some(observer) = observer else { return Ok((measure()?, None)) };
     let (begin, spent) = (Instant::now(), cpu_us(observer.pid())?);
     let with = measure()?;
