@@ -499,14 +499,19 @@ impl Sensor {
         }
         budget.change(now, spent);
         self.era = self.era.wrapping_add(1);
+        // What is said to be watched is: a pause is told to be no shorter than it is.
+        let mut ts_ns = now_ns();
         self.maps.set_era(self.era);
+        if !begins {
+            ts_ns = now_ns();
+        }
         if begins {
             self.loaded.pausable.detach();
         } else {
             self.connections.scan_is_due();
         }
         self.cost.change(begins, &self.loaded.programs);
-        self.found.push(Event::Pause(Pause { ts_ns: now_ns(), begins }));
+        self.found.push(Event::Pause(Pause { ts_ns, begins }));
         self.has_turned = true;
     }
 

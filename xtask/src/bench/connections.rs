@@ -83,9 +83,12 @@ pub(super) fn run(bench: &Bench, count: usize) -> Result<()> {
         }
         footprints.push(Footprint::of(&mut watch, open)?);
     }
+    let begin = Instant::now();
     let summary = observer::summary(&watch.finish()?)?;
+    let ended = begin.elapsed();
     step.done("measured");
     print(&footprints, &summary);
+    println!("{:<46} {:>8.2} s", "ending the watch", ended.as_secs_f64());
     Ok(())
 }
 
