@@ -33,6 +33,17 @@ fn many(count: u64) -> Snapshot {
 }
 
 #[test]
+fn in_a_pause_it_says_how_old_it_is() {
+    for (width, height) in [(80, 24), (160, 50)] {
+        let mut snapshot = traffic::traffic();
+        snapshot.pause_since_ns = Some(snapshot.now_ns - 37_000_000_000);
+        let mut screen = connections(snapshot).sized(width, height);
+        assert_screen("connections_in_a_pause", &mut screen);
+        assert!(screen.text().contains("EXCHANGES AS OF 00:37 AGO"));
+    }
+}
+
+#[test]
 fn the_screen_tells_who_held_the_time_and_what_to_change() {
     for (width, height) in SIZES {
         let mut screen = connections(traffic::traffic()).sized(width, height);
