@@ -35,6 +35,7 @@ const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
+const KIND_FWD: u32 = 7;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
@@ -47,6 +48,9 @@ const KIND_DECL_TAG: u32 = 17;
 const KIND_TYPE_TAG: u32 = 18;
 const KIND_ENUM64: u32 = 19;
 const KIND_PTR: u32 = 2;
+
+/// The name of a tracepoint's type begins with it.
+const TRACED: &str = "btf_trace_";
 
 /// Members that are looked at for one name: far more than any structure of a kernel has, with those
 /// of the anonymous ones inside. Types that contain themselves end here.
@@ -72,9 +76,9 @@ pub struct Btf {
 pub struct Wanted<'a> {
     /// Structures whose members will be asked for.
     pub structs: HashSet<&'a str>,
-    /// Functions whose existence or arity will be asked for.
+    /// Functions whose existence, arity or number will be asked for.
     pub functions: HashSet<&'a str>,
-    /// Tracepoints whose arity will be asked for.
+    /// Tracepoints whose arity or number will be asked for.
     pub tracepoints: HashSet<&'a str>,
     /// Enumerators whose value will be asked for.
     pub enumerators: HashSet<&'a str>,
@@ -156,7 +160,7 @@ impl Btf {
             match header.kind {
                 KIND_STRUCT => self.note(header, id, &wanted.structs, |btf| &mut btf.structs),
                 KIND_FUNC => self.note(header, id, &wanted.functions, |btf| &mut btf.functions),
-                KIND_TYPEDEF => self.note_tracepoint(header, &wanted.tracepoints),
+                KIND_TYPEDEF => self.note_tracepoint(header, id, &wanted.tracepoints),
                 KIND_ENUM if !wanted.enumerators.is_empty() => {
                     self.note_enumerators(at, header, &wanted.enumerators)
                 }
@@ -181,12 +185,12 @@ impl Btf {
 
     /// Notes the type of a tracepoint: its arguments are those of the function type
     /// `btf_trace_NAME`.
-    fn note_tracepoint(&mut self, header: Header, wanted: &HashSet<&str>) {
+    fn note_tracepoint(&mut self, header: Header, id: u32, wanted: &HashSet<&str>) {
         let Some(name) = self.name(header.name) else { return };
-        let Some(tracepoint) = name.strip_prefix("btf_trace_") else { return };
+        let Some(tracepoint) = name.strip_prefix(TRACED) else { return };
         if wanted.contains(tracepoint) {
             let tracepoint = tracepoint.to_owned();
-            self.typedefs.entry(tracepoint).or_insert(header.size_or_type);
+            self.typedefs.entry(tracepoint).or_insert(id);
         }
     }
 
@@ -334,6 +338,27 @@ impl Btf {
         self.functions.contains_key(function)
     }
 
+    /// Returns BTF in which the indexed functions and tracepoints have the same numbers as here. All
+    /// other types are empty: whoever parses it only to look up numbers has little to read.
+    pub fn numbers(&self) -> Vec<u8> {
+        let mut types = vec![[0, KIND_FWD << 24, 0]; self.types.len() - 1];
+        let mut names = vec![0];
+        let functions = self.functions.iter().map(|(name, id)| (id, KIND_FUNC, "", name));
+        let tracepoints = self.typedefs.iter().map(|(name, id)| (id, KIND_TYPEDEF, TRACED, name));
+        for (id, kind, prefix, name) in functions.chain(tracepoints) {
+            types[*id as usize - 1] = [names.len() as u32, kind << 24, 0];
+            names.extend(format!("{prefix}{name}\0").bytes());
+        }
+        let length = types.len() as u32 * 12;
+        let header = [0x0001_eb9f, 24, 0, length, length, names.len() as u32];
+        let mut data = Vec::with_capacity(24 + length as usize + names.len());
+        for word in header.into_iter().chain(types.into_iter().flatten()) {
+            data.extend(word.to_ne_bytes());
+        }
+        data.extend(names);
+        data
+    }
+
     /// The value of an enumerator.
     pub fn enumerator(&self, name: &str) -> Option<u32> {
         self.enumerators.get(name).copied()
@@ -347,7 +372,7 @@ fn extra(header: Header) -> Option<usize> {
         KIND_ARRAY => 12,
         KIND_STRUCT | KIND_UNION | KIND_DATASEC | KIND_ENUM64 => 12 * header.vlen,
         KIND_ENUM | KIND_FUNC_PROTO => 8 * header.vlen,
-        KIND_PTR | KIND_TYPEDEF..=KIND_FUNC | KIND_TYPE_TAG | 7 | 16 => 0,
+        KIND_PTR | KIND_TYPEDEF..=KIND_FUNC | KIND_TYPE_TAG | KIND_FWD | 16 => 0,
         _ => return None,
     })
 }
@@ -469,6 +494,20 @@ mod tests {
         assert_eq!(btf.offset("one", "absent"), None);
         assert_eq!(btf.offset("named", "wanted"), None);
         assert_eq!(btf.offset("far", "wanted"), None, "an offset that no structure can have");
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_kernel() {
+        let wanted = Wanted {
+            functions: ["tcp_check"].into(),
+            tracepoints: ["kfree_skb"].into(),
+            ..Wanted::default()
+        };
+        let all = sample();
+        let again = Btf::parse(all.numbers(), &wanted).unwrap();
+        assert_eq!(again.types.len(), all.types.len());
+        assert_eq!((&again.functions, &again.typedefs), (&all.functions, &all.typedefs));
+        assert_eq!((again.functions.len(), again.typedefs.len()), (1, 1));
     }
 
     #[test]

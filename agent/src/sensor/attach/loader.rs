@@ -1,7 +1,7 @@
 //! Makes the object of the probes ready to load: its constants, by the kernel's types and the
 //! options, and the sizes of its maps.
 
-use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Pod, include_bytes_aligned};
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Endianness, Pod, include_bytes_aligned};
 use backscope_abi as abi;
 use backscope_abi::{Config, Layout};
 
@@ -45,7 +45,8 @@ pub(super) struct Types {
     pub layout: Layout,
     /// Functions, tracepoints and enumerators that the table of hooks asks about.
     pub btf: Btf,
-    /// These types as aya reads them.
+    /// The numbers of the functions and tracepoints to which hooks attach, for aya, which asks for
+    /// nothing else: the probes have no relocations by type.
     pub aya: AyaBtf,
 }
 
@@ -57,8 +58,8 @@ impl Types {
     pub(super) fn read() -> Result<Self, SensorError> {
         let wanted = Wanted {
             structs: layout::structs().collect(),
-            functions: plan::functions().into(),
-            tracepoints: plan::tracepoints().into(),
+            functions: plan::functions().collect(),
+            tracepoints: plan::tracepoints().collect(),
             enumerators: plan::DROP_REASONS.into(),
         };
         let btf = Btf::of_running_kernel(&wanted)?;
@@ -66,7 +67,7 @@ impl Types {
             Ok(layout) => layout,
             Err(member) => return Err(SensorError::NoMember(member)),
         };
-        match AyaBtf::from_sys_fs() {
+        match AyaBtf::parse(&btf.numbers(), Endianness::default()) {
             Ok(aya) => Ok(Self { layout, btf, aya }),
             Err(error) => Err(SensorError::Types(error.to_string())),
         }

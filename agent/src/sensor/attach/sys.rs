@@ -210,8 +210,8 @@ pub(super) fn attach_tracepoint(id: u64, program: BorrowedFd<'_>) -> io::Result<
     Ok(event)
 }
 
-/// Gives memory that is no longer used back to the kernel. The types of a kernel are some 140 000
-/// small allocations; without this they would count as the agent's memory for as long as it runs.
+/// Gives memory that is no longer used back to the kernel. The programs come in many small pieces;
+/// without this they would count as the agent's memory for as long as it runs.
 pub(in crate::sensor) fn trim_memory() {
     // SAFETY: no preconditions; only glibc has it.
     #[cfg(target_env = "gnu")]

@@ -28,9 +28,9 @@ pub(in crate::sensor) fn signals(exchanges: bool, events: bool) -> Vec<&'static 
     signals
 }
 
-/// Every kernel function that the table asks BTF about.
-pub(in crate::sensor) fn functions() -> [&'static str; 10] {
-    [
+/// Every kernel function that the table attaches to or asks BTF about.
+pub(in crate::sensor) fn functions() -> impl Iterator<Item = &'static str> {
+    let asked = [
         "tcp_v4_syn_recv_sock",
         "tcp_v6_syn_recv_sock",
         "tcp_check_req",
@@ -41,33 +41,61 @@ pub(in crate::sensor) fn functions() -> [&'static str; 10] {
         SOCKET_COOKIE,
         SOCK_FROM_FILE,
         TASK_REGS,
-    ]
+    ];
+    let hooked = places().filter_map(|place| match place {
+        Attach::Fentry(function) | Attach::Fexit(function) => Some(function),
+        Attach::Iterator("task_file") => Some("bpf_iter_task_file"),
+        _ => None,
+    });
+    hooked.chain(asked)
 }
 
-/// Every tracepoint whose arity the table asks for.
-pub(in crate::sensor) fn tracepoints() -> [&'static str; 4] {
-    ["kfree_skb", "io_uring_complete", "sk_data_ready", "tcp_send_reset"]
+/// Every tracepoint with typed arguments that the table attaches to.
+pub(in crate::sensor) fn tracepoints() -> impl Iterator<Item = &'static str> {
+    places().filter_map(|place| match place {
+        Attach::Tracepoint(name) => Some(name),
+        _ => None,
+    })
+}
+
+/// The places of all programs.
+fn places() -> impl Iterator<Item = Attach> {
+    let choices = signals(true, true).into_iter().flat_map(|spec| spec.choices);
+    choices.flat_map(|choice| choice.programs).map(|program| program.attach)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{functions, signals};
+    use super::{Attach, functions, places, signals};
 
     /// A choice whose check asks for an unknown function would never be taken, in silence.
     #[test]
     fn checks_ask_for_functions_that_are_looked_up() {
+        let known: BTreeSet<&str> = functions().collect();
         let tables = [include_str!("queues.rs"), include_str!("exchanges.rs")];
         let mut asked = 0;
         for table in tables {
             for call in table.split(" arity(btf, \"").skip(1) {
                 let name = call.split('"').next().unwrap_or_default();
-                assert!(functions().contains(&name), "{name} is not looked up");
+                assert!(known.contains(name), "{name} is not looked up");
                 asked += 1;
             }
         }
         assert!(asked >= 3, "only {asked} checks found");
+    }
+
+    /// A program whose place is not looked up would never be loaded, as if the kernel had no such
+    /// place.
+    #[test]
+    fn every_iterator_is_looked_up() {
+        let known: BTreeSet<&str> = functions().collect();
+        for place in places() {
+            if let Attach::Iterator(kind) = place {
+                assert!(known.contains(&*format!("bpf_iter_{kind}")), "{kind} is not looked up");
+            }
+        }
     }
 
     #[test]
