@@ -195,9 +195,10 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// A loader without the copy of the kernel's types that it reads of its own accord, some 10 MB.
+/// A loader without the copy of the kernel's types that it reads of its own accord, some 10 MB and
+/// 20 ms.
 pub(super) fn bare_loader<'a>() -> EbpfLoader<'a> {
-    let mut loader = EbpfLoader::new();
+    let mut loader = sys::without_files(EbpfLoader::new);
     loader.btf(None);
     loader
 }

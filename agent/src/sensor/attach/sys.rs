@@ -17,7 +17,7 @@ use rustix::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsmount,
         fsopen,
     },
-    process::{Resource, getrlimit, setrlimit},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
 use crate::sensor::error::SensorError;
@@ -269,6 +269,19 @@ pub(super) fn raise_files() {
     limit.current = limit.maximum;
     // A refusal shows later, if there are too few.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Does something that opens files where it can, and lets it open none. Where other threads would
+/// not be able to either, it is done as it likes.
+pub(super) fn without_files<T>(work: impl FnOnce() -> T) -> T {
+    let limit = getrlimit(Resource::Nofile);
+    let is_alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    if is_alone {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit });
+    }
+    let done = work();
+    let _ = setrlimit(Resource::Nofile, limit);
+    done
 }
 
 /// Returns whether so many files more may be opened.
