@@ -8,7 +8,7 @@ use super::{
     failure::Failure,
     loader::{HookFlags, Loader, Types},
     plan::{self, Attach, Choice, Program, Signal, SignalSpec},
-    programs::{attach_one, load},
+    programs::{attach_one, load, load_ahead},
     sys,
 };
 use crate::{model::Tier, sensor::error::SensorError};
@@ -67,7 +67,7 @@ impl Chosen {
     pub fn tier(&self) -> Tier {
         for (_, choice) in self.served() {
             for program in choice.programs {
-                if matches!(program.attach, Attach::Fentry(_) | Attach::Fexit(_)) {
+                if program.attach.is_function() {
                     return Tier::Full;
                 }
             }
@@ -131,7 +131,9 @@ pub(super) fn choose(
         forbidden: None,
         out_of_files: false,
     };
-    for spec in plan::signals(config.exchanges != 0, config.events != 0) {
+    let signals = plan::signals(config.exchanges != 0, config.events != 0);
+    trial.load_ahead(&signals, highest);
+    for spec in signals {
         let choice = trial.choose(spec, highest);
         if trial.out_of_files {
             return Err(sys::out_of_files());
@@ -167,6 +169,41 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
+    /// Loads what will be chosen unless the verifier refuses it. The trial itself then finds most
+    /// programs loaded; what was loaded in vain goes with the object.
+    fn load_ahead(&mut self, signals: &[&'static SignalSpec], mut highest: Tier) {
+        if highest == Tier::Full && !self.may_hook_functions(signals) {
+            highest = Tier::Tracepoint;
+        }
+        let mut programs = Vec::new();
+        for spec in signals {
+            let mut choices = spec.choices.iter().filter(|choice| choice.tier <= highest);
+            if let Some(choice) = choices.find(|choice| self.is_likely(choice)) {
+                programs.extend(choice.programs);
+            }
+        }
+        load_ahead(&mut self.ebpf, &self.types.aya, &programs);
+    }
+
+    /// Whether the kernel allows function hooks, by trial of the first.
+    fn may_hook_functions(&mut self, signals: &[&'static SignalSpec]) -> bool {
+        let choices = signals.iter().flat_map(|spec| spec.choices);
+        let mut programs = choices.flat_map(|choice| choice.programs);
+        let Some(first) = programs.find(|program| program.attach.is_function()) else {
+            return false;
+        };
+        let loaded = load(&mut self.ebpf, &self.types.aya, first).map_err(Failure::from);
+        !matches!(loaded, Err(Failure { errno: Some(libc::EPERM), .. }))
+    }
+
+    /// Whether nothing is against a choice that is known before its trial.
+    fn is_likely(&self, choice: &Choice) -> bool {
+        let hooks = hooks_of(choice);
+        self.rejected.iter().all(|rejected| rejected.hooks != hooks)
+            && (self.every_packet || !sees_packets(choice))
+            && (choice.check_btf)(&self.types.btf).is_ok()
+    }
+
     fn choose(&mut self, spec: &SignalSpec, highest: Tier) -> Option<&'static Choice> {
         if self.has_pauses && spec.signal.is_of_datagrams() {
             let reason = "with --budget, UDP sockets are not watched".to_owned();
@@ -239,8 +276,7 @@ impl Trial<'_> {
         if let Some(hook) = choice.shares.split_whitespace().find(|hook| !self.is_used(hook)) {
             return Err(format!("it shares {hook}, which does not serve here"));
         }
-        let sees_packets = choice.programs.iter().any(|program| program.name == plan::SYNACK);
-        if sees_packets && !self.every_packet {
+        if sees_packets(choice) && !self.every_packet {
             let reason = "it would see every packet on the machine; only used with --detail events";
             return Err(reason.to_owned());
         }
@@ -257,6 +293,10 @@ pub(super) fn scan_only() -> Chosen {
         }
     }
     chosen
+}
+
+fn sees_packets(choice: &Choice) -> bool {
+    choice.programs.iter().any(|program| program.name == plan::SYNACK)
 }
 
 fn has_stack_arguments(types: &Types, program: &Program) -> bool {

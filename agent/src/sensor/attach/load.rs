@@ -8,7 +8,7 @@ use super::{
     loader::{HookFlags, Loader, full_sizes},
     pause::{Pausable, is_off_in_pauses},
     plan::{self, Attach, Program, Signal},
-    programs::{Programs, attach_one, fd_of, load},
+    programs::{Programs, attach_one, fd_of, load, load_ahead},
     sys,
     syscalls::Syscalls,
 };
@@ -62,6 +62,8 @@ pub(super) fn attach(
             loader.object(flags, &sizes)?
         }
     };
+    let programs: Vec<_> = chosen.served().flat_map(|(_, choice)| choice.programs).collect();
+    load_ahead(&mut ebpf, &types.aya, &programs);
     prepare(&mut ebpf)?;
     // What a kernel does not attach again stays on: the probes ask whether it is a pause.
     let goes_on_again = types.btf.has_function(plan::TASK_REGS);
@@ -116,9 +118,7 @@ impl Attached {
         program: &Program,
         is_off: bool,
     ) -> Result<(), Failure> {
-        if fd_of(ebpf, program).is_err() {
-            load(ebpf, types, program)?;
-        }
+        load(ebpf, types, program)?;
         let mut link = attach_one(ebpf, program)?;
         match program.attach {
             Attach::Iterator(_) if program.name == plan::SCAN_CONNECTIONS => {

@@ -4,20 +4,26 @@
 use std::{
     fs,
     os::fd::{AsFd, AsRawFd},
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
 use aya::{
     Btf, Ebpf,
     programs::{
-        BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, FExit, Iter, ProgramError,
-        ProgramFd, TracePoint, cgroup_sock_addr::CgroupSockAddrLink, links::FdLink,
+        BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, FExit, Iter, Program as Slot,
+        ProgramError, ProgramFd, TracePoint, cgroup_sock_addr::CgroupSockAddrLink, links::FdLink,
     },
 };
 
 use super::{
-    plan::{Attach, Program},
+    plan::{self, Attach, Program},
     sys,
 };
+
+/// Threads that load programs at a time, at most: with more, the slowest program alone would take as
+/// long.
+const MAX_LOADING: usize = 4;
 
 /// The link that keeps a program attached, as long as it is there.
 #[expect(dead_code, reason = "nothing is asked of a link")]
@@ -85,23 +91,63 @@ impl Runs {
     }
 }
 
-/// Loads one program.
+/// Loads one program; does nothing if it is loaded already.
 pub(super) fn load(ebpf: &mut Ebpf, types: &Btf, program: &Program) -> Result<(), ProgramError> {
-    fn of<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
-    where
-        &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
-    {
-        let Some(program) = ebpf.program_mut(name) else { return Err(invalid(name)) };
-        program.try_into()
+    let Some(slot) = ebpf.program_mut(program.name) else { return Err(invalid(program.name)) };
+    load_slot(slot, types, program)
+}
+
+fn load_slot(slot: &mut Slot, types: &Btf, program: &Program) -> Result<(), ProgramError> {
+    if slot.fd().is_ok() {
+        return Ok(());
     }
     match program.attach {
-        Attach::Fentry(function) => of::<FEntry>(ebpf, program.name)?.load(function, types),
-        Attach::Fexit(function) => of::<FExit>(ebpf, program.name)?.load(function, types),
-        Attach::Tracepoint(name) => of::<BtfTracePoint>(ebpf, program.name)?.load(name, types),
-        Attach::Syscall(_) => of::<TracePoint>(ebpf, program.name)?.load(),
-        Attach::Cgroup(_) => of::<CgroupSockAddr>(ebpf, program.name)?.load(),
-        Attach::Iterator(kind) => of::<Iter>(ebpf, program.name)?.load(kind, types),
+        Attach::Fentry(function) => <&mut FEntry>::try_from(slot)?.load(function, types),
+        Attach::Fexit(function) => <&mut FExit>::try_from(slot)?.load(function, types),
+        Attach::Tracepoint(name) => <&mut BtfTracePoint>::try_from(slot)?.load(name, types),
+        Attach::Syscall(_) => <&mut TracePoint>::try_from(slot)?.load(),
+        Attach::Cgroup(_) => <&mut CgroupSockAddr>::try_from(slot)?.load(),
+        Attach::Iterator(kind) => <&mut Iter>::try_from(slot)?.load(kind, types),
     }
+}
+
+/// Loads programs on several threads: the verifier takes most of the time of an attach. Passes over
+/// those that the kernel refuses: whoever wants one of them loads it again, and learns why.
+///
+/// The threads have ended when this returns.
+pub(super) fn load_ahead(ebpf: &mut Ebpf, types: &Btf, programs: &[&Program]) {
+    let mut queue = Vec::new();
+    for (name, slot) in ebpf.programs_mut() {
+        if let Some(program) = programs.iter().find(|program| program.name == name)
+            && slot.fd().is_err()
+        {
+            queue.push((*program, slot));
+        }
+    }
+    // The slowest go first, from the end: none of them is left when all others are done.
+    queue.sort_by_key(|(program, _)| plan::SLOW.contains(&program.name));
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.min(MAX_LOADING).min(queue.len());
+    let queue = Mutex::new(queue);
+    let work = || {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some((program, slot)) = next else { break };
+            let _ = load_slot(slot, types, program);
+        }
+    };
+    thread::scope(|scope| {
+        let mut others = Vec::new();
+        for _ in 1..threads {
+            // Without one there are fewer.
+            others.extend(thread::Builder::new().spawn_scoped(scope, work));
+        }
+        work();
+        for other in others {
+            // The scope alone waits for the work, but not for the end of the thread.
+            let _ = other.join();
+        }
+    });
 }
 
 fn invalid(name: &str) -> ProgramError {

@@ -11,7 +11,7 @@ mod spec;
 
 pub use self::signal::Signal;
 pub(in crate::sensor) use self::spec::{
-    Attach, Choice, DROP_REASONS, Program, SCAN_CONNECTIONS, SOCK_FROM_FILE, SOCKET_COOKIE,
+    Attach, Choice, DROP_REASONS, Program, SCAN_CONNECTIONS, SLOW, SOCK_FROM_FILE, SOCKET_COOKIE,
     SOCKET_STORAGE, SOCKET_STORAGE_DELETE, SYNACK, SignalSpec, TASK_REGS,
 };
 
@@ -68,7 +68,7 @@ fn places() -> impl Iterator<Item = Attach> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Attach, functions, places, signals};
+    use super::{Attach, SLOW, functions, places, signals};
 
     /// A choice whose check asks for an unknown function would never be taken, in silence.
     #[test]
@@ -96,6 +96,14 @@ mod tests {
                 assert!(known.contains(&*format!("bpf_iter_{kind}")), "{kind} is not looked up");
             }
         }
+    }
+
+    #[test]
+    fn slow_programs_are_in_the_plan() {
+        let choices = signals(true, true).into_iter().flat_map(|spec| spec.choices);
+        let names: BTreeSet<&str> =
+            choices.flat_map(|choice| choice.programs).map(|program| program.name).collect();
+        assert!(SLOW.iter().all(|name| names.contains(name)));
     }
 
     #[test]

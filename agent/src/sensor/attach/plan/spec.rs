@@ -23,6 +23,13 @@ pub(in crate::sensor) enum Attach {
     Iterator(&'static str),
 }
 
+impl Attach {
+    /// True if it is a function of the kernel.
+    pub(in crate::sensor) fn is_function(self) -> bool {
+        matches!(self, Self::Fentry(_) | Self::Fexit(_))
+    }
+}
+
 impl fmt::Display for Attach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -202,3 +209,7 @@ pub(super) const URING_COMPLETE: &str = "tp_btf:io_uring_complete";
 
 /// The program that sees every packet of the machine: only for those who ask for each SYN.
 pub(in crate::sensor) const SYNACK: &str = "synack";
+
+/// Programs on which the verifier works longest, some 20 ms and more each.
+pub(in crate::sensor) const SLOW: [&str; 5] =
+    ["scan_connections", "destroy", "recv_length", "send_length", "set_state"];
