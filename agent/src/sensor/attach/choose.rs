@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aya::Ebpf;
+use aya::{Btf, Ebpf};
 
 use super::{
     failure::Failure,
@@ -124,6 +124,7 @@ pub(super) fn choose(
     let mut trial = Trial {
         ebpf: loader.object(flags, sizes)?,
         types,
+        numbers: types.numbers()?,
         rejected,
         chosen: Chosen::default(),
         every_packet: config.events != 0,
@@ -156,6 +157,7 @@ pub(super) struct Rejected {
 struct Trial<'a> {
     ebpf: Ebpf,
     types: &'a Types,
+    numbers: &'a Btf,
     rejected: &'a [Rejected],
     chosen: Chosen,
     /// Hooks that see every packet are allowed.
@@ -182,7 +184,7 @@ impl Trial<'_> {
                 programs.extend(choice.programs);
             }
         }
-        load_ahead(&mut self.ebpf, &self.types.aya, &programs);
+        load_ahead(&mut self.ebpf, self.numbers, &programs);
     }
 
     /// Whether the kernel allows function hooks, by trial of the first.
@@ -192,7 +194,7 @@ impl Trial<'_> {
         let Some(first) = programs.find(|program| program.attach.is_function()) else {
             return false;
         };
-        let loaded = load(&mut self.ebpf, &self.types.aya, first).map_err(Failure::from);
+        let loaded = load(&mut self.ebpf, self.numbers, first).map_err(Failure::from);
         !matches!(loaded, Err(Failure { errno: Some(libc::EPERM), .. }))
     }
 
@@ -250,7 +252,7 @@ impl Trial<'_> {
         self.check_others(choice)?;
         (choice.check_btf)(&self.types.btf)?;
         for program in choice.programs {
-            load(&mut self.ebpf, &self.types.aya, program)?;
+            load(&mut self.ebpf, self.numbers, program)?;
             // Only attaching shows whether a trampoline can pass more arguments than fit into
             // registers (6.6 on).
             if has_stack_arguments(self.types, program) {

@@ -62,8 +62,9 @@ pub(super) fn attach(
             loader.object(flags, &sizes)?
         }
     };
+    let numbers = types.numbers()?;
     let programs: Vec<_> = chosen.served().flat_map(|(_, choice)| choice.programs).collect();
-    load_ahead(&mut ebpf, &types.aya, &programs);
+    load_ahead(&mut ebpf, numbers, &programs);
     prepare(&mut ebpf)?;
     // What a kernel does not attach again stays on: the probes ask whether it is a pause.
     let goes_on_again = types.btf.has_function(plan::TASK_REGS);
@@ -74,7 +75,7 @@ pub(super) fn attach(
             && is_off_in_pauses(spec.signal)
             && (goes_on_again || choice.tier == Tier::Tracepoint);
         for program in choice.programs {
-            if let Err(failure) = attached.add(&mut ebpf, &types.aya, program, is_off) {
+            if let Err(failure) = attached.add(&mut ebpf, numbers, program, is_off) {
                 if failure.is_out_of_files() || !sys::has_room_for_files(1) {
                     return Err(sys::out_of_files());
                 }

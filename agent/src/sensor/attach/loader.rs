@@ -1,6 +1,11 @@
 //! Makes the object of the probes ready to load: its constants, by the kernel's types and the
 //! options, and the sizes of its maps.
 
+use std::{
+    sync::OnceLock,
+    thread::{self, ScopedJoinHandle},
+};
+
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Endianness, Pod, include_bytes_aligned};
 use backscope_abi as abi;
 use backscope_abi::{Config, Layout};
@@ -45,9 +50,7 @@ pub(super) struct Types {
     pub layout: Layout,
     /// Functions, tracepoints and enumerators that the table of hooks asks about.
     pub btf: Btf,
-    /// The numbers of the functions and tracepoints to which hooks attach, for aya, which asks for
-    /// nothing else: the probes have no relocations by type.
-    pub aya: AyaBtf,
+    numbers: OnceLock<Result<AyaBtf, String>>,
 }
 
 impl Types {
@@ -67,10 +70,18 @@ impl Types {
             Ok(layout) => layout,
             Err(member) => return Err(SensorError::NoMember(member)),
         };
-        match AyaBtf::parse(&btf.numbers(), Endianness::default()) {
-            Ok(aya) => Ok(Self { layout, btf, aya }),
-            Err(error) => Err(SensorError::Types(error.to_string())),
-        }
+        Ok(Self { layout, btf, numbers: OnceLock::new() })
+    }
+
+    /// The numbers of the functions and tracepoints to which hooks attach, for aya, which asks for
+    /// nothing else: the probes have no relocations by type.
+    ///
+    /// # Errors
+    /// Aya cannot read them.
+    pub(super) fn numbers(&self) -> Result<&AyaBtf, SensorError> {
+        let parse = || AyaBtf::parse(&self.btf.numbers(), Endianness::default());
+        let parsed = self.numbers.get_or_init(|| parse().map_err(|error| error.to_string()));
+        parsed.as_ref().map_err(|error| SensorError::Types(error.clone()))
     }
 }
 
@@ -165,7 +176,7 @@ impl<'a> Loader<'a> {
         globals: &'a Globals,
         object: &'a [u8],
     ) -> Self {
-        inner.btf(Some(&types.aya)).override_global("LAYOUT", &globals.layout, true);
+        inner.override_global("LAYOUT", &globals.layout, true);
         Self { inner, types, globals, object }
     }
 
@@ -187,7 +198,15 @@ impl<'a> Loader<'a> {
         for (name, entries) in sizes {
             self.inner.map_max_entries(name, *entries);
         }
-        match self.inner.load(self.object) {
+        let loaded = thread::scope(|scope| {
+            let types = self.types;
+            // It takes as long as the object. If there can be no thread, it is done later.
+            let parsing = thread::Builder::new().spawn_scoped(scope, || types.numbers().is_ok());
+            let loaded = self.inner.load(self.object);
+            let _ = parsing.map(ScopedJoinHandle::join);
+            loaded
+        });
+        match loaded {
             Ok(ebpf) => Ok(ebpf),
             Err(error) if is_out_of_files(&error) => Err(sys::out_of_files()),
             Err(error) => Err(SensorError::Object(causes(&error))),
