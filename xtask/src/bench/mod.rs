@@ -53,8 +53,8 @@ pub(crate) struct Args {
     /// Seconds for which requests are counted in each turn [default: 3; with --quick 1]
     #[arg(long, value_name = "N")]
     window: Option<u64>,
-    /// Seconds from the attach to the count [default: 1; 13 for a watch on connections that stay
-    /// open, which then detaches the hooks that it does not need]
+    /// Seconds from the attach to the count [default: 1; with a watch 4, on connections that stay
+    /// open 13: by then it has detached the hooks that it does not need]
     #[arg(long, value_name = "N")]
     lead: Option<u64>,
     /// Put this load alone on nginx; repeatable

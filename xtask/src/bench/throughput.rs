@@ -52,6 +52,9 @@ impl Counted {
     }
 }
 
+/// Time in which a watch has suspended the hooks of accept, where very many connections come.
+const RUSH: Duration = Duration::from_secs(4);
+
 /// The heading of the tables.
 const HEADING: &str = "Throughput";
 
@@ -81,7 +84,8 @@ pub(super) fn databases(bench: &Bench, args: &Args, report: &mut Report) -> Resu
     Ok(())
 }
 
-/// Measures one server. On connections that stay open a watch is given the time to suspend hooks.
+/// Measures one server. A watch is given the time to suspend hooks: longer on connections that stay
+/// open.
 fn measure(
     bench: &Bench,
     subject: &mut dyn Subject,
@@ -93,8 +97,9 @@ fn measure(
     let step = Step::start(format_args!("{name}, {rounds} rounds"));
     let lead = |beside: &Beside| match bench.extent.lead {
         Some(lead) => lead,
-        None if stays_open && beside.suspends() => bench.extent.settle,
-        None => PAUSE,
+        None if !beside.suspends() => PAUSE,
+        None if stays_open => bench.extent.settle,
+        None => PAUSE.max(RUSH),
     };
     let window = Duration::from_secs(bench.extent.seconds);
     let pids = subject.server().to_vec();
