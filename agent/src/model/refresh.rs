@@ -30,7 +30,8 @@ impl Model {
         let unnamed =
             self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
-        if self.watches_exchanges() {
+        let in_pause = self.pauses.since_ns().is_some();
+        if !in_pause {
             self.take_exchanges(sample, out);
         }
         self.connections.ended.settle(sample.ts_ns, false, out);
@@ -40,11 +41,11 @@ impl Model {
             out.push(Output::Unix(UnixOutput { ts_ns: sample.ts_ns, view: view.clone() }));
         }
         self.datagrams.sampled(sample, out);
-        if self.watches_exchanges() {
+        if !in_pause {
             self.judge_exchanges(sample.ts_ns, out);
         }
         self.datagrams.forget_closed();
-        self.findings.expire(sample.ts_ns, self.pauses.since_ns().is_some(), out);
+        self.findings.expire(sample.ts_ns, in_pause, out);
         self.report_lost(sample, out);
         self.seen = sample.seen;
         self.take_cost(sample);
