@@ -115,8 +115,8 @@ fn by_turns(world: &World) -> anyhow::Result<()> {
         ensure!(spent_us(exchange, &["unknown"]) == 0, "all of it was seen: {exchange}");
         let start_ns = number(exchange, "/start_ns").context("a start")?;
         let total_us = number(exchange, "/total_us").context("a time")?;
-        // The client's ACK may come with its next request.
-        let answered_us = total_us - spent_us(exchange, &["delayed_ack"]);
+        // The client's ACK may come when it has the answer, and with its next request.
+        let answered_us = total_us - spent_us(exchange, &["ack_wait", "delayed_ack"]);
         let end_ns = start_ns + answered_us * 1_000;
         let slack_ns = 1_000_000;
         let is_one = |(begin_ns, back_ns): &(u64, u64)| {
