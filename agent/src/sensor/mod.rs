@@ -16,6 +16,7 @@ mod command;
 mod core_dumps;
 mod decode;
 mod error;
+mod existing;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod look;
@@ -231,43 +232,6 @@ impl Sensor {
         Ok(sensor)
     }
 
-    /// Finds processes, listeners and connections that are there already.
-    fn find_existing(&mut self) {
-        self.settle_targets();
-        self.scan();
-        self.sampler.begin(&mut self.maps);
-        // Connections that are open already are watched from here on.
-        let mut first = Sample { ts_ns: now_ns(), ..Sample::default() };
-        self.sample_connections(&mut first);
-        while self.scan_on(&mut first) {
-            first.connections.clear();
-        }
-    }
-
-    /// Catches up with what happened between looking for the targets and seeing forks and exits: a
-    /// child that came would be missed, a process that ended would be watched for ever.
-    fn settle_targets(&mut self) {
-        // A child that came unseen may have forked while we looked, but not much deeper.
-        const ROUNDS: usize = 8;
-        for _ in 0..ROUNDS {
-            self.targets.resolve_running();
-            let known: BTreeSet<u32> = self.maps.targets().into_iter().collect();
-            let mut late: Vec<u32> = self.targets.every_process().collect();
-            late.retain(|pid| !known.contains(pid) && !self.maps.has_no_room_for(*pid));
-            if late.is_empty() {
-                break;
-            }
-            for pid in late {
-                self.maps.note_target(pid);
-            }
-        }
-        for pid in self.maps.targets() {
-            if !targets::exists(pid) || !self.targets.is_still(pid) {
-                self.maps.forget_target(pid);
-            }
-        }
-    }
-
     /// Capabilities without which a watch that goes on would see less. `KILL` is not among them: who
     /// started a command needs it.
     ///
@@ -338,14 +302,14 @@ impl Sensor {
                     drop(record);
                     self.note_event(&mut take)?;
                     take(&self.event)?;
-                    if is_younger(&self.event, begun_ns) {
+                    if self.event.is_younger(begun_ns) {
                         break;
                     }
                 }
                 Some(Decoded::FirstBytes) => {
                     let mut is_last = false;
                     for event in self.first.take(&record, &mut self.places) {
-                        is_last |= is_younger(&event, begun_ns);
+                        is_last |= event.is_younger(begun_ns);
                         take(&event)?;
                     }
                     if is_last {
@@ -621,30 +585,4 @@ fn waited(exchange: &Exchange) -> Option<u32> {
     }
     let reader = exchange.inbound.as_ref()?.reader?;
     if reader.run_delay_ns.max(paused_ns) >= WAITED_NS { Some(reader.pid) } else { None }
-}
-
-/// True if the event happened after this time, so that its record was written after it, too.
-fn is_younger(event: &Event, than_ns: u64) -> bool {
-    let ts_ns = match event {
-        Event::Accept(accept) => accept.ts_ns,
-        Event::Overflow(overflow) => overflow.ts_ns,
-        Event::Syn(syn) => syn.ts_ns,
-        Event::SynAckRetransmit(again) => again.ts_ns,
-        Event::Opened(opened) => opened.ts_ns,
-        Event::Exchange(exchange) => exchange.ts_ns,
-        Event::Closed(closed) => closed.ts_ns,
-        Event::Process(process) => process.ts_ns,
-        Event::SocketEvent(socket_event) => socket_event.ts_ns,
-        Event::Recognised(recognised) => recognised.ts_ns,
-        Event::Quic(datagram) => datagram.ts_ns,
-        Event::Connect(connect) => connect.ts_ns,
-        Event::Late(late) => late.ts_ns,
-        // These come from no record.
-        Event::Connections(_)
-        | Event::Sample(_)
-        | Event::Cpu(_)
-        | Event::Census(_)
-        | Event::Pause(_) => return false,
-    };
-    ts_ns > than_ns
 }

@@ -84,6 +84,34 @@ pub enum Event {
     Pause(Pause),
 }
 
+impl Event {
+    /// True if the event happened after this time, so that its record was written after it, too.
+    /// False of what comes from no record.
+    pub fn is_younger(&self, than_ns: u64) -> bool {
+        let ts_ns = match self {
+            Self::Accept(accept) => accept.ts_ns,
+            Self::Overflow(overflow) => overflow.ts_ns,
+            Self::Syn(syn) => syn.ts_ns,
+            Self::SynAckRetransmit(again) => again.ts_ns,
+            Self::Opened(opened) => opened.ts_ns,
+            Self::Exchange(exchange) => exchange.ts_ns,
+            Self::Closed(closed) => closed.ts_ns,
+            Self::Process(process) => process.ts_ns,
+            Self::SocketEvent(socket_event) => socket_event.ts_ns,
+            Self::Recognised(recognised) => recognised.ts_ns,
+            Self::Quic(datagram) => datagram.ts_ns,
+            Self::Connect(connect) => connect.ts_ns,
+            Self::Late(late) => late.ts_ns,
+            Self::Connections(_)
+            | Self::Sample(_)
+            | Self::Cpu(_)
+            | Self::Census(_)
+            | Self::Pause(_) => return false,
+        };
+        ts_ns > than_ns
+    }
+}
+
 /// Exchanges are not watched from now on, to keep to a budget, or are again. Listeners are all the
 /// time; of connections only the end is seen in a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
