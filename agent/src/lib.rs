@@ -16,6 +16,7 @@ pub mod outlet;
 mod bounded;
 pub mod cli;
 pub mod commands;
+pub mod digest;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -30,8 +30,13 @@ fn busy_world(tier: &str) -> World {
 
 /// The same as entries, each second a batch that comes at its end.
 pub(crate) fn busy_entries() -> Vec<RecordEntry> {
+    entries_of(busy_world("full").given)
+}
+
+/// These events as entries: all that come up to a sample are a batch.
+pub(crate) fn entries_of(given: Vec<Event>) -> Vec<RecordEntry> {
     let (mut entries, mut batch) = (Vec::new(), Vec::new());
-    for event in busy_world("full").given {
+    for event in given {
         let sample = if let Event::Sample(sample) = &event { Some(sample.ts_ns) } else { None };
         batch.push(RecordEntry::Event(event));
         if let Some(ts_ns) = sample {

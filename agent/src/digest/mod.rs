@@ -1,0 +1,290 @@
+//! A whole run summed up for who reads it afterwards: a page, a comparison, an assistant.
+//!
+//! A [`Digest`] takes the model's outputs as they come, live (as the [`Consumer`] of a run) or from
+//! a recording ([`Digest::of`]), and keeps a bounded part of each. It computes no figure that the
+//! model has.
+
+mod findings;
+mod listeners;
+mod series;
+#[cfg(test)]
+mod tests;
+mod worst;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io::{self, Read},
+};
+
+pub use findings::{FindingStory, Findings};
+pub use listeners::{ListenerPoint, ListenerStory, Listeners, Moment, MomentKind};
+pub use series::{Point, Series};
+pub use worst::{ConnectionBrief, Worst, WorstExchange};
+
+use crate::{
+    model::{
+        Attached, Model, WallClock,
+        event::{Connect, Pause},
+        output::{ConnectionOutput, ExchangeOutput, Interest, Output, Summary},
+        snapshot::{Owner, OwnerTimes, PatternView, Protocol, ProxyView},
+    },
+    record::{Damage, Header, ReadError, Reader, RecordEntry},
+    run::{self, Consumer},
+    text::Untrusted,
+};
+
+/// Connects that failed, the newest that are kept.
+pub const MAX_CONNECTS: usize = 200;
+/// Families of processes, and processes that call others, of which the figures are kept.
+pub const MAX_PROCESSES: usize = 256;
+/// Pauses that are kept one by one.
+pub const MAX_PAUSES: usize = 1_000;
+
+/// Time of exchanges that ended in a stretch of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowPoint {
+    /// End of the stretch, ns of `CLOCK_MONOTONIC`.
+    pub ts_ns: u64,
+    /// Their time by owner.
+    pub times: OwnerTimes,
+    /// The longest of them, µs.
+    pub longest_us: u64,
+}
+
+impl Point for FlowPoint {
+    fn merge(&mut self, later: &Self) {
+        self.ts_ns = later.ts_ns;
+        self.times.exchanges += later.times.exchanges;
+        for owner in Owner::ALL {
+            *self.times.of_mut(owner) += later.times.of(owner);
+        }
+        self.longest_us = self.longest_us.max(later.longest_us);
+    }
+}
+
+/// Connections of one protocol that were reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProtocolUse {
+    /// Connections.
+    pub connections: u64,
+    /// Their exchanges.
+    pub exchanges: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+}
+
+/// A run summed up.
+#[derive(Clone, Debug)]
+pub struct Digest {
+    /// The program that recorded it, and its version; `None` of a live run.
+    pub written_by: Option<Untrusted>,
+    /// Setup of the watch.
+    pub attached: Attached,
+    /// The kernel's clock and the wall clock at one moment.
+    pub clock: WallClock,
+    /// Listeners over time.
+    pub listeners: Listeners,
+    /// Findings from beginning to end.
+    pub findings: Findings,
+    /// The exchanges that took longest.
+    pub worst: Worst,
+    /// Time of exchanges, stretch by stretch.
+    pub flow: Series<FlowPoint>,
+    /// What was counted since the last point of `flow`.
+    open: FlowPoint,
+    /// The last figures of each pattern, by process id; at most [`MAX_PROCESSES`].
+    pub patterns: BTreeMap<u32, PatternView>,
+    /// The last figures of each process that serves and calls others, likewise.
+    pub proxies: BTreeMap<u32, ProxyView>,
+    /// Connections by protocol; `None` is for those whose first bytes told nothing.
+    pub protocols: BTreeMap<Option<Protocol>, ProtocolUse>,
+    /// Connects that failed, the newest [`MAX_CONNECTS`].
+    pub connects: VecDeque<Connect>,
+    /// Pauses in which exchanges were not watched: beginnings and ends, the first [`MAX_PAUSES`].
+    pub pauses: Vec<Pause>,
+    /// Losses: the probe, buffer or map, and the total.
+    pub lost: BTreeMap<Untrusted, u64>,
+    /// Sentences on the watch itself.
+    pub notices: Vec<Untrusted>,
+    /// The totals; `None` until the run is over, and of a recording that breaks off.
+    pub summary: Option<Summary>,
+    /// Damage to the recording, the first of it, and its extent.
+    pub damages: (Vec<Damage>, u64),
+}
+
+impl Digest {
+    /// Begins the digest of a run that keeps so many of the worst exchanges.
+    pub fn new(attached: Attached, clock: WallClock, worst: usize) -> Self {
+        Self {
+            written_by: None,
+            attached,
+            clock,
+            listeners: Listeners::default(),
+            findings: Findings::default(),
+            worst: Worst::new(worst),
+            flow: Series::default(),
+            open: FlowPoint::default(),
+            patterns: BTreeMap::new(),
+            proxies: BTreeMap::new(),
+            protocols: BTreeMap::new(),
+            connects: VecDeque::new(),
+            pauses: Vec::new(),
+            lost: BTreeMap::new(),
+            notices: Vec::new(),
+            summary: None,
+            damages: (Vec::new(), 0),
+        }
+    }
+
+    /// Sums up a recording. One that was cut off is summed up to its last whole chunk.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of<R: Read>(reader: &mut Reader<R>, worst: usize) -> Result<Self, ReadError> {
+        let Header { written_by, attached, setup, clock, .. } = reader.header().clone();
+        let (mut model, mut out) = (Model::new(setup), Vec::new());
+        let mut digest = Self::new(attached, clock, worst);
+        digest.written_by = Some(written_by);
+        let mut end_ns = model.brief().now_ns;
+        let mut is_over = false;
+        while let Some(entry) = reader.next_entry()? {
+            match &entry {
+                RecordEntry::Batch(ts_ns) => end_ns = *ts_ns,
+                RecordEntry::Notices(notices) => digest.notices.clone_from(notices),
+                RecordEntry::Finish(_) => is_over = true,
+                RecordEntry::Target(_) | RecordEntry::Event(_) => {}
+            }
+            entry.give(&mut model, &mut out);
+            digest.take_all(&out);
+            out.clear();
+        }
+        if !is_over {
+            // Cut off: what was open then is told as it was.
+            RecordEntry::Finish(end_ns).give(&mut model, &mut out);
+            digest.take_all(&out);
+        }
+        digest.damages = (reader.damages().to_vec(), reader.damage_count());
+        Ok(digest)
+    }
+
+    /// End of what was seen, ns of `CLOCK_MONOTONIC`.
+    pub fn end_ns(&self) -> u64 {
+        match &self.summary {
+            Some(summary) => summary.ts_ns,
+            None => self.flow.points().last().map_or(self.attached.ts_ns, |point| point.ts_ns),
+        }
+    }
+
+    fn take_all(&mut self, outputs: &[Output]) {
+        for output in outputs {
+            self.take(output);
+        }
+    }
+
+    fn take(&mut self, output: &Output) {
+        match output {
+            Output::Listener(listener) => {
+                self.listeners.sampled(listener);
+                self.close_stretch(listener.ts_ns);
+            }
+            Output::Overflow(overflow) => self.listeners.refused(overflow),
+            Output::Accept(accept) => self.listeners.accepted(accept),
+            Output::Exchange(exchange) => self.exchange(exchange),
+            Output::Connection(connection) => self.connection(connection),
+            Output::Connect(connect) => {
+                if self.connects.len() == MAX_CONNECTS {
+                    self.connects.pop_front();
+                }
+                self.connects.push_back(connect.clone());
+            }
+            Output::Pattern(pattern) => keep(&mut self.patterns, pattern.view.pid, &pattern.view),
+            Output::Proxy(proxy) => keep(&mut self.proxies, proxy.view.pid, &proxy.view),
+            Output::Finding(finding) => self.findings.take(finding),
+            Output::Pause(pause) => {
+                if self.pauses.len() < MAX_PAUSES {
+                    self.pauses.push(*pause);
+                }
+            }
+            Output::Lost(lost) => {
+                self.lost.insert(lost.probe.clone(), lost.total);
+            }
+            Output::Summary(summary) => {
+                self.close_stretch(summary.ts_ns);
+                self.findings.end(summary.ts_ns);
+                self.summary = Some(summary.clone());
+            }
+            Output::Unix(_)
+            | Output::Syn(_)
+            | Output::Datagrams(_)
+            | Output::Quic(_)
+            | Output::SynAckRetransmit(_)
+            | Output::Process(_)
+            | Output::SocketEvent(_) => {}
+        }
+    }
+
+    fn exchange(&mut self, output: &ExchangeOutput) {
+        let open = &mut self.open;
+        open.times.exchanges += 1;
+        for slice in &output.view.slices {
+            *open.times.of_mut(slice.kind.owner()) += slice.us;
+        }
+        open.longest_us = open.longest_us.max(output.view.total_us);
+        self.worst.take(output);
+    }
+
+    fn connection(&mut self, output: &ConnectionOutput) {
+        let view = &output.view;
+        let of_protocol = self.protocols.entry(view.protocol).or_default();
+        of_protocol.connections += 1;
+        of_protocol.exchanges += view.exchanges;
+        of_protocol.bytes_in += view.bytes_in;
+        of_protocol.bytes_out += view.bytes_out;
+        self.worst.connection(output);
+    }
+
+    /// A sample was taken: the time of all exchanges up to it is a point. Several listeners come
+    /// with one sample.
+    fn close_stretch(&mut self, ts_ns: u64) {
+        if self.open.ts_ns == ts_ns {
+            return;
+        }
+        if self.open.ts_ns != 0 || self.open.times.exchanges != 0 {
+            self.flow.push(FlowPoint { ts_ns, ..self.open });
+        }
+        self.open = FlowPoint { ts_ns, ..FlowPoint::default() };
+    }
+}
+
+/// Keeps the last figures of a process.
+fn keep<V: Clone>(kept: &mut BTreeMap<u32, V>, pid: u32, view: &V) {
+    if kept.len() < MAX_PROCESSES || kept.contains_key(&pid) {
+        kept.insert(pid, view.clone());
+    }
+}
+
+impl Consumer for Digest {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn notices(&mut self, notices: &[Untrusted]) {
+        self.notices = notices.to_vec();
+    }
+
+    fn report(&mut self, outputs: &mut Vec<Output>, _: &Model) -> io::Result<()> {
+        self.take_all(outputs);
+        run::clear(outputs);
+        Ok(())
+    }
+
+    fn refresh(&mut self, _: &Model) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn before_summary(&mut self, _: &Model) -> io::Result<()> {
+        Ok(())
+    }
+}
