@@ -50,11 +50,17 @@ Examples:
   sudo backscope record --pid 4242 -o incident.bsrec
   sudo backscope record --port 8080 -o night.bsrec --duration 8h --interval 5s
   sudo backscope record -o start.bsrec -- ./server --port 8080
+  sudo backscope record --port 8080 --keep 10min --max-size 200M -o /var/lib/backscope/
+  sudo backscope record --port 8080 --on-finding critical,close-wait-leak -o /var/lib/backscope/
   backscope replay incident.bsrec
 
 The file contains addresses, command names, names that TLS clients asked for, sizes and times, but
 no payload. Only its owner can read it. It is valid up to the last refresh, whatever ends the
 recording.
+
+With --keep, --max-size or --on-finding it is a flight recorder: it goes on for ever in bounded
+space, in files of which each can be replayed by itself, and has a budget of 1% unless --budget or
+--detail say otherwise.
 
 Exit status: the same as for watch.";
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod examples;
+mod flight;
 #[cfg(feature = "lessons")]
 mod lessons;
 mod values;
@@ -14,6 +15,7 @@ use examples::{
     DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
     SCHEMA_EXAMPLES, WATCH_EXAMPLES,
 };
+pub use flight::FlightArgs;
 #[cfg(feature = "lessons")]
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
@@ -196,6 +198,9 @@ pub struct WatchArgs {
     /// Replace FILE if it exists
     #[arg(long, requires = "recording")]
     pub force: bool,
+    /// `record` alone has these.
+    #[arg(skip)]
+    pub flight: FlightArgs,
 }
 
 /// Arguments of `record`.
@@ -213,12 +218,16 @@ pub struct RecordArgs {
     /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
-    /// Write the recording to FILE
+    /// Write the recording to FILE; as a flight recorder, to files whose names begin as FILE's, or
+    /// into the folder FILE
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub recording: PathBuf,
     /// Replace FILE if it exists
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["keep", "max_size", "on_finding"])]
     pub force: bool,
+    /// Arguments of the flight recorder.
+    #[command(flatten)]
+    pub flight: FlightArgs,
 }
 
 /// Arguments of `replay`.
@@ -282,6 +291,18 @@ pub struct RunArgs {
     #[arg(default_missing_value = "target/backscope-log.bpf.o")]
     pub probe_log: Option<PathBuf>,
 }
+
+impl RunArgs {
+    /// Makes the watch one that can be left on, unless the user has said what it is to cost.
+    pub(crate) fn keep_cheap(&mut self) {
+        if self.detail == Detail::Exchanges {
+            self.budget.get_or_insert(ALWAYS_ON);
+        }
+    }
+}
+
+/// Budget of what is left on, as a share of the processor time of whom it watches.
+const ALWAYS_ON: f64 = 0.01;
 
 /// Levels of detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,15 +4,15 @@ use std::{
     borrow::Borrow,
     fs::{self, File},
     io::{self, Write},
-    mem,
     os::unix::fs::{OpenOptionsExt, fchown},
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
 
-use super::format::{
-    CHUNK_TARGET, HEADER_COPIES, Header, Kind, MAGIC, RecordEntry, Totals, VERSION, chunk,
+use super::{
+    encoder::{Body, Encoder},
+    format::{HEADER_COPIES, Header, Kind, MAGIC, RecordEntry, Totals, VERSION, chunk},
 };
 use crate::model::event::Event;
 
@@ -103,11 +103,10 @@ pub fn caller_of_sudo() -> Option<(u32, u32)> {
 #[derive(Debug)]
 pub struct Writer<W: Write> {
     out: W,
-    /// Number of the next chunk.
-    chunk: u32,
-    /// The contents of the open chunk.
-    contents: Vec<u8>,
-    totals: Totals,
+    numbers: Numbers,
+    encoder: Encoder,
+    /// Entries written.
+    entries: u64,
 }
 
 impl<W: Write> Writer<W> {
@@ -116,13 +115,10 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// `out` takes no more.
     pub fn new(out: W, header: &Header) -> Result<Self, WriteError> {
-        let mut writer = Self { out, chunk: 0, contents: Vec::new(), totals: Totals::default() };
-        writer.put(&[MAGIC.as_slice(), &VERSION.to_le_bytes()].concat())?;
-        let sandbox = &header.attached.sandbox;
-        let header = postcard::to_extend(sandbox, postcard::to_stdvec(header)?)?;
-        for _ in 0..HEADER_COPIES {
-            writer.put_chunk(Kind::Header, &header)?;
-        }
+        let (numbers, encoder) = (Numbers::default(), Encoder::default());
+        let mut writer = Self { out, numbers, encoder, entries: 0 };
+        let head = head(header, &mut writer.numbers)?;
+        writer.put_bytes(&head)?;
         Ok(writer)
     }
 
@@ -134,21 +130,8 @@ impl<W: Write> Writer<W> {
         &mut self,
         entry: &RecordEntry<E>,
     ) -> Result<(), WriteError> {
-        self.contents = postcard::to_extend(entry, mem::take(&mut self.contents))?;
-        self.totals.entries += 1;
-        let ends = match entry {
-            RecordEntry::Event(event) => {
-                if let Event::Sample(sample) = event.borrow() {
-                    self.totals.cost = Some(sample.cost);
-                    true
-                } else {
-                    false
-                }
-            }
-            RecordEntry::Finish(_) => true,
-            _ => false,
-        };
-        if ends || self.contents.len() >= CHUNK_TARGET { self.flush() } else { Ok(()) }
+        let body = self.encoder.write(entry)?;
+        self.put(body)
     }
 
     /// Closes the chunk, if there is anything in it.
@@ -156,14 +139,8 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// `out` takes no more, or the last entry is too large.
     pub fn flush(&mut self) -> Result<(), WriteError> {
-        if self.contents.is_empty() {
-            return Ok(());
-        }
-        let mut contents = mem::take(&mut self.contents);
-        let written = self.put_chunk(Kind::Entries, &contents);
-        contents.clear();
-        self.contents = contents;
-        written
+        let body = self.encoder.flush()?;
+        self.put(body)
     }
 
     /// Writes the end mark, and gives `out` back.
@@ -172,20 +149,67 @@ impl<W: Write> Writer<W> {
     /// `out` takes no more.
     pub fn end(mut self) -> Result<W, WriteError> {
         self.flush()?;
-        let totals = postcard::to_stdvec(&self.totals)?;
-        self.put_chunk(Kind::End, &totals)?;
+        let totals = Totals { entries: self.entries, cost: self.encoder.cost };
+        let end = end(&totals, &mut self.numbers)?;
+        self.put_bytes(&end)?;
         Ok(self.out)
     }
 
-    fn put_chunk(&mut self, kind: Kind, contents: &[u8]) -> Result<(), WriteError> {
-        let bytes =
-            chunk(kind, self.chunk, contents).ok_or(WriteError::TooLarge(contents.len()))?;
-        self.chunk = self.chunk.wrapping_add(1);
-        self.put(&bytes)
+    fn put(&mut self, body: Option<Body>) -> Result<(), WriteError> {
+        match body {
+            Some(body) => {
+                self.entries += body.entries;
+                let bytes = self.numbers.chunk(&body)?;
+                self.put_bytes(&bytes)
+            }
+            None => Ok(()),
+        }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+    fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         self.out.write_all(bytes)?;
         Ok(self.out.flush()?)
     }
+}
+
+/// Gives the chunks of a file their numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Numbers {
+    next: u32,
+}
+
+impl Numbers {
+    /// Returns a chunk with the next number, as it stands in the file.
+    ///
+    /// # Errors
+    /// The contents are too long.
+    pub(super) fn chunk(&mut self, body: &Body) -> Result<Vec<u8>, WriteError> {
+        let bytes = chunk(body.kind, self.next, &body.contents)
+            .ok_or(WriteError::TooLarge(body.contents.len()))?;
+        self.next = self.next.wrapping_add(1);
+        Ok(bytes)
+    }
+}
+
+/// Returns the beginning of a file, up to the first entries.
+///
+/// # Errors
+/// The header cannot be serialised, or is too large.
+pub(super) fn head(header: &Header, numbers: &mut Numbers) -> Result<Vec<u8>, WriteError> {
+    let mut bytes = [MAGIC.as_slice(), &VERSION.to_le_bytes()].concat();
+    let contents = postcard::to_extend(&header.attached.sandbox, postcard::to_stdvec(header)?)?;
+    let body = Body { kind: Kind::Header, contents, entries: 0 };
+    for _ in 0..HEADER_COPIES {
+        bytes.extend(numbers.chunk(&body)?);
+    }
+    Ok(bytes)
+}
+
+/// Returns the end mark.
+///
+/// # Errors
+/// None but for want of memory.
+pub(super) fn end(totals: &Totals, numbers: &mut Numbers) -> Result<Vec<u8>, WriteError> {
+    let contents = postcard::to_stdvec(totals)?;
+    numbers.chunk(&Body { kind: Kind::End, contents, entries: 0 })
 }

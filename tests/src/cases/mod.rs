@@ -13,6 +13,7 @@ mod execution;
 mod field;
 mod finding;
 mod first_answer;
+mod flight;
 mod idle;
 mod interop;
 mod learn;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<Case> {
         proxy::CASES,
         waiting::CASES,
         finding::CASES,
+        flight::CASES,
         browser::CASES,
         first_answer::CASES,
         learn::CASES,
