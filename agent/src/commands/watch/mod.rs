@@ -103,7 +103,10 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         true => Some(CommandOutput::create()?),
         false => None,
     };
-    let user = user_of(&args.run_as)?;
+    let user = match args.command.is_empty() {
+        true => None,
+        false => user_of(&args.run_as)?,
+    };
     let file = output.as_ref().map(CommandOutput::file);
     let command = start(&args.command, user.as_ref(), file)?;
     if let Some(command) = &command {
