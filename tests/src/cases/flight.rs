@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use super::record::replay;
-use super::{any_tier, native};
+use super::{any_tier, exchange, native};
 use crate::harness::json::{Value, is, number, overflows};
 use crate::harness::{Case, Demo, Protocol, World, connect, connect_nonblocking, skip, talk};
 
 pub(super) const CASES: &[Case] = &[
     any_tier("flight::an_overflow_is_kept_with_what_was_around_it", overflow),
-    any_tier("flight::only_the_last_seconds_are_kept", rotation),
+    exchange("flight::only_the_last_seconds_are_kept", rotation),
     native("flight::a_full_disk_takes_the_oldest", full_disk_of_a_flight),
     native("flight::a_full_disk_ends_a_recording_that_can_be_read", full_disk),
 ];
