@@ -135,7 +135,7 @@ fn end_to_end() -> Result<Tally> {
         "-p",
         "backscope",
         "-p",
-        "demo-servers",
+        "backscope-demo-servers",
     ]);
     step::run(&mut build)?;
     let test = e2e_binary()?;

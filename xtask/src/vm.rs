@@ -158,7 +158,7 @@ fn build(profile: &str) -> Result<Built> {
         cargo.args(["--bin", name]);
     }
     cargo.args(["--test", "e2e"]);
-    cargo.args(["-p", "backscope", "-p", "backscope-tests", "-p", "demo-servers"]);
+    cargo.args(["-p", "backscope", "-p", "backscope-tests", "-p", "backscope-demo-servers"]);
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
     let e2e = test::executable_of_e2e(&mut cargo)?;
     step.done("built");
