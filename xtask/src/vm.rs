@@ -132,6 +132,11 @@ pub(crate) fn run_all(args: &Args) -> Result<Counts> {
     Ok(sum(&reports))
 }
 
+/// The agent that was built for the machines: a static program.
+pub(crate) fn static_agent() -> PathBuf {
+    step::target_dir().join("vm").join(TARGET).join("vm/backscope")
+}
+
 /// What goes into the machine.
 struct Built {
     /// Cargo's output directory.
