@@ -84,6 +84,10 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     };
     match (&args.recording, &flight) {
         (Some(path), None) => check_recording(path, args.force, shown)?,
+        (Some(path), Some(_)) if path == Path::new(record::STDOUT) => {
+            let message = "a flight recorder writes files: give -o a folder, or the name of a file";
+            return Err(Usage(message.to_owned()).into());
+        }
         (_, Some(_)) => args.run.keep_cheap(),
         (None, None) => {}
     }
