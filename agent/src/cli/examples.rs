@@ -93,6 +93,22 @@ Examples:
 
 Exit status: 0 if watch can run here, 3 if not.";
 
+#[cfg(feature = "mcp")]
+pub(super) const MCP_EXAMPLES: &str = "\
+An assistant starts it, and talks to it; in a configuration of servers:
+  { \"command\": \"sudo\", \"args\": [\"-n\", \"backscope\", \"mcp\"] }
+
+Tools:
+  listeners   every listening socket and its queues
+  watch_for   findings, worst exchanges and sums of 1 to 60 seconds
+  explain     the same, of a recording
+
+They change nothing, and return no payload. The server itself has no capability; each answer is
+made by a process of its own, which gives up its rights as watch and replay do. Without root,
+listeners and watch_for need the capabilities that the guide names.
+
+Exit status: 0 when standard input ends, 1 if the connection fails.";
+
 pub(super) const SCHEMA_EXAMPLES: &str = "\
 Examples:
   backscope schema > backscope.schema.json

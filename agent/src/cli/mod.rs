@@ -11,6 +11,8 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{sensor::Tier, text::Untrusted};
+#[cfg(feature = "mcp")]
+use examples::MCP_EXAMPLES;
 use examples::{
     DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
     SCHEMA_EXAMPLES, WATCH_EXAMPLES,
@@ -85,6 +87,11 @@ pub enum Verb {
     /// not a better one
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
+    /// Answer an assistant's questions over standard input and output (Model Context Protocol):
+    /// listeners, what a watch finds, what a recording shows
+    #[cfg(feature = "mcp")]
+    #[command(after_help = MCP_EXAMPLES)]
+    Mcp,
     /// Print the JSON schema of what `watch`, `replay`, `listeners` and `doctor` write with
     /// `--json`
     #[command(after_help = SCHEMA_EXAMPLES)]
@@ -128,6 +135,13 @@ pub enum Verb {
         /// Whatever was asked of them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
+    },
+    /// Used by `mcp`: sums a recording up
+    #[cfg(feature = "mcp")]
+    #[command(name = crate::mcp::SUM_UP_VERB, hide = true)]
+    McpSumUp {
+        /// The recording; `-` is standard input.
+        file: PathBuf,
     },
     /// Used by `watch -- CMD`: stops itself, and becomes CMD when continued
     #[command(name = crate::sensor::STOPPED_VERB, hide = true)]
@@ -218,8 +232,8 @@ pub struct RecordArgs {
     /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
-    /// Write the recording to FILE; as a flight recorder, to files whose names begin as FILE's, or
-    /// into the folder FILE
+    /// Write the recording to FILE, `-` being standard output; as a flight recorder, to files
+    /// whose names begin as FILE's, or into the folder FILE
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub recording: PathBuf,
     /// Replace FILE if it exists

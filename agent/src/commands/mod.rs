@@ -12,6 +12,8 @@ mod learn;
 mod lesson_process;
 pub(crate) mod listeners;
 mod man;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod record;
 mod replay;
 mod schema;
@@ -48,6 +50,9 @@ enum Rights {
     None,
     /// What the caller has without this program: its file's capabilities are none of its business.
     Callers,
+    /// None at all; what it starts has the caller's again.
+    #[cfg(feature = "mcp")]
+    Childrens,
     /// It loads programs into the kernel.
     All,
 }
@@ -58,6 +63,10 @@ fn rights_of(verb: &Verb) -> Rights {
         Verb::Schema | Verb::Completions { .. } | Verb::Man { .. } => Rights::None,
         // Root may replay what is another's; the capabilities go once it is open.
         Verb::Replay(_) | Verb::StopThenExec { .. } => Rights::Callers,
+        #[cfg(feature = "mcp")]
+        Verb::McpSumUp { .. } => Rights::Callers,
+        #[cfg(feature = "mcp")]
+        Verb::Mcp => Rights::Childrens,
         #[cfg(feature = "lessons")]
         Verb::Learn(args) if args.recorded || args.list => Rights::None,
         #[cfg(feature = "lessons")]
@@ -79,6 +88,8 @@ fn keep_only(rights: Rights) {
     match rights {
         Rights::None => privileges::give_up(),
         Rights::Callers => privileges::give_up_those_of_the_file(),
+        #[cfg(feature = "mcp")]
+        Rights::Childrens => privileges::give_up_until_exec(),
         Rights::All => {}
     }
 }
@@ -101,6 +112,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "lessons")]
         Verb::DemoServers { args } => Ok(demo::serve(args)),
         Verb::Doctor(args) => doctor::run(&args),
+        #[cfg(feature = "mcp")]
+        Verb::Mcp => mcp::run(),
+        #[cfg(feature = "mcp")]
+        Verb::McpSumUp { file } => mcp::sum_up(&file),
         Verb::Schema => schema::run(),
         Verb::Completions { shell } => completions::run(shell),
         Verb::Man { dir } => man::run(dir.as_deref()),
@@ -171,6 +186,10 @@ mod tests {
         ("doctor", Rights::All),
         ("replay f", Rights::Callers),
         ("stop-then-exec -- true", Rights::Callers),
+        #[cfg(feature = "mcp")]
+        ("mcp", Rights::Childrens),
+        #[cfg(feature = "mcp")]
+        ("mcp-sum-up f", Rights::Callers),
         ("schema", Rights::None),
         ("completions bash", Rights::None),
         ("man", Rights::None),

@@ -114,8 +114,8 @@ const ALWAYS: &[c_long] = &[
 const UNKNOWN: &[c_long] = &[libc::SYS_clone3, libc::SYS_openat2];
 
 /// Requests of ioctl: those of a terminal that concern how it behaves (none that types into it),
-/// and of descriptors.
-const IOCTLS: &[u64] = &[
+/// and of descriptors. Their type is the C library's; the kernel looks at 32 bits.
+const IOCTLS: &[libc::Ioctl] = &[
     libc::TCGETS,
     libc::TCSETS,
     libc::TCSETSW,
@@ -236,7 +236,7 @@ fn rules(calls: &Calls) -> Result<Rules, Error> {
     // Reads a limit, and sets none.
     allow_null(&mut rules, libc::SYS_prlimit64, 2)?;
     for request in IOCTLS {
-        allow(&mut rules, libc::SYS_ioctl, &[(1, Eq, *request)])?;
+        allow(&mut rules, libc::SYS_ioctl, &[(1, Eq, u64::from(*request as u32))])?;
     }
     signals(&mut rules, &calls.children)?;
     if calls.bpf {

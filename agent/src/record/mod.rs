@@ -23,4 +23,4 @@ pub use format::{Header, RecordEntry, Totals, VERSION};
 pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader};
 pub(crate) use recorder::Recorder;
 pub use resume::Resumption;
-pub use writer::{CreateError, WriteError, Writer, caller_of_sudo, check_path, create};
+pub use writer::{CreateError, STDOUT, WriteError, Writer, caller_of_sudo, check_path, create};

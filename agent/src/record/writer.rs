@@ -3,8 +3,11 @@
 use std::{
     borrow::Borrow,
     fs::{self, File},
-    io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, fchown},
+    io::{self, IsTerminal, Write},
+    os::{
+        fd::AsFd,
+        unix::fs::{OpenOptionsExt, fchown},
+    },
     path::{Path, PathBuf},
 };
 
@@ -16,6 +19,9 @@ use super::{
 };
 use crate::model::event::Event;
 
+/// The path that stands for standard output.
+pub const STDOUT: &str = "-";
+
 /// Reason why there is no file to record into.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
@@ -25,6 +31,9 @@ pub enum CreateError {
     /// It is there, and no regular file.
     #[error("{} is not a regular file", .0.display())]
     NoFile(PathBuf),
+    /// Standard output is a terminal.
+    #[error("a recording is not for a terminal: send standard output to a file or a program")]
+    Terminal,
     /// The system refuses.
     #[error("cannot create {}", path.display())]
     Io {
@@ -54,6 +63,9 @@ pub enum WriteError {
 /// # Errors
 /// `path` is taken and may not be replaced.
 pub fn check_path(path: &Path, replace: bool) -> Result<(), CreateError> {
+    if path == Path::new(STDOUT) {
+        return if io::stdout().is_terminal() { Err(CreateError::Terminal) } else { Ok(()) };
+    }
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err(CreateError::NoFile(path.to_owned())),
         Ok(_) if !replace => Err(CreateError::Exists(path.to_owned())),
@@ -64,7 +76,7 @@ pub fn check_path(path: &Path, replace: bool) -> Result<(), CreateError> {
 }
 
 /// Makes a new file that only its owner can read: under sudo, the user that called it. With
-/// `replace` a file of that name goes first.
+/// `replace` a file of that name goes first. [`STDOUT`] is no file that is made.
 ///
 /// # Errors
 /// `path` is taken and may not be replaced, or the system refuses.
@@ -74,6 +86,9 @@ pub fn create(path: &Path, replace: bool) -> Result<File, CreateError> {
         io::ErrorKind::AlreadyExists => CreateError::Exists(path.to_owned()),
         _ => CreateError::Io { path: path.to_owned(), source },
     };
+    if path == Path::new(STDOUT) {
+        return Ok(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?.into());
+    }
     if replace {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),

@@ -20,6 +20,7 @@ mod learn;
 mod ledger;
 mod listener;
 mod loaded;
+mod mcp;
 mod output;
 mod overflow;
 mod pattern;
@@ -80,6 +81,7 @@ pub fn all() -> Vec<Case> {
         privileges::CASES,
         server::CASES,
         loaded::CASES,
+        mcp::CASES,
         socket_events::CASES,
         &field::cases(),
     ]

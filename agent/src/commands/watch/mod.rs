@@ -83,7 +83,11 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         None => None,
     };
     match (&args.recording, &flight) {
-        (Some(path), None) => record::check_path(path, args.force)?,
+        (Some(path), None) => check_recording(path, args.force, shown)?,
+        (Some(path), Some(_)) if path == Path::new(record::STDOUT) => {
+            let message = "a flight recorder writes files: give -o a folder, or the name of a file";
+            return Err(Usage(message.to_owned()).into());
+        }
         (_, Some(_)) => args.run.keep_cheap(),
         (None, None) => {}
     }
@@ -178,6 +182,16 @@ fn confine(
         needs.calls.children.push(command.pid());
     }
     sandbox::enter(needs).context("cannot give up the rights that are no longer needed")
+}
+
+/// Checks early whether the recording can be made.
+fn check_recording(path: &Path, replace: bool, shown: Shown) -> anyhow::Result<()> {
+    if path == Path::new(record::STDOUT) && shown != Shown::Nowhere {
+        let message = "a recording cannot share standard output with lines or a screen: \
+                       `backscope record -o -` writes nothing else";
+        return Err(Usage(message.to_owned()).into());
+    }
+    Ok(record::check_path(path, replace)?)
 }
 
 /// Checks that the probes' log can be asked for: it loads whatever programs the object has.
