@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{sensor::Tier, text::Untrusted};
 use examples::{
     DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
-    SCHEMA_EXAMPLES, WATCH_EXAMPLES,
+    REPORT_EXAMPLES, SCHEMA_EXAMPLES, WATCH_EXAMPLES,
 };
 #[cfg(feature = "lessons")]
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
@@ -68,6 +68,9 @@ pub enum Verb {
     /// Show a recording as watch showed it, or would have shown it: no root needed, any Linux
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
+    /// Turn a recording into one page of HTML, for a ticket or a colleague: no root needed, any Linux
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(ReportArgs),
     /// Show every listening socket once: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]
     Listeners(ListenersArgs),
@@ -191,10 +194,13 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub run: RunArgs,
     /// Also write a recording to FILE
-    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    #[arg(short = 'o', long = "output", value_name = "FILE", group = "files")]
     pub recording: Option<PathBuf>,
-    /// Replace FILE if it exists
-    #[arg(long, requires = "recording")]
+    /// At the end also write a page of HTML on the run to OUT
+    #[arg(long, value_name = "OUT", group = "files")]
+    pub report: Option<PathBuf>,
+    /// Replace FILE and OUT if they exist
+    #[arg(long, requires = "files")]
     pub force: bool,
 }
 
@@ -216,7 +222,10 @@ pub struct RecordArgs {
     /// Write the recording to FILE
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub recording: PathBuf,
-    /// Replace FILE if it exists
+    /// At the end also write a page of HTML on the run to OUT
+    #[arg(long, value_name = "OUT")]
+    pub report: Option<PathBuf>,
+    /// Replace FILE and OUT if they exist
     #[arg(long)]
     pub force: bool,
 }
@@ -234,6 +243,20 @@ pub struct ReplayArgs {
     /// possible]
     #[arg(long, value_name = "FACTOR", value_parser = speed)]
     pub speed: Option<f64>,
+}
+
+/// Arguments of `report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write the page to OUT; `-` is standard output
+    #[arg(short = 'o', long = "output", value_name = "OUT")]
+    pub page: PathBuf,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Arguments on the output.

@@ -67,6 +67,7 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
             probe_log: None,
         },
         recording: None,
+        report: None,
         force: false,
     };
     let outcome = watch::run(args);

@@ -14,6 +14,7 @@ pub(crate) mod listeners;
 mod man;
 mod record;
 mod replay;
+mod report;
 mod schema;
 mod signals;
 mod table;
@@ -56,8 +57,8 @@ enum Rights {
 fn rights_of(verb: &Verb) -> Rights {
     match verb {
         Verb::Schema | Verb::Completions { .. } | Verb::Man { .. } => Rights::None,
-        // Root may replay what is another's; the capabilities go once it is open.
-        Verb::Replay(_) | Verb::StopThenExec { .. } => Rights::Callers,
+        // Root may read what is another's; the capabilities go once it is open.
+        Verb::Replay(_) | Verb::Report(_) | Verb::StopThenExec { .. } => Rights::Callers,
         #[cfg(feature = "lessons")]
         Verb::Learn(args) if args.recorded || args.list => Rights::None,
         #[cfg(feature = "lessons")]
@@ -93,6 +94,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Watch(args) => watch::run(args),
         Verb::Record(args) => record::run(args),
         Verb::Replay(args) => replay::run(&args),
+        Verb::Report(args) => report::run(&args),
         Verb::Listeners(args) => listeners::run(&args),
         #[cfg(feature = "lessons")]
         Verb::Learn(args) => learn::run(&args),
@@ -170,6 +172,7 @@ mod tests {
         ("listeners", Rights::All),
         ("doctor", Rights::All),
         ("replay f", Rights::Callers),
+        ("report f -o g", Rights::Callers),
         ("stop-then-exec -- true", Rights::Callers),
         ("schema", Rights::None),
         ("completions bash", Rights::None),

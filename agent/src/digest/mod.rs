@@ -7,8 +7,10 @@
 mod findings;
 mod listeners;
 mod series;
+mod sockets;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod worst;
 
 use std::{
@@ -19,12 +21,14 @@ use std::{
 pub use findings::{FindingStory, Findings};
 pub use listeners::{ListenerPoint, ListenerStory, Listeners, Moment, MomentKind};
 pub use series::{Point, Series};
+pub use sockets::{Sockets, UnixPoint, UnixStory};
+pub use threads::{ThreadStory, Threads};
 pub use worst::{ConnectionBrief, Worst, WorstExchange};
 
 use crate::{
     model::{
         Attached, Model, WallClock,
-        event::{Connect, Pause},
+        event::{Connect, Event, Pause},
         output::{ConnectionOutput, ExchangeOutput, Interest, Output, Summary},
         snapshot::{Owner, OwnerTimes, PatternView, Protocol, ProxyView},
     },
@@ -80,6 +84,8 @@ pub struct ProtocolUse {
 pub struct Digest {
     /// The program that recorded it, and its version; `None` of a live run.
     pub written_by: Option<Untrusted>,
+    /// The watched processes, as they were last described.
+    pub target: Untrusted,
     /// Setup of the watch.
     pub attached: Attached,
     /// The kernel's clock and the wall clock at one moment.
@@ -104,6 +110,10 @@ pub struct Digest {
     pub connects: VecDeque<Connect>,
     /// Pauses in which exchanges were not watched: beginnings and ends, the first [`MAX_PAUSES`].
     pub pauses: Vec<Pause>,
+    /// UDP sockets, QUIC connections, and Unix-domain sockets that listen.
+    pub sockets: Sockets,
+    /// Threads over the run.
+    pub threads: Threads,
     /// Losses: the probe, buffer or map, and the total.
     pub lost: BTreeMap<Untrusted, u64>,
     /// Sentences on the watch itself.
@@ -119,6 +129,7 @@ impl Digest {
     pub fn new(attached: Attached, clock: WallClock, worst: usize) -> Self {
         Self {
             written_by: None,
+            target: Untrusted::join(&attached.targets, ", "),
             attached,
             clock,
             listeners: Listeners::default(),
@@ -131,6 +142,8 @@ impl Digest {
             protocols: BTreeMap::new(),
             connects: VecDeque::new(),
             pauses: Vec::new(),
+            sockets: Sockets::default(),
+            threads: Threads::default(),
             lost: BTreeMap::new(),
             notices: Vec::new(),
             summary: None,
@@ -158,6 +171,9 @@ impl Digest {
             }
             entry.give(&mut model, &mut out);
             digest.take_all(&out);
+            if let RecordEntry::Event(Event::Sample(_)) = &entry {
+                digest.sampled(&model);
+            }
             out.clear();
         }
         if !is_over {
@@ -177,7 +193,8 @@ impl Digest {
         }
     }
 
-    fn take_all(&mut self, outputs: &[Output]) {
+    /// Takes what the model reported.
+    pub fn take_all(&mut self, outputs: &[Output]) {
         for output in outputs {
             self.take(output);
         }
@@ -215,14 +232,20 @@ impl Digest {
                 self.findings.end(summary.ts_ns);
                 self.summary = Some(summary.clone());
             }
-            Output::Unix(_)
-            | Output::Syn(_)
-            | Output::Datagrams(_)
-            | Output::Quic(_)
+            Output::Unix(unix) => self.sockets.unix(unix),
+            Output::Datagrams(datagrams) => self.sockets.datagrams(datagrams),
+            Output::Quic(quic) => self.sockets.quic(quic),
+            Output::Syn(_)
             | Output::SynAckRetransmit(_)
             | Output::Process(_)
             | Output::SocketEvent(_) => {}
         }
+    }
+
+    /// A sample was taken: threads are the state's, and no output tells of them.
+    fn sampled(&mut self, model: &Model) {
+        self.threads.sampled(&model.threads());
+        self.target = model.brief().target;
     }
 
     fn exchange(&mut self, output: &ExchangeOutput) {
@@ -280,7 +303,8 @@ impl Consumer for Digest {
         Ok(())
     }
 
-    fn refresh(&mut self, _: &Model) -> io::Result<()> {
+    fn refresh(&mut self, model: &Model) -> io::Result<()> {
+        self.sampled(model);
         Ok(())
     }
 

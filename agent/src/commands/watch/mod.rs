@@ -2,6 +2,7 @@
 
 mod command_output;
 mod picker;
+mod reported;
 mod session;
 
 use std::{
@@ -18,7 +19,10 @@ use std::{
 use anyhow::Context;
 use rustix::{process::geteuid, thread::CapabilitySet};
 
-use self::{command_output::CommandOutput, session::Session};
+use self::{
+    command_output::CommandOutput,
+    session::{Files, Session},
+};
 use super::{Usage, event_loop, frontend::Frontend, target};
 use crate::{
     cli::{Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs},
@@ -75,7 +79,7 @@ impl Shown {
 
 fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let screen = shown == Shown::Screen;
-    if let Some(path) = &args.recording {
+    for path in [&args.recording, &args.report].into_iter().flatten() {
         record::check_path(path, args.force)?;
     }
     check_probe_log(&args.run, screen)?;
@@ -107,10 +111,11 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let words = target_words(resolved.words, command.as_ref(), &args);
     let mut sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
-    let recording = match &args.recording {
-        Some(path) => Some((record::create(path, args.force)?, clock)),
-        None => None,
+    let create = |path: &Option<PathBuf>| match path {
+        Some(path) => record::create(path, args.force).map(Some),
+        None => Ok(None),
     };
+    let files = Files { recording: create(&args.recording)?, report: create(&args.report)?, clock };
     if screen {
         tui::terminal_as_stdin()?;
     }
@@ -124,7 +129,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         );
     }
     let session =
-        Session::new(sensor, frontend, command, words, resolved.notices, &args.run, recording)?;
+        Session::new(sensor, frontend, command, words, resolved.notices, &args.run, files)?;
     let outcome = event_loop()?.block_on(session.run());
     if let Some(output) = output {
         output.finish();
@@ -132,6 +137,9 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let status = outcome?;
     if let Some(path) = &args.recording {
         note!("backscope: recorded into {}", path.display());
+    }
+    if let Some(path) = &args.report {
+        note!("backscope: reported into {}", path.display());
     }
     Ok(status)
 }

@@ -13,14 +13,17 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::reported::Reported;
 use crate::{
     cli::{Detail, RunArgs},
     commands::{
         frontend::{Frontend, UserAction},
         signals::Signals,
     },
+    digest::Digest,
     model::{Attached, Model, WallClock, event::Event},
     record::{RecordEntry, Writer},
+    report::page::WORST,
     run::{self, DRAIN, Live, Run},
     sensor::{Sensor, StoppedCommand, now_ns},
     text::Untrusted,
@@ -41,13 +44,20 @@ const RUSH: &str = "thousands of connections a second: the accept tracepoints ar
                     no descriptor and no time blocked in accept, and calls of accept that fail are \
                     not counted";
 
+/// Files that a run is written to, opened while there was the right to, and the clocks at that time.
+pub(super) struct Files {
+    pub(super) recording: Option<File>,
+    pub(super) report: Option<File>,
+    pub(super) clock: WallClock,
+}
+
 /// One run of `watch` or `record`.
 ///
 /// [`Session::run`] begins it, loops in [`Session::watch`], and finishes it. The loop drains the
 /// ring and takes samples ([`Session::sample`]) until the time is over, a signal comes, the user
 /// leaves, or the target has ended.
 pub(super) struct Session {
-    live: Live<Frontend>,
+    live: Live<Reported>,
     attached: Attached,
     command: Option<StoppedCommand>,
     notices: Vec<Untrusted>,
@@ -66,7 +76,7 @@ impl Session {
         words: Vec<Untrusted>,
         notices: Vec<Untrusted>,
         args: &RunArgs,
-        recording: Option<(File, WallClock)>,
+        files: Files,
     ) -> anyhow::Result<Self> {
         let (detail_events, exchanges) =
             (args.detail == Detail::Events, args.detail != Detail::Queues);
@@ -76,16 +86,18 @@ impl Session {
         } else {
             TEXT_REFRESH
         });
-        let recorder = match recording {
-            Some((file, clock)) => {
-                let header = run::header(setup.clone(), attached.clone(), clock, refresh);
+        let recorder = match files.recording {
+            Some(file) => {
+                let header = run::header(setup.clone(), attached.clone(), files.clock, refresh);
                 Some(Writer::new(file, &header)?)
             }
             None => None,
         };
+        let report = files.report.map(|file| (file, Digest::new(attached.clone(), files.clock, WORST)));
+        let consumer = Reported::new(frontend, report);
         Ok(Self {
             announced: (setup.target.clone(), Vec::new()),
-            live: Live { sensor, run: Run::new(Model::new(setup), frontend, recorder) },
+            live: Live { sensor, run: Run::new(Model::new(setup), consumer, recorder) },
             attached,
             command,
             notices,
@@ -106,9 +118,11 @@ impl Session {
         let outcome = self.begin_to_end(&mut signals).await;
         // Whatever ended it, the recording is whole.
         let recorded = self.live.run.end_recording();
+        let reported = self.live.run.consumer.write_report();
         outcome?;
         recorded?;
-        self.live.run.consumer.finish(&mut signals).await?;
+        reported?;
+        self.live.run.consumer.frontend.finish(&mut signals).await?;
         Ok(match self.ended {
             Some(status) => status_of(status),
             None => ExitCode::SUCCESS,
@@ -118,7 +132,7 @@ impl Session {
     async fn begin_to_end(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         self.live.begin_batch()?;
         self.announce()?;
-        self.live.run.consumer.attached(&self.attached)?;
+        self.live.run.consumer.frontend.attached(&self.attached)?;
         self.sample()?;
         self.watch(signals).await?;
         self.finish(signals).await
@@ -141,7 +155,7 @@ impl Session {
                         return Ok(());
                     }
                 }
-                action = self.live.run.consumer.user_action() => if action? == UserAction::Quit {
+                action = self.live.run.consumer.frontend.user_action() => if action? == UserAction::Quit {
                     return Ok(());
                 },
                 () = sleep_until(end.unwrap_or(begin)), if end.is_some() => return Ok(()),
@@ -223,7 +237,7 @@ impl Session {
         // Whole before the reader of the lines is waited for.
         run.end_recording()?;
         while run.finish_on(&mut ending)? {
-            run.consumer.room_at_end(signals).await;
+            run.consumer.frontend.room_at_end(signals).await;
         }
         Ok(())
     }

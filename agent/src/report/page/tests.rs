@@ -1,0 +1,1 @@
+//! The page, of runs that were made by hand.
