@@ -7,7 +7,7 @@ mod values;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{sensor::Tier, text::Untrusted};
 use examples::{
@@ -177,6 +177,7 @@ pub struct RunAsArgs {
 
 /// Arguments of `watch`.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("files").multiple(true))]
 pub struct WatchArgs {
     /// Whom to watch.
     #[command(flatten)]
@@ -374,12 +375,16 @@ mod tests {
     }
 
     #[test]
-    fn force_is_for_recordings() {
+    fn force_is_for_files() {
         assert!(Cli::try_parse_from(["backscope", "watch", "--all", "--force"]).is_err());
         assert!(
             Cli::try_parse_from(["backscope", "watch", "--all", "-o", "a.bsrec", "--force"])
                 .is_ok()
         );
+        let line = "backscope watch --all --report a.html --force";
+        assert!(Cli::try_parse_from(line.split(' ')).is_ok());
+        let line = "backscope watch --all -o a.bsrec --report a.html";
+        assert!(Cli::try_parse_from(line.split(' ')).is_ok());
         assert!(Cli::try_parse_from(["backscope", "record", "--all"]).is_err());
     }
 

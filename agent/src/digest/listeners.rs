@@ -46,10 +46,10 @@ impl Point for ListenerPoint {
         self.peak = self.peak.max(later.peak);
         self.limit = later.limit;
         self.syn_peak = self.syn_peak.max(later.syn_peak);
-        self.queued += later.queued;
-        self.accepted += later.accepted;
-        self.overflows += later.overflows;
-        self.abandoned += later.abandoned;
+        self.queued = self.queued.saturating_add(later.queued);
+        self.accepted = self.accepted.saturating_add(later.accepted);
+        self.overflows = self.overflows.saturating_add(later.overflows);
+        self.abandoned = self.abandoned.saturating_add(later.abandoned);
     }
 }
 

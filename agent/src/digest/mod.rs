@@ -9,7 +9,7 @@ mod listeners;
 mod series;
 mod sockets;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod threads;
 mod worst;
 
@@ -58,9 +58,10 @@ pub struct FlowPoint {
 impl Point for FlowPoint {
     fn merge(&mut self, later: &Self) {
         self.ts_ns = later.ts_ns;
-        self.times.exchanges += later.times.exchanges;
+        self.times.exchanges = self.times.exchanges.saturating_add(later.times.exchanges);
         for owner in Owner::ALL {
-            *self.times.of_mut(owner) += later.times.of(owner);
+            let sum_us = self.times.of_mut(owner);
+            *sum_us = sum_us.saturating_add(later.times.of(owner));
         }
         self.longest_us = self.longest_us.max(later.longest_us);
     }
@@ -252,7 +253,8 @@ impl Digest {
         let open = &mut self.open;
         open.times.exchanges += 1;
         for slice in &output.view.slices {
-            *open.times.of_mut(slice.kind.owner()) += slice.us;
+            let sum_us = open.times.of_mut(slice.kind.owner());
+            *sum_us = sum_us.saturating_add(slice.us);
         }
         open.longest_us = open.longest_us.max(output.view.total_us);
         self.worst.take(output);
@@ -262,9 +264,9 @@ impl Digest {
         let view = &output.view;
         let of_protocol = self.protocols.entry(view.protocol).or_default();
         of_protocol.connections += 1;
-        of_protocol.exchanges += view.exchanges;
-        of_protocol.bytes_in += view.bytes_in;
-        of_protocol.bytes_out += view.bytes_out;
+        of_protocol.exchanges = of_protocol.exchanges.saturating_add(view.exchanges);
+        of_protocol.bytes_in = of_protocol.bytes_in.saturating_add(view.bytes_in);
+        of_protocol.bytes_out = of_protocol.bytes_out.saturating_add(view.bytes_out);
         self.worst.connection(output);
     }
 

@@ -78,10 +78,10 @@ impl Sockets {
             self.leaves_out = true;
             return;
         }
-        let story = self.unix.entry(view.sock).or_insert_with(|| UnixStory {
-            last: view.clone(),
-            points: Series::default(),
-        });
+        let story = self
+            .unix
+            .entry(view.sock)
+            .or_insert_with(|| UnixStory { last: view.clone(), points: Series::default() });
         story.last.clone_from(view);
         story.points.push(UnixPoint { ts_ns: *ts_ns, depth: view.depth, limit: view.limit });
     }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A server that accepts late, refuses some, and answers the later the longer it runs.
-fn entries() -> Vec<RecordEntry> {
+pub(crate) fn entries() -> Vec<RecordEntry> {
     let mut world = World::with_limit(4);
     for second in 1..=12 {
         for accept in 0..10 {
@@ -55,7 +55,7 @@ fn reported() -> Vec<Output> {
     out
 }
 
-fn digest_of(bytes: &[u8], worst: usize) -> Digest {
+pub(crate) fn digest_of(bytes: &[u8], worst: usize) -> Digest {
     let mut reader = Reader::new(bytes).expect("a recording");
     Digest::of(&mut reader, worst).expect("a digest")
 }

@@ -28,6 +28,7 @@ mod protocol;
 mod proxy;
 mod receive;
 mod record;
+mod report;
 mod rest;
 mod robust;
 mod secure;
@@ -71,6 +72,7 @@ pub fn all() -> Vec<Case> {
         secure::CASES,
         command::CASES,
         record::CASES,
+        report::CASES,
         coverage::CASES,
         pattern::DEMOS,
         pattern::REGISTRY,

@@ -53,7 +53,8 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn confine() -> anyhow::Result<()> {
     let capabilities = CapabilitySet::empty();
     let needs = Needs { capabilities, calls: Calls::default(), processes: false };
-    sandbox::enter(needs).context("cannot give up the rights that reading a recording does not need")?;
+    sandbox::enter(needs)
+        .context("cannot give up the rights that reading a recording does not need")?;
     Ok(())
 }
 

@@ -66,7 +66,11 @@ impl Consumer for Reported {
         self.frontend.refresh(model)
     }
 
+    /// The last sample is not shown by itself: nobody would see it before the summary.
     fn before_summary(&mut self, model: &Model) -> io::Result<()> {
+        if let Some((_, digest)) = &mut self.report {
+            digest.refresh(model)?;
+        }
         self.frontend.before_summary(model)
     }
 }

@@ -93,7 +93,8 @@ impl Session {
             }
             None => None,
         };
-        let report = files.report.map(|file| (file, Digest::new(attached.clone(), files.clock, WORST)));
+        let report =
+            files.report.map(|file| (file, Digest::new(attached.clone(), files.clock, WORST)));
         let consumer = Reported::new(frontend, report);
         Ok(Self {
             announced: (setup.target.clone(), Vec::new()),

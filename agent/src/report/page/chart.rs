@@ -112,7 +112,7 @@ pub(super) fn time_axis(times: &Times, height: u32) -> Markup {
     html! {
         @for (x, share, anchor) in [("0%", 0, "start"), ("50%", 1, "middle"), ("100%", 2, "end")] {
             text.axis x=(x) y=(height + 18) text-anchor=(anchor) {
-                (duration_us(times.length_us() / 2 * share))
+                @if share == 0 { "0 s" } @else { (duration_us(times.length_us() / 2 * share)) }
             }
         }
     }

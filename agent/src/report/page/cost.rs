@@ -51,6 +51,7 @@ fn rights(digest: &Digest) -> Markup {
         true => "no capability".to_owned(),
         false => sandbox.capabilities.join(", "),
     };
-    let filter = if sandbox.seccomp { "a filter of system calls" } else { "no filter of system calls" };
+    let filter =
+        if sandbox.seccomp { "a filter of system calls" } else { "no filter of system calls" };
     html! { p.note { "Rights that the watch kept: " (kept) "; " (filter) "." } }
 }

@@ -12,6 +12,7 @@ use crate::{
     model::{
         event::Role,
         snapshot::{ExchangeView, Owner, Slice},
+        timeline::counted,
     },
     text::{bytes, count, count_of, duration_fine, duration_us, percent},
 };
@@ -41,7 +42,7 @@ fn one(worst: &WorstExchange, times: &Times) -> Markup {
         details.exchange {
             summary {
                 span.line {
-                    b.total { (duration_us(view.total_us)) } " "
+                    b.total { (duration_us(held_us(view))) } " "
                     @if let Some(verdict) = view.verdict {
                         (badge(verdict.kind.owner())) " "
                         span { (words::kind(verdict.kind)) " " (duration_us(verdict.us))
@@ -64,11 +65,16 @@ fn who(worst: &WorstExchange) -> String {
     }
 }
 
+/// Time that somebody waited, µs: all but a delayed ACK at the end.
+fn held_us(view: &ExchangeView) -> u64 {
+    counted(view).iter().fold(0, |sum, slice| sum.saturating_add(slice.us))
+}
+
 /// Slices in their order, as shares.
 fn by_owner(view: &ExchangeView) -> Vec<(Owner, f64)> {
-    let total = view.total_us.max(1) as f64;
+    let total = held_us(view).max(1) as f64;
     let mut parts: Vec<(Owner, f64)> = Vec::new();
-    for slice in &view.slices {
+    for slice in counted(view) {
         let (owner, share) = (slice.kind.owner(), slice.us as f64 / total);
         match parts.last_mut() {
             Some((last, sum)) if *last == owner => *sum += share,
@@ -79,11 +85,10 @@ fn by_owner(view: &ExchangeView) -> Vec<(Owner, f64)> {
 }
 
 fn bar_label(view: &ExchangeView) -> String {
-    let total = view.total_us.max(1) as f64;
+    let total = held_us(view).max(1) as f64;
     let mut parts = Vec::new();
     for owner in Owner::ALL {
-        let us: u64 = view
-            .slices
+        let us: u64 = counted(view)
             .iter()
             .filter(|slice| slice.kind.owner() == owner)
             .fold(0, |sum, slice| sum.saturating_add(slice.us));
@@ -96,10 +101,10 @@ fn bar_label(view: &ExchangeView) -> String {
 
 /// The slices one below the other, to scale.
 fn waterfall(view: &ExchangeView) -> Markup {
-    let total = view.total_us.max(1) as f64;
+    let (slices, total) = (counted(view), held_us(view).max(1) as f64);
     html! {
         ol.waterfall {
-            @for slice in view.slices.iter().take(SLICES) {
+            @for slice in slices.iter().take(SLICES) {
                 @let begin = slice.start_ns.saturating_sub(view.start_ns) as f64 / 1e3 / total * 100.0;
                 @let width = slice.us as f64 / total * 100.0;
                 li {
@@ -114,8 +119,15 @@ fn waterfall(view: &ExchangeView) -> Markup {
                 }
             }
         }
-        @if view.slices.len() > SLICES {
-            (note(&format!("{} more slices are not drawn.", count((view.slices.len() - SLICES) as u64))))
+        @if slices.len() > SLICES {
+            (note(&format!("{} more slices are not drawn.", count((slices.len() - SLICES) as u64))))
+        }
+        @if let Some(trailing) = view.slices.get(slices.len()) {
+            (note(&format!(
+                "Behind it came a delayed ACK of {}, which held nobody: {} in all.",
+                duration_fine(trailing.us),
+                duration_us(view.total_us)
+            )))
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 /// Findings that are shown; of the rest the number is said.
 const MOST: usize = 100;
 /// Findings that are open from the start.
-const OPEN: usize = 3;
+const OPEN: usize = 1;
 
 /// The findings; `None` where there were none.
 pub(super) fn body(digest: &Digest, times: &Times) -> Option<Markup> {
@@ -25,7 +25,8 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Option<Markup> {
     if stories.is_empty() {
         return None;
     }
-    let beyond = stories.len().saturating_sub(MOST) as u64 + digest.findings.left_out();
+    let beyond =
+        (stories.len().saturating_sub(MOST) as u64).saturating_add(digest.findings.left_out());
     Some(html! {
         (note(&format!(
             "{}, the gravest first. The bar on the right shows when each held.",
@@ -58,12 +59,12 @@ fn one(story: &FindingStory, times: &Times, is_open: bool) -> Markup {
                     dd { (sentence(&finding.fix)) }
                     dt { "When" }
                     dd { (when(story, times))
-                        @if story.changes > 0 { "; it changed " (crate::text::times(story.changes)) } }
+                        "; the figures are those of " (times.at(story.told_ns)) }
                     dt { "Kind" }
                     dd { code { (finding.kind) } }
                 }
                 @if !finding.evidence.is_empty() {
-                    h4 { "Evidence" }
+                    h3 { "Evidence" }
                     ul.evidence {
                         @for (name, value) in &finding.evidence {
                             li { span { (words::figure_name(name)) } " " b { (words::figure(name, *value)) } }

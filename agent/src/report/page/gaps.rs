@@ -47,7 +47,7 @@ fn list(digest: &Digest) -> Vec<String> {
     }
     let lost: u64 = digest.lost.values().fold(0, |sum, lost| sum.saturating_add(*lost));
     if lost > 0 {
-        clauses.push(format!("{} lost", count_of(lost, "record or entry").replace("entrys", "entries")));
+        clauses.push(format!("{} lost", count_of(lost, "record")));
     }
     if let Some(summary) = &digest.summary {
         if let Some(us) = summary.paused_us {

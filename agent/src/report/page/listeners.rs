@@ -76,8 +76,15 @@ fn overview(stories: &[&ListenerStory]) -> Markup {
         }
     };
     let head = [
-        "listener", "process", "deepest, of limit", "refused packets", "accepted", "wait p50", "p90",
-        "p99", "max",
+        "listener",
+        "process",
+        "deepest, of limit",
+        "refused packets",
+        "accepted",
+        "wait p50",
+        "p90",
+        "p99",
+        "max",
     ];
     table("Listeners", &head, &rows)
 }
@@ -124,7 +131,10 @@ fn refused(totals: &Totals) -> String {
         (0, _) => "Nobody was refused.".to_owned(),
         (_, Some(0)) => format!("{dropped} dropped since it was full."),
         (_, Some(acks)) => {
-            format!("{dropped} dropped and {} ignored since it was full.", count_of(acks, "final ACK"))
+            format!(
+                "{dropped} dropped and {} ignored since it was full.",
+                count_of(acks, "final ACK")
+            )
         }
         (_, None) => format!(
             "{} dropped or ignored since it was full (SYNs or final ACKs: this kernel does not \
@@ -139,13 +149,14 @@ fn depth_chart(story: &ListenerStory, times: &Times) -> Markup {
     let limit = points.iter().map(|point| point.limit).max().unwrap_or(story.last.limit);
     let (limit, peak) = (f64::from(limit), f64::from(peak(story)));
     // With a limit far above the depth the line of the depth would lie on the ground.
-    let top = if peak * 8.0 < limit { (peak * 1.6).max(4.0) } else { (limit.max(peak) * 1.15).max(2.0) };
+    let far = peak * 8.0 < limit;
+    let top = if far { (peak * 1.6).max(4.0) } else { (limit.max(peak) * 1.15).max(2.0) }.ceil();
     let at = |value: u32| f64::from(value) / top;
     let depth: Vec<(f64, f64)> =
         points.iter().map(|point| (across(times, point.ts_ns), at(point.peak))).collect();
     let limits: Vec<(f64, f64)> =
         points.iter().map(|point| (across(times, point.ts_ns), at(point.limit))).collect();
-    let shows_limit = limit <= top;
+    let shows_limit = !far;
     let inner = html! {
         (chart::area("depth-area", &depth))
         (chart::steps("depth", &depth))
@@ -164,9 +175,11 @@ fn depth_chart(story: &ListenerStory, times: &Times) -> Markup {
             li { svg.keyline width="22" height="10" aria-hidden="true" { path.limit d="M0 5H22" {} }
                  " limit, " (count(story.last.limit.into()))
                  @if !shows_limit { " (far above the chart)" } }
-            li { svg.keyline width="22" height="10" aria-hidden="true" {
-                     svg x="11" y="5" overflow="visible" { path.cross d="M-3.5 -3.5L3.5 3.5M-3.5 3.5L3.5 -3.5" {} } }
-                 " refused" }
+            @if story.last.totals.overflows() > 0 {
+                li { svg.keyline width="22" height="10" aria-hidden="true" {
+                         svg x="11" y="5" overflow="visible" { path.cross d="M-3.5 -3.5L3.5 3.5M-3.5 3.5L3.5 -3.5" {} } }
+                     " refused in this stretch" }
+            }
         }
     }
 }
@@ -174,12 +187,12 @@ fn depth_chart(story: &ListenerStory, times: &Times) -> Markup {
 /// Marks where packets were refused, below the chart of the depth.
 fn refusal_lane(points: &[ListenerPoint], times: &Times) -> Markup {
     let mut places = Vec::new();
-    let (mut begin, mut refused) = (0.0, 0);
+    let (mut begin, mut refused) = (0.0, 0_u64);
     for point in points {
         let end = across(times, point.ts_ns);
         if point.overflows > 0 {
             places.push((begin + end) / 2.0);
-            refused += point.overflows;
+            refused = refused.saturating_add(point.overflows);
         }
         begin = end;
     }
@@ -212,17 +225,15 @@ fn flow_chart(story: &ListenerStory, times: &Times) -> Markup {
         return html! {};
     }
     let scaled = |rates: &[(f64, f64)]| -> Vec<(f64, f64)> {
-        rates.iter().map(|(x, rate)| (*x, rate / (most * 1.1))).collect()
+        rates.iter().map(|(x, rate)| (*x, rate / (most * 1.3))).collect()
     };
     let inner = html! {
         (chart::steps("arrivals", &scaled(&arrivals)))
         (chart::steps("accepts", &scaled(&accepts)))
     };
-    let label = format!(
-        "Connections queued and accepted, up to {} a second.",
-        crate::text::rate(most)
-    );
-    let top = format!("{} a second", crate::text::rate(most * 1.1));
+    let label =
+        format!("Connections queued and accepted, up to {} a second.", crate::text::rate(most));
+    let top = format!("{} a second", crate::text::rate(most * 1.3));
     html! {
         (chart::plot(&label, &top, times, 80, &inner))
         ul.key {
@@ -292,7 +303,7 @@ fn unix(story: &UnixStory, times: &Times) -> Markup {
     let view = &story.last;
     let points = chart::columns(story.points.points(), POINTS);
     let peak = points.iter().map(|point| point.depth).max().unwrap_or(view.depth);
-    let top = (f64::from(peak) * 1.6).max(4.0);
+    let top = (f64::from(peak) * 1.6).max(4.0).ceil();
     let depth: Vec<(f64, f64)> = points
         .iter()
         .map(|point| (across(times, point.ts_ns), f64::from(point.depth) / top))

@@ -18,7 +18,8 @@ const COLUMNS: usize = 96;
 
 /// The section.
 pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
-    let Some(summary) = digest.summary.as_ref().filter(|summary| summary.times.exchanges > 0) else {
+    let Some(summary) = digest.summary.as_ref().filter(|summary| summary.times.exchanges > 0)
+    else {
         return html! { p { "No exchange ended in this run, so there is no time to divide." } };
     };
     html! {

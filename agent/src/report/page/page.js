@@ -100,8 +100,9 @@
     deepest() {
       let best = null;
       for (const mark of this.data.marks) {
-        const depth = mark.waiting + mark.unnamed;
-        if (best === null || depth > best.depth) best = { depth, t: mark.t };
+        // Among equals the one at which somebody is refused.
+        const rank = 2 * (mark.waiting + mark.unnamed) + (mark.kind === REFUSE ? 1 : 0);
+        if (best === null || rank > best.rank) best = { rank, t: mark.t };
       }
       return best ? best.t : 0;
     }
@@ -183,14 +184,16 @@
       const { film } = this.data;
       const slots = Math.min(film.limit + 1, 256);
       const narrow = width < 520;
-      const left = narrow ? 52 : 110, right = narrow ? 96 : 190;
-      const box = width - left - right;
-      const size = slots > 120 ? 11 : slots > 40 ? 14 : 19;
-      const row = Math.max(Math.floor((box - 12) / size), 1);
+      const size = (slots > 120 ? 11 : slots > 40 ? 15 : slots > 12 ? 22 : 32) * (narrow ? 0.8 : 1);
+      const side = narrow ? 100 : 200;
+      const room = width - side - (narrow ? 50 : 110);
+      const row = Math.max(Math.min(Math.floor((room - 12) / size), slots), 1);
+      const box = Math.max(row * size + 12, Math.min(narrow ? 90 : 210, room));
+      const left = Math.max(Math.min(width - side - box, narrow ? 90 : 260), 40);
       const rows = Math.ceil(slots / row);
       const threads = Math.min(film.threads.length, 13);
-      const inner = Math.max(rows * size + 12, 40);
-      const height = Math.max(34 + inner + 50, 34 + threads * 20 + 8);
+      const inner = Math.max(rows * size + 12, 44);
+      const height = Math.max(34 + inner + 56, 34 + threads * 20 + 8);
       const ratio = devicePixelRatio || 1;
       this.canvas.width = width * ratio;
       this.canvas.height = height * ratio;
@@ -198,7 +201,7 @@
       const g = this.canvas.getContext("2d");
       g.scale(ratio, ratio);
       const c = colours(this.figure);
-      const view = { g, c, width, height, left, right, box, size, row, rows, slots, inner, top: 30, narrow };
+      const view = { g, c, width, left, box, right: left + box + (narrow ? 14 : 44), size, row, rows, slots, inner, top: 30, narrow };
       this.background(view);
       this.connections(view);
       this.refused(view);
@@ -207,10 +210,10 @@
     // Place n of the queue; 0 is the one that is taken next, at the right.
     place(view, n) {
       const across = n % view.row, down = Math.floor(n / view.row);
-      return { x: view.left + view.box - 6 - view.size * (across + 0.5), y: view.top + 6 + view.size * (down + 0.5) };
+      return { x: view.left + view.box - 6 - view.size * (across + 0.5), y: view.top + (view.inner - view.rows * view.size) / 2 + view.size * (down + 0.5) };
     }
 
-    threadPlace(view, n) { return { x: view.width - view.right + 22, y: view.top + 12 + n * 20 }; }
+    threadPlace(view, n) { return { x: view.right + 8, y: view.top + 12 + n * 20 }; }
 
     background(view) {
       const { g, c } = view;
@@ -225,7 +228,12 @@
       g.fillText(view.narrow ? `${depth} of ${film.limit}` : `accept queue: ${depth} waiting, limit ${film.limit}` + (full ? ", full" : ""),
         view.left, 18);
       g.fillStyle = c.soft;
-      g.fillText("taken by", view.width - view.right + 14, 18);
+      g.fillText("taken by", view.right, 18);
+      const middle = view.top + view.inner / 2;
+      g.strokeStyle = c.line;
+      g.lineWidth = 2;
+      g.beginPath(); g.moveTo(4, middle); g.lineTo(view.left - 6, middle);
+      g.moveTo(view.left - 13, middle - 5); g.lineTo(view.left - 6, middle); g.lineTo(view.left - 13, middle + 5); g.stroke();
       g.lineWidth = full ? 3 : 1.5;
       g.strokeStyle = full ? c.loss : c.soft;
       g.strokeRect(view.left, view.top, view.box, view.inner);
@@ -238,14 +246,14 @@
       g.font = "12px system-ui, sans-serif";
       if (film.threads.length === 0) {
         g.fillStyle = c.loss;
-        g.fillText("nobody", view.width - view.right + 14, view.top + 16);
+        g.fillText("nobody", view.right, view.top + 16);
       }
       film.threads.slice(0, 13).forEach((name, n) => {
         const { x, y } = this.threadPlace(view, n);
         g.strokeStyle = c.p;
         g.strokeRect(x - 6, y - 6, 12, 12);
         g.fillStyle = c.ink;
-        g.fillText(this.fit(g, name, view.right - 38), x + 12, y + 4);
+        g.fillText(this.fit(g, name, view.width - view.right - 22), x + 12, y + 4);
       });
     }
 

@@ -130,7 +130,7 @@ pub(super) fn wait_cells(wait: &WaitView) -> Markup {
 /// A table that scrolls by itself where it is too wide, also by keyboard.
 pub(super) fn table(label: &str, head: &[&str], rows: &Markup) -> Markup {
     html! {
-        div.scroll role="region" aria-label=(label) tabindex="0" {
+        div.scroll role="region" aria-label={ "Table: " (label) } tabindex="0" {
             table {
                 caption.vh { (label) }
                 thead { tr { @for name in head { th scope="col" { (name) } } } }

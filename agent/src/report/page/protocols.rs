@@ -47,8 +47,17 @@ fn udp(digest: &Digest) -> Markup {
     order.sort_by_key(|view| std::cmp::Reverse(view.drops));
     let rows = html! { @for view in order.iter().take(MOST) { (udp_row(view)) } };
     let head = [
-        "UDP socket", "process", "protocol", "arrived", "read", "written", "dropped", "wait p50", "p90",
-        "p99", "max",
+        "UDP socket",
+        "process",
+        "protocol",
+        "arrived",
+        "read",
+        "written",
+        "dropped",
+        "wait p50",
+        "p90",
+        "p99",
+        "max",
     ];
     html! {
         h3 { "UDP" }

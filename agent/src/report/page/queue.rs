@@ -47,7 +47,7 @@ pub(super) fn player(story: &ListenerStory, times: &Times) -> Markup {
     }
     let film = film(story, times);
     let id = format!("film-{}", story.last.sock);
-    let (begin, end) = (film.begin_us, film.begin_us + film.length_us);
+    let (begin, end) = (film.begin_us, film.begin_us.saturating_add(film.length_us));
     html! {
         h4 { "The accept queue, connection by connection" }
         figure.player data-film=(id) {
@@ -100,11 +100,11 @@ fn is_worth_it(moments: &[Moment]) -> bool {
 }
 
 fn events_words(moments: &[Moment]) -> String {
-    let (mut taken, mut refused) = (0, 0);
+    let (mut taken, mut refused) = (0, 0_u64);
     for moment in moments {
         match moment.kind {
             MomentKind::Accepted { .. } => taken += 1,
-            MomentKind::Refused { count, .. } => refused += count,
+            MomentKind::Refused { count, .. } => refused = refused.saturating_add(count),
             MomentKind::Counted { .. } => {}
         }
     }

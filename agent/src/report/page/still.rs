@@ -26,7 +26,7 @@ pub(super) fn deepest(story: &ListenerStory) -> Markup {
             MomentKind::Refused { count, .. } => count,
             _ => 0,
         })
-        .sum();
+        .fold(0, u64::saturating_add);
     // One more than the limit fits in.
     let room = limit.saturating_add(1).max(peak);
     let places = room.min(PLACES);

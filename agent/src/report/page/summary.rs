@@ -110,7 +110,7 @@ pub(super) fn sentence(fix: &Untrusted) -> Markup {
 pub(super) fn when(story: &FindingStory, times: &Times) -> String {
     let begin = times.at(story.begun_ns);
     if story.is_standing {
-        format!("from {begin} on, and still so at the end ({})", times.at(times.end_ns))
+        format!("from {begin} on, and still at the end, {}", times.at(times.end_ns))
     } else {
         format!("from {begin} to {}", times.at(story.ended_ns))
     }
@@ -195,7 +195,7 @@ fn queues(summary: &Summary) -> String {
         0 => "none was refused".to_owned(),
         overflows => {
             let packets = count_of(overflows, "packet");
-            format!("{packets} of clients dropped or ignored since an accept queue was full")
+            format!("{packets} of clients dropped or ignored, since an accept queue was full")
         }
     };
     let wait = &summary.wait;

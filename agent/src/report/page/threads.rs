@@ -50,7 +50,14 @@ fn family_table(view: &PatternView, digest: &Digest) -> Markup {
         @for thread in view.threads.iter().take(MOST) { (row(thread, view, digest)) }
     };
     let head = [
-        "thread", "accepts", "reads", "writes", "connections", "on a CPU", "waiting for one", "asleep",
+        "thread",
+        "accepts",
+        "reads",
+        "writes",
+        "connections",
+        "on a CPU",
+        "waiting for one",
+        "asleep",
     ];
     html! {
         (table(&format!("Threads of process {}", view.pid), &head, &rows))

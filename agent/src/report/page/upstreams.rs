@@ -23,7 +23,8 @@ pub(super) fn body(digest: &Digest) -> Option<Markup> {
 fn one(view: &ProxyView) -> Markup {
     let (down, up) = (view.downstream, view.upstream);
     let rows = html! { @for upstream in view.upstreams.iter().take(MOST) { (row(upstream)) } };
-    let head = ["address", "calls", "share", "p50", "p99", "longest", "unanswered", "failed connects"];
+    let head =
+        ["address", "calls", "share", "p50", "p99", "longest", "unanswered", "failed connects"];
     html! {
         h3 { (view.comm) " " (view.pid) }
         p {
