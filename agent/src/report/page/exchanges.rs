@@ -145,14 +145,20 @@ fn more(slice: &Slice) -> Markup {
 
 fn facts(worst: &WorstExchange) -> Markup {
     let view = &worst.output.view;
+    let (reads, writes) =
+        (count_of(view.reads.into(), "read"), count_of(view.writes.into(), "write"));
+    let (request, response) = match worst.output.role {
+        Role::Server => (reads, writes),
+        Role::Client => (writes, reads),
+    };
     html! {
         dl.pairs {
             dt { "number on its connection" } dd { (view.seq) }
             dt { "protocol" }
             dd { @match worst.output.protocol { Some(protocol) => { (protocol.name()) }
                  None => { span.unknown { "not recognised" } } } }
-            dt { "request" } dd { (bytes(view.request_bytes)) " in " (count_of(view.reads.into(), "read")) }
-            dt { "response" } dd { (bytes(view.response_bytes)) " in " (count_of(view.writes.into(), "write")) }
+            dt { "request" } dd { (bytes(view.request_bytes)) " in " (request) }
+            dt { "response" } dd { (bytes(view.response_bytes)) " in " (response) }
             @if let Some(connection) = &worst.connection { (connection_facts(connection)) }
             @if let Some(tid) = view.read_tid { dt { "read by thread" } dd { (tid) } }
             @if let Some(tid) = view.write_tid { dt { "written by thread" } dd { (tid) } }

@@ -28,10 +28,7 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Option<Markup> {
     let beyond =
         (stories.len().saturating_sub(MOST) as u64).saturating_add(digest.findings.left_out());
     Some(html! {
-        (note(&format!(
-            "{}, the gravest first. The bar on the right shows when each held.",
-            count_of(stories.len() as u64, "finding")
-        )))
+        (note("The gravest first. The bar shows when each held."))
         @for (place, story) in stories.iter().take(MOST).enumerate() {
             (one(story, times, place < OPEN))
         }

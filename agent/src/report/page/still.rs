@@ -39,7 +39,7 @@ pub(super) fn deepest(story: &ListenerStory) -> Markup {
     );
     let rows = places.div_ceil(ROW).max(1);
     html! {
-        svg.still role="img" aria-label=(label) viewBox={ "0 0 360 " (90 + rows * 18) } {
+        svg.still role="img" aria-label=(label) viewBox={ "0 0 440 " (90 + rows * 18) } {
             text.lab x="4" y="14" { "peers" }
             path.arrow d="M6 44H74M68 38L75 44L68 50" {}
             rect.queuebox x="84" y="24" width="186" height=(rows * 18 + 8) rx="5" {}

@@ -232,7 +232,7 @@ fn held(sum_us: u64, summary: &Summary) -> Markup {
     let most = most.unwrap_or(Owner::Unknown);
     let share = summary.times.of(most) as f64 / sum_us.max(1) as f64;
     html! {
-        "Most of their time was held by " span.{ "of " (owner_class(most)) } { (letter(most)) }
+        "The largest part of their time was held by " span.{ "of " (owner_class(most)) } { (letter(most)) }
         " " (words::owner(most)) ": " (percent(share)) " of " (duration_us(sum_us)) "."
     }
 }
