@@ -11,7 +11,7 @@ use super::{
 use crate::{
     digest::{Digest, FindingStory},
     model::snapshot::Severity,
-    text::{count, count_of},
+    text::count,
 };
 
 /// Findings that are shown; of the rest the number is said.
