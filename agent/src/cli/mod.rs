@@ -8,14 +8,14 @@ mod values;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{sensor::Tier, text::Untrusted};
 #[cfg(feature = "mcp")]
 use examples::MCP_EXAMPLES;
 use examples::{
     DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
-    SCHEMA_EXAMPLES, WATCH_EXAMPLES,
+    REPORT_EXAMPLES, SCHEMA_EXAMPLES, WATCH_EXAMPLES,
 };
 pub use flight::FlightArgs;
 #[cfg(feature = "lessons")]
@@ -72,6 +72,9 @@ pub enum Verb {
     /// Show a recording as watch showed it, or would have shown it: no root needed, any Linux
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
+    /// Turn a recording into one page of HTML, for a ticket or a colleague: no root needed, any Linux
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(ReportArgs),
     /// Show every listening socket once: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]
     Listeners(ListenersArgs),
@@ -190,6 +193,7 @@ pub struct RunAsArgs {
 
 /// Arguments of `watch`.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("files").multiple(true))]
 pub struct WatchArgs {
     /// Whom to watch.
     #[command(flatten)]
@@ -207,10 +211,13 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub run: RunArgs,
     /// Also write a recording to FILE
-    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    #[arg(short = 'o', long = "output", value_name = "FILE", group = "files")]
     pub recording: Option<PathBuf>,
-    /// Replace FILE if it exists
-    #[arg(long, requires = "recording")]
+    /// At the end also write a page of HTML on the run to OUT
+    #[arg(long, value_name = "OUT", group = "files")]
+    pub report: Option<PathBuf>,
+    /// Replace FILE and OUT if they exist
+    #[arg(long, requires = "files")]
     pub force: bool,
     /// `record` alone has these.
     #[arg(skip)]
@@ -236,7 +243,10 @@ pub struct RecordArgs {
     /// whose names begin as FILE's, or into the folder FILE
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub recording: PathBuf,
-    /// Replace FILE if it exists
+    /// At the end also write a page of HTML on the run to OUT
+    #[arg(long, value_name = "OUT")]
+    pub report: Option<PathBuf>,
+    /// Replace FILE and OUT if they exist
     #[arg(long, conflicts_with_all = ["keep", "max_size", "on_finding"])]
     pub force: bool,
     /// Arguments of the flight recorder.
@@ -257,6 +267,20 @@ pub struct ReplayArgs {
     /// possible]
     #[arg(long, value_name = "FACTOR", value_parser = speed)]
     pub speed: Option<f64>,
+}
+
+/// Arguments of `report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write the page to OUT; `-` is standard output
+    #[arg(short = 'o', long = "output", value_name = "OUT")]
+    pub page: PathBuf,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Arguments on the output.
@@ -386,12 +410,16 @@ mod tests {
     }
 
     #[test]
-    fn force_is_for_recordings() {
+    fn force_is_for_files() {
         assert!(Cli::try_parse_from(["backscope", "watch", "--all", "--force"]).is_err());
         assert!(
             Cli::try_parse_from(["backscope", "watch", "--all", "-o", "a.bsrec", "--force"])
                 .is_ok()
         );
+        let line = "backscope watch --all --report a.html --force";
+        assert!(Cli::try_parse_from(line.split(' ')).is_ok());
+        let line = "backscope watch --all -o a.bsrec --report a.html";
+        assert!(Cli::try_parse_from(line.split(' ')).is_ok());
         assert!(Cli::try_parse_from(["backscope", "record", "--all"]).is_err());
     }
 

@@ -68,6 +68,7 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
             probe_log: None,
         },
         recording: None,
+        report: None,
         force: false,
         flight: FlightArgs::default(),
     };

@@ -16,6 +16,7 @@ mod man;
 mod mcp;
 mod record;
 mod replay;
+mod report;
 mod schema;
 mod signals;
 mod table;
@@ -61,8 +62,8 @@ enum Rights {
 fn rights_of(verb: &Verb) -> Rights {
     match verb {
         Verb::Schema | Verb::Completions { .. } | Verb::Man { .. } => Rights::None,
-        // Root may replay what is another's; the capabilities go once it is open.
-        Verb::Replay(_) | Verb::StopThenExec { .. } => Rights::Callers,
+        // Root may read what is another's; the capabilities go once it is open.
+        Verb::Replay(_) | Verb::Report(_) | Verb::StopThenExec { .. } => Rights::Callers,
         #[cfg(feature = "mcp")]
         Verb::McpSumUp { .. } => Rights::Callers,
         #[cfg(feature = "mcp")]
@@ -104,6 +105,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Watch(args) => watch::run(args),
         Verb::Record(args) => record::run(args),
         Verb::Replay(args) => replay::run(&args),
+        Verb::Report(args) => report::run(&args),
         Verb::Listeners(args) => listeners::run(&args),
         #[cfg(feature = "lessons")]
         Verb::Learn(args) => learn::run(&args),
@@ -185,6 +187,7 @@ mod tests {
         ("listeners", Rights::All),
         ("doctor", Rights::All),
         ("replay f", Rights::Callers),
+        ("report f -o g", Rights::Callers),
         ("stop-then-exec -- true", Rights::Callers),
         #[cfg(feature = "mcp")]
         ("mcp", Rights::Childrens),

@@ -6,7 +6,7 @@ use super::watch;
 use crate::cli::{OutputArgs, RecordArgs, WatchArgs};
 
 pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
-    let RecordArgs { target, command, run_as, run, recording, flight, force } = args;
+    let RecordArgs { target, command, run_as, run, recording, report, flight, force } = args;
     let output = OutputArgs { plain: false, json: false };
     watch::run_silently(WatchArgs {
         target,
@@ -16,6 +16,7 @@ pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
         run,
         recording: Some(recording),
         flight,
+        report,
         force,
     })
 }

@@ -20,6 +20,8 @@ pub struct FindingStory {
     pub ended_ns: u64,
     /// Its condition held at the end of the run.
     pub is_standing: bool,
+    /// Time at which it was last told: its text and its figures are of then.
+    pub told_ns: u64,
     /// Times that it was told anew in between.
     pub changes: u64,
 }
@@ -42,12 +44,12 @@ impl Findings {
                 // The text of an end has the last figures.
                 story.finding = finding.clone();
                 story.is_standing = false;
-                story.ended_ns = *ts_ns;
+                (story.ended_ns, story.told_ns) = (*ts_ns, *ts_ns);
             }
             (Some(story), FindingState::Begun | FindingState::Changed) => {
                 story.finding = finding.clone();
                 story.changes += 1;
-                story.ended_ns = *ts_ns;
+                (story.ended_ns, story.told_ns) = (*ts_ns, *ts_ns);
             }
             (None, FindingState::Ended) => {}
             (None, FindingState::Begun | FindingState::Changed) if is_full => {
@@ -58,6 +60,7 @@ impl Findings {
                     finding: finding.clone(),
                     begun_ns: *ts_ns,
                     ended_ns: *ts_ns,
+                    told_ns: *ts_ns,
                     is_standing: true,
                     changes: 0,
                 });

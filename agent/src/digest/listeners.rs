@@ -46,10 +46,10 @@ impl Point for ListenerPoint {
         self.peak = self.peak.max(later.peak);
         self.limit = later.limit;
         self.syn_peak = self.syn_peak.max(later.syn_peak);
-        self.queued += later.queued;
-        self.accepted += later.accepted;
-        self.overflows += later.overflows;
-        self.abandoned += later.abandoned;
+        self.queued = self.queued.saturating_add(later.queued);
+        self.accepted = self.accepted.saturating_add(later.accepted);
+        self.overflows = self.overflows.saturating_add(later.overflows);
+        self.abandoned = self.abandoned.saturating_add(later.abandoned);
     }
 }
 
@@ -76,6 +76,13 @@ pub enum MomentKind {
         /// Its limit.
         limit: u32,
     },
+    /// A sample read the depth. Connections that nobody ever takes show in no other way.
+    Counted {
+        /// Depth of the queue.
+        depth: u32,
+        /// Its limit.
+        limit: u32,
+    },
 }
 
 /// Something that happened at an accept queue.
@@ -92,7 +99,9 @@ pub struct Moment {
 impl Moment {
     fn depth(&self) -> u32 {
         match self.kind {
-            MomentKind::Accepted { depth, .. } | MomentKind::Refused { depth, .. } => depth,
+            MomentKind::Accepted { depth, .. }
+            | MomentKind::Refused { depth, .. }
+            | MomentKind::Counted { depth, .. } => depth,
         }
     }
 }
@@ -176,6 +185,10 @@ impl Listeners {
             overflows: now.overflows().saturating_sub(before.overflows()),
             abandoned: now.abandoned.saturating_sub(before.abandoned),
         });
+        if view.depth > 0 || story.last.depth > 0 {
+            let kind = MomentKind::Counted { depth: view.depth, limit: view.limit };
+            story.moments.push(Moment { ts_ns: output.ts_ns, peer: None, kind });
+        }
         story.before = *now;
         story.last.clone_from(view);
     }

@@ -7,8 +7,10 @@
 mod findings;
 mod listeners;
 mod series;
+mod sockets;
 #[cfg(test)]
 pub(crate) mod tests;
+mod threads;
 mod worst;
 
 use std::{
@@ -19,12 +21,14 @@ use std::{
 pub use findings::{FindingStory, Findings};
 pub use listeners::{ListenerPoint, ListenerStory, Listeners, Moment, MomentKind};
 pub use series::{Point, Series};
+pub use sockets::{Sockets, UnixPoint, UnixStory};
+pub use threads::{ThreadStory, Threads};
 pub use worst::{ConnectionBrief, Worst, WorstExchange};
 
 use crate::{
     model::{
         Attached, Model, WallClock,
-        event::{Connect, Pause},
+        event::{Connect, Event, Pause},
         output::{ConnectionOutput, ExchangeOutput, Interest, Output, Summary},
         snapshot::{Owner, OwnerTimes, PatternView, Protocol, ProxyView},
     },
@@ -54,9 +58,10 @@ pub struct FlowPoint {
 impl Point for FlowPoint {
     fn merge(&mut self, later: &Self) {
         self.ts_ns = later.ts_ns;
-        self.times.exchanges += later.times.exchanges;
+        self.times.exchanges = self.times.exchanges.saturating_add(later.times.exchanges);
         for owner in Owner::ALL {
-            *self.times.of_mut(owner) += later.times.of(owner);
+            let sum_us = self.times.of_mut(owner);
+            *sum_us = sum_us.saturating_add(later.times.of(owner));
         }
         self.longest_us = self.longest_us.max(later.longest_us);
     }
@@ -80,6 +85,8 @@ pub struct ProtocolUse {
 pub struct Digest {
     /// The program that recorded it, and its version; `None` of a live run.
     pub written_by: Option<Untrusted>,
+    /// The watched processes, as they were last described.
+    pub target: Untrusted,
     /// Setup of the watch.
     pub attached: Attached,
     /// The kernel's clock and the wall clock at one moment.
@@ -104,6 +111,10 @@ pub struct Digest {
     pub connects: VecDeque<Connect>,
     /// Pauses in which exchanges were not watched: beginnings and ends, the first [`MAX_PAUSES`].
     pub pauses: Vec<Pause>,
+    /// UDP sockets, QUIC connections, and Unix-domain sockets that listen.
+    pub sockets: Sockets,
+    /// Threads over the run.
+    pub threads: Threads,
     /// Losses: the probe, buffer or map, and the total.
     pub lost: BTreeMap<Untrusted, u64>,
     /// Sentences on the watch itself.
@@ -119,6 +130,7 @@ impl Digest {
     pub fn new(attached: Attached, clock: WallClock, worst: usize) -> Self {
         Self {
             written_by: None,
+            target: Untrusted::join(&attached.targets, ", "),
             attached,
             clock,
             listeners: Listeners::default(),
@@ -131,6 +143,8 @@ impl Digest {
             protocols: BTreeMap::new(),
             connects: VecDeque::new(),
             pauses: Vec::new(),
+            sockets: Sockets::default(),
+            threads: Threads::default(),
             lost: BTreeMap::new(),
             notices: Vec::new(),
             summary: None,
@@ -158,6 +172,9 @@ impl Digest {
             }
             entry.give(&mut model, &mut out);
             digest.take_all(&out);
+            if let RecordEntry::Event(Event::Sample(_)) = &entry {
+                digest.sampled(&model);
+            }
             out.clear();
         }
         if !is_over {
@@ -177,7 +194,8 @@ impl Digest {
         }
     }
 
-    fn take_all(&mut self, outputs: &[Output]) {
+    /// Takes what the model reported.
+    pub fn take_all(&mut self, outputs: &[Output]) {
         for output in outputs {
             self.take(output);
         }
@@ -215,21 +233,28 @@ impl Digest {
                 self.findings.end(summary.ts_ns);
                 self.summary = Some(summary.clone());
             }
-            Output::Unix(_)
-            | Output::Syn(_)
-            | Output::Datagrams(_)
-            | Output::Quic(_)
+            Output::Unix(unix) => self.sockets.unix(unix),
+            Output::Datagrams(datagrams) => self.sockets.datagrams(datagrams),
+            Output::Quic(quic) => self.sockets.quic(quic),
+            Output::Syn(_)
             | Output::SynAckRetransmit(_)
             | Output::Process(_)
             | Output::SocketEvent(_) => {}
         }
     }
 
+    /// A sample was taken: threads are the state's, and no output tells of them.
+    fn sampled(&mut self, model: &Model) {
+        self.threads.sampled(&model.threads());
+        self.target = model.brief().target;
+    }
+
     fn exchange(&mut self, output: &ExchangeOutput) {
         let open = &mut self.open;
         open.times.exchanges += 1;
         for slice in &output.view.slices {
-            *open.times.of_mut(slice.kind.owner()) += slice.us;
+            let sum_us = open.times.of_mut(slice.kind.owner());
+            *sum_us = sum_us.saturating_add(slice.us);
         }
         open.longest_us = open.longest_us.max(output.view.total_us);
         self.worst.take(output);
@@ -239,9 +264,9 @@ impl Digest {
         let view = &output.view;
         let of_protocol = self.protocols.entry(view.protocol).or_default();
         of_protocol.connections += 1;
-        of_protocol.exchanges += view.exchanges;
-        of_protocol.bytes_in += view.bytes_in;
-        of_protocol.bytes_out += view.bytes_out;
+        of_protocol.exchanges = of_protocol.exchanges.saturating_add(view.exchanges);
+        of_protocol.bytes_in = of_protocol.bytes_in.saturating_add(view.bytes_in);
+        of_protocol.bytes_out = of_protocol.bytes_out.saturating_add(view.bytes_out);
         self.worst.connection(output);
     }
 
@@ -280,7 +305,8 @@ impl Consumer for Digest {
         Ok(())
     }
 
-    fn refresh(&mut self, _: &Model) -> io::Result<()> {
+    fn refresh(&mut self, model: &Model) -> io::Result<()> {
+        self.sampled(model);
         Ok(())
     }
 

@@ -55,7 +55,7 @@ fn reported() -> Vec<Output> {
     out
 }
 
-fn digest_of(bytes: &[u8], worst: usize) -> Digest {
+pub(crate) fn digest_of(bytes: &[u8], worst: usize) -> Digest {
     let mut reader = Reader::new(bytes).expect("a recording");
     Digest::of(&mut reader, worst).expect("a digest")
 }

@@ -1,9 +1,13 @@
 //! Recordings, as they are and with checksums that are right.
 
+use std::io;
+
 use super::show::Shown;
+use crate::digest::Digest;
 use crate::record::{Reader, fuzzing as format};
 use crate::report::Sink;
 use crate::report::json::Json;
+use crate::report::page;
 use crate::report::plain::{Colour, Plain};
 
 /// A file that may be a recording.
@@ -19,6 +23,10 @@ pub fn recording(bytes: &[u8]) {
     for damage in reader.damages() {
         damage.to_string();
     }
+    // Summed up, it makes a page all the same.
+    let Ok(mut reader) = Reader::new(bytes) else { return };
+    let digest = Digest::of(&mut reader, page::WORST);
+    assert!(digest.is_ok_and(|digest| page::write(&mut io::sink(), &digest).is_ok()));
 }
 
 /// The entries of a recording, of this version or the one before, whose checksums are right.

@@ -148,7 +148,7 @@ use pause::Pauses;
 use proxy::Proxies;
 pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
 use serde::{Deserialize, Serialize};
-use snapshot::{ExchangeView, SliceKind, Snapshot};
+use snapshot::{ExchangeView, SliceKind, Snapshot, ThreadView};
 pub use stats::MAX_GREETED;
 use stats::StatsByScope;
 pub use summary::Ending;
@@ -369,12 +369,17 @@ impl Model {
         Snapshot {
             listeners: self.listeners.full_views(),
             connections: self.connections.views(self.now_ns),
-            threads: self.threads.views(&self.connections.by_thread()),
+            threads: self.threads(),
             patterns: self.patterns.views(),
             proxies: self.proxies.views(),
             event_log: self.event_log.entries(),
             ..self.brief()
         }
+    }
+
+    /// Returns the threads of the snapshot alone.
+    pub fn threads(&self) -> Vec<ThreadView> {
+        self.threads.views(&self.connections.by_thread())
     }
 
     /// Returns the snapshot without connections, threads, the event log and histories. These cost

@@ -327,6 +327,19 @@ fn header_of(bytes: &[u8]) -> postcard::Result<Header> {
     Ok(header)
 }
 
+/// Checks the first bytes of a file and gives them back, to be read before the rest.
+///
+/// It parses nothing: it is for who decides what to do before the rights to do it are given up.
+///
+/// # Errors
+/// The file is no recording, is of a version that cannot be read, or cannot be read at all.
+pub fn check_preamble(input: &mut impl Read) -> Result<Vec<u8>, ReadError> {
+    let mut preamble = Vec::with_capacity(PREAMBLE);
+    input.take(PREAMBLE as u64).read_to_end(&mut preamble)?;
+    read_preamble(&preamble)?;
+    Ok(preamble)
+}
+
 /// Returns the version of the format.
 fn read_preamble(bytes: &[u8]) -> Result<u16, ReadError> {
     let magic = &bytes[..bytes.len().min(MAGIC.len())];

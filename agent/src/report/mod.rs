@@ -2,6 +2,7 @@
 
 pub mod json;
 mod kernel_names;
+pub mod page;
 pub mod plain;
 #[cfg(test)]
 pub(crate) mod tests;

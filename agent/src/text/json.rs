@@ -46,3 +46,14 @@ impl Formatter for Harmless {
         out.write_all(&fragment.as_bytes()[written..])
     }
 }
+
+/// Returns a value as [`to_json`] does, for an element `script` of an HTML page: no text in it can
+/// end the element or begin another.
+///
+/// # Errors
+/// Those of [`to_json`].
+pub fn to_json_in_html(value: &impl Serialize) -> serde_json::Result<String> {
+    let json = String::from_utf8_lossy(&to_json(value)?).into_owned();
+    // They stand in strings alone, where a parser takes these for the same characters.
+    Ok(json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e"))
+}

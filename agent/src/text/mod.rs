@@ -15,7 +15,7 @@ pub use figures::{
     bytes, compact, count, count_of, duration_fine, duration_short, duration_us, errno_name,
     of_last, percent, percent_short, rate, rate_of, rate_short, times, were,
 };
-pub use json::to_json;
+pub use json::{to_json, to_json_in_html};
 pub(crate) use untrusted::part;
 pub use untrusted::{Escaped, Untrusted};
 pub use wrap::{take_columns, wrap};

@@ -30,6 +30,7 @@ mod protocol;
 mod proxy;
 mod receive;
 mod record;
+mod report;
 mod rest;
 mod robust;
 mod secure;
@@ -74,6 +75,7 @@ pub fn all() -> Vec<Case> {
         secure::CASES,
         command::CASES,
         record::CASES,
+        report::CASES,
         coverage::CASES,
         pattern::DEMOS,
         pattern::REGISTRY,

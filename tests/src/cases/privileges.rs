@@ -1,7 +1,8 @@
 //! What the agent may do, and no longer may once it has attached: by what the kernel says, and by
 //! what fails without each right that it keeps.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -25,6 +26,7 @@ use crate::harness::{
 pub(super) const CASES: &[Case] = &[
     each_tier("privileges::what_a_watch_keeps", kept_by_watch),
     any_tier("privileges::a_replay_keeps_nothing", kept_by_replay),
+    native("privileges::a_report_keeps_nothing", kept_by_report),
     native("privileges::a_demo_is_watched_without_more", kept_by_demo),
     native("privileges::a_lesson_is_watched_without_more", kept_by_lesson),
     native("privileges::proc_of_others_takes_two_capabilities", proc_of_others),
@@ -176,6 +178,36 @@ fn kept_by_replay(world: &World) -> anyhow::Result<()> {
     // It is played to its end all the same.
     let status = replay.wait(world.patience())?;
     ensure!(status.success(), "{status}: {}", replay.finish());
+    Ok(())
+}
+
+/// A report has nothing left before it reads more than the first bytes, which say that it is a
+/// recording.
+fn kept_by_report(world: &World) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let bytes = fs::read(record(world, folder.path())?)?;
+    let (pipe, page) = (folder.path().join("pipe"), folder.path().join("page.html"));
+    let made = Command::new("mkfifo").arg(&pipe).status()?;
+    ensure!(made.success(), "no pipe: {made}");
+    let mut command = world.agent_command(&["report", "-o"]);
+    command.arg(&page).arg(&pipe);
+    let mut report = Process::start(command)?;
+    let mut input = File::options().write(true).open(&pipe)?;
+    let (begin, rest) = bytes.split_at(10);
+    input.write_all(begin)?;
+    // The filter of system calls is the last thing that is put in force.
+    let deadline = Instant::now() + world.patience();
+    let status = format!("/proc/{}/status", report.pid());
+    while !fs::read_to_string(&status)?.contains("Seccomp:\t2") {
+        ensure!(Instant::now() < deadline, "it keeps its rights");
+        thread::sleep(Duration::from_millis(10));
+    }
+    check_confined(report.pid(), &[])?;
+    input.write_all(rest)?;
+    drop(input);
+    let status = report.wait(world.patience())?;
+    ensure!(status.success(), "{status}: {}", report.finish());
+    ensure!(fs::read_to_string(&page)?.ends_with("</html>"), "a page");
     Ok(())
 }
 

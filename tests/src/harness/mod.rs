@@ -3,6 +3,7 @@
 
 mod agent;
 pub mod bpf;
+pub mod chromium;
 mod client;
 mod contract;
 mod demo;

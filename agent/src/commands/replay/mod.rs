@@ -50,15 +50,16 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 
 /// Gives up all rights but to read what is open and to write to standard output and error: anybody
 /// may have made the file. No thread has been started yet.
-fn confine() -> anyhow::Result<()> {
+pub(super) fn confine() -> anyhow::Result<()> {
     let capabilities = CapabilitySet::empty();
     let needs = Needs { capabilities, calls: Calls::default(), processes: false };
-    sandbox::enter(needs).context("cannot give up the rights that a replay does not need")?;
+    sandbox::enter(needs)
+        .context("cannot give up the rights that reading a recording does not need")?;
     Ok(())
 }
 
 /// Says what is damaged; true if anything is.
-fn tell(damages: &[Damage], count: u64) -> bool {
+pub(super) fn tell(damages: &[Damage], count: u64) -> bool {
     for damage in damages {
         note!("backscope: the recording is damaged: {damage}");
     }

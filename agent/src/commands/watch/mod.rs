@@ -1,7 +1,9 @@
 //! `backscope watch`: the main job.
 
 mod command_output;
+mod destination;
 mod picker;
+mod reported;
 mod session;
 
 use std::{
@@ -18,10 +20,7 @@ use std::{
 use anyhow::Context;
 use rustix::{process::geteuid, thread::CapabilitySet};
 
-use self::{
-    command_output::CommandOutput,
-    session::{Destination, Session},
-};
+use self::{command_output::CommandOutput, destination::Plan, session::Session};
 use super::{Usage, event_loop, frontend::Frontend, target};
 use crate::{
     cli::{Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs},
@@ -30,7 +29,7 @@ use crate::{
         self, Caller,
         sandbox::{self, Needs},
     },
-    record::{self, Files, FlightOptions, Folder},
+    record,
     sensor::{Options, Sensor, StoppedCommand, Targets, User, now_ns, targets},
     text::{Untrusted, count},
     tui,
@@ -78,18 +77,9 @@ impl Shown {
 
 fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let screen = shown == Shown::Screen;
-    let flight = match &args.recording {
-        Some(path) => args.flight.options(path),
-        None => None,
-    };
-    match (&args.recording, &flight) {
-        (Some(path), None) => check_recording(path, args.force, shown)?,
-        (Some(path), Some(_)) if path == Path::new(record::STDOUT) => {
-            let message = "a flight recorder writes files: give -o a folder, or the name of a file";
-            return Err(Usage(message.to_owned()).into());
-        }
-        (_, Some(_)) => args.run.keep_cheap(),
-        (None, None) => {}
+    let plan = Plan::of(&args, shown)?;
+    if plan.is_flight() {
+        args.run.keep_cheap();
     }
     check_probe_log(&args.run, screen)?;
     if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
@@ -123,48 +113,25 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let words = target_words(resolved.words, command.as_ref(), &args);
     let mut sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
-    let recording = match (&args.recording, flight) {
-        (_, Some(options)) => {
-            let (files, gap) = start_files(&options)?;
-            resolved.notices.extend(gap.map(Untrusted::from));
-            Some((Destination::Flight(Box::new((options, files))), clock))
-        }
-        (Some(path), None) => Some((Destination::File(record::create(path, args.force)?), clock)),
-        (None, None) => None,
-    };
-    let is_file = matches!(recording, Some((Destination::File(_), _)));
+    let (destinations, gap) = plan.open(clock)?;
+    resolved.notices.extend(gap.map(Untrusted::from));
     if screen {
         tui::terminal_as_stdin()?;
     }
     sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some())?);
     let frontend = shown.frontend(clock)?;
-    if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
-        let into = match is_file {
-            true => path.display().to_string(),
-            false => format!("files of {}", path.display()),
-        };
+    if let (Shown::Nowhere, Some(into)) = (shown, plan.place()) {
         note!("backscope: recording {} into {into}; Ctrl-C ends it", Untrusted::join(&words, ", "));
     }
     let session =
-        Session::new(sensor, frontend, command, words, resolved.notices, &args.run, recording)?;
+        Session::new(sensor, frontend, command, words, resolved.notices, &args.run, destinations)?;
     let outcome = event_loop()?.block_on(session.run());
     if let Some(output) = output {
         output.finish();
     }
     let status = outcome?;
-    if let Some(path) = &args.recording
-        && is_file
-    {
-        note!("backscope: recorded into {}", path.display());
-    }
+    plan.tell_written();
     Ok(status)
-}
-
-/// Starts the thread that writes the files of a flight recorder. Returns what is missing of its
-/// confinement, too.
-fn start_files(options: &FlightOptions) -> anyhow::Result<(Files, Option<String>)> {
-    let started = Folder::open(&options.folder).and_then(Files::start);
-    started.with_context(|| format!("cannot record into {}", options.folder.display()))
 }
 
 /// Gives up what the watch no longer needs. No thread has been started yet.
@@ -182,16 +149,6 @@ fn confine(
         needs.calls.children.push(command.pid());
     }
     sandbox::enter(needs).context("cannot give up the rights that are no longer needed")
-}
-
-/// Checks early whether the recording can be made.
-fn check_recording(path: &Path, replace: bool, shown: Shown) -> anyhow::Result<()> {
-    if path == Path::new(record::STDOUT) && shown != Shown::Nowhere {
-        let message = "a recording cannot share standard output with lines or a screen: \
-                       `backscope record -o -` writes nothing else";
-        return Err(Usage(message.to_owned()).into());
-    }
-    Ok(record::check_path(path, replace)?)
 }
 
 /// Checks that the probes' log can be asked for: it loads whatever programs the object has.

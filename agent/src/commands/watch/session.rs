@@ -2,7 +2,6 @@
 //! target.
 
 use std::{
-    fs::File,
     io,
     os::unix::process::ExitStatusExt,
     process::{ExitCode, ExitStatus},
@@ -13,14 +12,18 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::destination::Destinations;
+use super::reported::Reported;
 use crate::{
     cli::{Detail, RunArgs},
     commands::{
         frontend::{Frontend, UserAction},
         signals::Signals,
     },
-    model::{Attached, Model, WallClock, event::Event},
-    record::{Files, Flight, FlightOptions, Header, RecordEntry, Recorder, WriteError, Writer},
+    digest::Digest,
+    model::{Attached, Model, event::Event},
+    record::RecordEntry,
+    report::page::WORST,
     run::{self, DRAIN, Live, Run},
     sensor::{Sensor, StoppedCommand, now_ns},
     text::Untrusted,
@@ -47,7 +50,7 @@ const RUSH: &str = "thousands of connections a second: the accept tracepoints ar
 /// ring and takes samples ([`Session::sample`]) until the time is over, a signal comes, the user
 /// leaves, or the target has ended.
 pub(super) struct Session {
-    live: Live<Frontend>,
+    live: Live<Reported>,
     attached: Attached,
     command: Option<StoppedCommand>,
     notices: Vec<Untrusted>,
@@ -58,24 +61,6 @@ pub(super) struct Session {
     announced: (Untrusted, Vec<Untrusted>),
 }
 
-/// Where a watch is recorded.
-pub(super) enum Destination {
-    File(File),
-    Flight(Box<(FlightOptions, Files)>),
-}
-
-impl Destination {
-    fn recorder(self, header: &Header) -> Result<Recorder, WriteError> {
-        Ok(match self {
-            Self::File(file) => Recorder::File(Writer::new(file, header)?),
-            Self::Flight(flight) => {
-                let (options, files) = *flight;
-                Recorder::Flight(Box::new(Flight::new(&options, header, files)?))
-            }
-        })
-    }
-}
-
 impl Session {
     pub(super) fn new(
         sensor: Sensor,
@@ -84,7 +69,7 @@ impl Session {
         words: Vec<Untrusted>,
         notices: Vec<Untrusted>,
         args: &RunArgs,
-        recording: Option<(Destination, WallClock)>,
+        destinations: Destinations,
     ) -> anyhow::Result<Self> {
         let (detail_events, exchanges) =
             (args.detail == Detail::Events, args.detail != Detail::Queues);
@@ -94,16 +79,19 @@ impl Session {
         } else {
             TEXT_REFRESH
         });
+        let Destinations { recording, report, clock } = destinations;
         let recorder = match recording {
-            Some((destination, clock)) => {
+            Some(destination) => {
                 let header = run::header(setup.clone(), attached.clone(), clock, refresh);
                 Some(destination.recorder(&header)?)
             }
             None => None,
         };
+        let report = report.map(|file| (file, Digest::new(attached.clone(), clock, WORST)));
+        let consumer = Reported::new(frontend, report);
         Ok(Self {
             announced: (setup.target.clone(), Vec::new()),
-            live: Live { sensor, run: Run::new(Model::new(setup), frontend, recorder) },
+            live: Live { sensor, run: Run::new(Model::new(setup), consumer, recorder) },
             attached,
             command,
             notices,
@@ -124,11 +112,13 @@ impl Session {
         let outcome = self.begin_to_end(&mut signals).await;
         // Whatever ended it, the recording is whole.
         let recorded = self.live.run.end_recording();
+        let reported = self.live.run.consumer.write_report();
         outcome?;
         for told in recorded? {
             note!("backscope: {told}");
         }
-        self.live.run.consumer.finish(&mut signals).await?;
+        reported?;
+        self.live.run.consumer.frontend.finish(&mut signals).await?;
         Ok(match self.ended {
             Some(status) => status_of(status),
             None => ExitCode::SUCCESS,
@@ -138,7 +128,7 @@ impl Session {
     async fn begin_to_end(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         self.live.begin_batch()?;
         self.announce()?;
-        self.live.run.consumer.attached(&self.attached)?;
+        self.live.run.consumer.frontend.attached(&self.attached)?;
         self.sample()?;
         self.watch(signals).await?;
         self.finish(signals).await
@@ -161,7 +151,7 @@ impl Session {
                         return Ok(());
                     }
                 }
-                action = self.live.run.consumer.user_action() => if action? == UserAction::Quit {
+                action = self.live.run.consumer.frontend.user_action() => if action? == UserAction::Quit {
                     return Ok(());
                 },
                 () = sleep_until(end.unwrap_or(begin)), if end.is_some() => return Ok(()),
@@ -245,7 +235,7 @@ impl Session {
             note!("backscope: {told}");
         }
         while run.finish_on(&mut ending)? {
-            run.consumer.room_at_end(signals).await;
+            run.consumer.frontend.room_at_end(signals).await;
         }
         Ok(())
     }

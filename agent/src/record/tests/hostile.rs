@@ -16,10 +16,10 @@ use crate::report::tests::schema::parsed;
 use crate::report::{Attached, Sink, WallClock};
 
 /// xorshift64*: the same events in every run.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub(super) fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -29,7 +29,7 @@ impl Dice {
 
 /// An event with some of its bytes changed, if it is one still. The runs of `0xff` are the largest
 /// number of 64 bits, and one of 46.
-fn changed(dice: &mut Dice, event: &Event) -> Option<Event> {
+pub(crate) fn changed(dice: &mut Dice, event: &Event) -> Option<Event> {
     let mut bytes = postcard::to_stdvec(event).unwrap();
     for _ in 0..dice.roll(4) {
         let at = dice.roll(bytes.len());

@@ -9,6 +9,7 @@ mod hostile;
 mod replay;
 
 pub(crate) use events::every as every_event;
+pub(crate) use hostile::{Dice, changed};
 pub(crate) use replay::{busy_entries, entries_of};
 
 use std::time::{Duration, UNIX_EPOCH};

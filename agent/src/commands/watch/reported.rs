@@ -1,0 +1,76 @@
+//! A front-end and, beside it, the digest of the run for a report at its end.
+
+use std::{fs::File, io};
+
+use anyhow::Context;
+
+use crate::{
+    commands::frontend::Frontend,
+    digest::Digest,
+    model::{
+        Model,
+        output::{Interest, Output},
+    },
+    report::page,
+    run::Consumer,
+    text::Untrusted,
+};
+
+/// What a run is shown to: the front-end, and the digest if a report was asked for.
+pub(super) struct Reported {
+    pub(super) frontend: Frontend,
+    report: Option<(File, Digest)>,
+}
+
+impl Reported {
+    pub(super) fn new(frontend: Frontend, report: Option<(File, Digest)>) -> Self {
+        Self { frontend, report }
+    }
+
+    /// Writes the report, if one was asked for, into the file that was opened for it.
+    pub(super) fn write_report(&mut self) -> anyhow::Result<()> {
+        if let Some((mut file, digest)) = self.report.take() {
+            page::write(&mut file, &digest).context("cannot write the report")?;
+        }
+        Ok(())
+    }
+}
+
+impl Consumer for Reported {
+    /// A report needs everything; a front-end takes more than it has a use for.
+    fn interest(&self) -> Interest {
+        match self.report {
+            Some(_) => Interest::ALL,
+            None => self.frontend.interest(),
+        }
+    }
+
+    fn notices(&mut self, notices: &[Untrusted]) {
+        if let Some((_, digest)) = &mut self.report {
+            digest.notices(notices);
+        }
+        self.frontend.notices(notices);
+    }
+
+    fn report(&mut self, outputs: &mut Vec<Output>, model: &Model) -> io::Result<()> {
+        if let Some((_, digest)) = &mut self.report {
+            digest.take_all(outputs);
+        }
+        self.frontend.report(outputs, model)
+    }
+
+    fn refresh(&mut self, model: &Model) -> io::Result<()> {
+        if let Some((_, digest)) = &mut self.report {
+            digest.refresh(model)?;
+        }
+        self.frontend.refresh(model)
+    }
+
+    /// The last sample is not shown by itself: nobody would see it before the summary.
+    fn before_summary(&mut self, model: &Model) -> io::Result<()> {
+        if let Some((_, digest)) = &mut self.report {
+            digest.refresh(model)?;
+        }
+        self.frontend.before_summary(model)
+    }
+}

@@ -1,0 +1,86 @@
+//! Findings from beginning to end, with their evidence.
+
+use maud::{Markup, html};
+
+use super::{
+    chart::{across, short},
+    parts::{Times, badge, note, severity},
+    summary::{doing, sentence, when},
+    words,
+};
+use crate::{
+    digest::{Digest, FindingStory},
+    model::snapshot::Severity,
+    text::count,
+};
+
+/// Findings that are shown; of the rest the number is said.
+const MOST: usize = 100;
+/// Findings that are open from the start.
+const OPEN: usize = 1;
+
+/// The findings; `None` where there were none.
+pub(super) fn body(digest: &Digest, times: &Times) -> Option<Markup> {
+    let stories = digest.findings.worst_first();
+    if stories.is_empty() {
+        return None;
+    }
+    let beyond =
+        (stories.len().saturating_sub(MOST) as u64).saturating_add(digest.findings.left_out());
+    Some(html! {
+        (note("The gravest first. The bar shows when each held."))
+        @for (place, story) in stories.iter().take(MOST).enumerate() {
+            (one(story, times, place < OPEN))
+        }
+        @if beyond > 0 { (note(&format!("{} more are not shown.", count(beyond)))) }
+    })
+}
+
+fn one(story: &FindingStory, times: &Times, is_open: bool) -> Markup {
+    let finding = &story.finding;
+    html! {
+        details.finding.crit[finding.severity == Severity::Critical] open[is_open] {
+            summary {
+                span.line {
+                    (severity(finding.severity)) " " (badge(finding.owner)) " "
+                    b { (finding.headline) } " " span.at { (finding.subject) }
+                }
+                (span_bar(story, times))
+            }
+            div.inside {
+                p { (finding.text) }
+                dl {
+                    dt { "Whose doing" }
+                    dd { (doing(finding.owner)) @if finding.inferred { " (in part inferred)" } }
+                    dt { "What to do" }
+                    dd { (sentence(&finding.fix)) }
+                    dt { "When" }
+                    dd { (when(story, times))
+                        "; the figures are those of " (times.at(story.told_ns)) }
+                    dt { "Kind" }
+                    dd { code { (finding.kind) } }
+                }
+                @if !finding.evidence.is_empty() {
+                    h3 { "Evidence" }
+                    ul.evidence {
+                        @for (name, value) in &finding.evidence {
+                            li { span { (words::figure_name(name)) } " " b { (words::figure(name, *value)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The part of the run in which it held.
+fn span_bar(story: &FindingStory, times: &Times) -> Markup {
+    let begin = across(times, story.begun_ns);
+    let width = (across(times, story.ended_ns) - begin).max(1.0);
+    html! {
+        svg.span role="img" aria-label=(when(story, times)) width="120" height="10" {
+            rect.track width="100%" height="4" y="3" rx="2" {}
+            rect.held x={ (short(begin)) "%" } width={ (short(width)) "%" } y="1" height="8" rx="2" {}
+        }
+    }
+}
