@@ -1,6 +1,7 @@
 //! The command line.
 
 mod examples;
+mod formats;
 #[cfg(feature = "lessons")]
 mod lessons;
 mod values;
@@ -14,6 +15,8 @@ use examples::{
     DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
     SCHEMA_EXAMPLES, WATCH_EXAMPLES,
 };
+use formats::{ANNOTATE_EXAMPLES, DIFF_EXAMPLES, REPORT_EXAMPLES};
+pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
 #[cfg(feature = "lessons")]
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
@@ -68,6 +71,27 @@ pub enum Verb {
     /// Show a recording as watch showed it, or would have shown it: no root needed, any Linux
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
+    /// Turn a recording into another format
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report {
+        /// The recording
+        file: PathBuf,
+        /// The format
+        #[arg(long, value_enum)]
+        format: ReportFormat,
+        /// Write to OUT [default: standard output, if that is no terminal]
+        #[arg(short = 'o', long = "output", value_name = "OUT")]
+        output: Option<PathBuf>,
+        /// Replace OUT if it exists
+        #[arg(long, requires = "output")]
+        force: bool,
+    },
+    /// Write a packet capture anew, with who held the time as comments on its packets
+    #[command(after_help = ANNOTATE_EXAMPLES)]
+    Annotate(AnnotateArgs),
+    /// Compare two recordings: what got better, what got worse, and what they cannot show
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArgs),
     /// Show every listening socket once: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]
     Listeners(ListenersArgs),

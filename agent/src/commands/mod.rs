@@ -1,9 +1,12 @@
 //! One file a verb. Each returns the exit status; what it cannot do is an error with the status
 //! that belongs to it.
 
+mod annotate;
 mod completions;
+mod convert;
 #[cfg(feature = "lessons")]
 mod demo;
+mod diff;
 pub(crate) mod doctor;
 mod frontend;
 #[cfg(feature = "lessons")]
@@ -12,6 +15,7 @@ mod learn;
 mod lesson_process;
 pub(crate) mod listeners;
 mod man;
+mod perfetto;
 mod record;
 mod replay;
 mod schema;
@@ -58,6 +62,7 @@ fn rights_of(verb: &Verb) -> Rights {
         Verb::Schema | Verb::Completions { .. } | Verb::Man { .. } => Rights::None,
         // Root may replay what is another's; the capabilities go once it is open.
         Verb::Replay(_) | Verb::StopThenExec { .. } => Rights::Callers,
+        Verb::Report { .. } | Verb::Annotate(_) | Verb::Diff(_) => Rights::Callers,
         #[cfg(feature = "lessons")]
         Verb::Learn(args) if args.recorded || args.list => Rights::None,
         #[cfg(feature = "lessons")]
@@ -93,6 +98,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Watch(args) => watch::run(args),
         Verb::Record(args) => record::run(args),
         Verb::Replay(args) => replay::run(&args),
+        Verb::Report { file, output, force, .. } => perfetto::run(&file, output.as_deref(), force),
+        Verb::Annotate(args) => annotate::run(&args),
+        Verb::Diff(args) => diff::run(&args),
         Verb::Listeners(args) => listeners::run(&args),
         #[cfg(feature = "lessons")]
         Verb::Learn(args) => learn::run(&args),
@@ -170,6 +178,9 @@ mod tests {
         ("listeners", Rights::All),
         ("doctor", Rights::All),
         ("replay f", Rights::Callers),
+        ("report f --format perfetto -o o", Rights::Callers),
+        ("annotate d f", Rights::Callers),
+        ("diff a b", Rights::Callers),
         ("stop-then-exec -- true", Rights::Callers),
         ("schema", Rights::None),
         ("completions bash", Rights::None),

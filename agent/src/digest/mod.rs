@@ -8,7 +8,7 @@ mod findings;
 mod listeners;
 mod series;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worst;
 
 use std::{

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A server that accepts late, refuses some, and answers the later the longer it runs.
-fn entries() -> Vec<RecordEntry> {
+pub(crate) fn entries() -> Vec<RecordEntry> {
     let mut world = World::with_limit(4);
     for second in 1..=12 {
         for accept in 0..10 {

@@ -14,5 +14,5 @@ pub(crate) mod tests;
 mod writer;
 
 pub use format::{Header, RecordEntry, Totals, VERSION};
-pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader};
+pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader, check_file};
 pub use writer::{CreateError, WriteError, Writer, caller_of_sudo, check_path, create};

@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read},
+    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -128,6 +129,19 @@ impl Reader<File> {
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         Self::new(File::open(path)?)
     }
+}
+
+/// Checks early whether a file begins as a recording that can be read: whoever creates another file
+/// next would otherwise leave it empty. The place in the file stays. What cannot be read twice (a
+/// pipe) is not checked.
+///
+/// # Errors
+/// It does not begin so.
+pub fn check_file(file: &File) -> Result<(), ReadError> {
+    let mut preamble = [0; PREAMBLE];
+    let Ok(length) = file.read_at(&mut preamble, 0) else { return Ok(()) };
+    read_preamble(&preamble[..length])?;
+    Ok(())
 }
 
 impl<R: Read> Reader<R> {

@@ -50,7 +50,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 
 /// Gives up all rights but to read what is open and to write to standard output and error: anybody
 /// may have made the file. No thread has been started yet.
-fn confine() -> anyhow::Result<()> {
+pub(super) fn confine() -> anyhow::Result<()> {
     let capabilities = CapabilitySet::empty();
     let needs = Needs { capabilities, calls: Calls::default(), processes: false };
     sandbox::enter(needs).context("cannot give up the rights that a replay does not need")?;
@@ -58,7 +58,7 @@ fn confine() -> anyhow::Result<()> {
 }
 
 /// Says what is damaged; true if anything is.
-fn tell(damages: &[Damage], count: u64) -> bool {
+pub(super) fn tell(damages: &[Damage], count: u64) -> bool {
     for damage in damages {
         note!("backscope: the recording is damaged: {damage}");
     }
