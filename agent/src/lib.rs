@@ -13,6 +13,7 @@ pub mod text;
 #[macro_use]
 pub mod outlet;
 
+pub mod annotate;
 mod bounded;
 pub mod cli;
 pub mod commands;

@@ -41,6 +41,7 @@ impl<W: Write> Trace<W> {
 
     /// Writes what is known only at the end.
     pub(super) fn end(&mut self, end_ns: u64, damages: u64) -> io::Result<()> {
+        self.begin()?;
         for refused in self.early.drain(..) {
             self.written.left_out += refused.count;
         }

@@ -26,7 +26,8 @@ use crate::{
 use packets::Packets;
 use tracks::Tracks;
 
-/// Refusals that wait for the first sample of their listener; further ones are left out.
+/// What waits for the first sample, and refusals that wait for the first sample of their listener:
+/// further ones are left out.
 const MAX_EARLY: usize = 10_000;
 
 /// What a trace holds.
@@ -52,6 +53,7 @@ pub fn write<R: Read>(reader: &mut Reader<R>, out: &mut impl Write) -> Result<Wr
         parties: Parties::default(),
         watches_exchanges: header.setup.exchanges,
         is_paused: false,
+        first: Some(Vec::new()),
         early: Vec::new(),
         written: Written::default(),
     };
@@ -72,10 +74,23 @@ struct Trace<W> {
     /// The recording has exchanges; if not, a wait in the accept queue is a slice of its own.
     watches_exchanges: bool,
     is_paused: bool,
+    /// What came before the first sample, which tells the names of processes; `None` once that is
+    /// there. At most [`MAX_EARLY`].
+    first: Option<Vec<Output>>,
     /// Refusals by listeners before their first sample, which tells where they listen. At most
     /// [`MAX_EARLY`].
     early: Vec<OverflowOutput>,
     written: Written,
+}
+
+impl<W: Write> Trace<W> {
+    /// Writes what came before the first sample: that first, since it has the names.
+    fn begin(&mut self) -> io::Result<()> {
+        let first = self.first.take().unwrap_or_default();
+        let (samples, others): (Vec<_>, Vec<_>) =
+            first.iter().partition(|output| matches!(output, Output::Listener(_)));
+        samples.into_iter().chain(others).try_for_each(|output| self.output(output))
+    }
 }
 
 impl<W: Write> Visitor for Trace<W> {
@@ -91,9 +106,11 @@ impl<W: Write> Visitor for Trace<W> {
     }
 
     fn outputs(&mut self, outputs: &[Output]) -> io::Result<()> {
-        for output in outputs {
-            self.output(output)?;
-        }
-        Ok(())
+        let Some(first) = &mut self.first else {
+            return outputs.iter().try_for_each(|output| self.output(output));
+        };
+        first.extend_from_slice(outputs);
+        let has_sample = outputs.iter().any(|output| matches!(output, Output::Listener(_)));
+        if has_sample || first.len() > MAX_EARLY { self.begin() } else { Ok(()) }
     }
 }
