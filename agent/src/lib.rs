@@ -17,6 +17,7 @@ pub mod annotate;
 mod bounded;
 pub mod cli;
 pub mod commands;
+pub mod compare;
 pub mod digest;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

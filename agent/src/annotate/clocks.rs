@@ -2,6 +2,8 @@
 
 use super::TOLERANCE_NS;
 
+/// Fewest connections whose times may be shifted by: one alone may be another of the same addresses.
+const LEAST: u64 = 2;
 /// Share of the connections that must agree for a difference to be the clocks'.
 const AGREEMENT: f64 = 0.8;
 
@@ -18,7 +20,7 @@ pub struct Clocks {
     /// The largest difference between two, ns.
     pub spread_ns: u64,
     /// What the times of the recording are shifted by, ns: the median if it is beyond the tolerance
-    /// and nearly all agree, else 0.
+    /// and nearly all of several agree, else 0.
     pub shift_ns: i64,
     /// Farthest that a stamp of the capture is behind one before it, ns.
     pub set_back_ns: u64,
@@ -42,7 +44,7 @@ impl Clocks {
             agreeing,
             median_ns,
             spread_ns: last_ns.abs_diff(first_ns),
-            shift_ns: if agree && is_apart { median_ns } else { 0 },
+            shift_ns: if agree && is_apart && compared >= LEAST { median_ns } else { 0 },
             set_back_ns,
         }
     }
@@ -69,6 +71,7 @@ mod tests {
             Clocks::of((0..10).map(|n| if n < 5 { n } else { 2 * SECOND }).collect(), 0);
         assert!(meanwhile.disagree());
         assert_eq!(meanwhile.shift_ns, 0);
+        assert_eq!(Clocks::of(vec![3_600 * SECOND], 0).shift_ns, 0);
         assert_eq!(Clocks::of(Vec::new(), 7), Clocks { set_back_ns: 7, ..Clocks::default() });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::Seek,
     process::ExitCode,
     time::{Duration, UNIX_EPOCH},
 };
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     annotate::{
         AnnotateError, Annotated, Clocks, MAX_FLOWS, MAX_REMARKS, TOLERANCE_NS, annotate,
-        capture::CaptureError,
+        capture::{CaptureError, check_file},
     },
     cli::AnnotateArgs,
     record::Reader,
@@ -27,9 +28,13 @@ pub(super) fn run(args: &AnnotateArgs) -> anyhow::Result<ExitCode> {
     let dump = &args.dump;
     let file = open(&args.file)?;
     let mut opened = File::open(dump).with_context(|| format!("cannot read {}", dump.display()))?;
+    let context = || format!("cannot annotate {} with {}", dump.display(), args.file.display());
+    // Neither leaves an empty file behind.
+    let is_capture = check_file(&opened).map_err(AnnotateError::from);
+    let is_file = opened.rewind().map_err(AnnotateError::Rewind);
+    is_capture.and(is_file).map_err(unusable).with_context(context)?;
     let mut out = destination(args.output.as_deref(), args.force)?;
     confine()?;
-    let context = || format!("cannot annotate {} with {}", dump.display(), args.file.display());
     let progress = Progress::new(file, "reading the recording");
     let mut reader = Reader::new(progress).with_context(context)?;
     let min_us = u64::try_from(args.min.as_micros()).unwrap_or(u64::MAX);

@@ -177,7 +177,7 @@ impl Digest {
         }
     }
 
-    fn take_all(&mut self, outputs: &[Output]) {
+    pub(crate) fn take_all(&mut self, outputs: &[Output]) {
         for output in outputs {
             self.take(output);
         }

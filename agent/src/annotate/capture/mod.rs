@@ -8,7 +8,11 @@ mod segment;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::io::{self, Read};
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+};
 
 pub use comment::with_comments;
 pub use segment::{Link, Segment};
@@ -41,6 +45,18 @@ pub enum CaptureError {
         /// What is wrong.
         reason: &'static str,
     },
+}
+
+/// Checks early whether a file begins as a capture that is read, as
+/// [`record::check_file`](crate::record::check_file) does for recordings.
+///
+/// # Errors
+/// It does not.
+pub fn check_file(file: &File) -> Result<(), CaptureError> {
+    let mut begin = [0; 24];
+    let Ok(length) = file.read_at(&mut begin, 0) else { return Ok(()) };
+    Capture::new(&begin[..length])?;
+    Ok(())
 }
 
 /// Order of the bytes of a number.
