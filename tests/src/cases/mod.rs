@@ -13,6 +13,7 @@ mod execution;
 mod field;
 mod finding;
 mod first_answer;
+mod formats;
 mod idle;
 mod interop;
 mod learn;
@@ -71,6 +72,7 @@ pub fn all() -> Vec<Case> {
         secure::CASES,
         command::CASES,
         record::CASES,
+        formats::CASES,
         coverage::CASES,
         pattern::DEMOS,
         pattern::REGISTRY,
