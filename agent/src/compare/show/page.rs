@@ -137,7 +137,11 @@ fn row(figure: &Figure) -> Markup {
             td.figure { (words::value(figure.unit, figure.before)) }
             td.figure { (words::value(figure.unit, figure.after)) }
             td { (mark(figure.verdict, words::verdict(figure.verdict))) }
-            td { (words::difference(figure)) }
+            td {
+                @if !matches!(figure.verdict, Verdict::Same | Verdict::Unknown) {
+                    (words::difference(figure))
+                }
+            }
             td.soft { (words::reason(figure)) }
         }
     }

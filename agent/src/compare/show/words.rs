@@ -74,7 +74,7 @@ fn rate_of_few(per_second: f64) -> String {
     }
 }
 
-/// Returns a difference: "-43 %", "from nothing".
+/// Returns a difference: "-43 %", "12 times", "1/20 of it", "from nothing".
 pub(super) fn difference(figure: &Figure) -> String {
     let (Some(before), Some(after)) = (figure.before, figure.after) else { return String::new() };
     if before == after {
@@ -82,6 +82,9 @@ pub(super) fn difference(figure: &Figure) -> String {
     }
     if before == 0.0 {
         return "from nothing".to_owned();
+    }
+    if after > 0.0 && before >= 9.5 * after {
+        return format!("1/{:.0} of it", before / after);
     }
     let share = (after - before) / before;
     if share >= 9.5 {
