@@ -78,7 +78,7 @@ fn block(order: Order, kind: u32, contents: &[u8]) -> Vec<u8> {
 
 /// A file of pcapng with blocks that are not understood, packets with options and without, and two
 /// sections.
-fn pcapng(order: Order, packets: &[(u64, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn pcapng(order: Order, packets: &[(u64, Vec<u8>)]) -> Vec<u8> {
     let mut file = Vec::new();
     for _ in 0..2 {
         let section = [&order.of_u32(0x1a2b_3c4d)[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
