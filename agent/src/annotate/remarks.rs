@@ -84,13 +84,12 @@ impl Gatherer {
         let (role, local, peer) = (party.role, party.local, party.peer);
         let Some((flow, local_is_forward)) = self.flows.share(local, peer) else { return };
         let view = &output.view;
-        let end_ns = self.at(output.ts_ns);
         let remark = |at_ns, edge: Edge, kind, us| Remark {
             flow,
             is_forward: edge.outbound.map(|outbound| outbound == local_is_forward),
             wants_data: edge.wants_data,
             at_ns,
-            until_ns: if edge.may_be_later { end_ns } else { at_ns },
+            until_ns: at_ns,
             role,
             seq: view.seq,
             kind,
@@ -100,7 +99,7 @@ impl Gatherer {
         };
         if view.total_us >= self.min_us {
             let outbound = Some(role == Role::Client);
-            let edge = Edge { outbound, wants_data: true, may_be_later: false };
+            let edge = Edge { outbound, wants_data: true };
             let verdict = view.verdict.map(|verdict| (verdict.kind, verdict.us));
             // The first exchange has the handshake and the accept queue before its request.
             let at_ns = self.at(first_data_ns(view.start_ns, &view.slices));
@@ -115,9 +114,21 @@ impl Gatherer {
             let end_ns = next.map_or(output.ts_ns, |next| next.start_ns);
             let at_ns =
                 self.at(if Edge::is_at_start(slice.kind) { slice.start_ns } else { end_ns });
-            self.remarks.push(remark(at_ns, edge, Kind::Slice(*slice), slice.us));
+            let mut remark = remark(at_ns, edge, Kind::Slice(*slice), slice.us);
+            if edge == Edge::SENT {
+                remark.until_ns = self.at(sent_by_ns(output, place));
+            }
+            self.remarks.push(remark);
         }
     }
+}
+
+/// Returns the time by which what was written at the end of a slice has left: holds that follow keep
+/// it.
+fn sent_by_ns(output: &ExchangeOutput, place: usize) -> u64 {
+    let behind = output.view.slices.get(place + 1..).unwrap_or_default();
+    let sent = behind.iter().find(|slice| !Edge::is_hold(slice.kind));
+    sent.map_or(output.ts_ns, |slice| slice.start_ns)
 }
 
 /// Returns the time at which the first byte of an exchange came or went.

@@ -25,15 +25,14 @@ pub(super) struct Edge {
     pub(super) outbound: Option<bool>,
     /// It carries data.
     pub(super) wants_data: bool,
-    /// What is held next may keep it until the end of the exchange.
-    pub(super) may_be_later: bool,
 }
 
 impl Edge {
-    const SENT: Self = Self { outbound: Some(true), wants_data: true, may_be_later: true };
-    const DATA_CAME: Self = Self { outbound: Some(false), wants_data: true, may_be_later: false };
-    const CAME: Self = Self { outbound: Some(false), wants_data: false, may_be_later: false };
-    const ANY: Self = Self { outbound: None, wants_data: false, may_be_later: false };
+    /// A segment with data that this host sends. If it is held, it goes later.
+    pub(super) const SENT: Self = Self { outbound: Some(true), wants_data: true };
+    const DATA_CAME: Self = Self { outbound: Some(false), wants_data: true };
+    const CAME: Self = Self { outbound: Some(false), wants_data: false };
+    const ANY: Self = Self { outbound: None, wants_data: false };
 
     /// Returns the packet that a slice of this kind goes with.
     pub(super) fn of(kind: SliceKind) -> Self {
@@ -59,6 +58,19 @@ impl Edge {
             | SliceKind::ConnectRefused => Self::CAME,
             SliceKind::Unknown => Self::ANY,
         }
+    }
+
+    /// True of kinds that keep what was written from being sent.
+    pub(super) fn is_hold(kind: SliceKind) -> bool {
+        matches!(
+            kind,
+            SliceKind::SendBuffer
+                | SliceKind::Nagle
+                | SliceKind::Cork
+                | SliceKind::Congestion
+                | SliceKind::ReceiveWindow
+                | SliceKind::Pacing
+        )
     }
 
     /// True of kinds that a packet begins: no packet goes with a read, or with an accept.

@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use super::{empty_dump, expect, recording};
 use crate::cases::ledger::serve;
 use crate::harness::json::Value;
-use crate::harness::ledger::{Truth, is_connection, paired, spent_us};
+use crate::harness::ledger::{is_connection, paired, spent_us};
 use crate::harness::trace::Conversation;
 use crate::harness::{Ended, Process, World};
 use crate::servers::installed;
@@ -40,7 +40,9 @@ fn capture(world: &World, server: &[&str], tcpdump: &[&str]) -> anyhow::Result<C
     let mut command = Command::new("sh");
     // It says on standard error that it listens.
     command.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(installed("tcpdump")?);
-    command.args(["--immediate-mode", "-U", "-Z", "root", "-w"]).arg(&dump);
+    // Little of each packet and a large buffer: none is dropped on a busy machine.
+    command.args(["--immediate-mode", "-s", "200", "-B", "65536"]);
+    command.args(["-U", "-Z", "root", "-w"]).arg(&dump);
     let mut capturing = Process::start({
         command.args(tcpdump).arg("tcp");
         command
@@ -177,12 +179,9 @@ fn check_holds(world: &World, captured: &Captured) -> anyhow::Result<()> {
         let before = sent.find(|before| before.bytes == 4 && before.from == packet.from);
         let apart_ms = (packet.time_s - before.context("the first piece")?.time_s) * 1e3;
         ensure!((apart_ms - held_ms).abs() < NEAR_MS, "{apart_ms} ms apart: {packet:?}");
-        let done_ns = client.get("done_ns")?;
-        let truth = Truth::new(
-            done_ns.saturating_sub(server.get("written_ns")?),
-            done_ns.saturating_sub(server.get("write_ns")?),
-        );
-        truth.check(world, "nagle", (held_ms * 1e3) as u64, client)?;
+        // The client may have got it late, but not earlier.
+        let waited_ns = client.get("done_ns")?.saturating_sub(server.get("write_ns")?);
+        ensure!(held_ms * 1e6 < waited_ns as f64 + NEAR_MS * 1e6, "{waited_ns} ns: {packet:?}");
         ensure!(spent_us(exchange, &["nagle"]).abs_diff((held_ms * 1e3) as u64) < 600);
     }
     ensure!(held >= 2, "the kernel delayed only {held} of 8 acknowledgements");
