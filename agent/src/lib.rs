@@ -13,9 +13,11 @@ pub mod text;
 #[macro_use]
 pub mod outlet;
 
+pub mod annotate;
 mod bounded;
 pub mod cli;
 pub mod commands;
+pub mod compare;
 pub mod digest;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -41,6 +41,7 @@ const SERVERS: [Need; 27] = [
     ("/usr/sbin/php-fpm*", "php-fpm"),
     ("jq", "jq"),
     ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
     // Fetches Go's compiler.
     ("/usr/lib/python3/dist-packages/pip", "python3-pip"),
     ("wrk", "wrk"),

@@ -71,13 +71,16 @@ Examples:
   backscope report incident.bsrec -o incident.html
   backscope report incident.bsrec -o - | gzip > incident.html.gz
   sudo backscope watch --pid 4242 --duration 1min --report now.html
+  backscope report incident.bsrec --format perfetto -o incident.pftrace
+
+Open a trace at ui.perfetto.dev, which keeps it in the browser, or with trace_processor.
 
 The page holds everything that it shows, and asks for nothing from the network. It contains \
 addresses,
 command names, sizes and times, but no payload. Only its owner can read it.
 
 Exit status:
-  0 done   1 cannot read or write, or the recording is damaged: the page has what can be read
+  0 done   1 cannot read or write, or the recording is damaged: OUT has what can be read
   2 no recording, of a version that this backscope does not know, or OUT exists";
 
 pub(super) const REPLAY_EXAMPLES: &str = "\

@@ -2,6 +2,7 @@
 
 mod examples;
 mod flight;
+mod formats;
 #[cfg(feature = "lessons")]
 mod lessons;
 mod values;
@@ -18,6 +19,8 @@ use examples::{
     REPORT_EXAMPLES, SCHEMA_EXAMPLES, WATCH_EXAMPLES,
 };
 pub use flight::FlightArgs;
+use formats::{ANNOTATE_EXAMPLES, DIFF_EXAMPLES};
+pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
 #[cfg(feature = "lessons")]
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
@@ -72,9 +75,16 @@ pub enum Verb {
     /// Show a recording as watch showed it, or would have shown it: no root needed, any Linux
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
-    /// Turn a recording into one page of HTML, for a ticket or a colleague: no root needed, any Linux
+    /// Turn a recording into one page of HTML, for a ticket or a colleague, or into a trace for
+    /// Perfetto: no root needed, any Linux
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
+    /// Write a packet capture anew, with who held the time as comments on its packets
+    #[command(after_help = ANNOTATE_EXAMPLES)]
+    Annotate(AnnotateArgs),
+    /// Compare two recordings: what got better, what got worse, and what they cannot show
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArgs),
     /// Show every listening socket once: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]
     Listeners(ListenersArgs),
@@ -275,9 +285,12 @@ pub struct ReportArgs {
     /// The recording
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Write the page to OUT; `-` is standard output
+    /// The format
+    #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
+    pub format: ReportFormat,
+    /// Write to OUT; `-` is standard output
     #[arg(short = 'o', long = "output", value_name = "OUT")]
-    pub page: PathBuf,
+    pub output: PathBuf,
     /// Replace OUT if it exists
     #[arg(long)]
     pub force: bool,

@@ -1,9 +1,12 @@
 //! One file a verb. Each returns the exit status; what it cannot do is an error with the status
 //! that belongs to it.
 
+mod annotate;
 mod completions;
+mod convert;
 #[cfg(feature = "lessons")]
 mod demo;
+mod diff;
 pub(crate) mod doctor;
 mod frontend;
 #[cfg(feature = "lessons")]
@@ -63,7 +66,8 @@ fn rights_of(verb: &Verb) -> Rights {
     match verb {
         Verb::Schema | Verb::Completions { .. } | Verb::Man { .. } => Rights::None,
         // Root may read what is another's; the capabilities go once it is open.
-        Verb::Replay(_) | Verb::Report(_) | Verb::StopThenExec { .. } => Rights::Callers,
+        Verb::Replay(_) | Verb::Report(_) | Verb::Annotate(_) | Verb::Diff(_) => Rights::Callers,
+        Verb::StopThenExec { .. } => Rights::Callers,
         #[cfg(feature = "mcp")]
         Verb::McpSumUp { .. } => Rights::Callers,
         #[cfg(feature = "mcp")]
@@ -106,6 +110,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Record(args) => record::run(args),
         Verb::Replay(args) => replay::run(&args),
         Verb::Report(args) => report::run(&args),
+        Verb::Annotate(args) => annotate::run(&args),
+        Verb::Diff(args) => diff::run(&args),
         Verb::Listeners(args) => listeners::run(&args),
         #[cfg(feature = "lessons")]
         Verb::Learn(args) => learn::run(&args),
@@ -188,6 +194,9 @@ mod tests {
         ("doctor", Rights::All),
         ("replay f", Rights::Callers),
         ("report f -o g", Rights::Callers),
+        ("report f --format perfetto -o o", Rights::Callers),
+        ("annotate d f", Rights::Callers),
+        ("diff a b", Rights::Callers),
         ("stop-then-exec -- true", Rights::Callers),
         #[cfg(feature = "mcp")]
         ("mcp", Rights::Childrens),

@@ -20,7 +20,7 @@ mod writer;
 pub use flight::Trigger;
 pub(crate) use flight::{Files, Flight, Folder, Options as FlightOptions};
 pub use format::{Header, RecordEntry, Totals, VERSION};
-pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader, check_preamble};
+pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader, check_file};
 pub(crate) use recorder::Recorder;
 pub use resume::Resumption;
 pub use writer::{CreateError, STDOUT, WriteError, Writer, caller_of_sudo, check_path, create};

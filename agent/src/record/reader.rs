@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read},
+    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -136,6 +137,19 @@ impl Reader<File> {
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         Self::new(File::open(path)?)
     }
+}
+
+/// Checks early whether a file begins as a recording that can be read: whoever creates another file
+/// next would otherwise leave it empty. The place in the file stays. What cannot be read twice (a
+/// pipe) is not checked.
+///
+/// # Errors
+/// It does not begin so.
+pub fn check_file(file: &File) -> Result<(), ReadError> {
+    let mut preamble = [0; PREAMBLE];
+    let Ok(length) = file.read_at(&mut preamble, 0) else { return Ok(()) };
+    read_preamble(&preamble[..length])?;
+    Ok(())
 }
 
 impl<R: Read> Reader<R> {
@@ -325,19 +339,6 @@ fn header_of(bytes: &[u8]) -> postcard::Result<Header> {
         header.attached.sandbox = postcard::from_bytes(beyond)?;
     }
     Ok(header)
-}
-
-/// Checks the first bytes of a file and gives them back, to be read before the rest.
-///
-/// It parses nothing: it is for who decides what to do before the rights to do it are given up.
-///
-/// # Errors
-/// The file is no recording, is of a version that cannot be read, or cannot be read at all.
-pub fn check_preamble(input: &mut impl Read) -> Result<Vec<u8>, ReadError> {
-    let mut preamble = Vec::with_capacity(PREAMBLE);
-    input.take(PREAMBLE as u64).read_to_end(&mut preamble)?;
-    read_preamble(&preamble)?;
-    Ok(preamble)
 }
 
 /// Returns the version of the format.

@@ -2,10 +2,15 @@
 //! reports. `watch`, `record`, `replay` and the lessons share it.
 
 mod live;
+mod parties;
+mod recorded;
 
 use std::io;
 
 pub(crate) use live::{DRAIN, Live, header, setup};
+pub(crate) use parties::{Parties, Party};
+pub use recorded::PlayError;
+pub(crate) use recorded::{Visitor, play};
 
 use crate::{
     model::{

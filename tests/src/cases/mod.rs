@@ -14,6 +14,7 @@ mod field;
 mod finding;
 mod first_answer;
 mod flight;
+mod formats;
 mod idle;
 mod interop;
 mod learn;
@@ -76,6 +77,7 @@ pub fn all() -> Vec<Case> {
         command::CASES,
         record::CASES,
         report::CASES,
+        formats::CASES,
         coverage::CASES,
         pattern::DEMOS,
         pattern::REGISTRY,
