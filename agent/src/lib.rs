@@ -16,6 +16,8 @@ pub mod outlet;
 mod bounded;
 pub mod cli;
 pub mod commands;
+#[cfg(feature = "export")]
+pub mod export;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

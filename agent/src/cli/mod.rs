@@ -1,6 +1,8 @@
 //! The command line.
 
 mod examples;
+#[cfg(feature = "export")]
+mod export;
 #[cfg(feature = "lessons")]
 mod lessons;
 mod values;
@@ -14,6 +16,8 @@ use examples::{
     DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
     SCHEMA_EXAMPLES, WATCH_EXAMPLES,
 };
+#[cfg(feature = "export")]
+pub use export::ExportArgs;
 #[cfg(feature = "lessons")]
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
@@ -65,6 +69,10 @@ pub enum Verb {
     /// Record what watch would show, to replay it here or elsewhere, now or later
     #[command(after_help = RECORD_EXAMPLES, args_override_self = true)]
     Record(RecordArgs),
+    /// Export metrics of a watch, and traces, to Prometheus or an OpenTelemetry collector
+    #[cfg(feature = "export")]
+    #[command(after_help = export::EXPORT_EXAMPLES, args_override_self = true)]
+    Export(ExportArgs),
     /// Show a recording as watch showed it, or would have shown it: no root needed, any Linux
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),

@@ -3,7 +3,7 @@
 use super::{
     Model,
     event::{Cost, Role, TcpState},
-    snapshot::{ConnectTotals, ResetTotals},
+    snapshot::{ConnectTotals, Finding, ResetTotals},
 };
 use crate::text::Untrusted;
 
@@ -25,6 +25,8 @@ pub struct Figures {
     pub watches_exchanges: bool,
     /// Time in which exchanges were not watched, to keep to a budget, µs; `None` if there was none.
     pub paused_us: Option<u64>,
+    /// Standing findings, worst first.
+    pub findings: Vec<Finding>,
     /// Records that probes wanted to deliver.
     pub seen: u64,
     /// Records and map entries lost, by probe or table.
@@ -56,6 +58,7 @@ impl Model {
             connections: self.watches_exchanges().then(|| self.connections.by_state()),
             watches_exchanges: self.watches_exchanges(),
             paused_us: self.pauses.total_ns(self.now_ns).map(|ns| ns / 1_000),
+            findings: self.findings.view(),
             seen: self.seen,
             lost: self.lost.iter().map(|(probe, total)| (probe.clone(), *total)).collect(),
             cost: self.cost.map(|(_, cost)| cost),

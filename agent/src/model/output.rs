@@ -150,7 +150,7 @@ pub struct ExchangeOutput {
 }
 
 /// The ends of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ends {
     /// The listener it came from.
     pub listener: Option<SockId>,
@@ -160,6 +160,8 @@ pub struct Ends {
     pub peer: SocketAddr,
     /// Process.
     pub pid: u32,
+    /// Its command name: escape before printing.
+    pub comm: Untrusted,
 }
 
 impl ExchangeOutput {

@@ -25,7 +25,7 @@ use crate::{
     model::{Sandbox, WallClock, event::OtherListener},
     privileges::{
         self, Caller,
-        sandbox::{self, Needs},
+        sandbox::{self, Calls, Needs},
     },
     record,
     sensor::{Options, Sensor, StoppedCommand, Targets, User, now_ns, targets},
@@ -53,13 +53,26 @@ pub(super) fn run_silently(args: WatchArgs) -> anyhow::Result<ExitCode> {
     watch(args, Shown::Nowhere)
 }
 
+/// Watches, and exports it.
+#[cfg(feature = "export")]
+pub(super) fn run_exporting(args: WatchArgs, exporting: Exporting) -> anyhow::Result<ExitCode> {
+    watch(args, Shown::Exported(Box::new(exporting)))
+}
+
+/// The ways out of an exporter, open and not used yet.
+#[cfg(feature = "export")]
+pub(super) struct Exporting {
+    pub(super) server: Option<crate::export::server::Server>,
+}
+
 /// The place where it is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Screen,
     Plain,
     Json,
     Nowhere,
+    #[cfg(feature = "export")]
+    Exported(Box<Exporting>),
 }
 
 impl Shown {
@@ -69,12 +82,23 @@ impl Shown {
             Self::Plain => Frontend::live_text(false, clock),
             Self::Json => Frontend::live_text(true, clock),
             Self::Nowhere => Ok(Frontend::silent()),
+            #[cfg(feature = "export")]
+            Self::Exported(exporting) => Ok(Frontend::export(exporting.exporter(clock))),
+        }
+    }
+
+    /// Adds the system calls that this way takes.
+    #[cfg_attr(not(feature = "export"), expect(unused_variables, reason = "no other way does"))]
+    fn add_calls(&self, calls: &mut Calls) {
+        #[cfg(feature = "export")]
+        if let Self::Exported(exporting) = self {
+            calls.serve = exporting.server.is_some();
         }
     }
 }
 
 fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
-    let screen = shown == Shown::Screen;
+    let screen = matches!(shown, Shown::Screen);
     if let Some(path) = &args.recording {
         record::check_path(path, args.force)?;
     }
@@ -114,9 +138,10 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if screen {
         tui::terminal_as_stdin()?;
     }
-    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some())?);
+    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some(), &shown)?);
+    let is_silent = matches!(shown, Shown::Nowhere);
     let frontend = shown.frontend(clock)?;
-    if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
+    if let (true, Some(path)) = (is_silent, &args.recording) {
         note!(
             "backscope: recording {} into {}; Ctrl-C ends it",
             Untrusted::join(&words, ", "),
@@ -141,10 +166,12 @@ fn confine(
     sensor: &Sensor,
     command: Option<&StoppedCommand>,
     removes_output: bool,
+    shown: &Shown,
 ) -> anyhow::Result<Sandbox> {
     let mut needs = Needs::of_watch(sensor.needed(), sensor.attaches_again());
     needs.calls.tracing = sensor.has_pauses();
     needs.calls.remove = removes_output;
+    shown.add_calls(&mut needs.calls);
     if let Some(command) = command {
         // It may be another user's, or become so.
         needs.capabilities |= CapabilitySet::KILL;

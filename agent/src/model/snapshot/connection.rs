@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use crate::model::exchange;
 use super::{ConnectFailure, EndView, Join, Owner, Protocol, TlsView};
 use crate::model::event::{
     Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState,
 };
+use crate::model::exchange;
 use crate::text::Untrusted;
 
 /// Kind of a slice, by what its time was spent on.

@@ -186,8 +186,14 @@ impl Connection {
 
     /// Its ends, for reports on its exchanges.
     pub(in crate::model) fn ends(&self) -> Ends {
-        let Origin { listener, pid, .. } = *self.origin;
-        Ends { listener, local: self.local(), peer: self.peer(), pid }
+        let Origin { listener, pid, comm, .. } = &*self.origin;
+        Ends {
+            listener: *listener,
+            local: self.local(),
+            peer: self.peer(),
+            pid: *pid,
+            comm: comm.clone(),
+        }
     }
 
     pub(super) fn state(&self) -> TcpState {

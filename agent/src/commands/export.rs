@@ -1,0 +1,81 @@
+//! `backscope export`: a watch that others look at, over the network.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::{Usage, watch};
+use crate::{
+    cli::{Detail, ExportArgs, OutputArgs, WatchArgs},
+    export::{
+        Exporter,
+        server::{self, Address, Listener, Server, Token},
+    },
+};
+
+/// Largest cost of the watch, if nobody says otherwise.
+const BUDGET: f64 = 0.01;
+
+pub(super) fn run(mut args: ExportArgs) -> anyhow::Result<ExitCode> {
+    match args.run.detail {
+        Detail::Exchanges => args.run.budget = args.run.budget.or(Some(BUDGET)),
+        Detail::Queues => {}
+        Detail::Events => {
+            let message = "--detail events tells single events, of which metrics have no use";
+            return Err(Usage(message.to_owned()).into());
+        }
+    }
+    // Before the rights to are given up, and before anything is attached that may be in vain.
+    let server = match &args.prometheus {
+        Some(address) => Some(listen(address, &args)?),
+        None => None,
+    };
+    let exporter = watch::Exporting { server };
+    let ExportArgs { target, command, run_as, run, .. } = args;
+    let output = OutputArgs { plain: false, json: false };
+    let args = WatchArgs { target, command, run_as, output, run, recording: None, force: false };
+    watch::run_exporting(args, exporter)
+}
+
+/// Listens, if the place is safe.
+fn listen(address: &Address, args: &ExportArgs) -> anyhow::Result<Server> {
+    check_exposure(address, args).map_err(Usage)?;
+    let token = match &args.token_file {
+        Some(path) => Some(Token::read(path)?),
+        None => None,
+    };
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(cert), Some(key)) => {
+            Some(server::server_config(cert, key).context("cannot serve metrics over TLS")?)
+        }
+        _ => None,
+    };
+    let listener = Listener::bind(address)?;
+    let scheme = match (&tls, address) {
+        (_, Address::Unix(_)) => "",
+        (Some(_), _) => "https://",
+        (None, _) => "http://",
+    };
+    let place = listener.place(address);
+    note!("backscope: metrics are at {scheme}{place}/metrics");
+    Ok(Server { listener, tls, token })
+}
+
+/// Checks that nobody reads the metrics by accident: they tell addresses and names of programs.
+fn check_exposure(address: &Address, args: &ExportArgs) -> Result<(), String> {
+    let is_protected = args.token_file.is_some() || args.tls_cert.is_some();
+    if address.is_exposed() && !is_protected && !args.insecure {
+        return Err(format!(
+            "{address} can be reached by other hosts: protect it with --token-file or with \
+             --tls-cert and --tls-key, serve at 127.0.0.1 or unix:PATH, or say --insecure"
+        ));
+    }
+    Ok(())
+}
+
+impl watch::Exporting {
+    /// Makes the consumer of the run.
+    pub(super) fn exporter(self, clock: crate::model::WallClock) -> Exporter {
+        Exporter::new(self.server, clock)
+    }
+}
