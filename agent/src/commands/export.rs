@@ -30,6 +30,8 @@ pub(super) fn run(mut args: ExportArgs) -> anyhow::Result<ExitCode> {
         Some(address) => Some(listen(address, &args)?),
         None => None,
     };
+    let megabytes = Exporter::MAX_BYTES.div_ceil(1 << 20);
+    note!("backscope: metrics and their readers take at most {megabytes} MiB beside the watch");
     let exporter = watch::Exporting { server };
     let ExportArgs { target, command, run_as, run, .. } = args;
     let output = OutputArgs { plain: false, json: false };

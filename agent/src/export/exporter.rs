@@ -3,7 +3,11 @@
 
 use tokio::task::JoinHandle;
 
-use super::{Collector, server::Server, shared::Shared};
+use super::{
+    Collector, MAX_FINDINGS, MAX_SERVERS,
+    server::{self, Server},
+    shared::Shared,
+};
 use crate::{
     model::{
         Attached, Model, WallClock,
@@ -11,6 +15,13 @@ use crate::{
     },
     text::Untrusted,
 };
+
+/// Lines of a server, and of the rest, in the text format; and the longest of them, bytes.
+const LINES_OF_SERVER: usize = 100;
+const OTHER_LINES: usize = 500 + MAX_FINDINGS;
+const LONGEST_LINE: usize = 400;
+/// Largest page in the text format, bytes. The other one is smaller.
+const MAX_PAGE: usize = (MAX_SERVERS * LINES_OF_SERVER + OTHER_LINES) * LONGEST_LINE;
 
 /// The exporter of a run.
 ///
@@ -27,6 +38,9 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Everything is counted.
     pub(crate) const INTEREST: Interest = Interest { exchanges_from_us: 0, connections: false };
+
+    /// Largest size of what is exported and on its way, bytes.
+    pub(crate) const MAX_BYTES: usize = Collector::MAX_BYTES + 2 * MAX_PAGE + server::MAX_BYTES;
 
     pub(crate) fn new(server: Option<Server>, clock: WallClock) -> Self {
         Self { shared: Shared::default(), clock, server, tasks: Vec::new(), announced: Vec::new() }

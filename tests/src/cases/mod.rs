@@ -10,6 +10,7 @@ mod coverage;
 mod datagram;
 mod demo;
 mod execution;
+mod export;
 mod field;
 mod finding;
 mod first_answer;
@@ -49,6 +50,7 @@ pub fn all() -> Vec<Case> {
         demo::CASES,
         interop::CASES,
         execution::CASES,
+        export::CASES,
         ledger::CASES,
         receive::CASES,
         rest::CASES,

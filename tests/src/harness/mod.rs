@@ -6,6 +6,7 @@ pub mod bpf;
 mod client;
 mod contract;
 mod demo;
+pub mod exporter;
 pub mod json;
 pub mod ledger;
 pub mod memory;
@@ -15,6 +16,7 @@ mod run;
 pub mod schema;
 pub mod trace;
 pub mod truth;
+pub mod web;
 mod world;
 
 pub use agent::{Agent, Ended, Watch};

@@ -31,9 +31,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 pub use address::Address;
-pub(crate) use address::{BindError, Listener};
+pub(crate) use address::Listener;
 use pace::Pace;
-pub(crate) use secrets::{SecretError, Token, certificates, server_config};
+pub(crate) use secrets::{Token, server_config};
 
 use super::{
     protobuf,
@@ -53,6 +53,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 16 * 1_024;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
+
+/// Bytes that all connections take: what is read, what is written, and the buffers of TLS. Pages
+/// are shared.
+pub(crate) const MAX_BYTES: usize = MAX_CONNECTIONS * (2 * MAX_HEAD + 96 * 1_024);
 
 /// A server that listens and does not answer yet.
 #[derive(Debug)]
