@@ -8,8 +8,10 @@ use super::{Usage, watch};
 use crate::{
     cli::{Detail, ExportArgs, OutputArgs, WatchArgs},
     export::{
-        Exporter,
-        server::{self, Address, Listener, Server, Token},
+        Address, Exits, Url,
+        otlp::{Endpoint, Otlp, SpanQueue},
+        server::{self, Listener, Server, Token},
+        traces::host_attributes,
     },
 };
 
@@ -26,17 +28,19 @@ pub(super) fn run(mut args: ExportArgs) -> anyhow::Result<ExitCode> {
         }
     }
     // Before the rights to are given up, and before anything is attached that may be in vain.
-    let server = match &args.prometheus {
-        Some(address) => Some(listen(address, &args)?),
-        None => None,
-    };
-    let megabytes = Exporter::MAX_BYTES.div_ceil(1 << 20);
-    note!("backscope: metrics and their readers take at most {megabytes} MiB beside the watch");
-    let exporter = watch::Exporting { server };
+    let mut exits = Exits { traces: args.traces, ..Exits::default() };
+    if let Some(address) = &args.prometheus {
+        exits.server = Some(listen(address, &args)?);
+    }
+    if let Some(url) = &args.otlp {
+        exits.otlp = Some(collector(url, &args)?);
+    }
+    let megabytes = exits.max_bytes().div_ceil(1 << 20);
+    note!("backscope: metrics, and what is on its way, take at most {megabytes} MiB");
     let ExportArgs { target, command, run_as, run, .. } = args;
     let output = OutputArgs { plain: false, json: false };
     let args = WatchArgs { target, command, run_as, output, run, recording: None, force: false };
-    watch::run_exporting(args, exporter)
+    watch::run_exporting(args, exits)
 }
 
 /// Listens, if the place is safe.
@@ -75,9 +79,16 @@ fn check_exposure(address: &Address, args: &ExportArgs) -> Result<(), String> {
     Ok(())
 }
 
-impl watch::Exporting {
-    /// Makes the consumer of the run.
-    pub(super) fn exporter(self, clock: crate::model::WallClock) -> Exporter {
-        Exporter::new(self.server, clock)
-    }
+/// Finds the collector.
+fn collector(url: &Url, args: &ExportArgs) -> anyhow::Result<Otlp> {
+    let token = match &args.otlp_token_file {
+        Some(path) => Some(Token::read(path)?),
+        None => None,
+    };
+    Ok(Otlp {
+        endpoint: Endpoint::find(url, args.otlp_ca.as_deref(), token)?,
+        every: args.otlp_interval,
+        host: host_attributes(),
+        spans: SpanQueue::default(),
+    })
 }

@@ -248,6 +248,11 @@ impl Frontend {
     /// # Errors
     /// The lines could not be written, and not since the reader has left.
     pub(super) async fn finish(&mut self, signals: &mut Signals) -> io::Result<()> {
+        #[cfg(feature = "export")]
+        if let Self::Export(exporter) = self {
+            exporter.finish().await;
+            return Ok(());
+        }
         let Self::Text { lines, .. } = self else { return Ok(()) };
         if lines.given_up.is_some() || !lines.caught_up(0, signals).await {
             let left = lines.outlet.give_up() + lines.given_up.unwrap_or(0);

@@ -1,5 +1,7 @@
 //! Exponential histograms of durations: exact counts, bounds at fixed ratios, a bounded size.
 
+use std::time::SystemTime;
+
 /// Buckets for each doubling: bounds lie 9 % apart. Both formats that know such histograms call this
 /// their scale or schema: 2^3 buckets.
 pub(crate) const SCALE: i32 = 3;
@@ -18,7 +20,7 @@ pub(crate) const ZERO_THRESHOLD: f64 = 1.0 / 1_048_576.0;
 const CLASSIC: std::ops::RangeInclusive<i32> = -12..=5;
 
 /// Bytes that one histogram takes.
-pub(crate) const BYTES: usize = BUCKETS * 8 + size_of::<Histogram>();
+pub(crate) const BYTES: usize = BUCKETS * 8 + size_of::<Histogram>() + size_of::<Exemplar>() + 24;
 
 /// Durations. Bucket `i` holds those above `2^((i-1)/8)` s, up to `2^(i/8)` s.
 #[derive(Clone, Debug)]
@@ -27,6 +29,16 @@ pub(crate) struct Histogram {
     zero: u64,
     count: u64,
     sum_us: u64,
+    exemplar: Option<Box<Exemplar>>,
+}
+
+/// One duration that was counted, and the span that has more on it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Exemplar {
+    pub(crate) us: u64,
+    pub(crate) at: SystemTime,
+    pub(crate) trace_id: Vec<u8>,
+    pub(crate) span_id: Vec<u8>,
 }
 
 /// A run of buckets, none empty at its ends.
@@ -39,7 +51,7 @@ pub(crate) struct Filled<'a> {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: Box::new([0; BUCKETS]), zero: 0, count: 0, sum_us: 0 }
+        Self { buckets: Box::new([0; BUCKETS]), zero: 0, count: 0, sum_us: 0, exemplar: None }
     }
 }
 
@@ -60,6 +72,16 @@ impl Histogram {
 
     pub(crate) fn zero(&self) -> u64 {
         self.zero
+    }
+
+    /// Links a duration that was counted with its span.
+    pub(crate) fn link(&mut self, exemplar: Exemplar) {
+        self.exemplar = Some(Box::new(exemplar));
+    }
+
+    /// The duration that was linked last.
+    pub(crate) fn exemplar(&self) -> Option<&Exemplar> {
+        self.exemplar.as_deref()
     }
 
     /// Sum of all, s.

@@ -25,6 +25,7 @@ mod exporter;
 mod family;
 mod histogram;
 mod labels;
+pub(crate) mod otlp;
 mod page;
 mod protobuf;
 pub(crate) mod server;
@@ -32,7 +33,9 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod text;
+pub(crate) mod traces;
 
 pub(crate) use collect::{Collector, MAX_FINDINGS, MAX_SERVERS};
-pub(crate) use exporter::Exporter;
+pub(crate) use exporter::{Exits, Exporter};
+pub use otlp::Url;
 pub use server::Address;

@@ -20,6 +20,8 @@ use rustix::{process::geteuid, thread::CapabilitySet};
 
 use self::{command_output::CommandOutput, session::Session};
 use super::{Usage, event_loop, frontend::Frontend, target};
+#[cfg(feature = "export")]
+use crate::export::{Exits, Exporter};
 use crate::{
     cli::{Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs},
     model::{Sandbox, WallClock, event::OtherListener},
@@ -55,14 +57,8 @@ pub(super) fn run_silently(args: WatchArgs) -> anyhow::Result<ExitCode> {
 
 /// Watches, and exports it.
 #[cfg(feature = "export")]
-pub(super) fn run_exporting(args: WatchArgs, exporting: Exporting) -> anyhow::Result<ExitCode> {
-    watch(args, Shown::Exported(Box::new(exporting)))
-}
-
-/// The ways out of an exporter, open and not used yet.
-#[cfg(feature = "export")]
-pub(super) struct Exporting {
-    pub(super) server: Option<crate::export::server::Server>,
+pub(super) fn run_exporting(args: WatchArgs, exits: Exits) -> anyhow::Result<ExitCode> {
+    watch(args, Shown::Exported(Box::new(exits)))
 }
 
 /// The place where it is shown.
@@ -72,7 +68,7 @@ enum Shown {
     Json,
     Nowhere,
     #[cfg(feature = "export")]
-    Exported(Box<Exporting>),
+    Exported(Box<Exits>),
 }
 
 impl Shown {
@@ -83,7 +79,7 @@ impl Shown {
             Self::Json => Frontend::live_text(true, clock),
             Self::Nowhere => Ok(Frontend::silent()),
             #[cfg(feature = "export")]
-            Self::Exported(exporting) => Ok(Frontend::export(exporting.exporter(clock))),
+            Self::Exported(exits) => Ok(Frontend::export(Exporter::new(*exits, clock))),
         }
     }
 
@@ -91,8 +87,9 @@ impl Shown {
     #[cfg_attr(not(feature = "export"), expect(unused_variables, reason = "no other way does"))]
     fn add_calls(&self, calls: &mut Calls) {
         #[cfg(feature = "export")]
-        if let Self::Exported(exporting) = self {
-            calls.serve = exporting.server.is_some();
+        if let Self::Exported(exits) = self {
+            calls.serve = exits.server.is_some();
+            calls.connect = exits.otlp.is_some();
         }
     }
 }

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     family,
+    histogram::Exemplar,
     labels::{Labels, Value, labels},
     page::Page,
 };
@@ -156,6 +157,18 @@ impl Collector {
     fn exchange(&mut self, output: &ExchangeOutput) {
         let place = self.place_of(output);
         self.servers.exchanged(place, &output.view);
+    }
+
+    /// Links an exchange that was counted with its span.
+    pub(crate) fn link(&mut self, output: &ExchangeOutput, trace_id: &[u8], span_id: &[u8]) {
+        let place = self.place_of(output);
+        let mut us: u64 = 0;
+        for (_, part_us) in output.view.counted() {
+            us = us.saturating_add(part_us);
+        }
+        let (trace_id, span_id) = (trace_id.to_vec(), span_id.to_vec());
+        let at = self.clock.at(output.ts_ns);
+        self.servers.link(place, Exemplar { us, at, trace_id, span_id });
     }
 
     fn place_of(&mut self, output: &ExchangeOutput) -> Place {

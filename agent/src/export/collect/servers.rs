@@ -8,7 +8,7 @@ use super::minute::LastMinute;
 use crate::{
     export::{
         family::{self, Family},
-        histogram::Histogram,
+        histogram::{Exemplar, Histogram},
         labels::{Labels, Value, labels},
         page::Page,
     },
@@ -250,6 +250,13 @@ impl Servers {
         exchanges.request_bytes = exchanges.request_bytes.saturating_add(view.request_bytes);
         exchanges.response_bytes = exchanges.response_bytes.saturating_add(view.response_bytes);
         exchanges.unanswered += u64::from(view.unanswered);
+    }
+
+    /// Links an exchange that was counted with its span.
+    pub(super) fn link(&mut self, place: Place, exemplar: Exemplar) {
+        if let Some(exchanges) = &mut self.all[place].exchanges {
+            exchanges.time.link(exemplar);
+        }
     }
 
     /// Shows the series. Gauges are those of the sample at this time.

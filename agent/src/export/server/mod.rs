@@ -33,7 +33,7 @@ use tokio_rustls::TlsAcceptor;
 pub use address::Address;
 pub(crate) use address::Listener;
 use pace::Pace;
-pub(crate) use secrets::{Token, server_config};
+pub(crate) use secrets::{SecretError, Token, certificates, server_config};
 
 use super::{
     protobuf,
