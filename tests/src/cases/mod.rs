@@ -20,6 +20,7 @@ mod learn;
 mod ledger;
 mod listener;
 mod loaded;
+mod otlp;
 mod output;
 mod overflow;
 mod pattern;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Case> {
         interop::CASES,
         execution::CASES,
         export::CASES,
+        otlp::CASES,
         ledger::CASES,
         receive::CASES,
         rest::CASES,
