@@ -72,7 +72,7 @@ pub enum Verb {
     /// Export metrics of a watch, and traces, to Prometheus or an OpenTelemetry collector
     #[cfg(feature = "export")]
     #[command(after_help = export::EXPORT_EXAMPLES, args_override_self = true)]
-    Export(ExportArgs),
+    Export(Box<ExportArgs>),
     /// Show a recording as watch showed it, or would have shown it: no root needed, any Linux
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),

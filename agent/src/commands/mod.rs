@@ -97,7 +97,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Watch(args) => watch::run(args),
         Verb::Record(args) => record::run(args),
         #[cfg(feature = "export")]
-        Verb::Export(args) => export::run(args),
+        Verb::Export(args) => export::run(*args),
         Verb::Replay(args) => replay::run(&args),
         Verb::Listeners(args) => listeners::run(&args),
         #[cfg(feature = "lessons")]

@@ -71,9 +71,14 @@ impl Family {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PrometheusName(Family);
 
+/// What a process costs has other names in Prometheus' own conventions.
+const PROMETHEUS_OWN: [(&str, &str); 2] =
+    [("process.cpu.time", "process.cpu"), ("process.memory.usage", "process.resident_memory")];
+
 impl fmt::Display for PrometheusName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_underscored(f, self.0.name)?;
+        let own = PROMETHEUS_OWN.iter().find(|(name, _)| *name == self.0.name);
+        write_underscored(f, own.map_or(self.0.name, |(_, own)| own))?;
         f.write_str(self.0.unit.suffix())?;
         f.write_str(if self.0.kind == Kind::Counter { "_total" } else { "" })
     }
@@ -174,9 +179,9 @@ families! {
         "Runs of the probes in the kernel.";
     PROBE_TIME: "backscope.probe.time", Counter, Unit::Seconds,
         "Processor time inside the probes. It is spent by the watched processes and in interrupts.";
-    CPU_TIME: "process.cpu", Counter, Unit::Seconds,
+    CPU_TIME: "process.cpu.time", Counter, Unit::Seconds,
         "Processor time of backscope itself, without the probes.";
-    MEMORY: "process.resident_memory", Gauge, Unit::Bytes,
+    MEMORY: "process.memory.usage", Gauge, Unit::Bytes,
         "Resident memory of backscope.";
     FOLDED: "backscope.export.folded", Counter, Unit::Of("{observation}"),
         "Observations that were counted in a series labelled other, since their own would have exceeded the bound.";

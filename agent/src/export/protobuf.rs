@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::{
     family::{Family, Kind},
-    histogram::{Filled, Histogram, SCALE, ZERO_THRESHOLD},
+    histogram::{Exemplar, Filled, Histogram, SCALE, ZERO_THRESHOLD},
     labels::Labels,
     page::{Page, Point},
 };
@@ -70,6 +70,18 @@ fn metric_of(
     metric
 }
 
+fn exemplar(of: &Exemplar) -> proto::Exemplar {
+    let mut label = Vec::new();
+    for (name, id) in [("trace_id", &of.trace_id), ("span_id", &of.span_id)] {
+        let mut hex = String::new();
+        for byte in id {
+            hex.push_str(&format!("{byte:02x}"));
+        }
+        label.push(proto::LabelPair { name: Some(name.to_owned()), value: Some(hex) });
+    }
+    proto::Exemplar { label, value: Some(of.us as f64 / 1e6), timestamp: timestamp(of.at) }
+}
+
 fn timestamp(time: SystemTime) -> Option<proto::Timestamp> {
     let since = time.duration_since(UNIX_EPOCH).ok()?;
     Some(proto::Timestamp {
@@ -80,8 +92,16 @@ fn timestamp(time: SystemTime) -> Option<proto::Timestamp> {
 
 fn histogram(of: &Histogram, since: SystemTime) -> proto::Histogram {
     let mut bucket = Vec::new();
-    for (bound, count) in of.classic() {
-        bucket.push(proto::Bucket { cumulative_count: Some(count), upper_bound: Some(bound) });
+    let mut exemplar = of.exemplar().map(exemplar);
+    let bounds = of.classic().chain([(f64::INFINITY, of.count())]);
+    for (bound, count) in bounds {
+        // It is in the first bucket that has it.
+        let is_in = exemplar.as_ref().is_some_and(|it| it.value <= Some(bound));
+        bucket.push(proto::Bucket {
+            cumulative_count: Some(count),
+            upper_bound: Some(bound),
+            exemplar: if is_in { exemplar.take() } else { None },
+        });
     }
     let (positive_span, positive_delta) = spans(of.filled());
     proto::Histogram {
@@ -205,6 +225,18 @@ mod proto {
         pub(super) cumulative_count: Option<u64>,
         #[prost(double, optional, tag = "2")]
         pub(super) upper_bound: Option<f64>,
+        #[prost(message, optional, tag = "3")]
+        pub(super) exemplar: Option<Exemplar>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Exemplar {
+        #[prost(message, repeated, tag = "1")]
+        pub(super) label: Vec<LabelPair>,
+        #[prost(double, optional, tag = "2")]
+        pub(super) value: Option<f64>,
+        #[prost(message, optional, tag = "3")]
+        pub(super) timestamp: Option<Timestamp>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]

@@ -330,3 +330,25 @@ fn an_empty_page_is_empty() {
     page.add_known(family::ACCEPTED, &labels([]), None);
     assert_eq!(text::write(&page), "", "what is not known has no series");
 }
+
+#[test]
+fn an_exemplar_is_in_the_bucket_of_its_time() {
+    let mut histogram = super::histogram::Histogram::default();
+    histogram.record(300_000);
+    let exemplar = super::histogram::Exemplar {
+        us: 300_000,
+        at: UNIX_EPOCH,
+        trace_id: vec![0xab; 16],
+        span_id: vec![1; 8],
+    };
+    let mut page = Page::new(UNIX_EPOCH, UNIX_EPOCH);
+    page.add_histogram(family::EXCHANGE, &labels([]), &histogram);
+    let without = protobuf::write(&page).len();
+    histogram.link(exemplar);
+    let mut page = Page::new(UNIX_EPOCH, UNIX_EPOCH);
+    page.add_histogram(family::EXCHANGE, &labels([]), &histogram);
+    let bytes = protobuf::write(&page);
+    let id = "ab".repeat(16);
+    let found = bytes.windows(id.len()).filter(|part| *part == id.as_bytes()).count();
+    assert!(found == 1 && bytes.len() > without, "once, in one bucket");
+}

@@ -450,11 +450,11 @@ mod tests {
         let sum = confined(Calls::default(), || {
             let (mut reader, mut writer) = io::pipe().unwrap();
             let thread = thread::Builder::new().name("named".to_owned()).spawn(move || {
-                io::Write::write_all(&mut writer, &[1, 2, 3]).unwrap();
+                Write::write_all(&mut writer, &[1, 2, 3]).unwrap();
             });
             thread.unwrap().join().unwrap();
             let mut bytes = Vec::new();
-            io::Read::read_to_end(&mut reader, &mut bytes).unwrap();
+            Read::read_to_end(&mut reader, &mut bytes).unwrap();
             bytes.iter().sum::<u8>()
         });
         assert_eq!(sum, 6);
