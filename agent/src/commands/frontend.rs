@@ -178,6 +178,15 @@ impl Frontend {
         matches!(self, Self::Screen(_))
     }
 
+    /// True where nobody looks at single events as they come.
+    pub(super) fn is_patient(&self) -> bool {
+        match self {
+            #[cfg(feature = "export")]
+            Self::Export(_) => true,
+            Self::Screen(_) | Self::Text { .. } | Self::Silent { .. } => false,
+        }
+    }
+
     pub(super) fn attached(&mut self, attached: &Attached) -> io::Result<()> {
         match self {
             Self::Screen(_) | Self::Silent { .. } => Ok(()),
