@@ -10,6 +10,7 @@ mod coverage;
 mod datagram;
 mod demo;
 mod execution;
+mod export;
 mod field;
 mod finding;
 mod first_answer;
@@ -22,6 +23,7 @@ mod ledger;
 mod listener;
 mod loaded;
 mod mcp;
+mod otlp;
 mod output;
 mod overflow;
 mod pattern;
@@ -53,6 +55,8 @@ pub fn all() -> Vec<Case> {
         demo::CASES,
         interop::CASES,
         execution::CASES,
+        export::CASES,
+        otlp::CASES,
         ledger::CASES,
         receive::CASES,
         rest::CASES,
