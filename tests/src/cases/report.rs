@@ -141,6 +141,16 @@ fn at_the_end_of_a_watch(world: &World) -> anyhow::Result<()> {
     let stderr = String::from_utf8_lossy(&refused.stderr);
     ensure!(refused.status.code() == Some(2) && stderr.contains("exists already"), "{stderr}");
     ensure!(!other.exists(), "nothing was recorded");
+    let same = folder.path().join("same").display().to_string();
+    for (files, reason) in [
+        (["-o", &same, "--report", &same], "a file each"),
+        (["-o", &same, "--report", "-"], "takes a file"),
+    ] {
+        let mut watch = world.agent_command(&["watch", "--plain", "--pid", &demo.pid_arg()]);
+        let refused = watch.args(files).output()?;
+        let stderr = String::from_utf8_lossy(&refused.stderr);
+        ensure!(refused.status.code() == Some(2) && stderr.contains(reason), "{stderr}");
+    }
     let replaced = record.arg("--force").output()?;
     let stderr = String::from_utf8_lossy(&replaced.stderr);
     ensure!(replaced.status.success() && stderr.contains("reported into"), "{stderr}");

@@ -79,9 +79,7 @@ impl Shown {
 
 fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let screen = shown == Shown::Screen;
-    for path in [&args.recording, &args.report].into_iter().flatten() {
-        record::check_path(path, args.force)?;
-    }
+    check_files(&args)?;
     check_probe_log(&args.run, screen)?;
     if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
         return Ok(ExitCode::SUCCESS);
@@ -142,6 +140,22 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         note!("backscope: reported into {}", path.display());
     }
     Ok(status)
+}
+
+/// Checks early that the files of the run can be made.
+fn check_files(args: &WatchArgs) -> anyhow::Result<()> {
+    if args.report.is_some() && args.report == args.recording {
+        let message = "the recording and the report need a file each";
+        return Err(Usage(message.to_owned()).into());
+    }
+    if args.report.as_deref() == Some(Path::new("-")) {
+        let message = "--report takes a file: standard output is for the run itself";
+        return Err(Usage(message.to_owned()).into());
+    }
+    for path in [&args.recording, &args.report].into_iter().flatten() {
+        record::check_path(path, args.force)?;
+    }
+    Ok(())
 }
 
 /// Gives up what the watch no longer needs. No thread has been started yet.

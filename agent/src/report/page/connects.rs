@@ -5,7 +5,10 @@ use maud::{Markup, html};
 use super::parts::{Times, note, table};
 use crate::{
     digest::{Digest, MAX_CONNECTS},
-    model::{event::Connect, snapshot::error_name},
+    model::{
+        event::Connect,
+        snapshot::{ResetTotals, error_name},
+    },
     text::{count, count_of, duration_us},
 };
 
@@ -26,6 +29,27 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
             None => {}
         }
         @if !digest.connects.is_empty() { (newest(digest, times)) }
+        @if let Some(resets) = digest.summary.as_ref().and_then(|summary| summary.resets) {
+            @if resets.are_any() { (ended(&resets)) }
+        }
+    }
+}
+
+/// Connections that did not end by a FIN.
+fn ended(resets: &ResetTotals) -> Markup {
+    let each = [
+        (resets.late_requests, "met requests that came too late"),
+        (resets.truncated, "cut a response short"),
+        (resets.timeouts, "were given up by the kernel"),
+    ];
+    html! {
+        h3 { "Resets" }
+        p {
+            (count_of(resets.sent, "connection")) " reset by this host, "
+            (count(resets.received)) " by peers"
+            @for (number, how) in each { @if number > 0 { "; " (count(number)) " " (how) } }
+            "."
+        }
     }
 }
 

@@ -125,22 +125,27 @@ fn words(story: &ListenerStory) -> String {
     )
 }
 
+/// Who was refused, in a sentence or two.
 fn refused(totals: &Totals) -> String {
     let dropped = count_of(totals.overflow_syn, "SYN");
-    match (totals.overflows(), totals.overflow_ack) {
-        (0, _) => "Nobody was refused.".to_owned(),
+    let for_room = match (totals.overflows(), totals.overflow_ack) {
+        (0, _) => "Nobody was refused for want of room in it.".to_owned(),
         (_, Some(0)) => format!("{dropped} dropped since it was full."),
         (_, Some(acks)) => {
-            format!(
-                "{dropped} dropped and {} ignored since it was full.",
-                count_of(acks, "final ACK")
-            )
+            let ignored = count_of(acks, "final ACK");
+            format!("{dropped} dropped and {ignored} ignored since it was full.")
         }
         (_, None) => format!(
             "{} dropped or ignored since it was full (SYNs or final ACKs: this kernel does not \
              tell them apart).",
             count_of(totals.overflow_syn, "packet")
         ),
+    };
+    match totals.syn_dropped {
+        Some(dropped) if dropped > 0 => {
+            format!("{for_room} {} dropped though it had room.", count_of(dropped, "SYN"))
+        }
+        _ => for_room,
     }
 }
 

@@ -191,13 +191,16 @@ fn figures(digest: &Digest, summary: &Summary) -> Markup {
 
 fn queues(summary: &Summary) -> String {
     let totals = &summary.totals;
-    let refused = match totals.overflows() {
-        0 => "none was refused".to_owned(),
+    let mut refused = match totals.overflows() {
+        0 => "none refused for a full accept queue".to_owned(),
         overflows => {
             let packets = count_of(overflows, "packet");
-            format!("{packets} of clients dropped or ignored, since an accept queue was full")
+            format!("{packets} of clients dropped or ignored for a full accept queue")
         }
     };
+    if let Some(dropped @ 1..) = totals.syn_dropped {
+        refused += &format!(", {} dropped for another reason", count_of(dropped, "SYN"));
+    }
     let wait = &summary.wait;
     let waited = match wait.count {
         0 => String::new(),
