@@ -20,8 +20,12 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
             Some(Some(totals)) => {
                 p {
                     (count_of(totals.made, "connect")) " made, " (count(totals.failed())) " failed"
-                    @for (outcome, number) in totals.each() { ", " (count(number)) " " (outcome.words()) }
-                    @if totals.pending > 0 { "; " (count(totals.pending)) " still without an answer at the end" }
+                    @for (outcome, number) in totals.each() {
+                        ", " (count(number)) " " (outcome.words())
+                    }
+                    @if totals.pending > 0 {
+                        "; " (count(totals.pending)) " still without an answer at the end"
+                    }
                     "."
                 }
             }
@@ -54,9 +58,10 @@ fn ended(resets: &ResetTotals) -> Markup {
 }
 
 fn newest(digest: &Digest, times: &Times) -> Markup {
+    let head = ["at", "process", "to", "outcome", "after", "SYNs", "error"];
     let rows = html! { @for connect in digest.connects.iter().rev() { (row(connect, times)) } };
     html! {
-        (table("Failed connects", &["at", "process", "to", "outcome", "after", "SYNs", "error"], &rows))
+        (table("Failed connects", &head, &rows))
         @if digest.connects.len() == MAX_CONNECTS {
             (note(&format!("The newest {} are shown.", count(MAX_CONNECTS as u64))))
         }
@@ -75,7 +80,10 @@ fn row(connect: &Connect, times: &Times) -> Markup {
             td.n { (connect.syns) }
             td { @match connect.error {
                 Some(error) => {
-                    @match error_name(error) { Some(name) => { (name) } None => { "error " (error) } }
+                    @match error_name(error) {
+                        Some(name) => { (name) }
+                        None => { "error " (error) }
+                    }
                     @if connect.inferred { " (inferred)" }
                 }
                 None => { span.unknown { "not observed" } }
