@@ -20,8 +20,9 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
             Some(Some(totals)) => {
                 p {
                     (count_of(totals.made, "connect")) " made, " (count(totals.failed())) " failed"
-                    @for (outcome, number) in totals.each() {
-                        ", " (count(number)) " " (outcome.words())
+                    @for (place, (outcome, number)) in totals.each().enumerate() {
+                        @if place == 0 { ": " } @else { ", " }
+                        (count(number)) " " (outcome.words())
                     }
                     @if totals.pending > 0 {
                         "; " (count(totals.pending)) " still without an answer at the end"
