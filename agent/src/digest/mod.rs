@@ -28,7 +28,7 @@ pub use worst::{ConnectionBrief, Worst, WorstExchange};
 use crate::{
     model::{
         Attached, Model, WallClock,
-        event::{Connect, Event, Pause},
+        event::{Connect, Event, Pause, Stage},
         output::{ConnectionOutput, ExchangeOutput, Interest, Output, Summary},
         snapshot::{Owner, OwnerTimes, PatternView, Protocol, ProxyView},
     },
@@ -207,6 +207,8 @@ impl Digest {
                 self.listeners.sampled(listener);
                 self.close_stretch(listener.ts_ns);
             }
+            // A syncookie refuses nobody.
+            Output::Overflow(overflow) if overflow.stage == Stage::Cookie => {}
             Output::Overflow(overflow) => self.listeners.refused(overflow),
             Output::Accept(accept) => self.listeners.accepted(accept),
             Output::Exchange(exchange) => self.exchange(exchange),

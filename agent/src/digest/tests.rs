@@ -1,11 +1,11 @@
 //! A recording summed up, against what the model reports on it.
 
 use crate::{
-    digest::{Digest, MomentKind},
+    digest::{Digest, Moment, MomentKind},
     model::{
         Model,
-        event::{Event, Exchange, Opened, Role, Stage},
-        output::Output,
+        event::{Event, Exchange, Opened, Role, Stage, UnixListener},
+        output::{Output, UnixOutput},
         tests::{
             connections::{closed, opened},
             facts::{Build, at, server},
@@ -131,4 +131,50 @@ fn a_recording_that_breaks_off_is_summed_up_to_there() {
         assert!(digest.summary.is_some(), "{tenth} tenths");
         assert!(digest.damages.1 > 0, "{tenth} tenths");
     }
+}
+
+#[test]
+fn other_sockets_are_kept_with_their_last_figures() {
+    let mut digest = digest_of(&recording(&entries()), 5);
+    let unix = |sock: u64, depth: u32| UnixListener {
+        sock,
+        path: "/run/app.sock".into(),
+        pid: 4242,
+        comm: "server".into(),
+        holders: vec![4242],
+        netns: 1,
+        depth,
+        limit: 5,
+        refused: None,
+        unnamed_holders: 0,
+    };
+    for (second, depth) in [(1, 2), (2, 6), (3, 0)] {
+        let ts_ns = at(second * SECOND);
+        digest.take_all(&[Output::Unix(UnixOutput { ts_ns, view: unix(7, depth) })]);
+    }
+    let story = &digest.sockets.unix_stories()[&7];
+    assert_eq!(story.last.depth, 0);
+    let deepest = story.points.points().iter().map(|point| point.depth).max();
+    assert_eq!((deepest, story.points.points().len()), (Some(6), 3));
+    assert!(!digest.sockets.leaves_out());
+    for sock in 0..1_000 {
+        digest.take_all(&[Output::Unix(UnixOutput { ts_ns: at(0), view: unix(sock, 0) })]);
+    }
+    assert!(digest.sockets.unix_stories().len() < 1_000 && digest.sockets.leaves_out());
+}
+
+#[test]
+fn what_nobody_takes_is_counted_and_a_cookie_refuses_nobody() {
+    let mut world = World::with_limit(4);
+    world.listeners[0].depth = 3;
+    world.sample_after(SECOND);
+    world.refuse(0, Stage::Cookie);
+    world.sample_after(SECOND);
+    let mut entries = entries_of(world.given);
+    entries.push(RecordEntry::Finish(world.now));
+    let digest = digest_of(&recording(&entries), 5);
+    let story = digest.listeners.stories().values().next().expect("a listener");
+    let counted = |moment: &Moment| matches!(moment.kind, MomentKind::Counted { depth: 3, .. });
+    assert!(!story.moments().is_empty());
+    assert!(story.moments().iter().all(counted), "{:?}", story.moments());
 }

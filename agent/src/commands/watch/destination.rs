@@ -36,7 +36,7 @@ impl Plan {
             check_recording(path, flight.is_some(), args.force, shown)?;
         }
         if let Some(path) = &report {
-            record::check_path(path, args.force)?;
+            check_report(path, recording.as_deref(), args.force)?;
         }
         Ok(Self { recording, flight, report, replace: args.force })
     }
@@ -105,6 +105,17 @@ fn check_recording(
         () if is_stdout && !matches!(shown, Shown::Nowhere) => {
             "a recording cannot share standard output with lines or a screen: `backscope record -o \
              -` writes nothing else"
+        }
+        () => return Ok(record::check_path(path, replace)?),
+    };
+    Err(Usage(message.to_owned()).into())
+}
+
+fn check_report(path: &Path, recording: Option<&Path>, replace: bool) -> anyhow::Result<()> {
+    let message = match () {
+        () if recording == Some(path) => "the recording and the report need a file each",
+        () if path == Path::new(record::STDOUT) => {
+            "--report takes a file: standard output is for the run itself"
         }
         () => return Ok(record::check_path(path, replace)?),
     };

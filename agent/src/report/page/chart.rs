@@ -149,7 +149,8 @@ pub(super) fn owner_bar(parts: &[(Owner, f64)], label: &str) -> Markup {
                     width={ (short(share * 100.0)) "%" } height="22" {}
                 @if share > 0.06 {
                     svg x={ (short(x * 100.0)) "%" } y="0" overflow="visible" {
-                        rect.letterbox.(owner_class(owner)) x="3" y="3" width="16" height="16" rx="3" {}
+                        rect.letterbox.(owner_class(owner)) x="3" y="3" width="16" height="16"
+                            rx="3" {}
                         text.letterin x="11" y="15" text-anchor="middle" { (owner.letter()) }
                     }
                 }

@@ -5,7 +5,10 @@ use maud::{Markup, html};
 use super::parts::{Times, note, table};
 use crate::{
     digest::{Digest, MAX_CONNECTS},
-    model::{event::Connect, snapshot::error_name},
+    model::{
+        event::Connect,
+        snapshot::{ResetTotals, error_name},
+    },
     text::{count, count_of, duration_us},
 };
 
@@ -17,8 +20,13 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
             Some(Some(totals)) => {
                 p {
                     (count_of(totals.made, "connect")) " made, " (count(totals.failed())) " failed"
-                    @for (outcome, number) in totals.each() { ", " (count(number)) " " (outcome.words()) }
-                    @if totals.pending > 0 { "; " (count(totals.pending)) " still without an answer at the end" }
+                    @for (place, (outcome, number)) in totals.each().enumerate() {
+                        @if place == 0 { ": " } @else { ", " }
+                        (count(number)) " " (outcome.words())
+                    }
+                    @if totals.pending > 0 {
+                        "; " (count(totals.pending)) " still without an answer at the end"
+                    }
                     "."
                 }
             }
@@ -26,13 +34,35 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
             None => {}
         }
         @if !digest.connects.is_empty() { (newest(digest, times)) }
+        @if let Some(resets) = digest.summary.as_ref().and_then(|summary| summary.resets) {
+            @if resets.are_any() { (ended(&resets)) }
+        }
+    }
+}
+
+/// Connections that did not end by a FIN.
+fn ended(resets: &ResetTotals) -> Markup {
+    let each = [
+        (resets.late_requests, "met requests that came too late"),
+        (resets.truncated, "cut a response short"),
+        (resets.timeouts, "were given up by the kernel"),
+    ];
+    html! {
+        h3 { "Resets" }
+        p {
+            (count_of(resets.sent, "connection")) " reset by this host, "
+            (count(resets.received)) " by peers"
+            @for (number, how) in each { @if number > 0 { "; " (count(number)) " " (how) } }
+            "."
+        }
     }
 }
 
 fn newest(digest: &Digest, times: &Times) -> Markup {
+    let head = ["at", "process", "to", "outcome", "after", "SYNs", "error"];
     let rows = html! { @for connect in digest.connects.iter().rev() { (row(connect, times)) } };
     html! {
-        (table("Failed connects", &["at", "process", "to", "outcome", "after", "SYNs", "error"], &rows))
+        (table("Failed connects", &head, &rows))
         @if digest.connects.len() == MAX_CONNECTS {
             (note(&format!("The newest {} are shown.", count(MAX_CONNECTS as u64))))
         }
@@ -51,7 +81,10 @@ fn row(connect: &Connect, times: &Times) -> Markup {
             td.n { (connect.syns) }
             td { @match connect.error {
                 Some(error) => {
-                    @match error_name(error) { Some(name) => { (name) } None => { "error " (error) } }
+                    @match error_name(error) {
+                        Some(name) => { (name) }
+                        None => { "error " (error) }
+                    }
                     @if connect.inferred { " (inferred)" }
                 }
                 None => { span.unknown { "not observed" } }

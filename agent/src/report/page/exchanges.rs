@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     chart::{self, short},
-    parts::{Times, badge, letter, note, owner_class},
+    parts::{Times, badge, left_out, letter, note, owner_class},
     words,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         snapshot::{ExchangeView, Owner, Slice},
         timeline::counted,
     },
-    text::{bytes, count, count_of, duration_fine, duration_us, percent},
+    text::{bytes, count_of, duration_fine, duration_us, percent},
 };
 
 /// Slices of one exchange that are drawn.
@@ -105,23 +105,23 @@ fn waterfall(view: &ExchangeView) -> Markup {
     html! {
         ol.waterfall {
             @for slice in slices.iter().take(SLICES) {
-                @let begin = slice.start_ns.saturating_sub(view.start_ns) as f64 / 1e3 / total * 100.0;
+                @let after_ns = slice.start_ns.saturating_sub(view.start_ns);
+                @let begin = after_ns as f64 / 1e3 / total * 100.0;
                 @let width = slice.us as f64 / total * 100.0;
                 li {
                     span.kind { (letter(slice.kind.owner())) " " (words::kind(slice.kind)) }
                     span.us { (duration_fine(slice.us)) }
                     svg.fall aria-hidden="true" width="100%" height="16" {
                         rect.track width="100%" height="16" rx="2" {}
-                        rect.{ "fill-" (owner_class(slice.kind.owner())) } x={ (short(begin.min(99.7))) "%" }
+                        rect.{ "fill-" (owner_class(slice.kind.owner())) }
+                            x={ (short(begin.min(99.7))) "%" }
                             width={ (short(width.max(0.3))) "%" } height="16" rx="1" {}
                     }
                     span.meaning { (owner_words(slice)) (more(slice)) }
                 }
             }
         }
-        @if slices.len() > SLICES {
-            (note(&format!("{} more slices are not drawn.", count((slices.len() - SLICES) as u64))))
-        }
+        (left_out(slices.len(), SLICES, "further slice"))
         @if let Some(trailing) = view.slices.get(slices.len()) {
             (note(&format!(
                 "Behind it came a delayed ACK of {}, which held nobody: {} in all.",
@@ -139,7 +139,9 @@ fn owner_words(slice: &Slice) -> Markup {
 fn more(slice: &Slice) -> Markup {
     html! {
         @if let Some(us) = slice.cpu_us { "; " (duration_us(us)) " of it on a CPU" }
-        @if let Some(us) = slice.upstream_us { @if us > 0 { "; " (duration_us(us)) " of it waiting for calls" } }
+        @if let Some(us @ 1..) = slice.upstream_us {
+            "; " (duration_us(us)) " of it waiting for calls"
+        }
     }
 }
 
@@ -172,7 +174,10 @@ fn facts(worst: &WorstExchange) -> Markup {
             }
             @if view.unanswered { dt { "answer" } dd.loss { "none: nobody answered it" } }
             @if view.handshake { dt { "contents" } dd { "the handshake of TLS" } }
-            @if view.multiplexed { dt { "multiplexed" } dd { "a burst of several requests on one stream of bytes" } }
+            @if view.multiplexed {
+                dt { "multiplexed" }
+                dd { "a burst of several requests on one stream of bytes" }
+            }
         }
     }
 }

@@ -64,7 +64,10 @@ fn one(story: &FindingStory, times: &Times, is_open: bool) -> Markup {
                     h3 { "Evidence" }
                     ul.evidence {
                         @for (name, value) in &finding.evidence {
-                            li { span { (words::figure_name(name)) } " " b { (words::figure(name, *value)) } }
+                            li {
+                                span { (words::figure_name(name)) } " "
+                                b { (words::figure(name, *value)) }
+                            }
                         }
                     }
                 }
@@ -80,7 +83,8 @@ fn span_bar(story: &FindingStory, times: &Times) -> Markup {
     html! {
         svg.span role="img" aria-label=(when(story, times)) width="120" height="10" {
             rect.track width="100%" height="4" y="3" rx="2" {}
-            rect.held x={ (short(begin)) "%" } width={ (short(width)) "%" } y="1" height="8" rx="2" {}
+            rect.held x={ (short(begin)) "%" } width={ (short(width)) "%" } y="1" height="8"
+                rx="2" {}
         }
     }
 }

@@ -3,13 +3,16 @@
 
 use maud::{Markup, html};
 
-use super::parts::{Times, note};
+use super::parts::{Times, left_out, note};
 use crate::{
     digest::Digest,
     model::event::Pause,
     text::{Untrusted, count, count_of, duration_us, percent},
 };
 
+/// Said of a run of which nothing is missing.
+const COMPLETE: &str =
+    "Nothing was lost, and this kernel shows everything that backscope looks for.";
 /// Damages that are named one by one.
 const DAMAGES: usize = 20;
 /// Pauses that are named one by one.
@@ -31,7 +34,7 @@ pub(super) fn short(digest: &Digest) -> Markup {
     let list = list(digest);
     html! {
         @if list.is_empty() {
-            p.note { "Nothing was lost, and this kernel shows everything that backscope looks for." }
+            p.note { (COMPLETE) }
         } @else {
             p.note { "Not observed: " (list.join("; ")) ". " a href="#gaps" { "Details" } }
         }
@@ -68,7 +71,7 @@ fn list(digest: &Digest) -> Vec<String> {
 pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
     html! {
         @if list(digest).is_empty() {
-            p { "Nothing was lost, and this kernel shows everything that backscope looks for." }
+            p { (COMPLETE) }
         }
         (damages(digest))
         (losses(digest))
@@ -119,9 +122,11 @@ fn pauses(digest: &Digest, times: &Times) -> Markup {
                 " of the run. Queues and refusals were." }
         }
         ul {
-            @for pause in digest.pauses.iter().take(PAUSES) { li { (pause_words(pause)) " at " (times.at(pause.ts_ns)) } }
-            @if digest.pauses.len() > PAUSES { li { (count((digest.pauses.len() - PAUSES) as u64)) " more changes" } }
+            @for pause in digest.pauses.iter().take(PAUSES) {
+                li { (pause_words(pause)) " at " (times.at(pause.ts_ns)) }
+            }
         }
+        (left_out(digest.pauses.len(), PAUSES, "further change"))
     }
 }
 

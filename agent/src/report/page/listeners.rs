@@ -125,22 +125,27 @@ fn words(story: &ListenerStory) -> String {
     )
 }
 
+/// Who was refused, in a sentence or two.
 fn refused(totals: &Totals) -> String {
     let dropped = count_of(totals.overflow_syn, "SYN");
-    match (totals.overflows(), totals.overflow_ack) {
-        (0, _) => "Nobody was refused.".to_owned(),
+    let for_room = match (totals.overflows(), totals.overflow_ack) {
+        (0, _) => "Nobody was refused for want of room in it.".to_owned(),
         (_, Some(0)) => format!("{dropped} dropped since it was full."),
         (_, Some(acks)) => {
-            format!(
-                "{dropped} dropped and {} ignored since it was full.",
-                count_of(acks, "final ACK")
-            )
+            let ignored = count_of(acks, "final ACK");
+            format!("{dropped} dropped and {ignored} ignored since it was full.")
         }
         (_, None) => format!(
             "{} dropped or ignored since it was full (SYNs or final ACKs: this kernel does not \
              tell them apart).",
             count_of(totals.overflow_syn, "packet")
         ),
+    };
+    match totals.syn_dropped {
+        Some(dropped) if dropped > 0 => {
+            format!("{for_room} {} dropped though it had room.", count_of(dropped, "SYN"))
+        }
+        _ => for_room,
     }
 }
 
@@ -170,16 +175,22 @@ fn depth_chart(story: &ListenerStory, times: &Times) -> Markup {
         (chart::plot(&label, &format!("{} connections", chart::short(top)), times, 150, &inner))
         (refusal_lane(&points, times))
         ul.key {
-            li { svg.keyline width="22" height="10" aria-hidden="true" { path.depth d="M0 5H22" {} }
-                 " deepest accept queue in each stretch" }
-            li { svg.keyline width="22" height="10" aria-hidden="true" { path.limit d="M0 5H22" {} }
-                 " limit, " (count(story.last.limit.into()))
-                 @if !shows_limit { " (far above the chart)" } }
+            (key("depth", "M0 5H22", "deepest accept queue in each stretch"))
+            @let far = if shows_limit { "" } else { " (far above the chart)" };
+            (key("limit", "M0 5H22", &format!("limit, {}{far}", count(story.last.limit.into()))))
             @if story.last.totals.overflows() > 0 {
-                li { svg.keyline width="22" height="10" aria-hidden="true" {
-                         svg x="11" y="5" overflow="visible" { path.cross d="M-3.5 -3.5L3.5 3.5M-3.5 3.5L3.5 -3.5" {} } }
-                     " refused in this stretch" }
+                (key("cross", "M7.5 1.5L14.5 8.5M7.5 8.5L14.5 1.5", "refused in this stretch"))
             }
+        }
+    }
+}
+
+/// What a line or a mark of a chart stands for.
+fn key(class: &str, path: &str, words: &str) -> Markup {
+    html! {
+        li {
+            svg.keyline width="22" height="10" aria-hidden="true" { path class=(class) d=(path) {} }
+            " " (words)
         }
     }
 }
@@ -237,8 +248,8 @@ fn flow_chart(story: &ListenerStory, times: &Times) -> Markup {
     html! {
         (chart::plot(&label, &top, times, 80, &inner))
         ul.key {
-            li { svg.keyline width="22" height="10" aria-hidden="true" { path.arrivals d="M0 5H22" {} } " queued" }
-            li { svg.keyline width="22" height="10" aria-hidden="true" { path.accepts d="M0 5H22" {} } " accepted" }
+            (key("arrivals", "M0 5H22", "queued"))
+            (key("accepts", "M0 5H22", "accepted"))
         }
     }
 }
@@ -277,7 +288,8 @@ fn more(story: &ListenerStory) -> Markup {
                 dd { @match view.backlog { Some(backlog) => { (count(backlog.into())) }
                      None => { span.unknown { "not observed: listen() ran before the watch" } } } }
                 dt { "net.core.somaxconn" } dd { (known(view.somaxconn.map(u64::from))) }
-                dt { "SYNs dropped with room in the accept queue" } dd { (known(totals.syn_dropped)) }
+                dt { "SYNs dropped with room in the accept queue" }
+                dd { (known(totals.syn_dropped)) }
                 dt { "syncookies sent" } dd { (known(totals.cookies_sent)) }
                 dt { "SYN-ACKs sent again" } dd { (count(totals.synack_retransmits)) }
                 dt { "left the queue unaccepted" } dd { (count(totals.abandoned)) }

@@ -125,7 +125,11 @@ fn sections(digest: &Digest, times: &Times) -> Vec<Section> {
 fn contents(sections: &[Section]) -> Markup {
     html! {
         nav aria-label="Sections" {
-            ul { @for section in sections { li { a href={ "#" (section.id) } { (section.title) } } } }
+            ul {
+                @for section in sections {
+                    li { a href={ "#" (section.id) } { (section.title) } }
+                }
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         event::SockId,
         snapshot::{Owner, Severity, WaitView},
     },
-    text::{self, Untrusted, count, duration_us},
+    text::{self, Untrusted, count, count_of, duration_us},
 };
 
 /// The one way in which text from outside gets onto the page.
@@ -143,6 +143,15 @@ pub(super) fn table(label: &str, head: &[&str], rows: &Markup) -> Markup {
 /// A link to the listener's chart, by its socket.
 pub(super) fn listener_id(sock: SockId) -> String {
     format!("listener-{sock}")
+}
+
+/// Says how many of some things are not shown; nothing if all are.
+pub(super) fn left_out(all: usize, shown: usize, thing: &str) -> Markup {
+    html! {
+        @if all > shown {
+            (note(&format!("{} not shown.", count_of((all - shown) as u64, thing))))
+        }
+    }
 }
 
 /// A note below a figure or a list.

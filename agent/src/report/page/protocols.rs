@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::parts::{known, note, table, wait_cells};
+use super::parts::{known, left_out, table, wait_cells};
 use crate::{
     digest::Digest,
     model::snapshot::{DatagramProtocol, DatagramView},
@@ -62,7 +62,7 @@ fn udp(digest: &Digest) -> Markup {
     html! {
         h3 { "UDP" }
         (table("UDP sockets", &head, &rows))
-        @if order.len() > MOST || digest.sockets.leaves_out() { (note("Further UDP sockets are not shown.")) }
+        (left_out(order.len(), MOST, "further UDP socket"))
     }
 }
 
@@ -72,7 +72,12 @@ fn udp_row(view: &DatagramView) -> Markup {
         tr {
             th scope="row" { (view.local) }
             td { (view.comm) " " (view.pid) }
-            td { @match protocol { Some(name) => { (name) } None => { span.unknown { "not recognised" } } } }
+            td {
+                @match protocol {
+                    Some(name) => { (name) }
+                    None => { span.unknown { "not recognised" } }
+                }
+            }
             @for flow in [view.arrived, view.read, view.written] {
                 td.n { (known(flow.map(|flow| flow.datagrams))) }
             }
@@ -104,9 +109,10 @@ fn quic(digest: &Digest) -> Markup {
             }
         }
     };
+    let head = ["peer", "version", "round trips to the first answer", "its time"];
     html! {
         h3 { "QUIC" }
         p { (count_of(sockets.quic_count(), "connection")) ", the newest first." }
-        (table("QUIC connections", &["peer", "version", "round trips to the first answer", "its time"], &rows))
+        (table("QUIC connections", &head, &rows))
     }
 }

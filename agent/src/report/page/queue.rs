@@ -74,7 +74,8 @@ pub(super) fn player(story: &ListenerStory, times: &Times) -> Markup {
                 }
             }
             figcaption {
-                "From " (duration_us(begin)) " to " (duration_us(end)) " after the attach, around the "
+                "From " (duration_us(begin)) " to " (duration_us(end))
+                    " after the attach, around the "
                 "deepest moment: " (events_words(moments)) ". "
                 span.needs-script hidden {
                     "Keys: " kbd { "Space" } " plays and pauses, " kbd { "←" } " " kbd { "→" }

@@ -43,7 +43,9 @@ pub(super) fn deepest(story: &ListenerStory) -> Markup {
             text.lab x="4" y="14" { "peers" }
             path.arrow d="M6 44H74M68 38L75 44L68 50" {}
             rect.queuebox x="84" y="24" width="186" height=(rows * 18 + 8) rx="5" {}
-            text.lab x="86" y="16" { "accept queue: " (count(peak.into())) ", limit " (count(limit.into())) }
+            text.lab x="86" y="16" {
+                "accept queue: " (count(peak.into())) ", limit " (count(limit.into()))
+            }
             @for place in 0..places {
                 circle.conn[u64::from(place) < filled].free[u64::from(place) >= filled]
                     cx=(97 + (place % ROW) * 18) cy=(37 + (place / ROW) * 18) r="6" {}
@@ -59,8 +61,12 @@ pub(super) fn deepest(story: &ListenerStory) -> Markup {
             }
             @if refused > 0 {
                 path.bounce d={ "M40 60Q60 " (50 + rows * 18) " 96 " (60 + rows * 18) } {}
-                svg x="106" y=(61 + rows * 18) overflow="visible" { path.cross d="M-5 -5L5 5M-5 5L5 -5" {} }
-                text.lab.loss x="118" y=(66 + rows * 18) { (count_of(refused, "packet")) " refused" }
+                svg x="106" y=(61 + rows * 18) overflow="visible" {
+                    path.cross d="M-5 -5L5 5M-5 5L5 -5" {}
+                }
+                text.lab.loss x="118" y=(66 + rows * 18) {
+                    (count_of(refused, "packet")) " refused"
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::{
     chart, gaps, owners,
-    parts::{Times, badge, letter, owner_class, severity},
+    parts::{Times, badge, letter, severity},
     words,
 };
 use crate::{
@@ -131,7 +131,8 @@ fn others(stories: &[&FindingStory]) -> Markup {
                 }
             }
             @if stories.len() > MORE {
-                li { a href="#findings" { (count_of((stories.len() - MORE) as u64, "further finding")) } }
+                @let further = (stories.len() - MORE) as u64;
+                li { a href="#findings" { (count_of(further, "further finding")) } }
             }
         }
     }
@@ -191,13 +192,16 @@ fn figures(digest: &Digest, summary: &Summary) -> Markup {
 
 fn queues(summary: &Summary) -> String {
     let totals = &summary.totals;
-    let refused = match totals.overflows() {
-        0 => "none was refused".to_owned(),
+    let mut refused = match totals.overflows() {
+        0 => "none refused for a full accept queue".to_owned(),
         overflows => {
             let packets = count_of(overflows, "packet");
-            format!("{packets} of clients dropped or ignored, since an accept queue was full")
+            format!("{packets} of clients dropped or ignored for a full accept queue")
         }
     };
+    if let Some(dropped @ 1..) = totals.syn_dropped {
+        refused += &format!(", {} dropped for another reason", count_of(dropped, "SYN"));
+    }
     let wait = &summary.wait;
     let waited = match wait.count {
         0 => String::new(),
@@ -232,7 +236,7 @@ fn held(sum_us: u64, summary: &Summary) -> Markup {
     let most = most.unwrap_or(Owner::Unknown);
     let share = summary.times.of(most) as f64 / sum_us.max(1) as f64;
     html! {
-        "The largest part of their time was held by " span.{ "of " (owner_class(most)) } { (letter(most)) }
-        " " (words::owner(most)) ": " (percent(share)) " of " (duration_us(sum_us)) "."
+        "The largest part of their time was held by " (letter(most)) " " (words::owner(most))
+        ": " (percent(share)) " of " (duration_us(sum_us)) "."
     }
 }

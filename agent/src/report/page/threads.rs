@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::parts::{note, share, table};
+use super::parts::{left_out, note, share, table};
 use crate::{
     digest::{Digest, ThreadStory},
     model::snapshot::{PatternThread, PatternView},
@@ -21,10 +21,7 @@ pub(super) fn body(digest: &Digest) -> Option<Markup> {
     }
     Some(html! {
         @for view in digest.patterns.values().take(FAMILIES) { (family(view, digest)) }
-        @if digest.patterns.len() > FAMILIES {
-            (note(&format!("{} more families of processes are not shown.",
-                count((digest.patterns.len() - FAMILIES) as u64))))
-        }
+        (left_out(digest.patterns.len(), FAMILIES, "further group of processes"))
         (busiest(digest))
     })
 }
@@ -61,9 +58,7 @@ fn family_table(view: &PatternView, digest: &Digest) -> Markup {
     ];
     html! {
         (table(&format!("Threads of process {}", view.pid), &head, &rows))
-        @if view.threads.len() > MOST {
-            (note(&format!("{} more threads are not shown.", count((view.threads.len() - MOST) as u64))))
-        }
+        (left_out(view.threads.len(), MOST, "further thread"))
     }
 }
 
@@ -95,16 +90,21 @@ fn busiest(digest: &Digest) -> Markup {
     stories.sort_by(|a, b| b.busy().unwrap_or(-1.0).total_cmp(&a.busy().unwrap_or(-1.0)));
     let rows = html! {
         @for story in stories.iter().take(MOST) {
-            tr { th scope="row" { (story.comm) " " (story.tid) } td.n { (story.pid) } (shares(Some(story))) }
+            tr {
+                th scope="row" { (story.comm) " " (story.tid) }
+                td.n { (story.pid) }
+                (shares(Some(story)))
+            }
         }
     };
+    let head = ["thread", "process", "on a CPU", "waiting for one", "asleep"];
     html! {
         @if !stories.is_empty() {
             details.quiet {
                 summary { "The busiest threads" }
-                (table("The busiest threads", &["thread", "process", "on a CPU", "waiting for one", "asleep"], &rows))
+                (table("The busiest threads", &head, &rows))
                 (note("Means over the samples of the run."))
-                @if digest.threads.leaves_out() || stories.len() > MOST { (note("Further threads are not shown.")) }
+                (left_out(stories.len(), MOST, "further thread"))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::parts::{note, table};
+use super::parts::{left_out, table};
 use crate::{
     digest::Digest,
     model::snapshot::{ProxyView, UpstreamView},
@@ -41,9 +41,7 @@ fn one(view: &ProxyView) -> Markup {
         @if !view.upstreams.is_empty() {
             (table(&format!("Upstreams of process {}", view.pid), &head, &rows))
         }
-        @if view.upstreams.len() > MOST {
-            (note(&format!("{} more addresses are not shown.", count((view.upstreams.len() - MOST) as u64))))
-        }
+        (left_out(view.upstreams.len(), MOST, "further upstream"))
     }
 }
 
