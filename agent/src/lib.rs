@@ -25,6 +25,8 @@ pub mod fuzzing;
 pub mod kernel;
 #[cfg(feature = "lessons")]
 pub mod learn;
+#[cfg(feature = "mcp")]
+mod mcp;
 pub mod model;
 pub mod privileges;
 pub mod protocol;

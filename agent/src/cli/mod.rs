@@ -1,6 +1,7 @@
 //! The command line.
 
 mod examples;
+mod flight;
 mod formats;
 #[cfg(feature = "lessons")]
 mod lessons;
@@ -11,10 +12,13 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{sensor::Tier, text::Untrusted};
+#[cfg(feature = "mcp")]
+use examples::MCP_EXAMPLES;
 use examples::{
     DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
     SCHEMA_EXAMPLES, WATCH_EXAMPLES,
 };
+pub use flight::FlightArgs;
 use formats::{ANNOTATE_EXAMPLES, DIFF_EXAMPLES, REPORT_EXAMPLES};
 pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
 #[cfg(feature = "lessons")]
@@ -107,6 +111,11 @@ pub enum Verb {
     /// not a better one
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
+    /// Answer an assistant's questions over standard input and output (Model Context Protocol):
+    /// listeners, what a watch finds, what a recording shows
+    #[cfg(feature = "mcp")]
+    #[command(after_help = MCP_EXAMPLES)]
+    Mcp,
     /// Print the JSON schema of what `watch`, `replay`, `listeners` and `doctor` write with
     /// `--json`
     #[command(after_help = SCHEMA_EXAMPLES)]
@@ -150,6 +159,13 @@ pub enum Verb {
         /// Whatever was asked of them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
+    },
+    /// Used by `mcp`: sums a recording up
+    #[cfg(feature = "mcp")]
+    #[command(name = crate::mcp::SUM_UP_VERB, hide = true)]
+    McpSumUp {
+        /// The recording; `-` is standard input.
+        file: PathBuf,
     },
     /// Used by `watch -- CMD`: stops itself, and becomes CMD when continued
     #[command(name = crate::sensor::STOPPED_VERB, hide = true)]
@@ -220,6 +236,9 @@ pub struct WatchArgs {
     /// Replace FILE if it exists
     #[arg(long, requires = "recording")]
     pub force: bool,
+    /// `record` alone has these.
+    #[arg(skip)]
+    pub flight: FlightArgs,
 }
 
 /// Arguments of `record`.
@@ -237,12 +256,16 @@ pub struct RecordArgs {
     /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
-    /// Write the recording to FILE
+    /// Write the recording to FILE, `-` being standard output; as a flight recorder, to files
+    /// whose names begin as FILE's, or into the folder FILE
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub recording: PathBuf,
     /// Replace FILE if it exists
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["keep", "max_size", "on_finding"])]
     pub force: bool,
+    /// Arguments of the flight recorder.
+    #[command(flatten)]
+    pub flight: FlightArgs,
 }
 
 /// Arguments of `replay`.
@@ -306,6 +329,18 @@ pub struct RunArgs {
     #[arg(default_missing_value = "target/backscope-log.bpf.o")]
     pub probe_log: Option<PathBuf>,
 }
+
+impl RunArgs {
+    /// Makes the watch one that can be left on, unless the user has said what it is to cost.
+    pub(crate) fn keep_cheap(&mut self) {
+        if self.detail == Detail::Exchanges {
+            self.budget.get_or_insert(ALWAYS_ON);
+        }
+    }
+}
+
+/// Budget of what is left on, as a share of the processor time of whom it watches.
+const ALWAYS_ON: f64 = 0.01;
 
 /// Levels of detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

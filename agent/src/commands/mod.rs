@@ -15,6 +15,8 @@ mod learn;
 mod lesson_process;
 pub(crate) mod listeners;
 mod man;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod perfetto;
 mod record;
 mod replay;
@@ -52,6 +54,9 @@ enum Rights {
     None,
     /// What the caller has without this program: its file's capabilities are none of its business.
     Callers,
+    /// None at all; what it starts has the caller's again.
+    #[cfg(feature = "mcp")]
+    Childrens,
     /// It loads programs into the kernel.
     All,
 }
@@ -63,6 +68,10 @@ fn rights_of(verb: &Verb) -> Rights {
         // Root may replay what is another's; the capabilities go once it is open.
         Verb::Replay(_) | Verb::StopThenExec { .. } => Rights::Callers,
         Verb::Report { .. } | Verb::Annotate(_) | Verb::Diff(_) => Rights::Callers,
+        #[cfg(feature = "mcp")]
+        Verb::McpSumUp { .. } => Rights::Callers,
+        #[cfg(feature = "mcp")]
+        Verb::Mcp => Rights::Childrens,
         #[cfg(feature = "lessons")]
         Verb::Learn(args) if args.recorded || args.list => Rights::None,
         #[cfg(feature = "lessons")]
@@ -84,6 +93,8 @@ fn keep_only(rights: Rights) {
     match rights {
         Rights::None => privileges::give_up(),
         Rights::Callers => privileges::give_up_those_of_the_file(),
+        #[cfg(feature = "mcp")]
+        Rights::Childrens => privileges::give_up_until_exec(),
         Rights::All => {}
     }
 }
@@ -109,6 +120,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "lessons")]
         Verb::DemoServers { args } => Ok(demo::serve(args)),
         Verb::Doctor(args) => doctor::run(&args),
+        #[cfg(feature = "mcp")]
+        Verb::Mcp => mcp::run(),
+        #[cfg(feature = "mcp")]
+        Verb::McpSumUp { file } => mcp::sum_up(&file),
         Verb::Schema => schema::run(),
         Verb::Completions { shell } => completions::run(shell),
         Verb::Man { dir } => man::run(dir.as_deref()),
@@ -182,6 +197,10 @@ mod tests {
         ("annotate d f", Rights::Callers),
         ("diff a b", Rights::Callers),
         ("stop-then-exec -- true", Rights::Callers),
+        #[cfg(feature = "mcp")]
+        ("mcp", Rights::Childrens),
+        #[cfg(feature = "mcp")]
+        ("mcp-sum-up f", Rights::Callers),
         ("schema", Rights::None),
         ("completions bash", Rights::None),
         ("man", Rights::None),

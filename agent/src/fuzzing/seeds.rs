@@ -6,10 +6,11 @@ use backscope_abi as abi;
 use super::show::START;
 use crate::annotate::capture::tests::{packet, pcap, pcapng};
 use crate::annotate::capture::{Link, Order};
+use crate::model::event::Event;
 use crate::model::tests::proxy;
 use crate::record::fuzzing as format;
 use crate::record::tests::{busy_entries, every_event, recording};
-use crate::record::{RecordEntry, Writer};
+use crate::record::{RecordEntry, Resumption, Writer};
 
 type Seed = (&'static str, String, Vec<u8>);
 
@@ -179,6 +180,15 @@ fn recordings() -> Vec<Seed> {
     for entry in &events {
         each.extend(postcard::to_stdvec(entry).unwrap());
     }
+    let mut resumed = vec![0];
+    for event in every_event() {
+        if let Event::Sample(base) = &event {
+            let resumption = Resumption { attached_ns: START, base: base.clone() };
+            let resumed_entry: RecordEntry = RecordEntry::Resumed(Box::new(resumption));
+            resumed.extend(postcard::to_stdvec(&resumed_entry).unwrap());
+            resumed.extend(postcard::to_stdvec(&RecordEntry::Event(event)).unwrap());
+        }
+    }
     let empty = Writer::new(Vec::new(), &format::header()).unwrap().end().unwrap();
     vec![
         seed("recording", "every-event", whole),
@@ -187,6 +197,7 @@ fn recordings() -> Vec<Seed> {
         seed("recording", "empty", empty),
         seed("entries", "busy", contents),
         seed("entries", "every-event", each),
+        seed("entries", "resumed", resumed),
         seed("header", "header", postcard::to_stdvec(&format::header()).unwrap()),
     ]
 }

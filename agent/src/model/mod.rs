@@ -152,6 +152,12 @@ use snapshot::{ExchangeView, SliceKind, Snapshot};
 pub use stats::MAX_GREETED;
 use stats::StatsByScope;
 pub use summary::Ending;
+
+/// Returns the name of every kind of finding.
+pub fn finding_kinds() -> Vec<&'static str> {
+    finding::kinds()
+}
+
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 pub use tier::Tier;

@@ -114,8 +114,8 @@ const ALWAYS: &[c_long] = &[
 const UNKNOWN: &[c_long] = &[libc::SYS_clone3, libc::SYS_openat2];
 
 /// Requests of ioctl: those of a terminal that concern how it behaves (none that types into it),
-/// and of descriptors.
-const IOCTLS: &[u64] = &[
+/// and of descriptors. Their type is the C library's; the kernel looks at 32 bits.
+const IOCTLS: &[libc::Ioctl] = &[
     libc::TCGETS,
     libc::TCSETS,
     libc::TCSETSW,
@@ -171,6 +171,22 @@ const STATISTICS: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
+/// Calls of the thread that makes files in a folder, where Landlock holds it: it makes, writes, cuts
+/// and removes them, has memory, and waits.
+const FILES: &[c_long] = &[
+    libc::SYS_openat,
+    libc::SYS_write,
+    libc::SYS_ftruncate,
+    libc::SYS_fchown,
+    libc::SYS_fsync,
+    libc::SYS_unlinkat,
+    libc::SYS_brk,
+    libc::SYS_mremap,
+    libc::SYS_getrandom,
+    libc::SYS_clock_gettime,
+    libc::SYS_geteuid,
+];
+
 /// Flags of an open that does more than read.
 const OPEN_FOR_MORE: u64 =
     (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
@@ -220,7 +236,7 @@ fn rules(calls: &Calls) -> Result<Rules, Error> {
     // Reads a limit, and sets none.
     allow_null(&mut rules, libc::SYS_prlimit64, 2)?;
     for request in IOCTLS {
-        allow(&mut rules, libc::SYS_ioctl, &[(1, Eq, *request)])?;
+        allow(&mut rules, libc::SYS_ioctl, &[(1, Eq, u64::from(*request as u32))])?;
     }
     signals(&mut rules, &calls.children)?;
     if calls.bpf {
@@ -282,6 +298,21 @@ pub(super) fn apply_to_statistics() -> Result<(), Error> {
         rules.insert(*call, Vec::new());
     }
     allow(&mut rules, libc::SYS_bpf, &[(0, Eq, BPF_ENABLE_STATS)])?;
+    install(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
+}
+
+/// Confines the calling thread to these calls alone: it makes and removes files.
+///
+/// # Errors
+/// This kernel has no filters.
+pub(super) fn apply_to_files() -> Result<(), Error> {
+    let mut rules = Rules::new();
+    for call in STATISTICS.iter().chain(FILES) {
+        rules.insert(*call, Vec::new());
+    }
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        allow(&mut rules, call, &[(2, MaskedEq(libc::PROT_EXEC as u64), 0)])?;
+    }
     install(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
 }
 
@@ -369,6 +400,26 @@ mod tests {
             ]
         });
         assert_eq!(thread.join().unwrap(), [true; 3]);
+    }
+
+    #[test]
+    fn who_makes_files_can_do_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let refused = thread::spawn(move || {
+            apply_to_files().unwrap();
+            let mut file = File::create(&path).unwrap();
+            io::Write::write_all(&mut file, b"text").unwrap();
+            file.set_len(2).unwrap();
+            [
+                is_refused(TcpListener::bind("127.0.0.1:0")),
+                is_refused(Command::new("true").spawn()),
+                is_refused(fs::rename(&path, path.with_extension("other"))),
+                is_refused(std::os::unix::fs::symlink(&path, path.with_extension("link"))),
+            ]
+        });
+        assert_eq!(refused.join().unwrap(), [true; 4]);
+        assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"te");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl<C: Consumer> Live<C> {
             }
             run.take_event(event)
         })?;
-        Ok(run.show()?)
+        run.show()
     }
 
     pub(crate) fn begin_batch(&mut self) -> anyhow::Result<()> {
@@ -50,7 +50,7 @@ impl<C: Consumer> Live<C> {
         let run = &mut self.run;
         self.sensor.drain(|event| run.take_event(event))?;
         run.take_event(event)?;
-        Ok(run.show()?)
+        run.show()
     }
 
     /// Shows the state after a sample.

@@ -54,7 +54,10 @@ pub(crate) fn play<R: Read>(
                 break;
             }
             RecordEntry::Batch(batch_ns) => end_ns = *batch_ns,
-            RecordEntry::Target(_) | RecordEntry::Notices(_) | RecordEntry::Event(_) => {}
+            RecordEntry::Target(_)
+            | RecordEntry::Notices(_)
+            | RecordEntry::Event(_)
+            | RecordEntry::Resumed(_) => {}
         }
         entry.give(&mut model, &mut out);
         hand_over(&mut out, visitor)?;

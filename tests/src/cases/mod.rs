@@ -13,6 +13,7 @@ mod execution;
 mod field;
 mod finding;
 mod first_answer;
+mod flight;
 mod formats;
 mod idle;
 mod interop;
@@ -20,6 +21,7 @@ mod learn;
 mod ledger;
 mod listener;
 mod loaded;
+mod mcp;
 mod output;
 mod overflow;
 mod pattern;
@@ -64,6 +66,7 @@ pub fn all() -> Vec<Case> {
         proxy::CASES,
         waiting::CASES,
         finding::CASES,
+        flight::CASES,
         browser::CASES,
         first_answer::CASES,
         learn::CASES,
@@ -80,6 +83,7 @@ pub fn all() -> Vec<Case> {
         privileges::CASES,
         server::CASES,
         loaded::CASES,
+        mcp::CASES,
         socket_events::CASES,
         &field::cases(),
     ]

@@ -18,7 +18,10 @@ use std::{
 use anyhow::Context;
 use rustix::{process::geteuid, thread::CapabilitySet};
 
-use self::{command_output::CommandOutput, session::Session};
+use self::{
+    command_output::CommandOutput,
+    session::{Destination, Session},
+};
 use super::{Usage, event_loop, frontend::Frontend, target};
 use crate::{
     cli::{Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs},
@@ -27,7 +30,7 @@ use crate::{
         self, Caller,
         sandbox::{self, Needs},
     },
-    record,
+    record::{self, Files, FlightOptions, Folder},
     sensor::{Options, Sensor, StoppedCommand, Targets, User, now_ns, targets},
     text::{Untrusted, count},
     tui,
@@ -75,8 +78,18 @@ impl Shown {
 
 fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let screen = shown == Shown::Screen;
-    if let Some(path) = &args.recording {
-        record::check_path(path, args.force)?;
+    let flight = match &args.recording {
+        Some(path) => args.flight.options(path),
+        None => None,
+    };
+    match (&args.recording, &flight) {
+        (Some(path), None) => check_recording(path, args.force, shown)?,
+        (Some(path), Some(_)) if path == Path::new(record::STDOUT) => {
+            let message = "a flight recorder writes files: give -o a folder, or the name of a file";
+            return Err(Usage(message.to_owned()).into());
+        }
+        (_, Some(_)) => args.run.keep_cheap(),
+        (None, None) => {}
     }
     check_probe_log(&args.run, screen)?;
     if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
@@ -94,7 +107,10 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         true => Some(CommandOutput::create()?),
         false => None,
     };
-    let user = user_of(&args.run_as)?;
+    let user = match args.command.is_empty() {
+        true => None,
+        false => user_of(&args.run_as)?,
+    };
     let file = output.as_ref().map(CommandOutput::file);
     let command = start(&args.command, user.as_ref(), file)?;
     if let Some(command) = &command {
@@ -107,21 +123,27 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let words = target_words(resolved.words, command.as_ref(), &args);
     let mut sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
-    let recording = match &args.recording {
-        Some(path) => Some((record::create(path, args.force)?, clock)),
-        None => None,
+    let recording = match (&args.recording, flight) {
+        (_, Some(options)) => {
+            let (files, gap) = start_files(&options)?;
+            resolved.notices.extend(gap.map(Untrusted::from));
+            Some((Destination::Flight(Box::new((options, files))), clock))
+        }
+        (Some(path), None) => Some((Destination::File(record::create(path, args.force)?), clock)),
+        (None, None) => None,
     };
+    let is_file = matches!(recording, Some((Destination::File(_), _)));
     if screen {
         tui::terminal_as_stdin()?;
     }
     sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some())?);
     let frontend = shown.frontend(clock)?;
     if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
-        note!(
-            "backscope: recording {} into {}; Ctrl-C ends it",
-            Untrusted::join(&words, ", "),
-            path.display()
-        );
+        let into = match is_file {
+            true => path.display().to_string(),
+            false => format!("files of {}", path.display()),
+        };
+        note!("backscope: recording {} into {into}; Ctrl-C ends it", Untrusted::join(&words, ", "));
     }
     let session =
         Session::new(sensor, frontend, command, words, resolved.notices, &args.run, recording)?;
@@ -130,10 +152,19 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         output.finish();
     }
     let status = outcome?;
-    if let Some(path) = &args.recording {
+    if let Some(path) = &args.recording
+        && is_file
+    {
         note!("backscope: recorded into {}", path.display());
     }
     Ok(status)
+}
+
+/// Starts the thread that writes the files of a flight recorder. Returns what is missing of its
+/// confinement, too.
+fn start_files(options: &FlightOptions) -> anyhow::Result<(Files, Option<String>)> {
+    let started = Folder::open(&options.folder).and_then(Files::start);
+    started.with_context(|| format!("cannot record into {}", options.folder.display()))
 }
 
 /// Gives up what the watch no longer needs. No thread has been started yet.
@@ -151,6 +182,16 @@ fn confine(
         needs.calls.children.push(command.pid());
     }
     sandbox::enter(needs).context("cannot give up the rights that are no longer needed")
+}
+
+/// Checks early whether the recording can be made.
+fn check_recording(path: &Path, replace: bool, shown: Shown) -> anyhow::Result<()> {
+    if path == Path::new(record::STDOUT) && shown != Shown::Nowhere {
+        let message = "a recording cannot share standard output with lines or a screen: \
+                       `backscope record -o -` writes nothing else";
+        return Err(Usage(message.to_owned()).into());
+    }
+    Ok(record::check_path(path, replace)?)
 }
 
 /// Checks that the probes' log can be asked for: it loads whatever programs the object has.

@@ -20,7 +20,7 @@ use crate::{
         signals::Signals,
     },
     model::{Attached, Model, WallClock, event::Event},
-    record::{RecordEntry, Writer},
+    record::{Files, Flight, FlightOptions, Header, RecordEntry, Recorder, WriteError, Writer},
     run::{self, DRAIN, Live, Run},
     sensor::{Sensor, StoppedCommand, now_ns},
     text::Untrusted,
@@ -58,6 +58,24 @@ pub(super) struct Session {
     announced: (Untrusted, Vec<Untrusted>),
 }
 
+/// Where a watch is recorded.
+pub(super) enum Destination {
+    File(File),
+    Flight(Box<(FlightOptions, Files)>),
+}
+
+impl Destination {
+    fn recorder(self, header: &Header) -> Result<Recorder, WriteError> {
+        Ok(match self {
+            Self::File(file) => Recorder::File(Writer::new(file, header)?),
+            Self::Flight(flight) => {
+                let (options, files) = *flight;
+                Recorder::Flight(Box::new(Flight::new(&options, header, files)?))
+            }
+        })
+    }
+}
+
 impl Session {
     pub(super) fn new(
         sensor: Sensor,
@@ -66,7 +84,7 @@ impl Session {
         words: Vec<Untrusted>,
         notices: Vec<Untrusted>,
         args: &RunArgs,
-        recording: Option<(File, WallClock)>,
+        recording: Option<(Destination, WallClock)>,
     ) -> anyhow::Result<Self> {
         let (detail_events, exchanges) =
             (args.detail == Detail::Events, args.detail != Detail::Queues);
@@ -77,9 +95,9 @@ impl Session {
             TEXT_REFRESH
         });
         let recorder = match recording {
-            Some((file, clock)) => {
+            Some((destination, clock)) => {
                 let header = run::header(setup.clone(), attached.clone(), clock, refresh);
-                Some(Writer::new(file, &header)?)
+                Some(destination.recorder(&header)?)
             }
             None => None,
         };
@@ -107,7 +125,9 @@ impl Session {
         // Whatever ended it, the recording is whole.
         let recorded = self.live.run.end_recording();
         outcome?;
-        recorded?;
+        for told in recorded? {
+            note!("backscope: {told}");
+        }
         self.live.run.consumer.finish(&mut signals).await?;
         Ok(match self.ended {
             Some(status) => status_of(status),
@@ -221,7 +241,9 @@ impl Session {
         let run = &mut self.live.run;
         let mut ending = run.begin_finish(now_ns())?;
         // Whole before the reader of the lines is waited for.
-        run.end_recording()?;
+        for told in run.end_recording()? {
+            note!("backscope: {told}");
+        }
         while run.finish_on(&mut ending)? {
             run.consumer.room_at_end(signals).await;
         }
