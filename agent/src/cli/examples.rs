@@ -26,6 +26,7 @@ Examples:
   backscope replay incident.bsrec          everything that watch would have shown; no root needed, \
 any Linux
   backscope report incident.bsrec -o incident.html
+  backscope diff before.bsrec after.bsrec  what got better, and what worse
   sudo backscope listeners                 every listening socket on the machine, once
 ",
     lessons!(),
@@ -134,5 +135,5 @@ Examples:
   backscope schema | jq '.\"$defs\".exchange.properties | keys'
 
 The schema follows draft 2020-12. `$defs` has each type of object by its name in the field `type`,
-and the output of `listeners` and `doctor` by the name of the command. Entries that begin with a
+and the output of `listeners`, `doctor` and `diff` by the name of the command. Entries that begin with a
 capital letter are parts that several objects share.";

@@ -113,7 +113,7 @@ pub enum Verb {
     #[cfg(feature = "mcp")]
     #[command(after_help = MCP_EXAMPLES)]
     Mcp,
-    /// Print the JSON schema of what `watch`, `replay`, `listeners` and `doctor` write with
+    /// Print the JSON schema of what `watch`, `replay`, `listeners`, `doctor` and `diff` write with
     /// `--json`
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema,

@@ -98,7 +98,7 @@ fn mask_of(capabilities: &[&str]) -> anyhow::Result<u64> {
 }
 
 /// Checks that all threads have exactly these capabilities, and what else the kernel has on them.
-fn check_confined(pid: u32, capabilities: &[&str]) -> anyhow::Result<()> {
+pub(super) fn check_confined(pid: u32, capabilities: &[&str]) -> anyhow::Result<()> {
     let mask = mask_of(capabilities)?;
     for field in ["CapEff:", "CapPrm:"] {
         let held = u64::from_str_radix(&status_of_all(pid, field)?, 16)?;

@@ -95,13 +95,8 @@ impl<W: Write> Trace<W> {
 
 impl<W: Write> Visitor for Trace<W> {
     fn entry(&mut self, entry: &RecordEntry) -> io::Result<()> {
-        match entry {
-            RecordEntry::Event(event) => self.parties.event(event),
-            RecordEntry::Notices(_)
-            | RecordEntry::Target(_)
-            | RecordEntry::Batch(_)
-            | RecordEntry::Finish(_)
-            | RecordEntry::Resumed(_) => {}
+        if let RecordEntry::Event(event) = entry {
+            self.parties.event(event);
         }
         Ok(())
     }

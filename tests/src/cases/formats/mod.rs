@@ -6,13 +6,16 @@ mod perfetto;
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
 
-use super::{native, record};
+use super::{native, privileges, record};
 use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
@@ -23,7 +26,8 @@ pub(super) const CASES: &[Case] = &[
     native("formats::perfetto_has_what_was_seen", perfetto::run),
     native("formats::diff_of_the_same_server", diff::twin).alone(),
     native("formats::diff_of_a_slower_server", diff::slower).alone(),
-    native("formats::cut_off_anywhere", cut_off),
+    native("formats::cut_off_anywhere", cut_off).alone(),
+    native("formats::conversions_keep_nothing", kept),
     native("formats::of_a_newer_version", newer),
 ];
 
@@ -92,6 +96,38 @@ fn cut_off(world: &World) -> anyhow::Result<()> {
                 output.status
             );
         }
+    }
+    Ok(())
+}
+
+/// While they read they have no rights but to read and to write what is open.
+fn kept(world: &World) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let whole = recording(world, dir.path())?;
+    let (bytes, dump) = (fs::read(&whole)?, empty_dump(dir.path())?);
+    let pipe = Path::new("/dev/stdin");
+    for words in [VERBS[0], VERBS[1], VERBS[2]] {
+        let mut command = verb(world, words, [pipe, &whole, &dump]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
+        let mut input = child.stdin.take().context("a pipe")?;
+        let deadline = Instant::now() + world.patience();
+        let confined = loop {
+            let confined = privileges::check_confined(child.id(), &[]);
+            if confined.is_ok() || Instant::now() > deadline {
+                break confined;
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        // It goes on all the same.
+        input.write_all(&bytes)?;
+        drop(input);
+        let output = child.wait_with_output()?;
+        confined.with_context(|| format!("{words:?}"))?;
+        // Of a capture without packets there is nothing to say.
+        let expected = if words[0] == "annotate" { 1 } else { 0 };
+        let told = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(expected), "{words:?}: {}: {told}", output.status);
     }
     Ok(())
 }
