@@ -1,6 +1,6 @@
 //! `backscope export`: a watch that others look at, over the network.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context;
 
@@ -15,12 +15,16 @@ use crate::{
     },
 };
 
+/// Time between two refreshes, if nobody says otherwise. Peaks and refusals in between are not lost.
+const INTERVAL: Duration = Duration::from_secs(2);
+
 pub(super) fn run(mut args: ExportArgs) -> anyhow::Result<ExitCode> {
     if args.run.detail == Detail::Events {
         let message = "--detail events tells single events, of which metrics have no use";
         return Err(Usage(message.to_owned()).into());
     }
     args.run.keep_cheap();
+    args.run.interval = args.run.interval.or(Some(INTERVAL));
     // Before the rights to are given up, and before anything is attached that may be in vain.
     let mut exits = Exits { traces: args.traces, ..Exits::default() };
     if let Some(address) = &args.prometheus {

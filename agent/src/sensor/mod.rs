@@ -264,6 +264,11 @@ impl Sensor {
         &self.loaded.chosen
     }
 
+    /// Records that were taken from the ring buffer. It begins anew from time to time.
+    pub fn records(&self) -> usize {
+        self.drained
+    }
+
     /// Shows the events of the ring buffer's records, one by one: thousands of events at once would
     /// not stay in a cache, and an event is too large to be moved about.
     ///

@@ -151,7 +151,9 @@ impl Session {
         loop {
             tokio::select! {
                 _ = drain.tick() => {
-                    if self.live.drain()? {
+                    let before = self.live.sensor.records();
+                    self.live.drain()?;
+                    if self.live.sensor.records() != before {
                         busy = Instant::now();
                     } else if self.is_quiet(busy) {
                         drain.reset_after(QUIET_DRAIN);
