@@ -22,7 +22,7 @@ type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] =
     [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 27] = [
+const SERVERS: [Need; 28] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
