@@ -75,6 +75,11 @@ impl<K: Copy + Eq + Hash + Ord, V> Bounded<K, V> {
         self.table.retain(|_, (_, value)| is_kept(value));
     }
 
+    /// Returns the values, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.table.values().map(|(_, value)| value)
+    }
+
     /// Entries that were ever made.
     pub(crate) fn made(&self) -> u64 {
         self.made

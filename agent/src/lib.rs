@@ -13,16 +13,22 @@ pub mod text;
 #[macro_use]
 pub mod outlet;
 
+pub mod annotate;
 mod bounded;
 pub mod cli;
 pub mod commands;
+pub mod compare;
 pub mod digest;
+#[cfg(feature = "export")]
+pub mod export;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod kernel;
 #[cfg(feature = "lessons")]
 pub mod learn;
+#[cfg(feature = "mcp")]
+mod mcp;
 pub mod model;
 pub mod privileges;
 pub mod protocol;

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let step = Step::start("building backscope, the demo servers and the program that compares");
     let mut build = step::cargo();
     build.current_dir(step::root()).args(["build", "--quiet", "--bins"]);
-    build.args(["-p", "backscope", "-p", "demo-servers", "-p", "backscope-tests"]);
+    build.args(["-p", "backscope", "-p", "backscope-demo-servers", "-p", "backscope-tests"]);
     let profile = if args.release { "release" } else { "debug" };
     if args.release {
         build.arg("--release");

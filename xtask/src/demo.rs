@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "-p",
         "backscope",
         "-p",
-        "demo-servers",
+        "backscope-demo-servers",
     ]);
     step::run(&mut build)?;
     step.done("built");

@@ -27,7 +27,7 @@ pub(crate) fn run() -> Result<()> {
             "clippy",
             "--quiet",
             "-p",
-            "demo-servers",
+            "backscope-demo-servers",
             "--features",
             "webrtc",
             "--all-targets",

@@ -7,6 +7,7 @@ mod cpio;
 mod debian;
 mod demo;
 mod deny;
+mod dist;
 #[cfg(test)]
 mod docs;
 mod fuzz;
@@ -68,6 +69,8 @@ enum Verb {
     Reliability(reliability::Args),
     /// Render the pictures of the TUI, docs/*.svg
     Picture(picture::Args),
+    /// Build static programs, an archive, a .deb and a .rpm into target/dist
+    Dist(dist::Args),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Verb::Soak(args) => soak::run(&args),
         Verb::Reliability(args) => reliability::run(&args),
         Verb::Picture(args) => picture::run(&args).map(|()| true),
+        Verb::Dist(args) => dist::run(&args),
     };
     match good {
         Ok(true) => ExitCode::SUCCESS,

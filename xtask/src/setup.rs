@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::debian;
 use crate::deny;
+use crate::dist;
 use crate::kernels;
 use crate::probes::{self, BPF_LINKER_VERSION, RUSTC_VERSION};
 use crate::servers;
@@ -21,7 +22,7 @@ type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] =
     [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 27] = [
+const SERVERS: [Need; 28] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
@@ -40,6 +41,7 @@ const SERVERS: [Need; 27] = [
     ("/usr/sbin/php-fpm*", "php-fpm"),
     ("jq", "jq"),
     ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
     // Fetches Go's compiler.
     ("/usr/lib/python3/dist-packages/pip", "python3-pip"),
     ("wrk", "wrk"),
@@ -50,11 +52,22 @@ const SERVERS: [Need; 27] = [
     ("gtlsserver", "ngtcp2-server"),
     ("gtlsclient", "ngtcp2-client"),
     ("chromium", "chromium"),
+    // With promtool, for the exporter.
+    ("prometheus", "prometheus"),
     ("ip", "iproute2"),
     ("setcap", "libcap2-bin"),
 ];
 const VM: [Need; 2] =
     [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
+
+/// What packages are made and tried with. The static program holds C, which musl's compiler builds.
+const PACKAGES: [Need; 5] = [
+    ("musl-gcc", "musl-tools"),
+    ("rpmbuild", "rpm"),
+    ("lintian", "lintian"),
+    ("rpmlint", "rpmlint"),
+    ("man", "man-db"),
+];
 
 /// libFuzzer is in C++.
 const FUZZ: [Need; 1] = [("g++", "g++")];
@@ -101,6 +114,9 @@ pub(crate) struct Args {
     /// Leave out what only fuzzing needs
     #[arg(long)]
     no_fuzz: bool,
+    /// Leave out what only `cargo xtask dist` needs
+    #[arg(long)]
+    no_packages: bool,
     /// Leave out cargo-deny, which only `cargo xtask lint` needs
     #[arg(long)]
     no_deny: bool,
@@ -109,7 +125,15 @@ pub(crate) struct Args {
 impl Args {
     /// Returns the options for what the tests need.
     pub(crate) fn for_tests(no_vm: bool, long: bool) -> Self {
-        Self { no_vm, no_servers: false, no_probes: true, no_fuzz: !long, no_deny: true }
+        Self {
+            no_vm,
+            no_servers: false,
+            no_probes: true,
+            no_fuzz: !long,
+            // They are tried with the program of the virtual machines.
+            no_packages: no_vm,
+            no_deny: true,
+        }
     }
 }
 
@@ -125,7 +149,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.no_fuzz {
         needs.extend(FUZZ);
     }
+    if !args.no_packages {
+        needs.extend(PACKAGES);
+    }
     packages(&needs)?;
+    if !args.no_packages {
+        static_target();
+    }
     if !args.no_servers {
         servers::build();
     }
@@ -186,6 +216,21 @@ fn packages(needs: &[Need]) -> Result<()> {
     }
     step.done("installed");
     Ok(())
+}
+
+/// Adds the standard library that is linked into the packaged program. Only `cargo xtask dist`
+/// needs it, and says so where it is missing.
+fn static_target() {
+    if dist::has_target() {
+        eprintln!("    already there: rust-std for {}", dist::TARGET);
+        return;
+    }
+    let step = Step::start(format_args!("adding rust-std for {} with rustup", dist::TARGET));
+    let mut rustup = Command::new("timeout");
+    match step::run(rustup.args(["300", "rustup", "target", "add", dist::TARGET])) {
+        Ok(()) => step.done("added"),
+        Err(error) => step.done(format_args!("NOT TO BE HAD, no packages can be built: {error:#}")),
+    }
 }
 
 fn bpf_toolchain() -> Result<()> {

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::dist;
 use crate::fuzz;
 use crate::reliability::Row;
 use crate::setup;
@@ -45,6 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     if !args.no_vm {
         // The machines report their failures themselves.
         add("virtual machines", vm::run_all(&vm::Args::every_kernel(args.long)).map(Tally::from));
+        add("packages", dist::try_packages_of(&vm::static_agent()).map(Tally::from));
     }
     if args.long {
         add("fuzzing", fuzz::run_all(None, FUZZ_SECONDS).map(Tally::from));
@@ -135,7 +137,7 @@ fn end_to_end() -> Result<Tally> {
         "-p",
         "backscope",
         "-p",
-        "demo-servers",
+        "backscope-demo-servers",
     ]);
     step::run(&mut build)?;
     let test = e2e_binary()?;

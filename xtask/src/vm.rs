@@ -132,6 +132,11 @@ pub(crate) fn run_all(args: &Args) -> Result<Counts> {
     Ok(sum(&reports))
 }
 
+/// The agent that was built for the machines: a static program.
+pub(crate) fn static_agent() -> PathBuf {
+    step::target_dir().join("vm").join(TARGET).join("vm/backscope")
+}
+
 /// What goes into the machine.
 struct Built {
     /// Cargo's output directory.
@@ -158,7 +163,7 @@ fn build(profile: &str) -> Result<Built> {
         cargo.args(["--bin", name]);
     }
     cargo.args(["--test", "e2e"]);
-    cargo.args(["-p", "backscope", "-p", "backscope-tests", "-p", "demo-servers"]);
+    cargo.args(["-p", "backscope", "-p", "backscope-tests", "-p", "backscope-demo-servers"]);
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
     let e2e = test::executable_of_e2e(&mut cargo)?;
     step.done("built");

@@ -52,11 +52,17 @@ Examples:
   sudo backscope record --pid 4242 -o incident.bsrec
   sudo backscope record --port 8080 -o night.bsrec --duration 8h --interval 5s
   sudo backscope record -o start.bsrec -- ./server --port 8080
+  sudo backscope record --port 8080 --keep 10min --max-size 200M -o /var/lib/backscope/
+  sudo backscope record --port 8080 --on-finding critical,close-wait-leak -o /var/lib/backscope/
   backscope replay incident.bsrec
 
 The file contains addresses, command names, names that TLS clients asked for, sizes and times, but
 no payload. Only its owner can read it. It is valid up to the last refresh, whatever ends the
 recording.
+
+With --keep, --max-size or --on-finding it is a flight recorder: it goes on for ever in bounded
+space, in files of which each can be replayed by itself, and has a budget of 1% unless --budget or
+--detail say otherwise.
 
 Exit status: the same as for watch.";
 
@@ -65,13 +71,16 @@ Examples:
   backscope report incident.bsrec -o incident.html
   backscope report incident.bsrec -o - | gzip > incident.html.gz
   sudo backscope watch --pid 4242 --duration 1min --report now.html
+  backscope report incident.bsrec --format perfetto -o incident.pftrace
+
+Open a trace at ui.perfetto.dev, which keeps it in the browser, or with trace_processor.
 
 The page holds everything that it shows, and asks for nothing from the network. It contains \
 addresses,
 command names, sizes and times, but no payload. Only its owner can read it.
 
 Exit status:
-  0 done   1 cannot read or write, or the recording is damaged: the page has what can be read
+  0 done   1 cannot read or write, or the recording is damaged: OUT has what can be read
   2 no recording, of a version that this backscope does not know, or OUT exists";
 
 pub(super) const REPLAY_EXAMPLES: &str = "\
@@ -102,6 +111,22 @@ Examples:
   sudo backscope doctor --json | jq .hooks
 
 Exit status: 0 if watch can run here, 3 if not.";
+
+#[cfg(feature = "mcp")]
+pub(super) const MCP_EXAMPLES: &str = "\
+An assistant starts it, and talks to it; in a configuration of servers:
+  { \"command\": \"sudo\", \"args\": [\"-n\", \"backscope\", \"mcp\"] }
+
+Tools:
+  listeners   every listening socket and its queues
+  watch_for   findings, worst exchanges and sums of 1 to 60 seconds
+  explain     the same, of a recording
+
+They change nothing, and return no payload. The server itself has no capability; each answer is
+made by a process of its own, which gives up its rights as watch and replay do. Without root,
+listeners and watch_for need the capabilities that the guide names.
+
+Exit status: 0 when standard input ends, 1 if the connection fails.";
 
 pub(super) const SCHEMA_EXAMPLES: &str = "\
 Examples:

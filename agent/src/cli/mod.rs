@@ -1,6 +1,10 @@
 //! The command line.
 
 mod examples;
+#[cfg(feature = "export")]
+mod export;
+mod flight;
+mod formats;
 #[cfg(feature = "lessons")]
 mod lessons;
 mod values;
@@ -10,10 +14,17 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{sensor::Tier, text::Untrusted};
+#[cfg(feature = "mcp")]
+use examples::MCP_EXAMPLES;
 use examples::{
     DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
     REPORT_EXAMPLES, SCHEMA_EXAMPLES, WATCH_EXAMPLES,
 };
+#[cfg(feature = "export")]
+pub use export::ExportArgs;
+pub use flight::FlightArgs;
+use formats::{ANNOTATE_EXAMPLES, DIFF_EXAMPLES};
+pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
 #[cfg(feature = "lessons")]
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
@@ -65,12 +76,23 @@ pub enum Verb {
     /// Record what watch would show, to replay it here or elsewhere, now or later
     #[command(after_help = RECORD_EXAMPLES, args_override_self = true)]
     Record(RecordArgs),
+    /// Export metrics of a watch, and traces, to Prometheus or an OpenTelemetry collector
+    #[cfg(feature = "export")]
+    #[command(after_help = export::EXPORT_EXAMPLES, args_override_self = true)]
+    Export(Box<ExportArgs>),
     /// Show a recording as watch showed it, or would have shown it: no root needed, any Linux
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
-    /// Turn a recording into one page of HTML, for a ticket or a colleague: no root needed, any Linux
+    /// Turn a recording into one page of HTML, for a ticket or a colleague, or into a trace for
+    /// Perfetto: no root needed, any Linux
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
+    /// Write a packet capture anew, with who held the time as comments on its packets
+    #[command(after_help = ANNOTATE_EXAMPLES)]
+    Annotate(AnnotateArgs),
+    /// Compare two recordings: what got better, what got worse, and what they cannot show
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArgs),
     /// Show every listening socket once: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]
     Listeners(ListenersArgs),
@@ -86,6 +108,11 @@ pub enum Verb {
     /// not a better one
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
+    /// Answer an assistant's questions over standard input and output (Model Context Protocol):
+    /// listeners, what a watch finds, what a recording shows
+    #[cfg(feature = "mcp")]
+    #[command(after_help = MCP_EXAMPLES)]
+    Mcp,
     /// Print the JSON schema of what `watch`, `replay`, `listeners` and `doctor` write with
     /// `--json`
     #[command(after_help = SCHEMA_EXAMPLES)]
@@ -129,6 +156,13 @@ pub enum Verb {
         /// Whatever was asked of them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
+    },
+    /// Used by `mcp`: sums a recording up
+    #[cfg(feature = "mcp")]
+    #[command(name = crate::mcp::SUM_UP_VERB, hide = true)]
+    McpSumUp {
+        /// The recording; `-` is standard input.
+        file: PathBuf,
     },
     /// Used by `watch -- CMD`: stops itself, and becomes CMD when continued
     #[command(name = crate::sensor::STOPPED_VERB, hide = true)]
@@ -203,6 +237,9 @@ pub struct WatchArgs {
     /// Replace FILE and OUT if they exist
     #[arg(long, requires = "files")]
     pub force: bool,
+    /// `record` alone has these.
+    #[arg(skip)]
+    pub flight: FlightArgs,
 }
 
 /// Arguments of `record`.
@@ -220,15 +257,19 @@ pub struct RecordArgs {
     /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
-    /// Write the recording to FILE
+    /// Write the recording to FILE, `-` being standard output; as a flight recorder, to files
+    /// whose names begin as FILE's, or into the folder FILE
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub recording: PathBuf,
     /// At the end also write a page of HTML on the run to OUT
     #[arg(long, value_name = "OUT")]
     pub report: Option<PathBuf>,
     /// Replace FILE and OUT if they exist
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["keep", "max_size", "on_finding"])]
     pub force: bool,
+    /// Arguments of the flight recorder.
+    #[command(flatten)]
+    pub flight: FlightArgs,
 }
 
 /// Arguments of `replay`.
@@ -252,9 +293,12 @@ pub struct ReportArgs {
     /// The recording
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Write the page to OUT; `-` is standard output
+    /// The format
+    #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
+    pub format: ReportFormat,
+    /// Write to OUT; `-` is standard output
     #[arg(short = 'o', long = "output", value_name = "OUT")]
-    pub page: PathBuf,
+    pub output: PathBuf,
     /// Replace OUT if it exists
     #[arg(long)]
     pub force: bool,
@@ -306,6 +350,18 @@ pub struct RunArgs {
     #[arg(default_missing_value = "target/backscope-log.bpf.o")]
     pub probe_log: Option<PathBuf>,
 }
+
+impl RunArgs {
+    /// Makes the watch one that can be left on, unless the user has said what it is to cost.
+    pub(crate) fn keep_cheap(&mut self) {
+        if self.detail == Detail::Exchanges {
+            self.budget.get_or_insert(ALWAYS_ON);
+        }
+    }
+}
+
+/// Budget of what is left on, as a share of the processor time of whom it watches.
+const ALWAYS_ON: f64 = 0.01;
 
 /// Levels of detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

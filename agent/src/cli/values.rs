@@ -37,6 +37,33 @@ pub(super) fn budget(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A number of bytes, such as 200M (10^6) or 64MiB (2^20).
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit: u64 = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "k" | "K" | "kB" | "KB" => 1_000,
+        "M" | "MB" => 1_000_000,
+        "G" | "GB" => 1_000_000_000,
+        "T" | "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err(NO_SIZE.to_owned()),
+    };
+    let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    match size {
+        Some(size) if size >= LEAST_SIZE => Ok(size),
+        Some(_) => Err("must be 1M or more".to_owned()),
+        None => Err(NO_SIZE.to_owned()),
+    }
+}
+
+const NO_SIZE: &str = "a size is a whole number of bytes, such as 200M or 64MiB";
+/// The beginning of a file alone may take a tenth of that.
+const LEAST_SIZE: u64 = 1_000_000;
+
 pub(super) fn speed(text: &str) -> Result<f64, String> {
     match text.trim_end_matches(['x', '×']).parse::<f64>() {
         Ok(speed) if (MIN_SPEED..=MAX_SPEED).contains(&speed) => Ok(speed),
@@ -60,6 +87,17 @@ mod tests {
         assert_eq!((budget("1%"), budget("0.5"), budget("100 %")), (Ok(0.01), Ok(0.005), Ok(1.0)));
         for text in ["0", "-1%", "101%", "NaN%", "%", "little"] {
             assert!(budget(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(
+            (size("200M"), size("64MiB"), size("2 GB"), size("1000000")),
+            (Ok(200_000_000), Ok(67_108_864), Ok(2_000_000_000), Ok(1_000_000))
+        );
+        for text in ["", "M", "0", "10k", "-1M", "1.5G", "1Q", "99999999999T", "µ"] {
+            assert!(size(text).is_err(), "{text}");
         }
     }
 

@@ -14,7 +14,8 @@ use demo_servers::{
 
 use super::{Usage, watch};
 use crate::cli::{
-    DEMO_SERVERS_VERB, DemoArgs, Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs,
+    DEMO_SERVERS_VERB, DemoArgs, Detail, FlightArgs, OutputArgs, RunArgs, RunAsArgs, TargetArgs,
+    WatchArgs,
 };
 
 pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
@@ -69,6 +70,7 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
         recording: None,
         report: None,
         force: false,
+        flight: FlightArgs::default(),
     };
     let outcome = watch::run(args);
     let printed = client.end()?;

@@ -1,10 +1,15 @@
 //! One file a verb. Each returns the exit status; what it cannot do is an error with the status
 //! that belongs to it.
 
+mod annotate;
 mod completions;
+mod convert;
 #[cfg(feature = "lessons")]
 mod demo;
+mod diff;
 pub(crate) mod doctor;
+#[cfg(feature = "export")]
+mod export;
 mod frontend;
 #[cfg(feature = "lessons")]
 mod learn;
@@ -12,6 +17,8 @@ mod learn;
 mod lesson_process;
 pub(crate) mod listeners;
 mod man;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod record;
 mod replay;
 mod report;
@@ -49,6 +56,9 @@ enum Rights {
     None,
     /// What the caller has without this program: its file's capabilities are none of its business.
     Callers,
+    /// None at all; what it starts has the caller's again.
+    #[cfg(feature = "mcp")]
+    Childrens,
     /// It loads programs into the kernel.
     All,
 }
@@ -58,7 +68,12 @@ fn rights_of(verb: &Verb) -> Rights {
     match verb {
         Verb::Schema | Verb::Completions { .. } | Verb::Man { .. } => Rights::None,
         // Root may read what is another's; the capabilities go once it is open.
-        Verb::Replay(_) | Verb::Report(_) | Verb::StopThenExec { .. } => Rights::Callers,
+        Verb::Replay(_) | Verb::Report(_) | Verb::Annotate(_) | Verb::Diff(_) => Rights::Callers,
+        Verb::StopThenExec { .. } => Rights::Callers,
+        #[cfg(feature = "mcp")]
+        Verb::McpSumUp { .. } => Rights::Callers,
+        #[cfg(feature = "mcp")]
+        Verb::Mcp => Rights::Childrens,
         #[cfg(feature = "lessons")]
         Verb::Learn(args) if args.recorded || args.list => Rights::None,
         #[cfg(feature = "lessons")]
@@ -71,6 +86,8 @@ fn rights_of(verb: &Verb) -> Rights {
         Verb::Learn(_) | Verb::Demo(_) => Rights::All,
         #[cfg(not(feature = "lessons"))]
         Verb::Unbuilt { .. } => Rights::None,
+        #[cfg(feature = "export")]
+        Verb::Export(_) => Rights::All,
         Verb::Watch(_) | Verb::Record(_) | Verb::Listeners(_) | Verb::Doctor(_) => Rights::All,
     }
 }
@@ -80,6 +97,8 @@ fn keep_only(rights: Rights) {
     match rights {
         Rights::None => privileges::give_up(),
         Rights::Callers => privileges::give_up_those_of_the_file(),
+        #[cfg(feature = "mcp")]
+        Rights::Childrens => privileges::give_up_until_exec(),
         Rights::All => {}
     }
 }
@@ -93,8 +112,12 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
         Verb::Watch(args) => watch::run(args),
         Verb::Record(args) => record::run(args),
+        #[cfg(feature = "export")]
+        Verb::Export(args) => export::run(*args),
         Verb::Replay(args) => replay::run(&args),
         Verb::Report(args) => report::run(&args),
+        Verb::Annotate(args) => annotate::run(&args),
+        Verb::Diff(args) => diff::run(&args),
         Verb::Listeners(args) => listeners::run(&args),
         #[cfg(feature = "lessons")]
         Verb::Learn(args) => learn::run(&args),
@@ -103,6 +126,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "lessons")]
         Verb::DemoServers { args } => Ok(demo::serve(args)),
         Verb::Doctor(args) => doctor::run(&args),
+        #[cfg(feature = "mcp")]
+        Verb::Mcp => mcp::run(),
+        #[cfg(feature = "mcp")]
+        Verb::McpSumUp { file } => mcp::sum_up(&file),
         Verb::Schema => schema::run(),
         Verb::Completions { shell } => completions::run(shell),
         Verb::Man { dir } => man::run(dir.as_deref()),
@@ -169,11 +196,20 @@ mod tests {
         ("watch --pid 1", Rights::All),
         ("watch -- true", Rights::All),
         ("record --pid 1 -o f", Rights::All),
+        #[cfg(feature = "export")]
+        ("export --all --prometheus localhost:9464", Rights::All),
         ("listeners", Rights::All),
         ("doctor", Rights::All),
         ("replay f", Rights::Callers),
         ("report f -o g", Rights::Callers),
+        ("report f --format perfetto -o o", Rights::Callers),
+        ("annotate d f", Rights::Callers),
+        ("diff a b", Rights::Callers),
         ("stop-then-exec -- true", Rights::Callers),
+        #[cfg(feature = "mcp")]
+        ("mcp", Rights::Childrens),
+        #[cfg(feature = "mcp")]
+        ("mcp-sum-up f", Rights::Callers),
         ("schema", Rights::None),
         ("completions bash", Rights::None),
         ("man", Rights::None),

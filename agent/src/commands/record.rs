@@ -6,7 +6,7 @@ use super::watch;
 use crate::cli::{OutputArgs, RecordArgs, WatchArgs};
 
 pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
-    let RecordArgs { target, command, run_as, run, recording, report, force } = args;
+    let RecordArgs { target, command, run_as, run, recording, report, flight, force } = args;
     let output = OutputArgs { plain: false, json: false };
     watch::run_silently(WatchArgs {
         target,
@@ -15,6 +15,7 @@ pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
         output,
         run,
         recording: Some(recording),
+        flight,
         report,
         force,
     })

@@ -1,59 +1,64 @@
-//! `backscope report`: a recording as one page of HTML.
+//! `backscope report`: a recording as one page of HTML, or as a trace.
 
-use std::{
-    fs::File,
-    io::{self, Read, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::{io::Write, path::Path, process::ExitCode};
 
 use anyhow::Context;
 
-use super::replay::{confine, tell};
+use super::{
+    convert::{Destination, Progress, destination, open},
+    replay::{confine, tell},
+};
 use crate::{
-    cli::ReportArgs,
+    cli::{ReportArgs, ReportFormat},
     digest::Digest,
     record::{self, ReadError, Reader},
-    report::page,
+    report::{page, perfetto},
 };
 
+/// Name of standard output.
+const STDOUT: &str = record::STDOUT;
+
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let cannot_read = || format!("cannot report on {}", args.file.display());
-    let cannot_write = || format!("cannot write the report into {}", args.page.display());
-    let to_stdout = args.page.as_os_str() == "-";
-    if !to_stdout {
-        record::check_path(&args.page, args.force)?;
-    }
-    let mut file = File::open(&args.file).map_err(ReadError::from).with_context(cannot_read)?;
     // Nothing is created for what is no recording, and nothing replaced.
-    let begin = record::check_preamble(&mut file).with_context(cannot_read)?;
-    let mut out = open(&args.page, to_stdout, args.force)?;
+    let file = open(&args.file)?;
+    let to_stdout = args.output == Path::new(STDOUT);
+    let mut out = destination(Some(args.output.as_path()).filter(|_| !to_stdout), args.force)?;
     confine()?;
-    let (digest, damaged) = match digest(begin.chain(file)) {
-        Ok(read) => read,
-        Err(error) => {
-            if !to_stdout {
-                // The file is there, and says what became of it.
-                page::write_failure(&mut out, &error.to_string()).with_context(cannot_write)?;
-            }
-            return Err(error).with_context(cannot_read);
-        }
+    let input = Progress::new(file, "writing the report");
+    let cannot_read = || format!("cannot report on {}", args.file.display());
+    let mut reader = match Reader::new(input) {
+        Ok(reader) => reader,
+        Err(error) => return fail(out, args, error).with_context(cannot_read),
     };
-    page::write(&mut out, &digest).with_context(cannot_write)?;
-    Ok(if damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    match args.format {
+        ReportFormat::Html => {
+            let digest = match Digest::of(&mut reader, page::WORST) {
+                Ok(digest) => digest,
+                Err(error) => return fail(out, args, error).with_context(cannot_read),
+            };
+            page::write(&mut out, &digest)
+                .with_context(|| format!("cannot write {}", args.output.display()))?;
+        }
+        ReportFormat::Perfetto => {
+            let written = perfetto::write(&mut reader, &mut out).with_context(cannot_read)?;
+            if written.left_out > 0 {
+                note!(
+                    "backscope: {} exchanges and refusals are left out: the recording does not \
+                     tell of which connection or listener they are",
+                    written.left_out
+                );
+            }
+        }
+    }
+    out.flush().with_context(|| format!("cannot write {}", args.output.display()))?;
+    let is_damaged = tell(reader.damages(), reader.damage_count());
+    Ok(if is_damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn open(path: &Path, to_stdout: bool, force: bool) -> anyhow::Result<Box<dyn Write>> {
-    Ok(match to_stdout {
-        true => Box::new(io::stdout()),
-        false => Box::new(record::create(path, force)?),
-    })
-}
-
-/// Sums up the recording. Says what is damaged, and returns whether anything is.
-fn digest(input: impl Read) -> Result<(Digest, bool), ReadError> {
-    let mut reader = Reader::new(input)?;
-    let digest = Digest::of(&mut reader, page::WORST)?;
-    let damaged = tell(reader.damages(), reader.damage_count());
-    Ok((digest, damaged))
+/// Nothing can be read. A page is there, and says so.
+fn fail(mut out: Destination, args: &ReportArgs, error: ReadError) -> anyhow::Result<ExitCode> {
+    if args.format == ReportFormat::Html && args.output != Path::new(STDOUT) {
+        page::write_failure(&mut out, &error.to_string())?;
+    }
+    Err(error.into())
 }

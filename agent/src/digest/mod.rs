@@ -168,7 +168,7 @@ impl Digest {
                 RecordEntry::Batch(ts_ns) => end_ns = *ts_ns,
                 RecordEntry::Notices(notices) => digest.notices.clone_from(notices),
                 RecordEntry::Finish(_) => is_over = true,
-                RecordEntry::Target(_) | RecordEntry::Event(_) => {}
+                RecordEntry::Target(_) | RecordEntry::Event(_) | RecordEntry::Resumed(_) => {}
             }
             entry.give(&mut model, &mut out);
             digest.take_all(&out);

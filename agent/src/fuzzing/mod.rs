@@ -2,6 +2,7 @@
 //! the test that feeds them its corpora. No part of the library: only the feature `fuzzing` and
 //! tests have it.
 
+mod formats;
 mod recordings;
 #[cfg(test)]
 mod seeds;
@@ -14,6 +15,7 @@ use crate::kernel::layout;
 use crate::protocol::{self, Records, Streams};
 use crate::sensor::fuzzing as sensor;
 
+pub use formats::{capture, converted};
 pub use recordings::{entries, header, recording};
 use show::Shown;
 
@@ -21,7 +23,7 @@ use show::Shown;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. `fuzz/fuzz_targets` has a file for each, and `fuzz/corpus` a folder.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 14] = [
     ("http", http),
     ("http2", http2),
     ("tls", tls),
@@ -34,6 +36,8 @@ pub const TARGETS: [Target; 12] = [
     ("entries", entries),
     ("header", header),
     ("btf", btf),
+    ("capture", capture),
+    ("converted", converted),
 ];
 
 /// Requests and responses of HTTP/1.

@@ -4,9 +4,13 @@
 use backscope_abi as abi;
 
 use super::show::START;
+use crate::annotate::capture::tests::{packet, pcap, pcapng};
+use crate::annotate::capture::{Link, Order};
+use crate::model::event::Event;
+use crate::model::tests::proxy;
 use crate::record::fuzzing as format;
 use crate::record::tests::{busy_entries, every_event, recording};
-use crate::record::{RecordEntry, Writer};
+use crate::record::{RecordEntry, Resumption, Writer};
 
 type Seed = (&'static str, String, Vec<u8>);
 
@@ -38,7 +42,24 @@ pub(super) fn all() -> Vec<Seed> {
     seeds.extend(written_by_hand());
     seeds.extend(records());
     seeds.extend(recordings());
+    seeds.extend(captures());
     seeds
+}
+
+/// Captures of each form, and a recording to turn into other formats.
+fn captures() -> Vec<Seed> {
+    let (client, server) = ("10.0.0.2:4000", "10.0.0.1:80");
+    let packets: Vec<(u64, Vec<u8>)> = [(client, server), (server, client)]
+        .iter()
+        .map(|(from, to)| (1_700_000_000_000_000_000, packet(Link(1), from, to, 0x18, 5)))
+        .collect();
+    vec![
+        seed("capture", "pcap", pcap(Order::Little, false, Link(1), &packets)),
+        seed("capture", "pcap-big", pcap(Order::Big, true, Link(1), &packets)),
+        seed("capture", "pcapng", pcapng(Order::Little, &packets)),
+        seed("capture", "pcapng-big", pcapng(Order::Big, &packets)),
+        seed("converted", "proxy", recording(&proxy::entries())),
+    ]
 }
 
 fn seed(target: &'static str, name: &str, bytes: impl Into<Vec<u8>>) -> Seed {
@@ -159,6 +180,15 @@ fn recordings() -> Vec<Seed> {
     for entry in &events {
         each.extend(postcard::to_stdvec(entry).unwrap());
     }
+    let mut resumed = vec![0];
+    for event in every_event() {
+        if let Event::Sample(base) = &event {
+            let resumption = Resumption { attached_ns: START, base: base.clone() };
+            let resumed_entry: RecordEntry = RecordEntry::Resumed(Box::new(resumption));
+            resumed.extend(postcard::to_stdvec(&resumed_entry).unwrap());
+            resumed.extend(postcard::to_stdvec(&RecordEntry::Event(event)).unwrap());
+        }
+    }
     let empty = Writer::new(Vec::new(), &format::header()).unwrap().end().unwrap();
     vec![
         seed("recording", "every-event", whole),
@@ -167,6 +197,7 @@ fn recordings() -> Vec<Seed> {
         seed("recording", "empty", empty),
         seed("entries", "busy", contents),
         seed("entries", "every-event", each),
+        seed("entries", "resumed", resumed),
         seed("header", "header", postcard::to_stdvec(&format::header()).unwrap()),
     ]
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     model::{Sandbox, WallClock, event::Event, snapshot::Snapshot},
     privileges::sandbox::{self, Needs},
-    record::{self, RecordEntry, Writer},
+    record::{self, RecordEntry, Recorder, Writer},
     run::{self, DRAIN, Live, Run},
     sensor::{Options, Sensor, Targets, now_ns},
     text::Untrusted,
@@ -265,7 +265,7 @@ impl WatchedScenario {
     /// Reads what was said, and takes what the kernel has: a sample if one is due.
     fn watch(&mut self) -> anyhow::Result<()> {
         self.read_lines();
-        if self.sampled.elapsed() >= REFRESH { self.sample() } else { self.live.drain() }
+        if self.sampled.elapsed() >= REFRESH { self.sample() } else { self.live.drain().map(drop) }
     }
 
     fn read_lines(&mut self) {
@@ -302,7 +302,8 @@ impl WatchedScenario {
         let reports = self.reports.iter().map(Untrusted::from).collect();
         self.live.run.take(RecordEntry::Notices(reports))?;
         self.live.run.take(RecordEntry::Finish(now_ns()))?;
-        Ok(self.live.run.end_recording()?)
+        self.live.run.end_recording()?;
+        Ok(())
     }
 }
 
@@ -320,7 +321,7 @@ fn live(sensor: Sensor, recording: Option<File>) -> anyhow::Result<Live<Collecto
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
     let header = run::header(setup, attached, clock, REFRESH);
     let recorder = match recording {
-        Some(file) => Some(Writer::new(file, &header)?),
+        Some(file) => Some(Recorder::File(Writer::new(file, &header)?)),
         None => None,
     };
     let (model, collector) = Collector::of(header);

@@ -90,6 +90,7 @@ mod datagrams;
 pub mod event;
 mod event_log;
 mod exchange;
+mod figures;
 mod finding;
 mod histogram;
 mod ignored;
@@ -122,6 +123,7 @@ mod wall_clock;
 mod window;
 
 pub use attached::{Attached, Sandbox};
+pub use figures::{ConnectionCount, Figures};
 pub use wall_clock::WallClock;
 
 use std::collections::BTreeMap;
@@ -152,6 +154,12 @@ use snapshot::{ExchangeView, SliceKind, Snapshot, ThreadView};
 pub use stats::MAX_GREETED;
 use stats::StatsByScope;
 pub use summary::Ending;
+
+/// Returns the name of every kind of finding.
+pub fn finding_kinds() -> Vec<&'static str> {
+    finding::kinds()
+}
+
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 pub use tier::Tier;
@@ -574,7 +582,8 @@ fn reporter(
         }
         view.verdict = exchange::verdict(&view.slices);
         let protocol = connection.and_then(Connection::protocol);
-        let output = ExchangeOutput::new(facts, protocol, view);
+        let mut output = ExchangeOutput::new(facts, protocol, view);
+        output.ends = connection.map(Connection::ends);
         let due = match caller {
             Some(pid) => proxies.hold(pid, output),
             None => Some(output),

@@ -108,6 +108,14 @@ pub fn give_up_those_of_the_file() {
     }
 }
 
+/// Gives up the capabilities that exec brings back: root's, and those of a file. What this thread
+/// starts has them again, and it has none itself. Ambient ones stay: no exec would bring them back.
+pub fn give_up_until_exec() {
+    if getuid().is_root() || caller() != Caller::Themselves {
+        give_up();
+    }
+}
+
 /// Keeps these capabilities of those that this thread has, in force, and gives the others up for
 /// good. Returns those that are kept.
 ///

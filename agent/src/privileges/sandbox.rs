@@ -11,10 +11,14 @@
 
 use std::{
     io,
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use landlock::{ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, Scope};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, LandlockStatus, PathBeneath, PathFd, RestrictionStatus,
+    Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
+};
 use rustix::thread::{CapabilitySet, set_no_new_privs};
 
 pub use super::filter::Calls;
@@ -73,6 +77,21 @@ pub fn enter_for_statistics() -> io::Result<Confined> {
     Ok(Confined(()))
 }
 
+/// Confines the calling thread to making, writing and removing files in one folder, as who runs this
+/// program could. Returns what is missing of that on this kernel, too.
+///
+/// # Errors
+/// The kernel does not let go of the other rights, or has no filter of system calls.
+pub fn enter_for_files(folder: &Path) -> io::Result<(Confined, Option<String>)> {
+    // Root records into folders that are another's, and under sudo for the user that called it.
+    keep(CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN)?;
+    set_no_new_privs(true)?;
+    let gap = close_all_but(folder).err();
+    filter::apply_to_files().map_err(io::Error::other)?;
+    CONFINED.fetch_add(1, Ordering::Relaxed);
+    Ok((Confined(()), gap))
+}
+
 /// Gives up everything else, and returns what is held.
 ///
 /// # Errors
@@ -118,14 +137,30 @@ fn without(set: CapabilitySet, name: &str) -> CapabilitySet {
 /// Lets no file be opened any more, nor a port, by Landlock. Returns the version of its interface,
 /// or why there is none.
 fn close_files() -> Result<u32, String> {
-    // Older kernels know fewer rights: what they know is taken.
+    told(everything().and_then(|ruleset| ruleset.create()?.restrict_self()))
+}
+
+/// The same, but for files in one folder.
+fn close_all_but(folder: &Path) -> Result<u32, String> {
+    let files = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
+    let folder = PathFd::new(folder).map_err(|error| format!("no Landlock: {error}"))?;
+    told(everything().and_then(|ruleset| {
+        ruleset.create()?.add_rule(PathBeneath::new(folder, files))?.restrict_self()
+    }))
+}
+
+/// Everything that this kernel can restrict: older ones know fewer rights, and what they know is
+/// taken.
+fn everything() -> Result<Ruleset, RulesetError> {
     let newest = ABI::V6;
-    let outcome = Ruleset::default()
+    Ruleset::default()
         .handle_access(AccessFs::from_all(newest))
         .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(newest)))
-        .and_then(|ruleset| ruleset.scope(Scope::from_all(newest)));
-    let restrict = outcome.and_then(|ruleset| ruleset.create()?.restrict_self());
-    match restrict {
+        .and_then(|ruleset| ruleset.scope(Scope::from_all(newest)))
+}
+
+fn told(restricted: Result<RestrictionStatus, RulesetError>) -> Result<u32, String> {
+    match restricted {
         Ok(status) => match status.landlock {
             LandlockStatus::Available { effective_abi, .. } => Ok(effective_abi as u32),
             LandlockStatus::NotEnabled => {
@@ -150,6 +185,8 @@ mod tests {
             perf_events: false,
             tracing: false,
             remove: false,
+            serve: false,
+            connect: false,
             children: Vec::new(),
         },
         processes: false,

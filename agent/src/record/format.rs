@@ -10,6 +10,9 @@
 //! | 0 | [`Header`], and since there is one the sandbox of its [`Attached`] | the first [`HEADER_COPIES`]: damage to one does not cost the recording |
 //! | 1 | [`RecordEntry`] after entry | one a refresh, or as soon as there are [`CHUNK_TARGET`] bytes |
 //! | 2 | [`Totals`] | the last one, of a recording that was ended and not cut off |
+//! | 3 | the same as 1, compressed with deflate | in place of 1, where that is shorter |
+//!
+//! The recordings of a flight recorder begin with [`RecordEntry::Resumed`].
 //!
 //! Each chunk is written at once and can be read without the others, so that a file is good up to
 //! the last chunk whatever ends its writer.
@@ -18,6 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::resume::Resumption;
 use crate::model::{
     Attached, Ending, Model, Setup, WallClock,
     event::{Cost, Event},
@@ -52,11 +56,14 @@ pub(super) enum Kind {
     Header = 0,
     Entries = 1,
     End = 2,
+    Packed = 3,
 }
 
 impl Kind {
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Header, Self::Entries, Self::End].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Header, Self::Entries, Self::End, Self::Packed]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -89,13 +96,16 @@ pub enum RecordEntry<E = Event> {
     Event(E),
     /// The run ended at this moment, ns of `CLOCK_MONOTONIC`.
     Finish(u64),
+    /// The recording begins in the middle of a watch. The reader makes what follows that of a watch
+    /// which was attached then.
+    Resumed(Box<Resumption>),
 }
 
 impl RecordEntry {
     /// Gives it to the model, as a live run does and so a replay must.
     pub fn give(&self, model: &mut Model, out: &mut Vec<Output>) {
         match self {
-            Self::Batch(_) => {}
+            Self::Batch(_) | Self::Resumed(_) => {}
             Self::Target(target) => model.set_target(target.clone()),
             Self::Notices(notices) => model.set_notices(notices.clone()),
             Self::Event(event) => model.apply(event, out),

@@ -4,15 +4,23 @@
 //! carry no payload, so a recording has none.
 
 mod chunks;
+mod encoder;
+mod flight;
 mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod older;
 mod reader;
+mod recorder;
+mod resume;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer;
 
+pub use flight::Trigger;
+pub(crate) use flight::{Files, Flight, Folder, Options as FlightOptions};
 pub use format::{Header, RecordEntry, Totals, VERSION};
-pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader, check_preamble};
-pub use writer::{CreateError, WriteError, Writer, caller_of_sudo, check_path, create};
+pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader, check_file};
+pub(crate) use recorder::Recorder;
+pub use resume::Resumption;
+pub use writer::{CreateError, STDOUT, WriteError, Writer, caller_of_sudo, check_path, create};

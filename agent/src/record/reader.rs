@@ -4,14 +4,18 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read},
+    os::unix::fs::FileExt,
     path::Path,
 };
 
 use super::{
     chunks::{Chunk, Chunks, Found},
+    encoder::unpack,
     format::{HEADER_COPIES, Header, Kind, MAGIC, PREAMBLE, RecordEntry, Totals, VERSION},
     older::{self, OLDER},
+    resume::Resumption,
 };
+use crate::model::event::Event;
 
 /// Damages that are kept one by one; further ones are counted.
 pub const MAX_DAMAGES: usize = 100;
@@ -27,7 +31,10 @@ pub enum ReadError {
     NotARecording,
     /// It is of a version of the format that cannot be read.
     #[error(
-        "a recording of format version {0}; this backscope reads versions {OLDER} and {VERSION}"
+        "a recording of format version {version}, which {age} backscope wrote; this one reads \
+         versions {OLDER} and {VERSION}",
+        version = .0,
+        age = if *.0 > VERSION { "a newer" } else { "an older" }
     )]
     Version(u16),
     /// It ends before its header does, or all copies of the header are damaged.
@@ -101,6 +108,8 @@ pub struct Reader<R> {
     at: usize,
     damages: Damages,
     totals: Option<Totals>,
+    /// The beginning, if that is not the watch's.
+    resumption: Option<Box<Resumption>>,
     ended: bool,
 }
 
@@ -130,6 +139,19 @@ impl Reader<File> {
     }
 }
 
+/// Checks early whether a file begins as a recording that can be read: whoever creates another file
+/// next would otherwise leave it empty. The place in the file stays. What cannot be read twice (a
+/// pipe) is not checked.
+///
+/// # Errors
+/// It does not begin so.
+pub fn check_file(file: &File) -> Result<(), ReadError> {
+    let mut preamble = [0; PREAMBLE];
+    let Ok(length) = file.read_at(&mut preamble, 0) else { return Ok(()) };
+    read_preamble(&preamble[..length])?;
+    Ok(())
+}
+
 impl<R: Read> Reader<R> {
     /// Begins to read.
     ///
@@ -151,6 +173,7 @@ impl<R: Read> Reader<R> {
             at,
             damages,
             totals: None,
+            resumption: None,
             ended: false,
         })
     }
@@ -186,7 +209,7 @@ impl<R: Read> Reader<R> {
                 match read_entry(self.version, rest) {
                     Ok((entry, beyond)) => {
                         self.at = self.contents.len() - beyond.len();
-                        return Ok(Some(entry));
+                        return Ok(Some(self.resumed(entry)));
                     }
                     Err(_) => {
                         self.damages.note(
@@ -204,6 +227,19 @@ impl<R: Read> Reader<R> {
             }
             self.next_chunk()?;
         }
+    }
+
+    /// Makes an entry that of a watch which began with the recording.
+    fn resumed(&mut self, mut entry: RecordEntry) -> RecordEntry {
+        match (&mut entry, &self.resumption) {
+            (RecordEntry::Resumed(resumption), _) => self.resumption = Some(resumption.clone()),
+            (RecordEntry::Event(Event::Sample(sample)), Some(resumption)) => {
+                resumption.rebase(sample);
+            }
+            (RecordEntry::Notices(notices), Some(resumption)) => notices.push(resumption.notice()),
+            _ => {}
+        }
+        entry
     }
 
     fn next_chunk(&mut self) -> io::Result<()> {
@@ -244,6 +280,13 @@ impl<R: Read> Reader<R> {
         match kind {
             Kind::Header => {}
             Kind::Entries => (self.offset, self.contents, self.at) = (offset, contents, 0),
+            Kind::Packed => match unpack(&contents) {
+                Some(entries) => (self.offset, self.contents, self.at) = (offset, entries, 0),
+                None => {
+                    let length = contents.len() as u64;
+                    self.damages.note(number, offset, length, DamageKind::Contents);
+                }
+            },
             Kind::End => {
                 self.ended = true;
                 self.totals = postcard::from_bytes(&contents).ok();
@@ -296,19 +339,6 @@ fn header_of(bytes: &[u8]) -> postcard::Result<Header> {
         header.attached.sandbox = postcard::from_bytes(beyond)?;
     }
     Ok(header)
-}
-
-/// Checks the first bytes of a file and gives them back, to be read before the rest.
-///
-/// It parses nothing: it is for who decides what to do before the rights to do it are given up.
-///
-/// # Errors
-/// The file is no recording, is of a version that cannot be read, or cannot be read at all.
-pub fn check_preamble(input: &mut impl Read) -> Result<Vec<u8>, ReadError> {
-    let mut preamble = Vec::with_capacity(PREAMBLE);
-    input.take(PREAMBLE as u64).read_to_end(&mut preamble)?;
-    read_preamble(&preamble)?;
-    Ok(preamble)
 }
 
 /// Returns the version of the format.

@@ -3,18 +3,24 @@
 use std::{
     borrow::Borrow,
     fs::{self, File},
-    io::{self, Write},
-    mem,
-    os::unix::fs::{OpenOptionsExt, fchown},
+    io::{self, IsTerminal, Write},
+    os::{
+        fd::AsFd,
+        unix::fs::{OpenOptionsExt, fchown},
+    },
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
 
-use super::format::{
-    CHUNK_TARGET, HEADER_COPIES, Header, Kind, MAGIC, RecordEntry, Totals, VERSION, chunk,
+use super::{
+    encoder::{Body, Encoder},
+    format::{HEADER_COPIES, Header, Kind, MAGIC, RecordEntry, Totals, VERSION, chunk},
 };
 use crate::model::event::Event;
+
+/// The path that stands for standard output.
+pub const STDOUT: &str = "-";
 
 /// Reason why there is no file to record into.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +31,9 @@ pub enum CreateError {
     /// It is there, and no regular file.
     #[error("{} is not a regular file", .0.display())]
     NoFile(PathBuf),
+    /// Standard output is a terminal.
+    #[error("a recording is not for a terminal: send standard output to a file or a program")]
+    Terminal,
     /// The system refuses.
     #[error("cannot create {}", path.display())]
     Io {
@@ -54,6 +63,9 @@ pub enum WriteError {
 /// # Errors
 /// `path` is taken and may not be replaced.
 pub fn check_path(path: &Path, replace: bool) -> Result<(), CreateError> {
+    if path == Path::new(STDOUT) {
+        return if io::stdout().is_terminal() { Err(CreateError::Terminal) } else { Ok(()) };
+    }
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err(CreateError::NoFile(path.to_owned())),
         Ok(_) if !replace => Err(CreateError::Exists(path.to_owned())),
@@ -64,7 +76,7 @@ pub fn check_path(path: &Path, replace: bool) -> Result<(), CreateError> {
 }
 
 /// Makes a new file that only its owner can read: under sudo, the user that called it. With
-/// `replace` a file of that name goes first.
+/// `replace` a file of that name goes first. [`STDOUT`] is no file that is made.
 ///
 /// # Errors
 /// `path` is taken and may not be replaced, or the system refuses.
@@ -74,6 +86,9 @@ pub fn create(path: &Path, replace: bool) -> Result<File, CreateError> {
         io::ErrorKind::AlreadyExists => CreateError::Exists(path.to_owned()),
         _ => CreateError::Io { path: path.to_owned(), source },
     };
+    if path == Path::new(STDOUT) {
+        return Ok(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?.into());
+    }
     if replace {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -103,11 +118,10 @@ pub fn caller_of_sudo() -> Option<(u32, u32)> {
 #[derive(Debug)]
 pub struct Writer<W: Write> {
     out: W,
-    /// Number of the next chunk.
-    chunk: u32,
-    /// The contents of the open chunk.
-    contents: Vec<u8>,
-    totals: Totals,
+    numbers: Numbers,
+    encoder: Encoder,
+    /// Entries written.
+    entries: u64,
 }
 
 impl<W: Write> Writer<W> {
@@ -116,13 +130,10 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// `out` takes no more.
     pub fn new(out: W, header: &Header) -> Result<Self, WriteError> {
-        let mut writer = Self { out, chunk: 0, contents: Vec::new(), totals: Totals::default() };
-        writer.put(&[MAGIC.as_slice(), &VERSION.to_le_bytes()].concat())?;
-        let sandbox = &header.attached.sandbox;
-        let header = postcard::to_extend(sandbox, postcard::to_stdvec(header)?)?;
-        for _ in 0..HEADER_COPIES {
-            writer.put_chunk(Kind::Header, &header)?;
-        }
+        let (numbers, encoder) = (Numbers::default(), Encoder::default());
+        let mut writer = Self { out, numbers, encoder, entries: 0 };
+        let head = head(header, &mut writer.numbers)?;
+        writer.put_bytes(&head)?;
         Ok(writer)
     }
 
@@ -134,21 +145,8 @@ impl<W: Write> Writer<W> {
         &mut self,
         entry: &RecordEntry<E>,
     ) -> Result<(), WriteError> {
-        self.contents = postcard::to_extend(entry, mem::take(&mut self.contents))?;
-        self.totals.entries += 1;
-        let ends = match entry {
-            RecordEntry::Event(event) => {
-                if let Event::Sample(sample) = event.borrow() {
-                    self.totals.cost = Some(sample.cost);
-                    true
-                } else {
-                    false
-                }
-            }
-            RecordEntry::Finish(_) => true,
-            _ => false,
-        };
-        if ends || self.contents.len() >= CHUNK_TARGET { self.flush() } else { Ok(()) }
+        let body = self.encoder.write(entry)?;
+        self.put(body)
     }
 
     /// Closes the chunk, if there is anything in it.
@@ -156,14 +154,8 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// `out` takes no more, or the last entry is too large.
     pub fn flush(&mut self) -> Result<(), WriteError> {
-        if self.contents.is_empty() {
-            return Ok(());
-        }
-        let mut contents = mem::take(&mut self.contents);
-        let written = self.put_chunk(Kind::Entries, &contents);
-        contents.clear();
-        self.contents = contents;
-        written
+        let body = self.encoder.flush()?;
+        self.put(body)
     }
 
     /// Writes the end mark, and gives `out` back.
@@ -172,20 +164,67 @@ impl<W: Write> Writer<W> {
     /// `out` takes no more.
     pub fn end(mut self) -> Result<W, WriteError> {
         self.flush()?;
-        let totals = postcard::to_stdvec(&self.totals)?;
-        self.put_chunk(Kind::End, &totals)?;
+        let totals = Totals { entries: self.entries, cost: self.encoder.cost };
+        let end = end(&totals, &mut self.numbers)?;
+        self.put_bytes(&end)?;
         Ok(self.out)
     }
 
-    fn put_chunk(&mut self, kind: Kind, contents: &[u8]) -> Result<(), WriteError> {
-        let bytes =
-            chunk(kind, self.chunk, contents).ok_or(WriteError::TooLarge(contents.len()))?;
-        self.chunk = self.chunk.wrapping_add(1);
-        self.put(&bytes)
+    fn put(&mut self, body: Option<Body>) -> Result<(), WriteError> {
+        match body {
+            Some(body) => {
+                self.entries += body.entries;
+                let bytes = self.numbers.chunk(&body)?;
+                self.put_bytes(&bytes)
+            }
+            None => Ok(()),
+        }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+    fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         self.out.write_all(bytes)?;
         Ok(self.out.flush()?)
     }
+}
+
+/// Gives the chunks of a file their numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Numbers {
+    next: u32,
+}
+
+impl Numbers {
+    /// Returns a chunk with the next number, as it stands in the file.
+    ///
+    /// # Errors
+    /// The contents are too long.
+    pub(super) fn chunk(&mut self, body: &Body) -> Result<Vec<u8>, WriteError> {
+        let bytes = chunk(body.kind, self.next, &body.contents)
+            .ok_or(WriteError::TooLarge(body.contents.len()))?;
+        self.next = self.next.wrapping_add(1);
+        Ok(bytes)
+    }
+}
+
+/// Returns the beginning of a file, up to the first entries.
+///
+/// # Errors
+/// The header cannot be serialised, or is too large.
+pub(super) fn head(header: &Header, numbers: &mut Numbers) -> Result<Vec<u8>, WriteError> {
+    let mut bytes = [MAGIC.as_slice(), &VERSION.to_le_bytes()].concat();
+    let contents = postcard::to_extend(&header.attached.sandbox, postcard::to_stdvec(header)?)?;
+    let body = Body { kind: Kind::Header, contents, entries: 0 };
+    for _ in 0..HEADER_COPIES {
+        bytes.extend(numbers.chunk(&body)?);
+    }
+    Ok(bytes)
+}
+
+/// Returns the end mark.
+///
+/// # Errors
+/// None but for want of memory.
+pub(super) fn end(totals: &Totals, numbers: &mut Numbers) -> Result<Vec<u8>, WriteError> {
+    let contents = postcard::to_stdvec(totals)?;
+    numbers.chunk(&Body { kind: Kind::End, contents, entries: 0 })
 }

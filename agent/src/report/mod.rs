@@ -3,6 +3,7 @@
 pub mod json;
 mod kernel_names;
 pub mod page;
+pub mod perfetto;
 pub mod plain;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -12,6 +13,7 @@ use std::io;
 use crate::model::output::{Interest, Output};
 use crate::model::snapshot::Snapshot;
 pub use crate::model::{Attached, WallClock};
+pub use crate::run::PlayError;
 
 /// A text front-end: writes what the model reports, batch by batch.
 pub trait Sink {

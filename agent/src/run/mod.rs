@@ -2,10 +2,15 @@
 //! reports. `watch`, `record`, `replay` and the lessons share it.
 
 mod live;
+mod parties;
+mod recorded;
 
-use std::{fs::File, io};
+use std::io;
 
 pub(crate) use live::{DRAIN, Live, header, setup};
+pub(crate) use parties::{Parties, Party};
+pub use recorded::PlayError;
+pub(crate) use recorded::{Visitor, play};
 
 use crate::{
     model::{
@@ -13,7 +18,7 @@ use crate::{
         event::Event,
         output::{Interest, Output},
     },
-    record::{RecordEntry, WriteError, Writer},
+    record::{RecordEntry, Recorder, WriteError},
     text::Untrusted,
 };
 
@@ -48,13 +53,13 @@ pub(crate) trait Consumer {
 pub(crate) struct Run<C> {
     pub(crate) model: Model,
     pub(crate) consumer: C,
-    recorder: Option<Writer<File>>,
+    recorder: Option<Recorder>,
     /// Reported in this batch, or left by the consumer.
     pub(crate) outputs: Vec<Output>,
 }
 
 impl<C: Consumer> Run<C> {
-    pub(crate) fn new(mut model: Model, consumer: C, recorder: Option<Writer<File>>) -> Self {
+    pub(crate) fn new(mut model: Model, consumer: C, recorder: Option<Recorder>) -> Self {
         model.set_interest(consumer.interest());
         Self { model, consumer, recorder, outputs: Vec::new() }
     }
@@ -72,7 +77,7 @@ impl<C: Consumer> Run<C> {
                 return Ok(());
             }
             RecordEntry::Notices(notices) => self.consumer.notices(notices),
-            RecordEntry::Target(_) | RecordEntry::Event(_) => {}
+            RecordEntry::Target(_) | RecordEntry::Event(_) | RecordEntry::Resumed(_) => {}
         }
         entry.give(&mut self.model, &mut self.outputs);
         if let RecordEntry::Event(Event::Sample(_)) = entry {
@@ -97,7 +102,7 @@ impl<C: Consumer> Run<C> {
     }
 
     /// Shows the next part of the end; false once all is shown.
-    pub(crate) fn finish_on(&mut self, ending: &mut Ending) -> io::Result<bool> {
+    pub(crate) fn finish_on(&mut self, ending: &mut Ending) -> anyhow::Result<bool> {
         let more = self.model.finish_on(ending, &mut self.outputs);
         self.show()?;
         Ok(more)
@@ -113,16 +118,19 @@ impl<C: Consumer> Run<C> {
     }
 
     /// Shows what the model has reported since the last time.
-    pub(crate) fn show(&mut self) -> io::Result<()> {
-        self.consumer.report(&mut self.outputs, &self.model)
+    pub(crate) fn show(&mut self) -> anyhow::Result<()> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.reported(&self.outputs)?;
+        }
+        Ok(self.consumer.report(&mut self.outputs, &self.model)?)
     }
 
-    /// Ends the recording, if there is one.
-    pub(crate) fn end_recording(&mut self) -> Result<(), WriteError> {
-        if let Some(recorder) = self.recorder.take() {
-            recorder.end()?;
+    /// Ends the recording, if there is one. Returns sentences on what is in files.
+    pub(crate) fn end_recording(&mut self) -> Result<Vec<String>, WriteError> {
+        match self.recorder.take() {
+            Some(recorder) => recorder.end(),
+            None => Ok(Vec::new()),
         }
-        Ok(())
     }
 }
 

@@ -10,15 +10,20 @@ mod coverage;
 mod datagram;
 mod demo;
 mod execution;
+mod export;
 mod field;
 mod finding;
 mod first_answer;
+mod flight;
+mod formats;
 mod idle;
 mod interop;
 mod learn;
 mod ledger;
 mod listener;
 mod loaded;
+mod mcp;
+mod otlp;
 mod output;
 mod overflow;
 mod pattern;
@@ -50,6 +55,8 @@ pub fn all() -> Vec<Case> {
         demo::CASES,
         interop::CASES,
         execution::CASES,
+        export::CASES,
+        otlp::CASES,
         ledger::CASES,
         receive::CASES,
         rest::CASES,
@@ -64,6 +71,7 @@ pub fn all() -> Vec<Case> {
         proxy::CASES,
         waiting::CASES,
         finding::CASES,
+        flight::CASES,
         browser::CASES,
         first_answer::CASES,
         learn::CASES,
@@ -73,6 +81,7 @@ pub fn all() -> Vec<Case> {
         command::CASES,
         record::CASES,
         report::CASES,
+        formats::CASES,
         coverage::CASES,
         pattern::DEMOS,
         pattern::REGISTRY,
@@ -80,6 +89,7 @@ pub fn all() -> Vec<Case> {
         privileges::CASES,
         server::CASES,
         loaded::CASES,
+        mcp::CASES,
         socket_events::CASES,
         &field::cases(),
     ]

@@ -29,14 +29,14 @@ pub(super) fn replay(world: &World, file: &Path) -> anyhow::Result<(Vec<Value>, 
 }
 
 /// Two servers and their clients, which end when it is dropped.
-struct Traffic {
+pub(super) struct Traffic {
     _servers: [Demo; 2],
     _clients: Vec<Client>,
 }
 
 /// Starts a watch that records, and shows it accepts and refusals: of two servers, one of which
 /// never accepts.
-fn eventful(world: &World, file: &Path) -> anyhow::Result<(Agent, Traffic)> {
+pub(super) fn eventful(world: &World, file: &Path) -> anyhow::Result<(Agent, Traffic)> {
     let accepting = world.demo(&["slow-acceptor", "--accept-delay", "50ms"])?;
     let refusing = world.demo(&["never-accept", "--backlog", "2"])?;
     let mut agent = world

@@ -91,6 +91,11 @@ impl Process {
         writeln!(stdin, "{line}").with_context(|| format!("writing to {}", self.name))
     }
 
+    /// Closes the child's standard input.
+    pub fn close_input(&mut self) {
+        self.child.stdin = None;
+    }
+
     /// Sends a signal to the process alone, not to its children.
     pub fn signal(&self, number: c_int) {
         signal(self.child.id(), number);

@@ -230,7 +230,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let step = Step::start("building backscope and the demo servers, with optimisation");
         let mut build = step::cargo();
         build.current_dir(step::root()).args(["build", "--quiet", "--release", "--bins"]);
-        step::run(build.args(["-p", "backscope", "-p", "demo-servers", "-p", "backscope-tests"]))?;
+        step::run(build.args([
+            "-p",
+            "backscope",
+            "-p",
+            "backscope-demo-servers",
+            "-p",
+            "backscope-tests",
+        ]))?;
         step.done("built");
     }
     let mut inside = step::privileged("unshare", "measure in namespaces of its own");

@@ -1,6 +1,7 @@
 //! `backscope watch`: the main job.
 
 mod command_output;
+mod destination;
 mod picker;
 mod reported;
 mod session;
@@ -19,17 +20,16 @@ use std::{
 use anyhow::Context;
 use rustix::{process::geteuid, thread::CapabilitySet};
 
-use self::{
-    command_output::CommandOutput,
-    session::{Files, Session},
-};
+use self::{command_output::CommandOutput, destination::Plan, session::Session};
 use super::{Usage, event_loop, frontend::Frontend, target};
+#[cfg(feature = "export")]
+use crate::export::{Exits, Exporter};
 use crate::{
     cli::{Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs},
     model::{Sandbox, WallClock, event::OtherListener},
     privileges::{
         self, Caller,
-        sandbox::{self, Needs},
+        sandbox::{self, Calls, Needs},
     },
     record,
     sensor::{Options, Sensor, StoppedCommand, Targets, User, now_ns, targets},
@@ -57,13 +57,20 @@ pub(super) fn run_silently(args: WatchArgs) -> anyhow::Result<ExitCode> {
     watch(args, Shown::Nowhere)
 }
 
+/// Watches, and exports it.
+#[cfg(feature = "export")]
+pub(super) fn run_exporting(args: WatchArgs, exits: Exits) -> anyhow::Result<ExitCode> {
+    watch(args, Shown::Exported(Box::new(exits)))
+}
+
 /// The place where it is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Screen,
     Plain,
     Json,
     Nowhere,
+    #[cfg(feature = "export")]
+    Exported(Box<Exits>),
 }
 
 impl Shown {
@@ -73,13 +80,28 @@ impl Shown {
             Self::Plain => Frontend::live_text(false, clock),
             Self::Json => Frontend::live_text(true, clock),
             Self::Nowhere => Ok(Frontend::silent()),
+            #[cfg(feature = "export")]
+            Self::Exported(exits) => Ok(Frontend::export(Exporter::new(*exits, clock))),
+        }
+    }
+
+    /// Adds the system calls that this way takes.
+    #[cfg_attr(not(feature = "export"), expect(unused_variables, reason = "no other way does"))]
+    fn add_calls(&self, calls: &mut Calls) {
+        #[cfg(feature = "export")]
+        if let Self::Exported(exits) = self {
+            calls.serve = exits.server.is_some();
+            calls.connect = exits.otlp.is_some();
         }
     }
 }
 
 fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
-    let screen = shown == Shown::Screen;
-    check_files(&args)?;
+    let screen = matches!(shown, Shown::Screen);
+    let plan = Plan::of(&args, &shown)?;
+    if plan.is_flight() {
+        args.run.keep_cheap();
+    }
     check_probe_log(&args.run, screen)?;
     if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
         return Ok(ExitCode::SUCCESS);
@@ -96,7 +118,10 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         true => Some(CommandOutput::create()?),
         false => None,
     };
-    let user = user_of(&args.run_as)?;
+    let user = match args.command.is_empty() {
+        true => None,
+        false => user_of(&args.run_as)?,
+    };
     let file = output.as_ref().map(CommandOutput::file);
     let command = start(&args.command, user.as_ref(), file)?;
     if let Some(command) = &command {
@@ -109,53 +134,26 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let words = target_words(resolved.words, command.as_ref(), &args);
     let mut sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
-    let create = |path: &Option<PathBuf>| match path {
-        Some(path) => record::create(path, args.force).map(Some),
-        None => Ok(None),
-    };
-    let files = Files { recording: create(&args.recording)?, report: create(&args.report)?, clock };
+    let (destinations, gap) = plan.open(clock)?;
+    resolved.notices.extend(gap.map(Untrusted::from));
     if screen {
         tui::terminal_as_stdin()?;
     }
-    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some())?);
+    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some(), &shown)?);
+    let is_silent = matches!(shown, Shown::Nowhere);
     let frontend = shown.frontend(clock)?;
-    if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
-        note!(
-            "backscope: recording {} into {}; Ctrl-C ends it",
-            Untrusted::join(&words, ", "),
-            path.display()
-        );
+    if let (true, Some(into)) = (is_silent, plan.place()) {
+        note!("backscope: recording {} into {into}; Ctrl-C ends it", Untrusted::join(&words, ", "));
     }
     let session =
-        Session::new(sensor, frontend, command, words, resolved.notices, &args.run, files)?;
+        Session::new(sensor, frontend, command, words, resolved.notices, &args.run, destinations)?;
     let outcome = event_loop()?.block_on(session.run());
     if let Some(output) = output {
         output.finish();
     }
     let status = outcome?;
-    if let Some(path) = &args.recording {
-        note!("backscope: recorded into {}", path.display());
-    }
-    if let Some(path) = &args.report {
-        note!("backscope: reported into {}", path.display());
-    }
+    plan.tell_written();
     Ok(status)
-}
-
-/// Checks early that the files of the run can be made.
-fn check_files(args: &WatchArgs) -> anyhow::Result<()> {
-    if args.report.is_some() && args.report == args.recording {
-        let message = "the recording and the report need a file each";
-        return Err(Usage(message.to_owned()).into());
-    }
-    if args.report.as_deref() == Some(Path::new("-")) {
-        let message = "--report takes a file: standard output is for the run itself";
-        return Err(Usage(message.to_owned()).into());
-    }
-    for path in [&args.recording, &args.report].into_iter().flatten() {
-        record::check_path(path, args.force)?;
-    }
-    Ok(())
 }
 
 /// Gives up what the watch no longer needs. No thread has been started yet.
@@ -163,10 +161,12 @@ fn confine(
     sensor: &Sensor,
     command: Option<&StoppedCommand>,
     removes_output: bool,
+    shown: &Shown,
 ) -> anyhow::Result<Sandbox> {
     let mut needs = Needs::of_watch(sensor.needed(), sensor.attaches_again());
     needs.calls.tracing = sensor.has_pauses();
     needs.calls.remove = removes_output;
+    shown.add_calls(&mut needs.calls);
     if let Some(command) = command {
         // It may be another user's, or become so.
         needs.capabilities |= CapabilitySet::KILL;

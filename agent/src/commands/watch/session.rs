@@ -2,7 +2,6 @@
 //! target.
 
 use std::{
-    fs::File,
     io,
     os::unix::process::ExitStatusExt,
     process::{ExitCode, ExitStatus},
@@ -13,6 +12,7 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::destination::Destinations;
 use super::reported::Reported;
 use crate::{
     cli::{Detail, RunArgs},
@@ -21,8 +21,8 @@ use crate::{
         signals::Signals,
     },
     digest::Digest,
-    model::{Attached, Model, WallClock, event::Event},
-    record::{RecordEntry, Writer},
+    model::{Attached, Model, event::Event},
+    record::RecordEntry,
     report::page::WORST,
     run::{self, DRAIN, Live, Run},
     sensor::{Sensor, StoppedCommand, now_ns},
@@ -31,6 +31,11 @@ use crate::{
 
 /// Default refresh of the screen.
 const SCREEN_REFRESH: Duration = Duration::from_millis(500);
+/// Where nobody looks at single events: after so long without any, the ring buffer is drained less
+/// often, or waking up for nothing would be most of what an idle watch costs.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+/// Time between two looks at it then.
+const QUIET_DRAIN: Duration = Duration::from_millis(100);
 /// Default period of the figures in text.
 const TEXT_REFRESH: Duration = Duration::from_secs(1);
 
@@ -43,13 +48,6 @@ const RUSH: &str = "thousands of connections a second: the accept tracepoints ar
                     seconds in ten, because they would slow the server down; accepts meanwhile have \
                     no descriptor and no time blocked in accept, and calls of accept that fail are \
                     not counted";
-
-/// Files that a run is written to, opened while there was the right to, and the clocks at that time.
-pub(super) struct Files {
-    pub(super) recording: Option<File>,
-    pub(super) report: Option<File>,
-    pub(super) clock: WallClock,
-}
 
 /// One run of `watch` or `record`.
 ///
@@ -76,7 +74,7 @@ impl Session {
         words: Vec<Untrusted>,
         notices: Vec<Untrusted>,
         args: &RunArgs,
-        files: Files,
+        destinations: Destinations,
     ) -> anyhow::Result<Self> {
         let (detail_events, exchanges) =
             (args.detail == Detail::Events, args.detail != Detail::Queues);
@@ -86,15 +84,15 @@ impl Session {
         } else {
             TEXT_REFRESH
         });
-        let recorder = match files.recording {
-            Some(file) => {
-                let header = run::header(setup.clone(), attached.clone(), files.clock, refresh);
-                Some(Writer::new(file, &header)?)
+        let Destinations { recording, report, clock } = destinations;
+        let recorder = match recording {
+            Some(destination) => {
+                let header = run::header(setup.clone(), attached.clone(), clock, refresh);
+                Some(destination.recorder(&header)?)
             }
             None => None,
         };
-        let report =
-            files.report.map(|file| (file, Digest::new(attached.clone(), files.clock, WORST)));
+        let report = report.map(|file| (file, Digest::new(attached.clone(), clock, WORST)));
         let consumer = Reported::new(frontend, report);
         Ok(Self {
             announced: (setup.target.clone(), Vec::new()),
@@ -121,7 +119,9 @@ impl Session {
         let recorded = self.live.run.end_recording();
         let reported = self.live.run.consumer.write_report();
         outcome?;
-        recorded?;
+        for told in recorded? {
+            note!("backscope: {told}");
+        }
         reported?;
         self.live.run.consumer.frontend.finish(&mut signals).await?;
         Ok(match self.ended {
@@ -146,10 +146,17 @@ impl Session {
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         refresh.tick().await;
         let begin = Instant::now();
+        let mut busy = begin;
         let end = self.duration.map(|duration| begin + duration);
         loop {
             tokio::select! {
-                _ = drain.tick() => self.live.drain()?,
+                _ = drain.tick() => {
+                    if self.live.drain()? {
+                        busy = Instant::now();
+                    } else if self.is_quiet(busy) {
+                        drain.reset_after(QUIET_DRAIN);
+                    }
+                }
                 _ = refresh.tick() => {
                     self.sample()?;
                     if self.is_over()? {
@@ -163,6 +170,11 @@ impl Session {
                 () = signals.any() => return Ok(()),
             }
         }
+    }
+
+    /// True where nobody looks at single events as they come, and none has come for a while.
+    fn is_quiet(&self, busy: Instant) -> bool {
+        self.live.run.consumer.frontend.is_patient() && busy.elapsed() >= QUIET_AFTER
     }
 
     /// Takes a sample: one refresh.
@@ -236,7 +248,9 @@ impl Session {
         let run = &mut self.live.run;
         let mut ending = run.begin_finish(now_ns())?;
         // Whole before the reader of the lines is waited for.
-        run.end_recording()?;
+        for told in run.end_recording()? {
+            note!("backscope: {told}");
+        }
         while run.finish_on(&mut ending)? {
             run.consumer.frontend.room_at_end(signals).await;
         }

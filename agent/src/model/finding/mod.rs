@@ -94,6 +94,17 @@ const ON_CONNECTIONS: [(&str, ConnectionCheck); 19] = [
     ("tail", tail::check),
 ];
 
+/// Kinds of findings on other things: families of processes, upstreams, connects, UDP sockets.
+const ON_OTHERS: [&str; 4] =
+    ["thundering-herd", "upstream-imbalance", "connect-fails", "udp-receive-overflow"];
+
+/// Returns the name of every kind of finding.
+pub(super) fn kinds() -> Vec<&'static str> {
+    let on_listeners = ON_LISTENERS.map(|(kind, _)| kind);
+    let on_connections = ON_CONNECTIONS.map(|(kind, _)| kind);
+    [on_listeners.as_slice(), &on_connections, &ON_OTHERS].concat()
+}
+
 /// Findings that explain a tail: where one of them stands, `tail` would repeat it.
 const SAY_MORE: [&str; 12] = [
     "accept-starved",

@@ -131,6 +131,7 @@ impl Findings {
         verdict: FindingVerdict,
         out: &mut Vec<Output>,
     ) {
+        debug_assert!(super::kinds().contains(&kind), "{kind} is not among the kinds");
         let key = (subject.id, kind);
         let before = self.standing.remove(&key);
         if before.is_none() && !self.make_room(verdict.severity) {

@@ -18,7 +18,7 @@ mod loops;
 mod lost_ends;
 mod pauses;
 mod processors;
-mod proxy;
+pub(crate) mod proxy;
 mod streams;
 mod tails;
 mod unanswered;

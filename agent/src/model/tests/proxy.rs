@@ -10,6 +10,7 @@ use crate::model::event::{
 };
 use crate::model::output::{ExchangeOutput, Output, ProxyOutput};
 use crate::model::snapshot::{Owner, Reuse, Severity, Spreading};
+use crate::record::{RecordEntry, tests::entries_of};
 
 const US: u64 = 1_000;
 
@@ -84,6 +85,17 @@ fn proxy(clients: impl IntoIterator<Item = SockId>, upstreams: &[(SockId, u16)])
         world.apply(opened(sock, Role::Server, address("10.0.0.9:40122")));
     }
     world
+}
+
+/// A request and the call that was made for it, as a recording has them.
+pub(crate) fn entries() -> Vec<RecordEntry> {
+    let mut world = proxy([1], &[(2, 9_001)]);
+    world.apply(Event::Exchange(served(Span(1, 1, 11, MS, 21 * MS))));
+    world.apply(Event::Exchange(called(Span(2, 1, 11, 2 * MS, 20 * MS))));
+    world.sample_after(3 * SECOND);
+    let mut entries = entries_of(world.given);
+    entries.push(RecordEntry::Finish(world.now));
+    entries
 }
 
 fn exchanges(world: &World) -> Vec<&ExchangeOutput> {

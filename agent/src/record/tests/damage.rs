@@ -1,6 +1,9 @@
 //! Recordings that were cut off or changed: never a panic, never in silence, and all that is whole
 //! is read.
 
+use miniz_oxide::deflate::compress_to_vec;
+use postcard::to_stdvec;
+
 use super::super::format::{CHUNK_HEAD, Kind, MAX_CONTENTS, PREAMBLE, SYNC, chunk};
 use super::super::{DamageKind, ReadError, Reader, RecordEntry};
 use super::{header, read, recording, ticks};
@@ -118,7 +121,10 @@ fn other_files_are_refused() {
     let error = Reader::new(newer.as_slice()).err().map(|error| error.to_string());
     assert_eq!(
         error.as_deref(),
-        Some("a recording of format version 9; this backscope reads versions 2 and 4")
+        Some(
+            "a recording of format version 9, which a newer backscope wrote; this one reads \
+             versions 2 and 4"
+        )
     );
 }
 
@@ -131,6 +137,27 @@ fn contents_without_meaning_are_left_out() {
     let (entries, reader) = read(&bytes);
     assert_eq!(entries.len(), 3);
     assert_eq!(reader.damages()[0].kind, DamageKind::Contents);
+}
+
+#[test]
+fn entries_are_packed_and_a_packed_chunk_is_not_believed_beyond_the_bound() {
+    let entries: Vec<RecordEntry> = (0..20_000).map(RecordEntry::Batch).collect();
+    let bytes = recording(&entries);
+    let serialised: usize = entries.iter().map(|entry| to_stdvec(entry).unwrap().len()).sum();
+    assert!(bytes.len() < serialised, "{} of {serialised} bytes", bytes.len());
+    let (back, reader) = read(&bytes);
+    assert_eq!((back, reader.damage_count()), (entries, 0));
+
+    let bytes = recording(&ticks(4));
+    let starts = chunks(&bytes);
+    let too_much = compress_to_vec(&vec![0; MAX_CONTENTS + 1], 1);
+    for contents in [too_much, b"no deflate".to_vec()] {
+        let nonsense = chunk(Kind::Packed, 3, &contents).unwrap();
+        let bytes = [&bytes[..starts[3]], &nonsense, &bytes[starts[4]..]].concat();
+        let (_, reader) = read(&bytes);
+        assert_eq!(reader.damages()[0].kind, DamageKind::Contents);
+        assert_eq!(reader.damage_count(), 1);
+    }
 }
 
 #[test]

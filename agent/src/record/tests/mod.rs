@@ -4,6 +4,7 @@ mod damage;
 mod events;
 mod extreme;
 mod files;
+mod flight;
 mod hostile;
 mod replay;
 

@@ -13,7 +13,7 @@ use crate::model::snapshot::{
 /// An exchange is over: a burst in each direction.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct ExchangeBody {
+pub(crate) struct ExchangeBody {
     /// Id of the connection.
     sock: String,
     /// Number of the exchange on its connection, from 1. Gaps in the numbers were lost.

@@ -3,14 +3,14 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::model::output::FindingOutput;
-use crate::model::snapshot::Severity;
+use crate::model::output::{FindingOutput, FindingState};
+use crate::model::snapshot::{Finding, Severity};
 use crate::text::Untrusted;
 
 /// Something is wrong: when it begins, when it changes and when it ends.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct FindingBody<'a> {
+pub(crate) struct FindingBody<'a> {
     /// Kind of finding; the table below says what each means.
     kind: &'static str,
     /// `"begun"`; `"changed"`: it became worse, or its owner, what it says or its fix changed;
@@ -42,14 +42,19 @@ pub(super) struct FindingBody<'a> {
 
 impl<'a> From<&'a FindingOutput> for FindingBody<'a> {
     fn from(output: &'a FindingOutput) -> Self {
-        let finding = &output.finding;
+        Self::of(&output.finding, output.state)
+    }
+}
+
+impl<'a> FindingBody<'a> {
+    pub(crate) fn of(finding: &'a Finding, state: FindingState) -> Self {
         let mut evidence = Map::new();
         for &(name, value) in &finding.evidence {
             evidence.insert(name.to_owned(), number(value));
         }
         Self {
             kind: finding.kind,
-            state: output.state.name(),
+            state: state.name(),
             severity: severity_name(finding.severity),
             owner: finding.owner.name(),
             subject: &finding.subject,

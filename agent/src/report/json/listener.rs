@@ -13,7 +13,7 @@ use crate::text::Untrusted;
 /// Listener of TCP. Peaks run since the last object, counts since the attach.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct ListenerBody<'a> {
+pub(crate) struct ListenerBody<'a> {
     /// Id of the listener.
     sock: String,
     /// Address family; `"unix"` of a Unix-domain socket.

@@ -12,7 +12,7 @@ use crate::model::snapshot::{ConnectTotals, DatagramTotals, ResetTotals};
 /// Totals: once, last. Fields that `listener` has, too, are over all listeners.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct SummaryBody {
+pub(crate) struct SummaryBody {
     /// Length of the run.
     duration_us: u64,
     /// Listeners ever known.

@@ -22,11 +22,10 @@ use crate::{
     sensor::error::SensorError,
 };
 
-/// The compiled probes. `cargo xtask probes` makes them anew.
-pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../probes/prebuilt/backscope.bpf.o"
-));
+/// The compiled probes, through a link that `cargo package` follows. `cargo xtask probes` makes them
+/// anew.
+pub(super) static OBJECT: &[u8] =
+    include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/prebuilt/backscope.bpf.o"));
 
 /// Newtypes, since a foreign trait cannot be put on foreign types.
 #[derive(Clone, Copy)]

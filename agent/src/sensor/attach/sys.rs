@@ -298,8 +298,8 @@ pub(super) fn out_of_files() -> SensorError {
 }
 
 /// `PERF_EVENT_IOC_SET_BPF` and `PERF_EVENT_IOC_ENABLE` (include/uapi/linux/perf_event.h).
-const SET_BPF: libc::c_ulong = 0x4004_2408;
-const ENABLE: libc::c_ulong = 0x2400;
+const SET_BPF: libc::Ioctl = 0x4004_2408;
+const ENABLE: libc::Ioctl = 0x2400;
 
 /// The head of `struct perf_event_attr`, in its first published size.
 #[repr(C)]

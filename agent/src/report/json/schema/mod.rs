@@ -30,20 +30,25 @@ use super::syn::SynBody;
 use super::unix::UnixBody;
 use crate::commands::doctor::Report;
 use crate::commands::listeners::{ListenerRow, UnixRow};
+use crate::compare::Comparison;
 use reference::inline_once_used;
 
 pub(crate) use reference::inline;
 pub(crate) use tidy::tidy;
 
 /// Commands whose output is no part of the stream. Its schema has the name of the command.
-pub(crate) const COMMANDS: [&str; 2] = ["doctor", "listeners"];
+pub(crate) const COMMANDS: [&str; 3] = ["diff", "doctor", "listeners"];
 
 /// Returns the schema of the whole stream: an object is one of the types, by its field `type`. What
 /// other commands write is among the definitions alone, as are parts that several objects share.
 pub(crate) fn document() -> Value {
     let mut generator = generator();
     let types = types(&mut generator);
-    let commands = [Report::json_schema(&mut generator).into(), listeners(&mut generator)];
+    let commands = [
+        Comparison::json_schema(&mut generator).into(),
+        Report::json_schema(&mut generator).into(),
+        listeners(&mut generator),
+    ];
 
     let (mut references, mut definitions) = (Vec::new(), Map::new());
     for (name, schema) in types {
@@ -63,7 +68,7 @@ pub(crate) fn document() -> Value {
         "title": "Objects of backscope",
         "description": "One line of `backscope watch --json` or `backscope replay --json`. One of \
             `backscope listeners --json` is of `#/$defs/listeners`, that of `backscope doctor \
-            --json` of `#/$defs/doctor`. Fields and types may be added, so ignore those you don't \
+            --json` of `#/$defs/doctor`, that of `backscope diff --json` of `#/$defs/diff`. Fields and types may be added, so ignore those you don't \
             know.",
         "oneOf": references,
         "$defs": definitions,

@@ -1,0 +1,62 @@
+//! Where a run is recorded: into a file, or by a flight recorder.
+
+use std::{borrow::Borrow, fs::File};
+
+use serde::Serialize;
+
+use super::{
+    flight::Flight,
+    format::RecordEntry,
+    writer::{WriteError, Writer},
+};
+use crate::model::{event::Event, output::Output};
+
+/// Records a run.
+#[derive(Debug)]
+pub(crate) enum Recorder {
+    /// All of it, into a file.
+    File(Writer<File>),
+    /// What a flight recorder keeps of it.
+    Flight(Box<Flight>),
+}
+
+impl Recorder {
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// Nothing more can be written.
+    pub(crate) fn write<E: Borrow<Event> + Serialize>(
+        &mut self,
+        entry: &RecordEntry<E>,
+    ) -> Result<(), WriteError> {
+        match self {
+            Self::File(writer) => writer.write(entry),
+            Self::Flight(flight) => flight.write(entry),
+        }
+    }
+
+    /// Learns what the model reports: findings end up in files of their own.
+    ///
+    /// # Errors
+    /// Nothing more can be written.
+    pub(crate) fn reported(&mut self, outputs: &[Output]) -> Result<(), WriteError> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Flight(flight) => flight.reported(outputs),
+        }
+    }
+
+    /// Ends the recording. Returns sentences on the files of a flight recorder.
+    ///
+    /// # Errors
+    /// The end cannot be written.
+    pub(crate) fn end(self) -> Result<Vec<String>, WriteError> {
+        match self {
+            Self::File(writer) => {
+                writer.end()?;
+                Ok(Vec::new())
+            }
+            Self::Flight(flight) => flight.end(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `cargo xtask dist`: static programs and packages, in `target/dist`.
+
+mod archive;
+mod check;
+mod contents;
+mod crates;
+mod deb;
+mod notices;
+mod program;
+mod release;
+mod rpm;
+mod tree;
+mod trial;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use contents::Contents;
+use program::Build;
+pub(crate) use program::{TARGET, has_target};
+use release::Release;
+
+use crate::step;
+use crate::verdict::Counts;
+
+/// The programs that pack, and Debian's packages of them.
+const PACKERS: [(&str, &str); 5] = [
+    ("tar", "tar"),
+    ("gzip", "gzip"),
+    ("dpkg-deb", "dpkg"),
+    ("rpmbuild", "rpm"),
+    ("sha256sum", "coreutils"),
+];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Build without link-time optimisation: much faster, and not what is shipped
+    #[arg(long)]
+    quick: bool,
+    /// Build the last commit twice, in two other folders, and compare what comes out
+    #[arg(long, conflicts_with = "program")]
+    check: bool,
+    /// Install, run and remove the packages in a scratch copy of this system (needs root)
+    #[arg(long)]
+    trial: bool,
+    /// Package the crates as they would be published instead, and install the program from them
+    #[arg(long, conflicts_with_all = ["check", "trial", "program", "maintainer"])]
+    crates: bool,
+    /// Package this program, which must be static, rather than compile one
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Who answers for the packages: "NAME <ADDRESS>" [default: the author of the last commit]
+    #[arg(long, value_name = "WHO")]
+    maintainer: Option<String>,
+}
+
+/// Makes the packages; returns whether what was asked for held.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    if args.crates {
+        return crates::run(args.quick).map(|()| true);
+    }
+    look_for_packers()?;
+    if args.check {
+        return check::run(args.quick, args.maintainer.clone());
+    }
+    let out = step::target_dir().join("dist");
+    let made = make(&Plan {
+        root: &step::root(),
+        target_dir: &step::target_dir(),
+        out: &out,
+        quick: args.quick,
+        program: args.program.as_deref(),
+        maintainer: args.maintainer.clone(),
+    })?;
+    println!("{}", made.sums.trim_end());
+    if args.quick || args.program.is_some() {
+        println!("This is for tests: it is not what is shipped.");
+    }
+    if !args.trial {
+        return Ok(true);
+    }
+    let counts = trial::run(&made)?;
+    println!("{counts}");
+    Ok(counts.failed == 0)
+}
+
+/// Packages a static program that is there, without its symbols, and tries the packages out.
+///
+/// # Errors
+/// The packages cannot be made, or not be tried here.
+pub(crate) fn try_packages_of(program: &Path) -> Result<Counts> {
+    look_for_packers()?;
+    let out = step::target_dir().join("dist-trial");
+    let stripped = step::target_dir().join("dist-trial-program");
+    let mut strip = Command::new("strip");
+    step::output(strip.arg("--strip-all").arg("-o").arg(&stripped).arg(program))?;
+    let made = make(&Plan {
+        root: &step::root(),
+        target_dir: &step::target_dir(),
+        out: &out,
+        quick: true,
+        program: Some(&stripped),
+        maintainer: None,
+    })?;
+    trial::run(&made)
+}
+
+fn look_for_packers() -> Result<()> {
+    for (program, package) in PACKERS {
+        ensure!(
+            step::which(program).is_some(),
+            "there is no {program} (Debian's package {package}): run `cargo xtask setup`"
+        );
+    }
+    Ok(())
+}
+
+/// What is packaged, and where that goes.
+struct Plan<'a> {
+    root: &'a Path,
+    target_dir: &'a Path,
+    out: &'a Path,
+    quick: bool,
+    program: Option<&'a Path>,
+    maintainer: Option<String>,
+}
+
+/// What came out.
+struct Made {
+    deb: PathBuf,
+    rpm: PathBuf,
+    /// The lines of `SHA256SUMS`.
+    sums: String,
+}
+
+/// Compiles the program, unless there is one, and makes every package.
+fn make(plan: &Plan<'_>) -> Result<Made> {
+    let Plan { root, target_dir, out, quick, .. } = *plan;
+    let program = match plan.program {
+        Some(program) => program.to_path_buf(),
+        None => Build { root, target_dir, quick }.run()?,
+    };
+    if out.exists() {
+        fs::remove_dir_all(out).with_context(|| format!("cannot empty {}", out.display()))?;
+    }
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let release = Release::of(root, out, quick, plan.maintainer.clone())?;
+    let contents = Contents::gather(&release, &program)?;
+    let alone = out.join(format!("backscope-{}-{TARGET}", release.version));
+    fs::copy(&program, &alone)
+        .with_context(|| format!("cannot copy {} to {}", program.display(), alone.display()))?;
+    let archive = archive::build(&release, &contents)?;
+    let deb = deb::build(&release, &contents)?;
+    let rpm = rpm::build(&release, &contents)?;
+    let sums = sums(out, &[&alone, &archive, &deb, &rpm])?;
+    fs::remove_dir_all(out.join("work")).context("cannot remove what was on its way")?;
+    Ok(Made { deb, rpm, sums })
+}
+
+/// Writes the sums of files into a file beside them, and returns its lines.
+fn sums(out: &Path, files: &[&PathBuf]) -> Result<String> {
+    let mut sha256sum = Command::new("sha256sum");
+    sha256sum.current_dir(out).args(files.iter().filter_map(|file| file.file_name()));
+    let lines = step::output(&mut sha256sum)?;
+    fs::write(out.join("SHA256SUMS"), &lines)?;
+    Ok(lines)
+}

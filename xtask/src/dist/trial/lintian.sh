@@ -1,0 +1,1 @@
+lintian --allow-root --fail-on error --tag-display-limit 0 "$1"
