@@ -113,10 +113,10 @@ fn check_recording(
 
 fn check_report(path: &Path, recording: Option<&Path>, replace: bool) -> anyhow::Result<()> {
     let message = match () {
-        () if recording == Some(path) => "the recording and the report need a file each",
         () if path == Path::new(record::STDOUT) => {
             "--report takes a file: standard output is for the run itself"
         }
+        () if Some(path) == recording => "the recording and the report need a file each",
         () => return Ok(record::check_path(path, replace)?),
     };
     Err(Usage(message.to_owned()).into())
