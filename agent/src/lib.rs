@@ -19,6 +19,8 @@ pub mod cli;
 pub mod commands;
 pub mod compare;
 pub mod digest;
+#[cfg(feature = "export")]
+pub mod export;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

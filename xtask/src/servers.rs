@@ -1,6 +1,7 @@
 //! What tests need and Debian does not have: a server in Go, with a current compiler from PyPI
 //! (Debian's is too old: Go listens with Multipath TCP by default only since 1.24), the client of an
-//! assistant, and axe-core, which checks whether a page is accessible.
+//! assistant, OpenTelemetry's messages for Python, and axe-core, which checks whether a page is
+//! accessible.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ const GO_VERSION: &str = "1.27.3";
 
 /// The Python client of the Model Context Protocol, by the protocol's authors.
 const MCP_CLIENT_VERSION: &str = "2.3.0";
+/// OpenTelemetry's own messages, and what reads them.
+const OTLP_MESSAGES: [&str; 2] = ["opentelemetry-proto==1.45.2", "protobuf==7.36.2"];
 
 /// Unpacks a wheel with the modes of its files, which Python's `zipfile -e` drops.
 const UNPACK: &str = "\
@@ -40,6 +43,9 @@ with open(sys.argv[3], 'wb') as out:
 /// Builds the server in Go, and fetches the client of an assistant and axe-core, unless they
 /// exist. If that fails it says so, and the cases that need them are skipped.
 pub(crate) fn build() {
+    if let Err(error) = otlp_messages() {
+        eprintln!("    collector: NOT TO BE HAD, its tests will be skipped: {error:#}");
+    }
     if let Err(error) = go_app() {
         eprintln!("    server in Go: NOT TO BE HAD, its tests will be skipped: {error:#}");
     }
@@ -89,6 +95,21 @@ fn axe() -> Result<()> {
     fs::rename(&part, &script)?;
     fs::remove_file(&wheel)?;
     step.done(script.display());
+    Ok(())
+}
+
+/// Installs what the collector of the tests reads OTLP with.
+fn otlp_messages() -> Result<()> {
+    let place = step::target_dir().join("servers/otlp");
+    if place.join("opentelemetry/proto").exists() {
+        eprintln!("    already there: OpenTelemetry's messages for Python");
+        return Ok(());
+    }
+    let step = Step::start("fetching OpenTelemetry's messages for Python from PyPI (0.4 MB)");
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]);
+    step::run(pip.arg("--target").arg(&place).args(OTLP_MESSAGES))?;
+    step.done(place.display());
     Ok(())
 }
 

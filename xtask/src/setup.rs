@@ -22,7 +22,7 @@ type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] =
     [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 27] = [
+const SERVERS: [Need; 28] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
@@ -52,6 +52,8 @@ const SERVERS: [Need; 27] = [
     ("gtlsserver", "ngtcp2-server"),
     ("gtlsclient", "ngtcp2-client"),
     ("chromium", "chromium"),
+    // With promtool, for the exporter.
+    ("prometheus", "prometheus"),
     ("ip", "iproute2"),
     ("setcap", "libcap2-bin"),
 ];

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod examples;
+#[cfg(feature = "export")]
+mod export;
 mod flight;
 mod formats;
 #[cfg(feature = "lessons")]
@@ -18,6 +20,8 @@ use examples::{
     DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
     REPORT_EXAMPLES, SCHEMA_EXAMPLES, WATCH_EXAMPLES,
 };
+#[cfg(feature = "export")]
+pub use export::ExportArgs;
 pub use flight::FlightArgs;
 use formats::{ANNOTATE_EXAMPLES, DIFF_EXAMPLES};
 pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
@@ -72,6 +76,10 @@ pub enum Verb {
     /// Record what watch would show, to replay it here or elsewhere, now or later
     #[command(after_help = RECORD_EXAMPLES, args_override_self = true)]
     Record(RecordArgs),
+    /// Export metrics of a watch, and traces, to Prometheus or an OpenTelemetry collector
+    #[cfg(feature = "export")]
+    #[command(after_help = export::EXPORT_EXAMPLES, args_override_self = true)]
+    Export(Box<ExportArgs>),
     /// Show a recording as watch showed it, or would have shown it: no root needed, any Linux
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),

@@ -8,6 +8,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep};
 
 use super::signals::Signals;
+#[cfg(feature = "export")]
+use crate::export::Exporter;
 use crate::{
     model::{
         Attached, Model, WallClock,
@@ -35,6 +37,9 @@ pub(super) enum Frontend {
     Text { sink: Box<dyn Sink>, lines: Lines, announced: Vec<Untrusted>, json: bool },
     /// Nowhere; what is to be said of the run itself goes to standard error.
     Silent { announced: Vec<Untrusted> },
+    /// Metrics, for others to read. Likewise.
+    #[cfg(feature = "export")]
+    Export(Box<Exporter>),
 }
 
 /// The terminal screen.
@@ -153,6 +158,11 @@ impl Frontend {
         Self::Silent { announced: Vec::new() }
     }
 
+    #[cfg(feature = "export")]
+    pub(super) fn export(exporter: Exporter) -> Self {
+        Self::Export(Box::new(exporter))
+    }
+
     pub(super) fn text(json: bool, clock: WallClock, pace: Pace) -> io::Result<Self> {
         let coloured = io::stdout().is_terminal()
             && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -168,9 +178,23 @@ impl Frontend {
         matches!(self, Self::Screen(_))
     }
 
+    /// True where nobody looks at single events as they come.
+    pub(super) fn is_patient(&self) -> bool {
+        match self {
+            #[cfg(feature = "export")]
+            Self::Export(_) => true,
+            Self::Screen(_) | Self::Text { .. } | Self::Silent { .. } => false,
+        }
+    }
+
     pub(super) fn attached(&mut self, attached: &Attached) -> io::Result<()> {
         match self {
             Self::Screen(_) | Self::Silent { .. } => Ok(()),
+            #[cfg(feature = "export")]
+            Self::Export(exporter) => {
+                exporter.attached(attached);
+                Ok(())
+            }
             Self::Text { sink, lines, .. } => {
                 let mut text = Vec::new();
                 sink.attached(&mut text, attached)?;
@@ -190,6 +214,8 @@ impl Frontend {
                 return Ok(UserAction::Quit);
             }
             Self::Silent { .. } => return std::future::pending().await,
+            #[cfg(feature = "export")]
+            Self::Export(_) => return std::future::pending().await,
         };
         let input = tokio::select! {
             input = screen.input.recv() => input,
@@ -231,6 +257,11 @@ impl Frontend {
     /// # Errors
     /// The lines could not be written, and not since the reader has left.
     pub(super) async fn finish(&mut self, signals: &mut Signals) -> io::Result<()> {
+        #[cfg(feature = "export")]
+        if let Self::Export(exporter) = self {
+            exporter.finish().await;
+            return Ok(());
+        }
         let Self::Text { lines, .. } = self else { return Ok(()) };
         if lines.given_up.is_some() || !lines.caught_up(0, signals).await {
             let left = lines.outlet.give_up() + lines.given_up.unwrap_or(0);
@@ -250,13 +281,18 @@ impl Consumer for Frontend {
         match self {
             Self::Text { sink, .. } => sink.interest(),
             Self::Screen(_) | Self::Silent { .. } => Plain::INTEREST,
+            #[cfg(feature = "export")]
+            Self::Export(_) => Exporter::INTEREST,
         }
     }
 
     /// JSON has no object for notices: there they go to standard error.
     fn notices(&mut self, notices: &[Untrusted]) {
-        let (Self::Text { announced, json: true, .. } | Self::Silent { announced }) = self else {
-            return;
+        let announced = match self {
+            Self::Text { announced, json: true, .. } | Self::Silent { announced } => announced,
+            #[cfg(feature = "export")]
+            Self::Export(exporter) => &mut exporter.announced,
+            Self::Text { .. } | Self::Screen(_) => return,
         };
         for notice in notices {
             if !announced.contains(notice) {
@@ -284,6 +320,10 @@ impl Consumer for Frontend {
             sink.write(&mut text, outputs, &snapshot)?;
             lines.send(text);
         }
+        #[cfg(feature = "export")]
+        if let Self::Export(exporter) = self {
+            exporter.report(outputs);
+        }
         run::clear(outputs);
         Ok(())
     }
@@ -293,6 +333,11 @@ impl Consumer for Frontend {
             Self::Screen(screen) => {
                 screen.app.update(model.snapshot());
                 screen.guard.draw(&mut screen.app)
+            }
+            #[cfg(feature = "export")]
+            Self::Export(exporter) => {
+                exporter.refresh(model);
+                Ok(())
             }
             Self::Text { .. } | Self::Silent { .. } => Ok(()),
         }

@@ -8,6 +8,8 @@ mod convert;
 mod demo;
 mod diff;
 pub(crate) mod doctor;
+#[cfg(feature = "export")]
+mod export;
 mod frontend;
 #[cfg(feature = "lessons")]
 mod learn;
@@ -84,6 +86,8 @@ fn rights_of(verb: &Verb) -> Rights {
         Verb::Learn(_) | Verb::Demo(_) => Rights::All,
         #[cfg(not(feature = "lessons"))]
         Verb::Unbuilt { .. } => Rights::None,
+        #[cfg(feature = "export")]
+        Verb::Export(_) => Rights::All,
         Verb::Watch(_) | Verb::Record(_) | Verb::Listeners(_) | Verb::Doctor(_) => Rights::All,
     }
 }
@@ -108,6 +112,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
         Verb::Watch(args) => watch::run(args),
         Verb::Record(args) => record::run(args),
+        #[cfg(feature = "export")]
+        Verb::Export(args) => export::run(*args),
         Verb::Replay(args) => replay::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Annotate(args) => annotate::run(&args),
@@ -194,6 +200,8 @@ mod tests {
         ("watch --pid 1", Rights::All),
         ("watch -- true", Rights::All),
         ("record --pid 1 -o f", Rights::All),
+        #[cfg(feature = "export")]
+        ("export --all --prometheus localhost:9464", Rights::All),
         ("listeners", Rights::All),
         ("doctor", Rights::All),
         ("replay f", Rights::Callers),

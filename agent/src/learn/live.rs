@@ -265,7 +265,7 @@ impl WatchedScenario {
     /// Reads what was said, and takes what the kernel has: a sample if one is due.
     fn watch(&mut self) -> anyhow::Result<()> {
         self.read_lines();
-        if self.sampled.elapsed() >= REFRESH { self.sample() } else { self.live.drain() }
+        if self.sampled.elapsed() >= REFRESH { self.sample() } else { self.live.drain().map(drop) }
     }
 
     fn read_lines(&mut self) {

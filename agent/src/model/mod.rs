@@ -92,6 +92,7 @@ mod datagrams;
 pub mod event;
 mod event_log;
 mod exchange;
+mod figures;
 mod finding;
 mod histogram;
 mod ignored;
@@ -125,6 +126,7 @@ mod window;
 pub mod workload;
 
 pub use attached::{Attached, Sandbox};
+pub use figures::{ConnectionCount, Figures};
 pub use wall_clock::WallClock;
 
 use std::collections::BTreeMap;
@@ -591,7 +593,8 @@ fn reporter(
         }
         view.verdict = exchange::verdict(&view.slices);
         let protocol = connection.and_then(Connection::protocol);
-        let output = ExchangeOutput::new(facts, protocol, view);
+        let mut output = ExchangeOutput::new(facts, protocol, view);
+        output.ends = connection.map(Connection::ends);
         let due = match caller {
             Some(pid) => proxies.hold(pid, output),
             None => Some(output),

@@ -143,8 +143,25 @@ pub struct ExchangeOutput {
     pub preexisting: bool,
     /// Protocol, where known.
     pub protocol: Option<Protocol>,
+    /// The ends of its connection; `None` of one that is not known any more.
+    pub ends: Option<Ends>,
     /// The exchange.
     pub view: ExchangeView,
+}
+
+/// The ends of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The listener it came from.
+    pub listener: Option<SockId>,
+    /// Local address.
+    pub local: SocketAddr,
+    /// Remote address.
+    pub peer: SocketAddr,
+    /// Process.
+    pub pid: u32,
+    /// Its command name: escape before printing.
+    pub comm: Untrusted,
 }
 
 impl ExchangeOutput {
@@ -159,6 +176,7 @@ impl ExchangeOutput {
             role: exchange.role,
             preexisting: exchange.preexisting,
             protocol,
+            ends: None,
             view: view.clone(),
         }
     }

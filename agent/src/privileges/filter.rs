@@ -24,6 +24,11 @@ pub struct Calls {
     pub tracing: bool,
     /// They remove a file at the end.
     pub remove: bool,
+    /// They answer at sockets that listen.
+    pub serve: bool,
+    /// They connect to others by TCP. A filter cannot look behind a pointer, so whom they ask is
+    /// not limited.
+    pub connect: bool,
     /// Processes that they may signal.
     pub children: Vec<u32>,
 }
@@ -258,7 +263,33 @@ fn rules(calls: &Calls) -> Result<Rules, Error> {
         rules.insert(libc::SYS_unlinkat, Vec::new());
         rules.insert(libc::SYS_rmdir, Vec::new());
     }
+    network(&mut rules, calls)?;
     Ok(rules)
+}
+
+/// Calls of a server, and of a client, of streams. No socket listens that did not before, and
+/// options are read alone.
+fn network(rules: &mut Rules, calls: &Calls) -> Result<(), Error> {
+    if calls.serve {
+        rules.insert(libc::SYS_accept4, Vec::new());
+    }
+    if calls.connect {
+        // The flags are within the type.
+        let kind = 0xf;
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let stream = (1, MaskedEq(kind), libc::SOCK_STREAM as u64);
+            let protocol = (2, MaskedEq(!libc::IPPROTO_TCP as u32 as u64), 0);
+            allow(rules, libc::SYS_socket, &[(0, Eq, family as u64), stream, protocol])?;
+        }
+        rules.insert(libc::SYS_connect, Vec::new());
+    }
+    if calls.serve || calls.connect {
+        // The end of TLS is told, and errors are asked for.
+        rules.insert(libc::SYS_shutdown, Vec::new());
+        let error = (2, Eq, libc::SO_ERROR as u64);
+        allow(rules, libc::SYS_getsockopt, &[(1, Eq, libc::SOL_SOCKET as u64), error])?;
+    }
+    Ok(())
 }
 
 /// A stop of the own job (Ctrl-Z), an abort, and whatever is sent to what was started.
@@ -326,8 +357,9 @@ fn install(rules: Rules, others: SeccompAction, listed: SeccompAction) -> Result
 mod tests {
     use std::{
         fs::{self, File},
-        io,
-        net::TcpListener,
+        io::{self, Read, Write},
+        net::{TcpListener, TcpStream, UdpSocket},
+        os::unix::net::UnixStream,
         process::Command,
         thread,
     };
@@ -388,6 +420,48 @@ mod tests {
     }
 
     #[test]
+    fn a_server_answers_and_asks_nobody() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = thread::spawn(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).unwrap();
+            said
+        });
+        let calls = Calls { serve: true, ..Calls::default() };
+        let refused = confined(calls, move || {
+            listener.accept().unwrap().0.write_all(b"42").unwrap();
+            [
+                is_refused(TcpListener::bind("127.0.0.1:0")),
+                is_refused(TcpStream::connect(address)),
+                is_refused(UdpSocket::bind("127.0.0.1:0")),
+            ]
+        });
+        assert_eq!((client.join().unwrap().as_str(), refused), ("42", [true; 3]));
+    }
+
+    #[test]
+    fn a_client_asks_by_tcp_and_serves_nobody() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || listener.accept().unwrap().0.write_all(b"42"));
+        let calls = Calls { connect: true, ..Calls::default() };
+        let (said, refused) = confined(calls, move || {
+            let mut said = String::new();
+            TcpStream::connect(address).unwrap().read_to_string(&mut said).unwrap();
+            let refused = [
+                is_refused(TcpListener::bind("127.0.0.1:0")),
+                is_refused(UdpSocket::bind("127.0.0.1:0")),
+                is_refused(UnixStream::connect("/run/nowhere")),
+            ];
+            (said, refused)
+        });
+        server.join().unwrap().unwrap();
+        assert_eq!((said.as_str(), refused), ("42", [true; 3]));
+    }
+
+    #[test]
     fn who_switches_statistics_can_do_nothing_else() {
         let thread = thread::spawn(|| {
             // Memory that the checks take is there before.
@@ -409,7 +483,7 @@ mod tests {
         let refused = thread::spawn(move || {
             apply_to_files().unwrap();
             let mut file = File::create(&path).unwrap();
-            io::Write::write_all(&mut file, b"text").unwrap();
+            file.write_all(b"text").unwrap();
             file.set_len(2).unwrap();
             [
                 is_refused(TcpListener::bind("127.0.0.1:0")),
@@ -427,11 +501,11 @@ mod tests {
         let sum = confined(Calls::default(), || {
             let (mut reader, mut writer) = io::pipe().unwrap();
             let thread = thread::Builder::new().name("named".to_owned()).spawn(move || {
-                io::Write::write_all(&mut writer, &[1, 2, 3]).unwrap();
+                Write::write_all(&mut writer, &[1, 2, 3]).unwrap();
             });
             thread.unwrap().join().unwrap();
             let mut bytes = Vec::new();
-            io::Read::read_to_end(&mut reader, &mut bytes).unwrap();
+            Read::read_to_end(&mut reader, &mut bytes).unwrap();
             bytes.iter().sum::<u8>()
         });
         assert_eq!(sum, 6);

@@ -185,6 +185,8 @@ mod tests {
             perf_events: false,
             tracing: false,
             remove: false,
+            serve: false,
+            connect: false,
             children: Vec::new(),
         },
         processes: false,

@@ -29,8 +29,8 @@ pub(crate) struct Live<C> {
 }
 
 impl<C: Consumer> Live<C> {
-    /// Takes what the ring buffer holds, as a batch.
-    pub(crate) fn drain(&mut self) -> anyhow::Result<()> {
+    /// Takes what the ring buffer holds, as a batch. Returns true if it held anything.
+    pub(crate) fn drain(&mut self) -> anyhow::Result<bool> {
         let (run, mut begun) = (&mut self.run, false);
         self.sensor.drain(|event| {
             if !mem::replace(&mut begun, true) {
@@ -38,7 +38,8 @@ impl<C: Consumer> Live<C> {
             }
             run.take_event(event)
         })?;
-        run.show()
+        run.show()?;
+        Ok(begun)
     }
 
     pub(crate) fn begin_batch(&mut self) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ mod coverage;
 mod datagram;
 mod demo;
 mod execution;
+mod export;
 mod field;
 mod finding;
 mod first_answer;
@@ -23,6 +24,7 @@ mod ledger;
 mod listener;
 mod loaded;
 mod mcp;
+mod otlp;
 mod output;
 mod overflow;
 mod pattern;
@@ -54,6 +56,8 @@ pub fn all() -> Vec<Case> {
         demo::CASES,
         interop::CASES,
         execution::CASES,
+        export::CASES,
+        otlp::CASES,
         ledger::CASES,
         receive::CASES,
         rest::CASES,

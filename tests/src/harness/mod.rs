@@ -7,6 +7,7 @@ pub mod chromium;
 mod client;
 mod contract;
 mod demo;
+pub mod exporter;
 pub mod json;
 pub mod ledger;
 pub mod memory;
@@ -16,6 +17,7 @@ mod run;
 pub mod schema;
 pub mod trace;
 pub mod truth;
+pub mod web;
 mod world;
 
 pub use agent::{Agent, Ended, Watch};

@@ -29,7 +29,7 @@ impl Plan {
     ///
     /// # Errors
     /// A file is there already and may not be replaced, or standard output has another use.
-    pub(super) fn of(args: &WatchArgs, shown: Shown) -> anyhow::Result<Self> {
+    pub(super) fn of(args: &WatchArgs, shown: &Shown) -> anyhow::Result<Self> {
         let (recording, report) = (args.recording.clone(), args.report.clone());
         let flight = recording.as_ref().and_then(|path| args.flight.options(path));
         if let Some(path) = &recording {
@@ -94,7 +94,7 @@ fn check_recording(
     path: &Path,
     is_flight: bool,
     replace: bool,
-    shown: Shown,
+    shown: &Shown,
 ) -> anyhow::Result<()> {
     let is_stdout = path == Path::new(record::STDOUT);
     let message = match () {
@@ -102,7 +102,7 @@ fn check_recording(
             "a flight recorder writes files: give -o a folder, or the name of a file"
         }
         () if is_flight => return Ok(()),
-        () if is_stdout && shown != Shown::Nowhere => {
+        () if is_stdout && !matches!(shown, Shown::Nowhere) => {
             "a recording cannot share standard output with lines or a screen: `backscope record -o \
              -` writes nothing else"
         }

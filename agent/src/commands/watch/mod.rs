@@ -22,12 +22,14 @@ use rustix::{process::geteuid, thread::CapabilitySet};
 
 use self::{command_output::CommandOutput, destination::Plan, session::Session};
 use super::{Usage, event_loop, frontend::Frontend, target};
+#[cfg(feature = "export")]
+use crate::export::{Exits, Exporter};
 use crate::{
     cli::{Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs},
     model::{Sandbox, WallClock, event::OtherListener},
     privileges::{
         self, Caller,
-        sandbox::{self, Needs},
+        sandbox::{self, Calls, Needs},
     },
     record,
     sensor::{Options, Sensor, StoppedCommand, Targets, User, now_ns, targets},
@@ -55,13 +57,20 @@ pub(super) fn run_silently(args: WatchArgs) -> anyhow::Result<ExitCode> {
     watch(args, Shown::Nowhere)
 }
 
+/// Watches, and exports it.
+#[cfg(feature = "export")]
+pub(super) fn run_exporting(args: WatchArgs, exits: Exits) -> anyhow::Result<ExitCode> {
+    watch(args, Shown::Exported(Box::new(exits)))
+}
+
 /// The place where it is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Screen,
     Plain,
     Json,
     Nowhere,
+    #[cfg(feature = "export")]
+    Exported(Box<Exits>),
 }
 
 impl Shown {
@@ -71,13 +80,25 @@ impl Shown {
             Self::Plain => Frontend::live_text(false, clock),
             Self::Json => Frontend::live_text(true, clock),
             Self::Nowhere => Ok(Frontend::silent()),
+            #[cfg(feature = "export")]
+            Self::Exported(exits) => Ok(Frontend::export(Exporter::new(*exits, clock))),
+        }
+    }
+
+    /// Adds the system calls that this way takes.
+    #[cfg_attr(not(feature = "export"), expect(unused_variables, reason = "no other way does"))]
+    fn add_calls(&self, calls: &mut Calls) {
+        #[cfg(feature = "export")]
+        if let Self::Exported(exits) = self {
+            calls.serve = exits.server.is_some();
+            calls.connect = exits.otlp.is_some();
         }
     }
 }
 
 fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
-    let screen = shown == Shown::Screen;
-    let plan = Plan::of(&args, shown)?;
+    let screen = matches!(shown, Shown::Screen);
+    let plan = Plan::of(&args, &shown)?;
     if plan.is_flight() {
         args.run.keep_cheap();
     }
@@ -118,9 +139,10 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if screen {
         tui::terminal_as_stdin()?;
     }
-    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some())?);
+    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some(), &shown)?);
+    let is_silent = matches!(shown, Shown::Nowhere);
     let frontend = shown.frontend(clock)?;
-    if let (Shown::Nowhere, Some(into)) = (shown, plan.place()) {
+    if let (true, Some(into)) = (is_silent, plan.place()) {
         note!("backscope: recording {} into {into}; Ctrl-C ends it", Untrusted::join(&words, ", "));
     }
     let session =
@@ -139,10 +161,12 @@ fn confine(
     sensor: &Sensor,
     command: Option<&StoppedCommand>,
     removes_output: bool,
+    shown: &Shown,
 ) -> anyhow::Result<Sandbox> {
     let mut needs = Needs::of_watch(sensor.needed(), sensor.attaches_again());
     needs.calls.tracing = sensor.has_pauses();
     needs.calls.remove = removes_output;
+    shown.add_calls(&mut needs.calls);
     if let Some(command) = command {
         // It may be another user's, or become so.
         needs.capabilities |= CapabilitySet::KILL;

@@ -31,6 +31,11 @@ use crate::{
 
 /// Default refresh of the screen.
 const SCREEN_REFRESH: Duration = Duration::from_millis(500);
+/// Where nobody looks at single events: after so long without any, the ring buffer is drained less
+/// often, or waking up for nothing would be most of what an idle watch costs.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+/// Time between two looks at it then.
+const QUIET_DRAIN: Duration = Duration::from_millis(100);
 /// Default period of the figures in text.
 const TEXT_REFRESH: Duration = Duration::from_secs(1);
 
@@ -141,10 +146,17 @@ impl Session {
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         refresh.tick().await;
         let begin = Instant::now();
+        let mut busy = begin;
         let end = self.duration.map(|duration| begin + duration);
         loop {
             tokio::select! {
-                _ = drain.tick() => self.live.drain()?,
+                _ = drain.tick() => {
+                    if self.live.drain()? {
+                        busy = Instant::now();
+                    } else if self.is_quiet(busy) {
+                        drain.reset_after(QUIET_DRAIN);
+                    }
+                }
                 _ = refresh.tick() => {
                     self.sample()?;
                     if self.is_over()? {
@@ -158,6 +170,11 @@ impl Session {
                 () = signals.any() => return Ok(()),
             }
         }
+    }
+
+    /// True where nobody looks at single events as they come, and none has come for a while.
+    fn is_quiet(&self, busy: Instant) -> bool {
+        self.live.run.consumer.frontend.is_patient() && busy.elapsed() >= QUIET_AFTER
     }
 
     /// Takes a sample: one refresh.

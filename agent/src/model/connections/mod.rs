@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use super::connects::Connects;
 use super::event::{Accept, Closed, Exchange, Late, Opened, Recognised, Role, Sign, SockId};
 use super::exchange::{self, Ignoring};
+use super::figures::ConnectionCount;
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Interest, Output};
 use super::processors::Processors;
@@ -72,6 +73,14 @@ pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView) 
 
 impl<F: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView)> Told for F {}
 
+/// The place of a side in sums that have both.
+fn side(role: Role) -> usize {
+    match role {
+        Role::Server => 0,
+        Role::Client => 1,
+    }
+}
+
 /// The connections, in the order in which the model calls their methods:
 ///
 /// - a connection begins: [`accepted`](Self::accepted), [`opened`](Self::opened), then
@@ -109,6 +118,8 @@ pub(super) struct Connections {
     pub(super) times: Times,
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
+    /// Segments sent again, on connections that were accepted and on those that were made.
+    pub(super) retransmits: [u64; 2],
     current: usize,
     /// Connections whose present exchange is answered, and not reported yet: no sample need show it
     /// again.
@@ -145,6 +156,7 @@ impl Connections {
             processors: Processors::default(),
             times: Times::default(),
             totals: WaitHistogram::new(Precision::Fine),
+            retransmits: [0; 2],
             current: 0,
             answered: Vec::new(),
             open: None,
@@ -309,7 +321,10 @@ impl Connections {
         {
             out.push(Output::Connect(connect));
         }
+        let resent_before = connection.retransmits();
         connection.close(closed, end, &mut self.origins);
+        let resent = connection.retransmits().saturating_sub(resent_before);
+        self.retransmits[side(connection.origin.role)] += resent;
         if connection.origin.role == Role::Client {
             self.loopback_pairs.closed(closed.sock, connection.local(), connection.peer());
         }
@@ -380,6 +395,22 @@ impl Connections {
             count += u64::from(is_of_it && connection.is_open());
         }
         count
+    }
+
+    /// Counts the open connections that are known, by side and state.
+    pub(super) fn by_state(&self) -> Vec<ConnectionCount> {
+        let mut counts: Vec<ConnectionCount> = Vec::new();
+        for (_, connection) in self.table.iter() {
+            if !connection.is_open() {
+                continue;
+            }
+            let (role, state) = (connection.origin.role, connection.state());
+            match counts.iter_mut().find(|one| (one.role, one.state) == (role, state)) {
+                Some(one) => one.count += 1,
+                None => counts.push(ConnectionCount { role, state, count: 1 }),
+            }
+        }
+        counts
     }
 
     /// Connections that were ever known.

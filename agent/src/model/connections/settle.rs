@@ -6,7 +6,7 @@
 use super::details::Details;
 use super::nested_calls::NestedCalls;
 use super::protocols::{Hellos, Requests, Turns};
-use super::{Connection, Connections, LoopbackPairs, MAX_CURRENT, Told, counted_us};
+use super::{Connection, Connections, LoopbackPairs, MAX_CURRENT, Told, counted_us, side};
 use crate::model::event::{Exchange, Progress, Role, SockId};
 use crate::model::exchange::{self, Beginning};
 use crate::model::snapshot::{ExchangeView, Protocol, SliceKind};
@@ -75,6 +75,9 @@ impl Connections {
             confirm(&self.loopback_pairs, connection, &mut view);
             judge_answer(&mut view, exchange, connection, &self.hellos, &self.requests);
             connection.add(exchange, &view, &mut self.origins);
+            if let Some(outbound) = &exchange.outbound {
+                self.retransmits[side(connection.origin.role)] += u64::from(outbound.retransmits);
+            }
             note_nested_calls(&mut view, exchange, &mut self.nested_calls, &mut self.details);
             self.current -= usize::from(connection.take_current(exchange.seq));
         }

@@ -6,6 +6,7 @@ use super::{ConnectFailure, EndView, Join, Owner, Protocol, TlsView};
 use crate::model::event::{
     Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState,
 };
+use crate::model::exchange;
 use crate::text::Untrusted;
 
 /// Kind of a slice, by what its time was spent on.
@@ -330,6 +331,13 @@ pub struct ExchangeView {
     pub unanswered: bool,
     /// The thread that read and answered it made calls on other connections in between.
     pub put_aside: bool,
+}
+
+impl ExchangeView {
+    /// Its time by kind, µs, without a delayed ACK at its end, which held nobody.
+    pub fn counted(&self) -> impl Iterator<Item = (SliceKind, u64)> {
+        exchange::counted(&self.slices)
+    }
 }
 
 /// One connection.

@@ -14,6 +14,7 @@ use crate::model::event::{
     Accept, Closed, ConnectionSample, Ending, Exchange, Opened, Role, Side, TcpState,
 };
 use crate::model::exchange::Ignoring;
+use crate::model::output::Ends;
 use crate::model::snapshot::{EndView, Protocol, SliceKind, TlsView};
 pub(in crate::model) use exchanges::counted_us;
 use ignored::packed;
@@ -178,7 +179,24 @@ impl Connection {
         self.reported - self.sums.get(Sum::Missed) as u32
     }
 
-    fn state(&self) -> TcpState {
+    /// Segments that this host sent again.
+    pub(super) fn retransmits(&self) -> u64 {
+        self.sums.get(Sum::Retransmits)
+    }
+
+    /// Its ends, for reports on its exchanges.
+    pub(in crate::model) fn ends(&self) -> Ends {
+        let Origin { listener, pid, comm, .. } = &*self.origin;
+        Ends {
+            listener: *listener,
+            local: self.local(),
+            peer: self.peer(),
+            pid: *pid,
+            comm: comm.clone(),
+        }
+    }
+
+    pub(super) fn state(&self) -> TcpState {
         if self.is_open() { self.origin.state } else { TcpState::Closed }
     }
 
