@@ -75,6 +75,15 @@ impl<K: Copy + Eq + Hash + Ord, V> Bounded<K, V> {
         self.table.retain(|_, (_, value)| is_kept(value));
     }
 
+    /// Tells whether both have the same entries, whatever their age.
+    pub(crate) fn same(&self, other: &Self) -> bool
+    where
+        V: PartialEq,
+    {
+        self.table.len() == other.table.len()
+            && self.table.iter().all(|(key, (_, value))| other.get(*key) == Some(value))
+    }
+
     /// Returns the values, in no order.
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.table.values().map(|(_, value)| value)

@@ -37,6 +37,7 @@ pub(crate) fn incident() -> Snapshot {
         event_log: event_log(),
         findings: vec![finding()],
         notices: Vec::new(),
+        workloads: Default::default(),
     }
 }
 
@@ -197,6 +198,7 @@ fn finding() -> Finding {
         owner: Owner::App,
         sock: 1,
         subject: "0.0.0.0:8080".into(),
+        pid: None,
         since_ns: ATTACH_NS + 5_100_000_000,
         headline: "Clients are being refused: 132 so far, 18 a second.".into(),
         text: "The kernel completed their handshakes; \

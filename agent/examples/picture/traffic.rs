@@ -310,6 +310,7 @@ fn finding(now: u64) -> Finding {
         owner: Owner::Kernel,
         sock: NAGLE,
         subject: "10.0.0.9:40122 → :8080".into(),
+        pid: None,
         since_ns: now - 8_000_000_000,
         headline: "Nagle and the peer's delayed ACK held 9 responses for 41 ms each.".into(),
         text: "The response is written in two pieces: 4 B, then 200 B. \

@@ -38,6 +38,8 @@ Examples:
   sudo backscope watch --pid 4242            a running server and its children
   sudo backscope watch                       pick one from a list
   sudo backscope watch --port 8080 --plain   whoever listens there, as lines
+  sudo backscope watch --unit nginx          a unit of systemd
+  sudo backscope watch --container web       a container by name or id; --pod default/cart-0
   sudo backscope watch --comm nginx --json | jq -c 'select(.type == \"exchange\").verdict'
   sudo backscope watch -- python3 -m http.server
   sudo backscope watch --pid 4242 -o incident.bsrec
@@ -104,7 +106,8 @@ or failed while running
 pub(super) const LISTENERS_EXAMPLES: &str = "\
 Examples:
   sudo backscope listeners
-  sudo backscope listeners --pid 4242 --json";
+  sudo backscope listeners --pid 4242 --json
+  sudo backscope listeners --pod default/cart-0";
 
 pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:

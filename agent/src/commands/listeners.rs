@@ -12,10 +12,13 @@ use serde::Serialize;
 use super::target;
 use crate::{
     cli::ListenersArgs,
-    model::event::{ListenerSample, UnixListener, count_holders},
+    model::{
+        event::{ListenerSample, UnixListener, count_holders},
+        workload::Workload,
+    },
     privileges::sandbox::{self, Calls, Needs},
-    report::json::holders_total,
-    sensor,
+    report::json::{Placed, holders_total},
+    sensor::{self, Look},
     text::{Untrusted, count, to_json},
 };
 
@@ -106,19 +109,22 @@ pub(crate) struct UnixRow<'a> {
 
 pub(super) fn run(args: &ListenersArgs) -> anyhow::Result<ExitCode> {
     let mut target = args.target.clone();
-    target.all |= target.pid.is_empty() && target.port.is_empty() && target.comm.is_none();
+    target.all |= target.is_empty();
     let resolved = target::resolve(&target)?;
-    let sample = sensor::look(&resolved.targets)?;
+    let look = sensor::look(&resolved.targets)?;
+    let sample = &look.sample;
     let capabilities = CapabilitySet::empty();
     let needs = Needs { capabilities, calls: Calls::default(), processes: true };
     sandbox::enter(needs).context("cannot give up the rights that are no longer needed")?;
     let mut out = io::stdout().lock();
     if args.json {
         for listener in &sample.listeners {
-            line(&mut out, &row(listener))?;
+            let workload = look.workloads.get(&listener.pid);
+            line(&mut out, &Placed::new(row(listener), workload))?;
         }
         for listener in &sample.unix {
-            line(&mut out, &unix_row(listener))?;
+            let workload = look.workloads.get(&listener.pid);
+            line(&mut out, &Placed::new(unix_row(listener), workload))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -126,13 +132,13 @@ pub(super) fn run(args: &ListenersArgs) -> anyhow::Result<ExitCode> {
         writeln!(out, "Nothing listens.")?;
     }
     if !sample.listeners.is_empty() {
-        table(&mut out, &sample.listeners)?;
+        table(&mut out, &look)?;
     }
     if !sample.unix.is_empty() {
         if !sample.listeners.is_empty() {
             writeln!(out)?;
         }
-        unix_table(&mut out, &sample.unix)?;
+        unix_table(&mut out, &look)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -183,7 +189,8 @@ fn unix_row(listener: &UnixListener) -> UnixRow<'_> {
     }
 }
 
-fn table(out: &mut dyn Write, listeners: &[ListenerSample]) -> io::Result<()> {
+fn table(out: &mut dyn Write, look: &Look) -> io::Result<()> {
+    let listeners = &look.sample.listeners;
     let mut rows = Vec::new();
     for listener in listeners {
         rows.push(vec![
@@ -194,6 +201,7 @@ fn table(out: &mut dyn Write, listeners: &[ListenerSample]) -> io::Result<()> {
             count(listener.drops),
             refused(listener),
             process(
+                look,
                 &listener.comm,
                 listener.pid,
                 count_holders(&listener.holders, listener.unnamed_holders),
@@ -225,15 +233,16 @@ fn refused(listener: &ListenerSample) -> String {
     }
 }
 
-fn unix_table(out: &mut dyn Write, listeners: &[UnixListener]) -> io::Result<()> {
+fn unix_table(out: &mut dyn Write, look: &Look) -> io::Result<()> {
     let mut rows = Vec::new();
-    for listener in listeners {
+    for listener in &look.sample.unix {
         let full = if listener.is_full() { " full" } else { "" };
         rows.push(vec![
             listener.path.for_terminal().to_string(),
             format!("{}{full}", count(listener.depth.into())),
             count(listener.limit.into()),
             process(
+                look,
                 &listener.comm,
                 listener.pid,
                 count_holders(&listener.holders, listener.unnamed_holders),
@@ -243,11 +252,16 @@ fn unix_table(out: &mut dyn Write, listeners: &[UnixListener]) -> io::Result<()>
     super::table::write(out, &["UNIX LISTENER", ">ACCEPT QUEUE", ">LIMIT", "PROCESS"], &rows)
 }
 
-/// "nginx 4242 +3": a process, and how many others hold the socket.
-fn process(comm: &Untrusted, pid: u32, holders: u64) -> String {
+/// "nginx 4242 +3 (web)": a process, how many others hold the socket, and its container or unit.
+fn process(look: &Look, comm: &Untrusted, pid: u32, holders: u64) -> String {
     let others = holders.saturating_sub(1);
     let more = if others > 0 { format!(" +{}", count(others)) } else { String::new() };
-    format!("{} {pid}{more}", comm.for_terminal())
+    let label = look.workloads.get(&pid).and_then(Workload::label);
+    let place = match label {
+        Some(label) => format!(" ({})", label.for_terminal()),
+        None => String::new(),
+    };
+    format!("{} {pid}{more}{place}", comm.for_terminal())
 }
 
 #[cfg(test)]
@@ -265,7 +279,7 @@ mod tests {
             ..listener(2, 8)
         };
         for listener in [told, ipv6] {
-            let object = keeps_to("listeners", &row(&listener));
+            let object = keeps_to("listeners", &Placed::new(row(&listener), None));
             assert_eq!(object["limit"], 8);
             assert_eq!(object["drops"], listener.drops);
         }
@@ -281,7 +295,7 @@ mod tests {
             refused: None,
             unnamed_holders: 70_000,
         };
-        let object = keeps_to("listeners", &unix_row(&unix));
+        let object = keeps_to("listeners", &Placed::new(unix_row(&unix), None));
         assert_eq!(object["holders_total"], 70_001);
         assert_eq!((&object["family"], &object["path"]), (&"unix".into(), &"@agent".into()));
     }

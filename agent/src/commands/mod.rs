@@ -36,7 +36,7 @@ use crate::{
     cli::{Cli, Verb},
     privileges,
     record::{CreateError, ReadError},
-    sensor::{self, SensorError, targets::TargetError},
+    sensor::{self, GroupError, SensorError, targets::TargetError},
 };
 
 /// Unusable arguments.
@@ -169,7 +169,11 @@ pub fn status_of(error: &anyhow::Error) -> Option<ExitCode> {
         {
             return None;
         }
-        if cause.is::<Usage>() || cause.is::<TargetError>() || cause.is::<CreateError>() {
+        if cause.is::<Usage>()
+            || cause.is::<TargetError>()
+            || cause.is::<GroupError>()
+            || cause.is::<CreateError>()
+        {
             return Some(ExitCode::from(UNUSABLE));
         }
         if let Some(error) = cause.downcast_ref::<ReadError>() {

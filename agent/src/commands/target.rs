@@ -5,7 +5,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 use crate::{
     cli::TargetArgs,
     privileges::{self, Caller},
-    sensor::{self, SensorError, Targets, targets},
+    sensor::{self, GroupNames, SensorError, Targets, targets},
     text::Untrusted,
 };
 
@@ -28,8 +28,21 @@ pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
             pids.push(resolved.pid);
         }
     }
+    let resolved = sensor::resolve_groups(&GroupNames {
+        cgroups: args.cgroup.clone(),
+        containers: args.container.clone(),
+        pods: args.pod.clone(),
+        units: args.unit.clone(),
+    })?;
+    notices.extend(resolved.notices);
+    for pid in resolved.pids {
+        if !pids.contains(&pid) {
+            pids.push(pid);
+        }
+    }
     let mut targets = Targets {
         pids,
+        groups: resolved.groups,
         follow: !args.no_follow,
         ports: args.port.clone(),
         comm: args.comm.clone().map(OsString::into_vec),
@@ -44,12 +57,18 @@ pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
         if is_wide {
             notices.push(ONLY_TRACEABLE.into());
         }
+        if !targets.groups.is_empty() {
+            notices.push(ONLY_TRACEABLE_MEMBERS.into());
+        }
     }
     Ok(Resolved { targets, words, notices })
 }
 
 const ONLY_TRACEABLE: &str = "only processes that you may trace are watched: those that were there \
                               at the start, and their children";
+
+const ONLY_TRACEABLE_MEMBERS: &str = "of the processes in a cgroup, only those that you may trace \
+                                      are watched";
 
 /// Leaves the processes that the caller may trace, each by its number.
 ///
@@ -89,6 +108,7 @@ fn describe(targets: &Targets) -> Vec<Untrusted> {
     for port in &targets.ports {
         words.push(format!("port {port}").into());
     }
+    words.extend(targets.groups.words().cloned());
     if let Some(name) = &targets.comm {
         let name = Untrusted::from(String::from_utf8_lossy(name).into_owned());
         words.push(compose!("every process called {}", name));

@@ -153,6 +153,7 @@ fn finding(kind: &'static str, subject: &str) -> Finding {
         owner: Owner::App,
         sock: 1,
         subject: subject.into(),
+        pid: None,
         since_ns: 0,
         headline: "".into(),
         text: "".into(),

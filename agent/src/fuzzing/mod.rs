@@ -23,7 +23,7 @@ use show::Shown;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. `fuzz/fuzz_targets` has a file for each, and `fuzz/corpus` a folder.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("http", http),
     ("http2", http2),
     ("tls", tls),
@@ -36,9 +36,17 @@ pub const TARGETS: [Target; 14] = [
     ("entries", entries),
     ("header", header),
     ("btf", btf),
+    ("workload", workload),
     ("capture", capture),
     ("converted", converted),
 ];
+
+/// `/proc/PID/cgroup`, then a file of a container's runtime. A zero separates them.
+pub fn workload(bytes: &[u8]) {
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let cgroup = parts.next().unwrap_or_default();
+    sensor::workload(cgroup, parts.next().unwrap_or_default());
+}
 
 /// Requests and responses of HTTP/1.
 pub fn http(bytes: &[u8]) {

@@ -40,6 +40,7 @@ pub(super) fn all() -> Vec<Seed> {
         seeds.push(("first_bytes", format!("{target}-{name}"), first));
     }
     seeds.extend(written_by_hand());
+    seeds.extend(workloads());
     seeds.extend(records());
     seeds.extend(recordings());
     seeds.extend(captures());
@@ -64,6 +65,34 @@ fn captures() -> Vec<Seed> {
 
 fn seed(target: &'static str, name: &str, bytes: impl Into<Vec<u8>>) -> Seed {
     (target, name.to_owned(), bytes.into())
+}
+
+/// Cgroups of containers, and the files that tell of them.
+fn workloads() -> Vec<Seed> {
+    const ID: &str = "b11dedb5336129a814377023a21043ce01f336abdac2692789c883f0eacc1ca2";
+    const POD: &str = "kubepods-poddb8524d6_dc30_4916_9e99_cf866ef5312d.slice";
+    let docker = format!(
+        "1:name=systemd:/docker/{ID}\n0::/\n\0{{\"ID\":\"{ID}\",\"Name\":\"/web\",\"State\":\
+         {{\"Pid\":42}},\"Config\":{{\"Labels\":{{\"a\":\"b\"}}}}}}"
+    );
+    let crio = format!(
+        "0::/kubepods.slice/{POD}/crio-{ID}.scope\n\0[{{\"id\":\"{ID}\",\"names\":\
+         [\"k8s_app_cart_shop_db8524d6_0\"],\"metadata\":\"{{\\\"pod-name\\\":\\\"k8s_cart_shop_0\
+         \\\",\\\"metadata-name\\\":\\\"app\\\"}}\"}}]"
+    );
+    let containerd = format!(
+        "0::/../../{POD}:cri-containerd:{ID}\n\0{{\"annotations\":\
+         {{\"io.kubernetes.cri.sandbox-name\":\"cart\",\"io.kubernetes.cri.sandbox-namespace\":\
+         \"shop\"}}}}"
+    );
+    let unit = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/_web@1.service\n\0\
+                shop_cart_db8524d6";
+    vec![
+        seed("workload", "docker", docker),
+        seed("workload", "cri-o", crio),
+        seed("workload", "containerd", containerd),
+        seed("workload", "unit", unit),
+    ]
 }
 
 fn written_by_hand() -> Vec<Seed> {

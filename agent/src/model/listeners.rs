@@ -253,6 +253,11 @@ impl Listeners {
         Some(self.sample_of(sock)?.local)
     }
 
+    /// Process that stands for a listener.
+    pub(super) fn pid(&self, sock: SockId) -> Option<u32> {
+        Some(self.sample_of(sock)?.pid)
+    }
+
     /// Port that a listener listens at.
     pub(super) fn port(&self, sock: SockId) -> Option<u16> {
         Some(self.local(sock)?.port())

@@ -59,6 +59,8 @@
 //!   of further threads is known only where one call has it.
 //! - **Start times of threads, and forks:** those of the last two samples, 4,096. The oldest fork
 //!   goes.
+//! - **Cgroups, containers, pods and units of processes:** [`MAX_WORKLOADS`](workload::MAX_WORKLOADS)
+//!   processes. The one that was told first gives way: its objects have `null` from then on.
 //! - **Quotas of cgroups:** those of one refresh, 256 at most; each 1,024 readings of 20 s. Earlier
 //!   waits for a quota count as other waits for a CPU.
 //!
@@ -121,6 +123,7 @@ mod unheard;
 mod waits;
 mod wall_clock;
 mod window;
+pub mod workload;
 
 pub use attached::{Attached, Sandbox};
 pub use figures::{ConnectionCount, Figures};
@@ -163,6 +166,7 @@ pub fn finding_kinds() -> Vec<&'static str> {
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 pub use tier::Tier;
+use workload::Workloads;
 
 /// Newest outputs that are looked through for a delayed ACK that a record proves.
 const MAX_LOOKED_BACK: usize = 4_096;
@@ -238,6 +242,7 @@ pub struct Model {
     lost: BTreeMap<Untrusted, u64>,
     seen: u64,
     pauses: Pauses,
+    workloads: Workloads,
 }
 
 impl Model {
@@ -263,6 +268,7 @@ impl Model {
             lost: BTreeMap::new(),
             seen: 0,
             pauses: Pauses::default(),
+            workloads: Workloads::default(),
         }
     }
 
@@ -336,6 +342,10 @@ impl Model {
             }
             Event::Census(census) => self.census(census, out),
             Event::Pause(pause) => self.pause(pause, out),
+            Event::Workload(process) => {
+                self.advance(process.ts_ns);
+                self.workloads.note(process.pid, &process.workload);
+            }
         }
     }
 
@@ -413,6 +423,7 @@ impl Model {
             event_log: Vec::new(),
             findings: self.findings.view(),
             notices: self.notices.clone(),
+            workloads: self.workloads.clone(),
         }
     }
 

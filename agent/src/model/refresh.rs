@@ -70,7 +70,7 @@ impl Model {
         self.judge_families(ts_ns, out);
         self.judge_connects(ts_ns, out);
         self.proxies.judge(|pid, comm, upstreams| {
-            let subject = Subject { id: Scope::Process(pid), text: compose!("{} {pid}", comm) };
+            let subject = Subject::process(pid, comm);
             self.findings.judge_upstreams(ts_ns, &subject, upstreams, out)
         });
         self.proxies.report(ts_ns, false, out);
@@ -163,9 +163,9 @@ impl Model {
 
     fn judge_connections(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
         for (id, entry) in self.stats.iter() {
-            let local = match id {
-                Scope::Socket(sock) => self.listeners.local(sock),
-                Scope::Process(_) => None,
+            let (local, pid) = match id {
+                Scope::Socket(sock) => (self.listeners.local(sock), self.listeners.pid(sock)),
+                Scope::Process(pid) => (None, Some(pid)),
             };
             let text = match local {
                 Some(local) => local.to_string().into(),
@@ -181,7 +181,12 @@ impl Model {
                 now_ns: ts_ns,
                 sees_calls,
             };
-            self.findings.judge_connections(ts_ns, &Subject { id, text }, &connection_facts, out);
+            self.findings.judge_connections(
+                ts_ns,
+                &Subject { id, text, pid },
+                &connection_facts,
+                out,
+            );
         }
         for socket in self.datagrams.iter() {
             self.findings.judge_datagrams(ts_ns, socket, out);
@@ -190,7 +195,7 @@ impl Model {
 
     fn judge_connects(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
         for (pid, (comm, figures)) in self.connections.connects.recent_figures(ts_ns) {
-            let subject = Subject { id: Scope::Process(pid), text: compose!("{} {pid}", comm) };
+            let subject = Subject::process(pid, &comm);
             self.findings.judge_connects(ts_ns, &subject, &figures, out);
         }
     }

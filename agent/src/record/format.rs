@@ -35,6 +35,7 @@ pub(super) const MAGIC: [u8; 8] = *b"\x89BSREC\r\n";
 /// The version of the format: postcard names no fields, so each change to what is serialised is a
 /// new one. Recordings of the version before are read by way of `older.rs`. There is no version 3:
 /// one flipped bit must not make one version of another.
+/// An event that is added behind the last changes nothing that was recorded before.
 pub const VERSION: u16 = 4;
 /// Begins every chunk.
 pub(super) const SYNC: [u8; 8] = *b"\xf5chunk\n\xfa";

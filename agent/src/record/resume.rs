@@ -19,7 +19,8 @@ use crate::{
     bounded::Bounded,
     model::event::{
         Accept, AcceptFails, Census, Cost, CpuState, DatagramFlow, DatagramSample, Event,
-        LeftQueue, ListenerSample, Opened, Pause, Recognised, Role, Sample, SockId,
+        LeftQueue, ListenerSample, Opened, Pause, ProcessChange, ProcessWorkload, Recognised, Role,
+        Sample, SockId,
     },
     text::{Untrusted, duration_us},
 };
@@ -27,6 +28,9 @@ use crate::{
 /// Open connections that are known at the beginning of a recording, at most. Of further ones the
 /// oldest are left out, as a model would.
 const MAX_CONNECTIONS: usize = 100_000;
+/// Processes whose cgroup, container, pod and unit are known at the beginning of a recording, at
+/// most. Of further ones those that were told first are left out.
+const MAX_WORKLOADS: usize = 4_096;
 /// Signs of a connection's protocol that are kept.
 const MAX_SIGNS: usize = 4;
 
@@ -163,6 +167,8 @@ pub(super) struct Known {
     target: Option<Untrusted>,
     notices: Vec<Untrusted>,
     connections: Bounded<SockId, (Opened, Vec<Recognised>)>,
+    /// Cgroup, container, pod and unit of the processes that have not ended.
+    workloads: Bounded<u32, ProcessWorkload>,
     cpu: Option<CpuState>,
     pause: Option<Pause>,
     /// Connections that a census has found so far, and its beginning.
@@ -176,6 +182,7 @@ impl Known {
             target: None,
             notices: Vec::new(),
             connections: Bounded::new(MAX_CONNECTIONS),
+            workloads: Bounded::new(MAX_WORKLOADS),
             cpu: None,
             pause: None,
             census: (0, FxHashSet::default()),
@@ -208,6 +215,12 @@ impl Known {
             Event::Cpu(state) if state.refresh.is_some() => self.cpu = Some(state.clone()),
             Event::Pause(pause) => self.pause = Some(*pause).filter(|pause| pause.begins),
             Event::Census(census) => self.count(census),
+            Event::Workload(process) => {
+                self.workloads.insert(process.pid, process.clone());
+            }
+            Event::Process(process) if process.change == ProcessChange::Exited => {
+                self.workloads.remove(process.pid);
+            }
             _ => {}
         }
     }
@@ -256,6 +269,11 @@ impl Known {
         }
         if let Some(cpu) = &self.cpu {
             entries.write(RecordEntry::Event(Event::Cpu(cpu.clone())))?;
+        }
+        let mut workloads: Vec<_> = self.workloads.values().collect();
+        workloads.sort_by_key(|process| (process.ts_ns, process.pid));
+        for process in workloads {
+            entries.write(RecordEntry::Event(Event::Workload(process.clone())))?;
         }
         let mut open: Vec<_> = self.connections.values().collect();
         open.sort_by_key(|(opened, _)| (opened.ts_ns, opened.sock));

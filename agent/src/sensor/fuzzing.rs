@@ -13,6 +13,11 @@ const NOW: u64 = 1_000_000_000_000;
 const RECORD: usize = 2_048;
 const CAPABILITIES: Capabilities = Capabilities { tick_ns: 4_000_000, sees_delayed_acks: true };
 
+/// Finds the workload of a process by its cgroups, and reads a file as each runtime would.
+pub(crate) fn workload(cgroup: &[u8], file: &[u8]) {
+    super::workload::fuzzed(cgroup, file);
+}
+
 /// Decodes records of the ring. Each is a byte that is its kind, with a high bit if it is cut off,
 /// one that is its length, and its bytes; zeroes follow them.
 pub(crate) fn ring(bytes: &[u8], mut take: impl FnMut(&Event)) {

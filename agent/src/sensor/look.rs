@@ -1,6 +1,9 @@
 //! What is found out once, without a watch: the hooks that this machine allows, who listens.
 
-use std::iter;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 use backscope_abi::Config;
 use rustix::{fd::AsFd, thread::CapabilitySet};
@@ -14,11 +17,13 @@ use super::{
     options::Options,
     sample::{Sampler, all_holders, listen_drops},
     targets::Targets,
+    workload::WorkloadPlaces,
 };
 use crate::{
     model::{
         Tier,
         event::{ListenerSample, Sample},
+        workload::Workload,
     },
     privileges,
 };
@@ -35,12 +40,21 @@ pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     attach::choose_only(config, tier.unwrap_or(Tier::Full))
 }
 
-/// Returns a sample of the listening sockets of these targets, once: of those that the caller may
-/// trace. Attaches nothing.
+/// Listening sockets, and to what their processes belong.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// The sockets, as at a refresh.
+    pub sample: Sample,
+    /// The workload of each process that stands for one.
+    pub workloads: BTreeMap<u32, Workload>,
+}
+
+/// Returns the listening sockets of these targets, once: of those that the caller may trace.
+/// Attaches nothing.
 ///
 /// # Errors
 /// As for [`Sensor::attach`](super::Sensor::attach).
-pub fn look(targets: &Targets) -> Result<Sample, SensorError> {
+pub fn look(targets: &Targets) -> Result<Look, SensorError> {
     let mut sample = {
         let _raised = privileges::raise();
         machine()?;
@@ -54,7 +68,19 @@ pub fn look(targets: &Targets) -> Result<Sample, SensorError> {
     };
     // Its holders are those that the caller may trace.
     sample.listeners.retain(|one| !one.holders.is_empty() || privileges::may_trace(one.pid));
-    Ok(sample)
+    let pids: BTreeSet<u32> = standing_for(&sample).collect();
+    let mut workloads = BTreeMap::new();
+    // With the caller's rights: the files of a runtime may not be theirs to read.
+    for process in WorkloadPlaces::new().refresh(pids.into_iter()) {
+        workloads.insert(process.pid, process.workload);
+    }
+    Ok(Look { sample, workloads })
+}
+
+/// The processes that stand for listeners.
+fn standing_for(sample: &Sample) -> impl Iterator<Item = u32> {
+    let of_tcp = sample.listeners.iter().map(|listener| listener.pid);
+    of_tcp.chain(sample.unix.iter().map(|listener| listener.pid))
 }
 
 /// Returns every process that listens on one of these ports and that the caller may trace. Attaches

@@ -21,6 +21,7 @@ mod existing;
 pub(crate) mod fuzzing;
 mod look;
 mod maps;
+mod members;
 mod options;
 mod places;
 mod probe_log;
@@ -28,6 +29,7 @@ mod procfs;
 mod sample;
 pub mod targets;
 mod user;
+mod workload;
 
 use std::{collections::BTreeSet, mem, net::SocketAddr, time::Instant};
 
@@ -47,22 +49,24 @@ use self::{
         Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler, Threads,
         WAITED_NS, note_pending_accepts,
     },
+    workload::WorkloadPlaces,
 };
 pub use self::{
     attach::{Chosen, Refusal, Signal, Suspensions},
     clock::now_ns,
     command::{STOPPED_VERB, StoppedCommand, stop_then_exec},
     error::SensorError,
-    look::{listening_on, look, refused_at_most, trial, would_need},
+    look::{Look, listening_on, look, refused_at_most, trial, would_need},
     options::Options,
     targets::Targets,
     user::User,
+    workload::{GroupError, GroupNames, Groups, ResolvedGroups, resolve_groups},
 };
 pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::Sandbox,
-    model::event::{Event, Exchange, OtherListener, Pause, Sample, ThreadUse},
+    model::event::{Event, Exchange, OtherListener, Pause, ProcessChange, Sample, ThreadUse},
     privileges::{self, Caller},
     text::Untrusted,
 };
@@ -122,6 +126,7 @@ pub struct Sensor {
     skipped: u64,
     places: Places,
     networks: Networks,
+    workloads: WorkloadPlaces,
     /// Events that a scan came upon, and that no record announced.
     found: Vec<Event>,
     /// The event of the newest record.
@@ -212,6 +217,7 @@ impl Sensor {
             skipped: 0,
             places,
             networks: Networks::default(),
+            workloads: WorkloadPlaces::new(),
             found: Vec::new(),
             event: Event::Sample(Sample::default()),
             others: Vec::new(),
@@ -335,8 +341,12 @@ impl Sensor {
 
     /// Takes note of the newest event, and completes it, before it is shown.
     fn note_event<E>(&mut self, take: &mut impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
+        let mut met = None;
         match &mut self.event {
-            Event::Accept(accept) => self.threads.accepted(accept),
+            Event::Accept(accept) => {
+                self.threads.accepted(accept);
+                met = self.workloads.met(accept.pid);
+            }
             Event::Exchange(exchange) => {
                 self.threads.count(exchange);
                 if let Some(pid) = waited(exchange) {
@@ -349,17 +359,26 @@ impl Sensor {
                 self.connections.forget(closed.sock);
                 self.first.forget(closed.sock);
             }
-            Event::Connect(connect) => self.networks.complete(connect),
-            // It may be another's program now.
-            Event::Process(process) if self.targets.traceable_only => {
+            Event::Connect(connect) => {
+                self.networks.complete(connect);
+                met = self.workloads.met(connect.pid);
+            }
+            Event::Opened(opened) => met = self.workloads.met(opened.pid),
+            Event::Process(process) => {
                 let pid = process.pid;
-                if !privileges::may_trace(pid) {
+                // It may be another's program now.
+                if self.targets.traceable_only && !privileges::may_trace(pid) {
                     self.maps.forget_target(pid);
+                } else if let ProcessChange::Forked { parent } = process.change {
+                    met = self.workloads.forked(pid, parent);
                 }
             }
             _ => {}
         }
-        Ok(())
+        match met {
+            Some(met) => take(&Event::Workload(met)),
+            None => Ok(()),
+        }
     }
 
     /// Reads the last sample of a run: as [`Sensor::sample`], however long ago the iterator ran.
@@ -385,6 +404,7 @@ impl Sensor {
         if self.targets.traceable_only {
             self.forget_untraceable();
         }
+        self.join_groups();
         self.keep_to_budget();
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
@@ -401,6 +421,7 @@ impl Sensor {
             listener.calls_missed = calls_missed;
         }
         self.sample_connections(&mut sample);
+        self.sample_workloads(&sample);
         let runs = self.loaded.programs.runs();
         sample.cost = self.cost.read(&self.loaded.programs, runs);
         self.skipped = runs.skipped;
@@ -526,7 +547,10 @@ impl Sensor {
 
     /// True once the last process has ended, if only processes are watched.
     pub fn all_ended(&self) -> bool {
-        self.targets.only_processes() && self.maps.targets().is_empty()
+        let groups = &self.targets.groups;
+        self.targets.only_processes()
+            && self.maps.targets().is_empty()
+            && (groups.is_empty() || groups.are_over())
     }
 
     /// Watched processes that hold no listening socket, as (pid, comm).

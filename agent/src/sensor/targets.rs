@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet, hash_map};
 
 use thiserror::Error;
 
-use super::procfs;
 pub use super::procfs::{comm as comm_of, exists};
+use super::{procfs, workload::Groups};
 use crate::{privileges::may_trace, text::Untrusted};
 
 /// The processes and ports to watch: all that any of these fields names.
@@ -26,6 +26,8 @@ pub struct Targets {
     /// Beginnings of those that were named one by one, in ticks since the machine's start: with its
     /// number a process is known by this.
     pub started: HashMap<u32, u64>,
+    /// Cgroups: whoever is in them, now or later.
+    pub groups: Groups,
     /// No process that the caller may not trace, even if it is a child of one of these.
     pub traceable_only: bool,
 }
@@ -53,7 +55,8 @@ pub struct Resolved {
 }
 
 impl Targets {
-    /// True if only processes were named, so that watching ends with the last of them.
+    /// True if only processes and cgroups were named: every process that is watched is among the
+    /// targets of the probes, and watching ends with the last of them.
     pub fn only_processes(&self) -> bool {
         !self.all && self.ports.is_empty() && self.comm.is_none()
     }
@@ -73,9 +76,14 @@ impl Targets {
         self.resolve_running();
     }
 
+    /// True if cgroups alone were named: a process that leaves them is no target any more.
+    pub(super) fn only_groups(&self) -> bool {
+        self.only_processes() && self.pids.is_empty() && !self.groups.is_empty()
+    }
+
     /// True if nothing was named.
     pub fn is_empty(&self) -> bool {
-        self.only_processes() && self.pids.is_empty()
+        self.only_processes() && self.pids.is_empty() && self.groups.is_empty()
     }
 
     /// Every process to watch from the start.
@@ -130,6 +138,10 @@ impl Targets {
             let wanted = kernel_comm(name);
             self.named = procfs::processes();
             self.named.retain(|pid| procfs::comm_bytes(*pid).as_deref() == Some(wanted));
+        }
+        if !self.groups.is_empty() {
+            self.groups.read();
+            self.named.extend(self.groups.pids());
         }
         if self.follow {
             let mut all = descendants(&self.every_process().collect::<Vec<_>>());
@@ -196,7 +208,7 @@ pub fn resolve_pid(id: u32) -> Result<Resolved, TargetError> {
     if !exists(id) {
         return Err(TargetError::NoProcess { pid: id, hint: hint(id) });
     }
-    let pid = thread_group(id).unwrap_or(id);
+    let pid = procfs::thread_group(id).unwrap_or(id);
     if pid != id {
         let name = comm_of(pid).unwrap_or_default();
         return Ok(Resolved {
@@ -212,11 +224,6 @@ pub fn resolve_pid(id: u32) -> Result<Resolved, TargetError> {
         _ => None,
     };
     Ok(Resolved { pid, notice })
-}
-
-/// The process that a thread belongs to.
-fn thread_group(id: u32) -> Option<u32> {
-    procfs::status_field(id, "Tgid:")?.parse().ok()
 }
 
 /// The ids of a process, in each PID namespace from ours to its own.

@@ -392,10 +392,11 @@ mod tests {
     }
 
     /// Files that may look at text as it came, with the reason.
-    const MAY_LOOK: [(&str, &str); 6] = [
+    const MAY_LOOK: [(&str, &str); 7] = [
         ("learn/checks/https.rs", "puts one of our own words for another"),
         ("learn/evidence.rs", "reads figures from what the demos printed"),
         ("model/mod.rs", "tells whether a target is a port"),
+        ("model/workload.rs", "cuts the id of a container"),
         ("sensor/targets.rs", "an error, which `note` escapes"),
         ("text/untrusted.rs", "has it"),
         ("tui/order.rs", "sorts and filters"),

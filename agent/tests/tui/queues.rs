@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use backscope::model::snapshot::Snapshot;
+use backscope::model::workload::{Container, Workload};
 use backscope::tui::{Action, App, Playback, Theme};
 use ratatui::crossterm::event::{
     Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind as Mouse,
@@ -198,6 +199,25 @@ fn hostile_names_reach_no_terminal() {
     screen.key(KeyCode::Char('/'));
     screen.type_text("\u{202e}");
     assert!(!screen.text().contains('\u{202e}'));
+}
+
+#[test]
+fn the_container_or_unit_of_a_process_is_shown_where_it_fits() {
+    let mut snapshot = scene::incident();
+    let container = Container { id: "b11d".into(), name: Some("w\u{1b}b".into()), runtime: None };
+    let workload = Workload { container: Some(container), ..Workload::default() };
+    let pid = snapshot.listeners[0].pid;
+    snapshot.findings[0].pid = Some(pid);
+    snapshot.workloads = [(pid, workload)].into_iter().collect();
+    let place = r" · w\u{1b}b";
+    let mut wide = Screen::new(snapshot.clone()).sized(180, 50);
+    let text = wide.text();
+    assert_eq!(text.matches(place).count(), 2, "in the table and above the figures: {text}");
+    wide.key(KeyCode::Char('4'));
+    assert_shows(&wide.text(), &[place]);
+    let mut narrow = Screen::new(snapshot).sized(104, 30);
+    let text = narrow.text();
+    assert_eq!(text.matches(place).count(), 1, "the table has no room: {text}");
 }
 
 #[test]

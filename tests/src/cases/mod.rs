@@ -6,6 +6,7 @@ mod browser;
 mod budget;
 mod close;
 mod command;
+mod containers;
 mod coverage;
 mod datagram;
 mod demo;
@@ -79,6 +80,7 @@ pub fn all() -> Vec<Case> {
         robust::CASES,
         secure::CASES,
         command::CASES,
+        containers::CASES,
         record::CASES,
         report::CASES,
         formats::CASES,

@@ -103,7 +103,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         args.run.keep_cheap();
     }
     check_probe_log(&args.run, screen)?;
-    if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
+    if args.target.is_empty() && args.command.is_empty() && !choose(&mut args.target)? {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(name) = args.command.first()
@@ -234,15 +234,12 @@ fn can_run(name: &OsStr) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-fn is_empty(target: &TargetArgs) -> bool {
-    target.pid.is_empty() && target.port.is_empty() && target.comm.is_none() && !target.all
-}
-
 /// Lets the user pick a process; false if they would rather not.
 fn choose(target: &mut TargetArgs) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         let message = "no target to watch: name one with --pid PID, --port PORT, --comm NAME, \
-                       --all, or -- CMD";
+                       --cgroup PATH, --container ID, --pod NAMESPACE/NAME, --unit NAME, --all, \
+                       or -- CMD";
         return Err(Usage(message.to_owned()).into());
     }
     let picked = picker::pick()?;
@@ -329,6 +326,19 @@ fn without_listener(sensor: &Sensor) -> Vec<Untrusted> {
                 comm
             ));
         }
+    }
+    sentences
+}
+
+/// Sentences on watched cgroups that are gone.
+fn gone(sensor: &Sensor) -> Vec<Untrusted> {
+    let mut sentences = Vec::new();
+    for words in sensor.groups().gone() {
+        sentences.push(compose!(
+            "{}: its cgroup is gone; the watch goes on if it is there again, and ends once \
+             everything watched has been gone for 10 s",
+            words
+        ));
     }
     sentences
 }

@@ -11,7 +11,7 @@ use crate::{
 
 /// Shows who listens and asks for one of them; `None` if the answer is empty or `q`.
 pub(super) fn pick() -> anyhow::Result<Option<u32>> {
-    let listeners = sensor::look(&Targets { all: true, ..Targets::default() })?.listeners;
+    let listeners = sensor::look(&Targets { all: true, ..Targets::default() })?.sample.listeners;
     if listeners.is_empty() {
         let nobody =
             "Nothing listens on this machine. Start a server, or run: backscope watch -- CMD";

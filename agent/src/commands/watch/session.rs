@@ -194,6 +194,7 @@ impl Session {
         let target = self.target();
         let mut notices = self.notices.clone();
         notices.extend(super::without_listener(&self.live.sensor));
+        notices.extend(super::gone(&self.live.sensor));
         notices.extend(super::left_out(&self.live.sensor));
         notices.extend(super::beside(&self.live.sensor));
         let suspensions = self.live.sensor.suspensions();
@@ -215,9 +216,13 @@ impl Session {
     }
 
     fn target(&self) -> Untrusted {
-        let named = self.live.sensor.named_processes();
-        let more = self.live.sensor.processes().saturating_sub(named);
+        let sensor = &self.live.sensor;
+        let more = sensor.processes().saturating_sub(sensor.named_processes());
         let children = match more {
+            _ if !sensor.groups().is_empty() => match sensor.processes() {
+                1 => " (1 process)".to_owned(),
+                all => format!(" ({all} processes)"),
+            },
             0 => String::new(),
             1 => " (+1 child)".to_owned(),
             more => format!(" (+{more} children)"),

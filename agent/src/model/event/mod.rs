@@ -15,6 +15,7 @@ mod protocol;
 mod quic;
 mod socket_event;
 mod thread;
+mod workload;
 
 use std::net::SocketAddr;
 
@@ -39,6 +40,7 @@ pub use protocol::{
 pub use quic::{QuicDatagram, QuicPackets};
 pub use socket_event::{SocketCall, SocketEvent, SocketEventKind};
 pub use thread::{ThreadSample, WaitKind, Waiting};
+pub use workload::ProcessWorkload;
 
 /// A socket's id, unique for a run.
 pub type SockId = u64;
@@ -82,6 +84,8 @@ pub enum Event {
     Census(Census),
     /// Exchanges are not watched from now on, or are again.
     Pause(Pause),
+    /// The cgroup, container, pod and unit of a process.
+    Workload(ProcessWorkload),
 }
 
 impl Event {
@@ -106,7 +110,8 @@ impl Event {
             | Self::Sample(_)
             | Self::Cpu(_)
             | Self::Census(_)
-            | Self::Pause(_) => return false,
+            | Self::Pause(_)
+            | Self::Workload(_) => return false,
         };
         ts_ns > than_ns
     }

@@ -127,6 +127,7 @@ impl Findings {
         let subject = Subject {
             id: Scope::Socket(facts.view.sock),
             text: facts.view.local.to_string().into(),
+            pid: Some(facts.view.pid),
         };
         for (kind, check) in ON_LISTENERS {
             if let Some(verdict) = check(facts) {
@@ -146,6 +147,7 @@ impl Findings {
             let subject = Subject {
                 id: Scope::Socket(facts.view.sock),
                 text: facts.view.local.to_string().into(),
+                pid: Some(facts.view.pid),
             };
             self.found(now_ns, "abandoned", &subject, verdict, out);
         }
@@ -182,16 +184,17 @@ impl Findings {
     ) {
         let facts = FamilyFacts { family, busy };
         if let Some(verdict) = uneven_workers::check_readers(&facts) {
-            let pid = family.view.pid;
-            let subject =
-                Subject { id: Scope::Process(pid), text: compose!("{} {pid}", family.view.comm) };
+            let subject = Subject::process(family.view.pid, &family.view.comm);
             self.found(now_ns, "uneven-workers", &subject, verdict, out);
         }
         if let Some(herd) = family.herd
             && let Some(verdict) = thundering_herd::check(&facts)
         {
-            let subject =
-                Subject { id: Scope::Socket(herd.listener), text: family.local.to_string().into() };
+            let subject = Subject {
+                id: Scope::Socket(herd.listener),
+                text: family.local.to_string().into(),
+                pid: Some(family.view.pid),
+            };
             self.found(now_ns, "thundering-herd", &subject, verdict, out);
         }
     }
@@ -237,6 +240,7 @@ impl Findings {
             let subject = Subject {
                 id: Scope::Socket(datagrams.sample.sock),
                 text: format!("udp {}", datagrams.sample.local).into(),
+                pid: Some(datagrams.sample.pid),
             };
             self.found(now_ns, "udp-receive-overflow", &subject, verdict, out);
         }

@@ -24,6 +24,15 @@ pub(in crate::model) struct Subject {
     pub(in crate::model) id: Scope,
     /// The socket's address, or the process's name and id.
     pub(in crate::model) text: Untrusted,
+    /// The process, or the one that stands for the socket.
+    pub(in crate::model) pid: Option<u32>,
+}
+
+impl Subject {
+    /// A process.
+    pub(in crate::model) fn process(pid: u32, comm: &Untrusted) -> Self {
+        Self { id: Scope::Process(pid), text: compose!("{} {pid}", comm), pid: Some(pid) }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -155,6 +164,7 @@ impl Findings {
                 Scope::Process(pid) => pid.into(),
             },
             subject: subject.text.clone(),
+            pid: subject.pid,
             since_ns,
             headline: verdict.headline.into(),
             text: verdict.text.sentences().clone(),

@@ -22,6 +22,7 @@ pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
 pub use proxy::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
 
 use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
+use super::workload::Workloads;
 use crate::text::Untrusted;
 
 /// Holder of a stretch of time.
@@ -128,6 +129,8 @@ pub struct Snapshot {
     /// Plain sentences on the watch itself: "4242 (python3) has no listening socket yet; still
     /// watching".
     pub notices: Vec<Untrusted>,
+    /// Cgroup, container, pod and unit of the processes, by their ids.
+    pub workloads: Workloads,
 }
 
 /// One listener.
@@ -338,6 +341,8 @@ pub struct Finding {
     pub sock: SockId,
     /// Its address, or the process's name and id, as text.
     pub subject: Untrusted,
+    /// The process that it is about, or that stands for the socket; `None` if that is not known.
+    pub pid: Option<u32>,
     /// Time at which it was first made.
     pub since_ns: u64,
     /// One line: "Clients are being refused: 132 so far, 18 a second."

@@ -7,12 +7,13 @@ use crate::model::event::{
     Cost, CpuLimit, CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending,
     Event, Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue,
     ListenerSample, NetSettings, Opened, OtherListener, Outbound, Outcome, Overflow, Pause, Pauses,
-    Process, ProcessChange, Progress, QuicDatagram, QuicPackets, Recognised, RequestLine, Role,
-    Sample, ServerHello, Side, Sign, SocketCall, SocketEvent, SocketEventKind, Stage, Syn,
-    SynAckRetransmit, TcpState, ThreadSample, ThreadUse, TlsRecord, UnixListener, Used, WaitKind,
-    Waiting, Why,
+    Process, ProcessChange, ProcessWorkload, Progress, QuicDatagram, QuicPackets, Recognised,
+    RequestLine, Role, Sample, ServerHello, Side, Sign, SocketCall, SocketEvent, SocketEventKind,
+    Stage, Syn, SynAckRetransmit, TcpState, ThreadSample, ThreadUse, TlsRecord, UnixListener, Used,
+    WaitKind, Waiting, Why,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup, udp_socket};
+use crate::model::workload::{Container, Pod, Workload};
 
 fn accept() -> Accept {
     Accept {
@@ -276,6 +277,7 @@ pub(crate) fn every() -> Vec<Event> {
             complete: true,
         }),
         Event::Pause(Pause { ts_ns: START + SECOND, begins: true }),
+        workload(),
     ])
     .collect()
 }
@@ -396,6 +398,19 @@ fn cpu() -> Event {
     Event::Cpu(CpuState { ts_ns: START, limits: vec![limit], refresh: Some(refresh) })
 }
 
+fn workload() -> Event {
+    let container =
+        Container { id: "b11d".into(), name: Some("wörb".into()), runtime: Some("podman".into()) };
+    let pod = Pod { namespace: Some("shop".into()), name: None, uid: Some("db85".into()) };
+    let workload = Workload {
+        cgroup: Some("/kubepods/poddb85/b11d".into()),
+        container: Some(container),
+        pod: Some(pod),
+        unit: None,
+    };
+    Event::Workload(ProcessWorkload { ts_ns: START, pid: 4242, workload })
+}
+
 /// A type that is added must be added to [`every`].
 fn place(event: &Event) -> usize {
     match event {
@@ -417,6 +432,7 @@ fn place(event: &Event) -> usize {
         Event::Cpu(_) => 15,
         Event::Census(_) => 16,
         Event::Pause(_) => 17,
+        Event::Workload(_) => 18,
     }
 }
 
@@ -425,7 +441,7 @@ fn every_event_comes_back_as_it_was() {
     let events = every();
     let mut places: Vec<_> = events.iter().map(place).collect();
     places.dedup();
-    assert_eq!(places, (0..=17).collect::<Vec<_>>());
+    assert_eq!(places, (0..=18).collect::<Vec<_>>());
     let mut entries: Vec<RecordEntry> = events.into_iter().map(RecordEntry::Event).collect();
     entries.insert(0, RecordEntry::Batch(START));
     entries.insert(1, RecordEntry::Target("server 4242 (+1 child)".into()));
@@ -442,14 +458,20 @@ fn every_event_comes_back_as_it_was() {
     assert_eq!(reader.totals().and_then(|totals| totals.cost), Some(sample().cost));
 }
 
-/// Postcard names no fields: a recording of other types would be read as nonsense.
+/// Postcard names no fields: a recording of other types would be read as nonsense. An event that is
+/// added behind the others changes nothing of them: the recordings that are there stay readable.
 #[test]
 fn the_version_changes_with_what_is_serialised() {
-    let bytes = postcard::to_stdvec(&(header(setup("full")), every())).unwrap();
-    let print = (VERSION, bytes.len(), crc32fast::hash(&bytes));
+    let mut events = every();
+    let print = |events: &Vec<Event>| {
+        let bytes = postcard::to_stdvec(&(header(setup("full")), events)).unwrap();
+        (VERSION, bytes.len(), crc32fast::hash(&bytes))
+    };
     assert_eq!(
-        print,
-        (4, 2_096, 3_698_715_909),
+        print(&events),
+        (4, 2_165, 381_100_193),
         "serialised in another way: raise record::VERSION, note the new print"
     );
+    assert!(matches!(events.pop(), Some(Event::Workload(_))));
+    assert_eq!(print(&events), (4, 2_096, 3_698_715_909), "those that were there before it");
 }

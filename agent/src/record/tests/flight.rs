@@ -8,7 +8,7 @@ use super::{entries_of, header};
 use crate::{
     model::{
         Model,
-        event::{Event, Exchange, Opened, Role, Stage},
+        event::{Event, Exchange, Opened, Process, ProcessChange, ProcessWorkload, Role, Stage},
         output::{FindingState, Output, Summary},
         snapshot::Severity,
         tests::{
@@ -17,6 +17,7 @@ use crate::{
             facts::{at, server},
             world::{LISTENER, MS, SECOND, START, World, setup},
         },
+        workload::{Workload, Workloads},
     },
     record::{Files, Flight, FlightOptions, Folder, Header, Reader, RecordEntry, Trigger},
 };
@@ -90,6 +91,7 @@ struct Read {
     name: String,
     header: Header,
     outputs: Vec<Output>,
+    workloads: Workloads,
     end_ns: u64,
     whole: bool,
 }
@@ -126,7 +128,8 @@ fn read(folder: &Path) -> Vec<Read> {
         }
         let whole = reader.damage_count() == 0 && reader.totals().is_some();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        files.push(Read { name, header, outputs, end_ns, whole });
+        let workloads = model.brief().workloads;
+        files.push(Read { name, header, outputs, workloads, end_ns, whole });
     }
     files.sort_by(|one, other| one.name.cmp(&other.name));
     files
@@ -178,6 +181,29 @@ fn the_last_seconds_are_kept_and_each_file_tells_of_its_own_time() {
         });
         let lasting = lasting.expect("it was open before");
         assert!(lasting.view.preexisting && lasting.view.listener == Some(LISTENER));
+    }
+}
+
+/// A container was told once, long ago.
+#[test]
+fn each_file_knows_the_containers_of_the_processes_that_run() {
+    let folder = TempDir::new().unwrap();
+    let mut world = world(60, &[]);
+    let first = world.given.iter().position(|event| matches!(event, Event::Sample(_))).unwrap();
+    for (pid, unit) in [(4242, "web.service"), (77, "gone.service")] {
+        let workload = Workload { unit: Some(unit.into()), ..Workload::default() };
+        let process = ProcessWorkload { ts_ns: START, pid, workload };
+        world.given.insert(first, Event::Workload(process));
+    }
+    let change = ProcessChange::Exited;
+    let exit = Process { ts_ns: START, pid: 77, comm: "gone".into(), change };
+    world.given.insert(first + 2, Event::Process(exit));
+    fly(world, &FlightOptions { keep: Some(Duration::from_secs(16)), ..options(folder.path()) });
+    let files = read(folder.path());
+    assert!(files.len() > 5, "{}", files.len());
+    for file in files {
+        let unit = |pid| file.workloads.of(pid).and_then(|workload| workload.unit.clone());
+        assert_eq!((unit(4242), unit(77)), (Some("web.service".into()), None), "{}", file.name);
     }
 }
 

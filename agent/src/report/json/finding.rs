@@ -27,6 +27,8 @@ pub(crate) struct FindingBody<'a> {
     subject: &'a Untrusted,
     /// Id of the listener or UDP socket; the process id where the subject is a process.
     sock: String,
+    /// Process that it is on, or that stands for the socket; `null` if that is not known.
+    pid: Option<u32>,
     /// Sentence that names it.
     headline: &'a Untrusted,
     /// Sentences on what was seen.
@@ -59,6 +61,7 @@ impl<'a> FindingBody<'a> {
             owner: finding.owner.name(),
             subject: &finding.subject,
             sock: finding.sock.to_string(),
+            pid: finding.pid,
             headline: &finding.headline,
             text: &finding.text,
             inferred: finding.inferred,

@@ -27,13 +27,14 @@ mod socket_event;
 mod summary;
 mod syn;
 mod unix;
+mod workload;
 
 use std::io;
 
 use serde::Serialize;
 
 use super::Sink;
-use crate::model::output::{Interest, Output};
+use crate::model::output::{Interest, ListenerOutput, Output, UnixOutput};
 use crate::model::snapshot::Snapshot;
 use crate::model::{Attached, WallClock};
 use crate::text::to_json;
@@ -57,6 +58,7 @@ use socket_event::{SocketEventBody, SynAckRetransmitBody};
 pub(crate) use summary::SummaryBody;
 use syn::SynBody;
 use unix::UnixBody;
+pub(crate) use workload::Placed;
 
 /// Writes one JSON object a line.
 #[derive(Clone, Copy, Debug)]
@@ -101,16 +103,24 @@ impl Sink for Json {
     ) -> io::Result<()> {
         for output in outputs {
             let ts_ns = output.ts_ns();
+            let places = &snapshot.workloads;
             match output {
-                Output::Listener(listener) => {
-                    self.line(out, "listener", ts_ns, ListenerBody::from(&listener.view))
+                Output::Listener(ListenerOutput { view, .. }) => {
+                    let body = Placed::of(ListenerBody::from(view), places, view.pid);
+                    self.line(out, "listener", ts_ns, body)
                 }
-                Output::Unix(unix) => self.line(out, "listener", ts_ns, UnixBody::from(&unix.view)),
+                Output::Unix(UnixOutput { view, .. }) => {
+                    let body = Placed::of(UnixBody::from(view), places, view.pid);
+                    self.line(out, "listener", ts_ns, body)
+                }
                 Output::Syn(syn) => self.line(out, "syn", ts_ns, SynBody::from(syn)),
                 Output::Overflow(overflow) => {
                     self.line(out, "overflow", ts_ns, OverflowBody::new(overflow, &snapshot.tier))
                 }
-                Output::Accept(accept) => self.line(out, "accept", ts_ns, AcceptBody::from(accept)),
+                Output::Accept(accept) => {
+                    let body = Placed::of(AcceptBody::from(accept), places, accept.pid);
+                    self.line(out, "accept", ts_ns, body)
+                }
                 Output::SynAckRetransmit(retransmit) => {
                     self.line(out, "event", ts_ns, SynAckRetransmitBody::from(retransmit))
                 }
@@ -118,29 +128,45 @@ impl Sink for Json {
                     self.line(out, "exchange", ts_ns, ExchangeBody::from(exchange))
                 }
                 Output::Connection(connection) => {
-                    self.line(out, "connection", ts_ns, ConnectionBody::from(connection.as_ref()))
+                    let body = ConnectionBody::from(connection.as_ref());
+                    let body = Placed::of(body, places, connection.view.pid);
+                    self.line(out, "connection", ts_ns, body)
                 }
                 Output::Connect(connect) => {
-                    self.line(out, "connect", ts_ns, ConnectBody::from(connect))
+                    let body = Placed::of(ConnectBody::from(connect), places, connect.pid);
+                    self.line(out, "connect", ts_ns, body)
                 }
                 Output::Datagrams(datagrams) => {
-                    self.line(out, "datagrams", ts_ns, DatagramBody::from(&datagrams.view))
+                    let view = &datagrams.view;
+                    let body = Placed::of(DatagramBody::from(view), places, view.pid);
+                    self.line(out, "datagrams", ts_ns, body)
                 }
-                Output::Quic(quic) => self.line(out, "quic", ts_ns, QuicBody::from(quic.as_ref())),
+                Output::Quic(quic) => {
+                    let pid = quic.process.as_ref().map(|(pid, _)| *pid);
+                    let body = Placed::of(QuicBody::from(quic.as_ref()), places, pid);
+                    self.line(out, "quic", ts_ns, body)
+                }
                 Output::Process(process) => {
-                    self.line(out, "process", ts_ns, ProcessBody::from(process))
+                    let body = Placed::of(ProcessBody::from(process), places, process.pid);
+                    self.line(out, "process", ts_ns, body)
                 }
                 Output::Pattern(pattern) => {
-                    self.line(out, "pattern", ts_ns, PatternBody::from(&pattern.view))
+                    let view = &pattern.view;
+                    let body = Placed::of(PatternBody::from(view), places, view.pid);
+                    self.line(out, "pattern", ts_ns, body)
                 }
                 Output::Proxy(proxy) => {
-                    self.line(out, "proxy", ts_ns, ProxyBody::from(&proxy.view))
+                    let view = &proxy.view;
+                    let body = Placed::of(ProxyBody::from(view), places, view.pid);
+                    self.line(out, "proxy", ts_ns, body)
                 }
                 Output::SocketEvent(output) => {
                     self.line(out, "event", ts_ns, SocketEventBody::from(&output.event))
                 }
                 Output::Finding(finding) => {
-                    self.line(out, "finding", ts_ns, FindingBody::from(finding))
+                    let pid = finding.finding.pid;
+                    let body = Placed::of(FindingBody::from(finding), places, pid);
+                    self.line(out, "finding", ts_ns, body)
                 }
                 Output::Pause(pause) => self.line(out, "pause", ts_ns, PauseBody::from(pause)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),

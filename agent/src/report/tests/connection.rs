@@ -116,6 +116,7 @@ fn connection_has_the_fields_of_the_contract() {
         "sock": "1000001",
         "listener": "7", "local": "10.0.0.1:8080", "peer": "10.0.0.9:40122", "role": "server",
         "pid": 4242,
+        "cgroup": null, "container": null, "pod": null, "unit": null,
         "comm": "worker-7", "protocol": null, "tls": null,
         "tids": { "accept": 7, "read": 11, "write": 11 },
         "since_ns": START, "handshake_us": 120, "queued_us": 2_000,

@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use super::schema::parsed;
 use super::{attached, clock, written};
 use crate::model::event::{
-    Cost, Event, ListenerSample, Pause, Process, ProcessChange, Sample, Stage, Syn,
-    SynAckRetransmit,
+    Cost, Event, ListenerSample, Pause, Process, ProcessChange, ProcessWorkload, Sample, Stage,
+    Syn, SynAckRetransmit,
 };
 use crate::model::output::{Lost, Output};
 use crate::model::snapshot::WaitView;
 use crate::model::tests::world::{LISTENER, MS, SECOND, START, World, address, listener};
+use crate::model::workload::{Container, Pod, Workload};
 use crate::report::Sink;
 use crate::report::json::Json;
 
@@ -69,6 +70,7 @@ fn listener_has_the_fields_of_the_contract() {
             "reset_by_close": 0 },
         "accept_wait_us": { "p50": 300_000, "p90": 300_000, "p99": 300_000, "max": 300_000,
             "count": 1 },
+        "cgroup": null, "container": null, "pod": null, "unit": null,
     });
     assert_eq!(object, expected);
 }
@@ -105,6 +107,7 @@ fn accept_has_the_fields_of_the_contract() {
         "local": "10.0.0.1:8080", "peer": "10.0.0.9:40122", "pid": 4242, "tid": 4243,
         "comm": "worker-4243", "fd": 9,
         "handshake_us": 120, "queued_us": 300_000, "blocked_us": 400_000, "depth": 0,
+        "cgroup": null, "container": null, "pod": null, "unit": null,
     });
     assert_eq!(one(Output::Accept(accept.clone()), &world), expected);
 
@@ -125,6 +128,49 @@ fn accept_has_the_fields_of_the_contract() {
             .filter(|gap| gap.as_str().is_some_and(|gap| gap.starts_with(field)))
             .count();
         assert_eq!(told, 1, "{field}");
+    }
+}
+
+#[test]
+fn whatever_names_a_process_tells_its_container_pod_and_unit() {
+    let mut world = World::with_limit(1);
+    let container = Container {
+        id: "b11d".into(),
+        name: Some("w\u{1b}b".into()),
+        runtime: Some("podman".into()),
+    };
+    let pod = Pod { namespace: Some("shop".into()), name: None, uid: Some("db85".into()) };
+    let workload = Workload {
+        cgroup: Some("/kubepods/poddb85/b11d".into()),
+        container: Some(container),
+        pod: Some(pod),
+        unit: Some("crio-b11d.scope".into()),
+    };
+    let pid = world.listeners[0].pid;
+    world.apply(Event::Workload(ProcessWorkload { ts_ns: world.now, pid, workload }));
+    world.accept(0, 1, 2 * MS, 0);
+    world.refuse(0, Stage::Ack);
+    world.sample_after(SECOND);
+    let expected = json!({
+        "cgroup": "/kubepods/poddb85/b11d",
+        "container": { "id": "b11d", "name": "w\u{1b}b", "runtime": "podman" },
+        "pod": { "namespace": "shop", "name": null, "uid": "db85" },
+        "unit": "crio-b11d.scope",
+    });
+    let mut told = Vec::new();
+    for object in objects(&world.out, &world) {
+        let Some(kind) = object["type"].as_str() else { panic!("{object}") };
+        if object["pid"] != json!(pid) {
+            assert!(object.get("cgroup").is_none_or(Value::is_null), "{object}");
+            continue;
+        }
+        told.push(kind.to_owned());
+        for (field, value) in expected.as_object().expect("an object") {
+            assert_eq!(&object[field], value, "{field} of {kind}");
+        }
+    }
+    for kind in ["accept", "listener", "finding"] {
+        assert!(told.iter().any(|one| one == kind), "{kind}: {told:?}");
     }
 }
 
@@ -188,6 +234,7 @@ fn single_events_are_objects_too() {
     let expected = json!({
         "type": "process", "ts_ns": ts_ns, "time": TIME, "pid": 9, "comm": "a\n",
         "change": "forked", "parent": 8,
+        "cgroup": null, "container": null, "pod": null, "unit": null,
     });
     assert_eq!(one(Output::Process(process), &world), expected);
     let lost = Lost { ts_ns, probe: "ring".into(), count: 3, total: 8 };

@@ -4,6 +4,8 @@ use std::{error::Error, io};
 
 use aya::programs::ProgramError;
 
+use crate::sensor::procfs;
+
 /// A reason against a program.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
@@ -84,6 +86,20 @@ pub(super) fn causes(error: &dyn Error) -> String {
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();
+    }
+    text
+}
+
+/// Adds that a filter of system calls may be the cause, if there is one: ours comes later.
+pub(super) fn with_filter(text: String) -> String {
+    let is_filtered = procfs::status_field(std::process::id(), "Seccomp:").as_deref() == Some("2");
+    if is_filtered && text.contains("(os error 1)") {
+        return format!(
+            "{text}. A filter of system calls (seccomp) is in force, which may forbid bpf(2): that \
+             of older container runtimes lets only CAP_SYS_ADMIN make it. Run the container with \
+             another one, or without (seccomp=unconfined, seccompProfile Unconfined): backscope \
+             puts a narrower one in force once it has attached"
+        );
     }
     text
 }

@@ -11,7 +11,7 @@ use backscope_abi as abi;
 use backscope_abi::{Config, Layout};
 
 use super::{
-    failure::{causes, is_out_of_files},
+    failure::{causes, is_out_of_files, with_filter},
     plan, sys,
 };
 use crate::{
@@ -208,7 +208,7 @@ impl<'a> Loader<'a> {
         match loaded {
             Ok(ebpf) => Ok(ebpf),
             Err(error) if is_out_of_files(&error) => Err(sys::out_of_files()),
-            Err(error) => Err(SensorError::Object(causes(&error))),
+            Err(error) => Err(SensorError::Object(with_filter(causes(&error)))),
         }
     }
 }

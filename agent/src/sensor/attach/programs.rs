@@ -176,7 +176,7 @@ pub(super) fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<Option<Li
         }
         Attach::Cgroup(_) => {
             // A link always lets others attach beside it. The kernel refuses the flag that says so.
-            let root = sys::own_cgroups()?;
+            let root = sys::all_cgroups()?;
             let program = <&mut CgroupSockAddr>::try_from(slot)?;
             let link = program.attach(root, CgroupAttachMode::Single)?;
             Link::Cgroup(program.take_link(link)?)

@@ -20,7 +20,7 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
-use crate::sensor::error::SensorError;
+use crate::sensor::{error::SensorError, procfs};
 
 const BPF_RAW_TRACEPOINT_OPEN: libc::c_int = 17;
 const BPF_LINK_CREATE: libc::c_int = 28;
@@ -127,20 +127,58 @@ pub(super) fn attach_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// A tracefs of our own: mounted nowhere, gone when dropped. So system call tracepoints work where
 /// nobody mounted a tracefs, and inside `ip netns exec`, which hides it behind a fresh `/sys`.
 ///
+/// Without CAP_SYS_ADMIN, which that takes, it is the one that is mounted in its usual place.
+///
 /// # Errors
-/// The kernel refuses, for instance for want of CAP_SYS_ADMIN.
+/// The kernel refuses, and none is mounted there.
 pub(super) fn own_tracefs() -> io::Result<OwnedFd> {
-    own_mount("tracefs")
+    const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+    own_mount("tracefs").or_else(|error| {
+        for place in PLACES {
+            if let Ok(folder) = open_folder(place)
+                && openat(&folder, "events", FOLDER, Mode::empty()).is_ok()
+            {
+                return Ok(folder);
+            }
+        }
+        Err(io::Error::new(error.kind(), format!("{error}, or a tracefs at {}", PLACES[0])))
+    })
+}
+
+/// Flags of a folder that is opened.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+fn open_folder(place: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
+    openat(rustix::fs::CWD, place, FOLDER, Mode::empty())
+}
+
+/// Returns the first place where a hierarchy of cgroups is mounted whole, or this error.
+fn mounted(hierarchy: Option<&str>, error: io::Error) -> io::Result<OwnedFd> {
+    let places = procfs::cgroup_mounts(hierarchy);
+    places.into_iter().find_map(|place| open_folder(place).ok()).ok_or(error)
 }
 
 /// The root of the cgroups that this process may see. It is a mount of our own, too, and so found
-/// where nobody mounted it.
+/// where nobody mounted it. Without CAP_SYS_ADMIN it is one that is mounted.
 ///
 /// # Errors
 /// As for [`own_tracefs`].
 pub(in crate::sensor) fn own_cgroups() -> io::Result<OwnedFd> {
-    let root = own_mount("cgroup2")?;
-    Ok(openat(root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    match own_mount("cgroup2") {
+        Ok(root) => Ok(openat(root, ".", FOLDER, Mode::empty())?),
+        Err(error) => mounted(None, error),
+    }
+}
+
+/// The root of the cgroups of all processes.
+///
+/// # Errors
+/// As for [`own_cgroups`]; or this process is in a cgroup namespace, whose root is not that of all.
+pub(super) fn all_cgroups() -> io::Result<OwnedFd> {
+    if !procfs::sees_all_cgroups() {
+        return Err(io::Error::other("backscope is in a cgroup namespace of its own"));
+    }
+    own_cgroups()
 }
 
 /// The root of a hierarchy of cgroups of version 1, in a mount of our own. `controllers` are those
@@ -150,8 +188,10 @@ pub(in crate::sensor) fn own_cgroups() -> io::Result<OwnedFd> {
 /// As for [`own_tracefs`]; or there is none that has these and no others.
 pub(in crate::sensor) fn own_hierarchy(controllers: &str) -> io::Result<OwnedFd> {
     let flags: Vec<&str> = controllers.split(',').collect();
-    let root = own_mount_with("cgroup", &flags)?;
-    Ok(openat(root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    match own_mount_with("cgroup", &flags) {
+        Ok(root) => Ok(openat(root, ".", FOLDER, Mode::empty())?),
+        Err(error) => mounted(Some(controllers), error),
+    }
 }
 
 fn own_mount(kind: &str) -> io::Result<OwnedFd> {

@@ -135,6 +135,11 @@ pub(in crate::sensor) fn status_field(pid: u32, field: &str) -> Option<String> {
     Some(find_field(&status, field)?.to_owned())
 }
 
+/// Returns the process that a thread belongs to.
+pub(in crate::sensor) fn thread_group(tid: u32) -> Option<u32> {
+    status_field(tid, "Tgid:")?.parse().ok()
+}
+
 /// Returns the times that a thread went to sleep of its own accord.
 pub(in crate::sensor) fn voluntary_switches(pid: u32, tid: u32) -> Option<u64> {
     let status = read_text(&format!("/proc/{pid}/task/{tid}/status"))?;

@@ -92,7 +92,7 @@ fn title(
 ) -> Line<'static> {
     let known = snapshot.connections.iter().any(|other| other.sock == connection.sock);
     let process = if known {
-        format!("{} {}", escape(&connection.comm), connection.pid)
+        words::process(&snapshot.workloads, &connection.comm, connection.pid, width / 3)
     } else {
         "as it was last seen".to_owned()
     };

@@ -6,9 +6,10 @@ use ratatui::text::Line;
 use super::gauge::bar;
 use super::grid::{self, Column};
 use super::parts::{Row, cut, raw, span, widest};
+use super::words::process;
 use crate::model::snapshot::{DatagramProtocol, DatagramView, Owner, QuicView, Snapshot};
 use crate::tui::order::By;
-use crate::tui::text::{bytes, clip_address, compact, duration, escape, fine, grouped, rate};
+use crate::tui::text::{bytes, clip_address, compact, duration, fine, grouped, rate};
 use crate::tui::theme::Theme;
 
 /// Returns the lines that the sockets are worth on a screen of this height; 0 where there are none.
@@ -101,7 +102,8 @@ pub(super) fn lines(
     for (socket, address) in shown.iter().zip(&addresses) {
         let mut cells = vec![vec![raw(clip_address(address, grid[0].width))]];
         if is_wide {
-            cells.push(vec![span(format!("{} {}", escape(&socket.comm), socket.pid), theme.dim())]);
+            let name = process(&snapshot.workloads, &socket.comm, socket.pid, grid[1].width);
+            cells.push(vec![span(name, theme.dim())]);
             cells.push(vec![raw(socket.protocol.map_or("–", DatagramProtocol::name))]);
         }
         let style = if dropping(socket) { theme.loss() } else { theme.owner(Owner::App) };

@@ -29,7 +29,7 @@ pub(super) fn draw(
 ) {
     let theme = app.theme;
     let [head, body] = area.layout(&Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]));
-    put(frame, head, vec![panel::title(theme, listener, head.width.into())]);
+    put(frame, head, vec![panel::title(theme, snapshot, listener, head.width.into())]);
     let (page, side) = if area.width >= TWO_COLUMNS {
         let [page, _, side] = body.layout(&Layout::horizontal([
             Constraint::Fill(1),

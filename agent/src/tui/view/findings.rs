@@ -88,9 +88,14 @@ pub(super) fn full(
 ) -> Vec<Line<'static>> {
     let start_ns = snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
     let since = clock(finding.since_ns.saturating_sub(start_ns) / 1_000);
+    let label = finding.pid.and_then(|pid| snapshot.workloads.label(pid));
+    let place = match label {
+        Some(label) => format!(" · {}", escape(&label)),
+        None => String::new(),
+    };
     let title = vec![
         span(finding.kind, theme.strong()),
-        span(format!("  {}   since {since}", escape(&finding.subject)), theme.dim()),
+        span(format!("  {}{place}   since {since}", escape(&finding.subject)), theme.dim()),
     ];
     let mut out = vec![rule(theme, title, width)];
     out.extend(finding::lines(theme, finding, width));

@@ -8,10 +8,12 @@ use super::chart::trend;
 use super::gauge::{bar, share};
 use super::grid::{self, Column};
 use super::parts::{Row, raw, refusing, span, widest};
+use super::words::process;
 use crate::model::snapshot::{ListenerView, Owner};
+use crate::model::workload::Workloads;
 use crate::tui::app::Hits;
 use crate::tui::order::By;
-use crate::tui::text::{clip_address, compact, duration, escape, rate, right};
+use crate::tui::text::{clip_address, compact, duration, rate, right};
 use crate::tui::theme::Theme;
 
 /// Figures of depth and peak, behind the gauges of the accept queue and of the SYN queue.
@@ -31,6 +33,7 @@ const QUEUE: &str = "ACCEPT QUEUE";
 pub(super) struct ListenerTable {
     grid: Vec<Column>,
     theme: Theme,
+    workloads: Workloads,
 }
 
 impl ListenerTable {
@@ -39,12 +42,21 @@ impl ListenerTable {
         theme: Theme,
         width: usize,
         rows: impl Iterator<Item = &'a ListenerView>,
+        workloads: &Workloads,
     ) -> Self {
-        let addresses: Vec<String> = rows.map(|listener| listener.local.to_string()).collect();
+        let (mut addresses, mut has_places) = (Vec::new(), false);
+        for listener in rows {
+            addresses.push(listener.local.to_string());
+            has_places |= workloads.label(listener.pid).is_some();
+        }
         let address = widest(&addresses, ADDRESS_LEAST, if width < 100 { 18 } else { 28 });
         let mut grid = vec![Column::left("LISTENER", address, By::Known)];
         if width >= 104 {
-            grid.push(Column::left("PROCESS", 19, By::Known));
+            grid.push(Column::left(
+                "PROCESS",
+                if width >= 164 && has_places { 33 } else { 19 },
+                By::Known,
+            ));
         }
         let queue_at = grid.len();
         grid.push(Column::right("LIMIT", 6, By::Known).close());
@@ -71,7 +83,7 @@ impl ListenerTable {
         grid[0].width = address.saturating_sub(missing).max(ADDRESS_LEAST);
         let queue = grid::rest(width, &grid);
         grid.insert(queue_at, Column::left(QUEUE, queue, By::Depth).close());
-        Self { grid, theme }
+        Self { grid, theme, workloads: workloads.clone() }
     }
 
     /// Returns the line of titles in `area`.
@@ -104,7 +116,8 @@ impl ListenerTable {
                 vec![span(clip_address(&listener.local.to_string(), column.width), style)]
             }
             "PROCESS" => {
-                vec![span(format!("{} {}", escape(&listener.comm), listener.pid), theme.dim())]
+                let (pid, width) = (listener.pid, column.width);
+                vec![span(process(&self.workloads, &listener.comm, pid, width), theme.dim())]
             }
             QUEUE => accept_queue(theme, listener, column.width),
             "LIMIT" => vec![raw(compact(listener.limit.into()))],

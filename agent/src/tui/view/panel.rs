@@ -6,10 +6,11 @@ use ratatui::text::Line;
 
 use super::chart::{self, Heights};
 use super::parts::{rule, span};
+use super::words::process;
 use super::{acceptors, put, totals, wait};
 use crate::model::event::count_holders;
-use crate::model::snapshot::ListenerView;
-use crate::tui::text::{escape, grouped};
+use crate::model::snapshot::{ListenerView, Snapshot};
+use crate::tui::text::grouped;
 use crate::tui::theme::Theme;
 
 /// From this width on the figures stand beside the charts.
@@ -25,9 +26,15 @@ pub(super) fn most(listener: &ListenerView, width: usize) -> usize {
 }
 
 /// Draws the panel into an area of any height.
-pub(super) fn draw(theme: Theme, listener: &ListenerView, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(
+    theme: Theme,
+    snapshot: &Snapshot,
+    listener: &ListenerView,
+    frame: &mut Frame<'_>,
+    area: Rect,
+) {
     let [head, body] = area.layout(&Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]));
-    put(frame, head, vec![title(theme, listener, head.width.into())]);
+    put(frame, head, vec![title(theme, snapshot, listener, head.width.into())]);
     let room = usize::from(body.height);
     if area.width < TWO_COLUMNS {
         put(frame, body, one_column(theme, listener, body.width.into(), room));
@@ -41,15 +48,21 @@ pub(super) fn draw(theme: Theme, listener: &ListenerView, frame: &mut Frame<'_>,
 }
 
 /// The rule above the panel: which listener, whose, with what limit.
-pub(super) fn title(theme: Theme, listener: &ListenerView, width: usize) -> Line<'static> {
-    let process = format!("  {} {}", escape(&listener.comm), listener.pid);
+pub(super) fn title(
+    theme: Theme,
+    snapshot: &Snapshot,
+    listener: &ListenerView,
+    width: usize,
+) -> Line<'static> {
+    // The limits behind it matter more.
+    let process = process(&snapshot.workloads, &listener.comm, listener.pid, width / 2);
     let held = match count_holders(&listener.holders, listener.unnamed_holders) {
         0 | 1 => String::new(),
         n => format!(", {} processes", grouped(n)),
     };
     let title = vec![
         span(listener.local.to_string(), theme.strong()),
-        span(format!("{process}{held}   {}", totals::limits(listener)), theme.dim()),
+        span(format!("  {process}{held}   {}", totals::limits(listener)), theme.dim()),
     ];
     rule(theme, title, width)
 }

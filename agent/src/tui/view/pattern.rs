@@ -4,8 +4,9 @@
 use ratatui::text::Line;
 
 use super::parts::{Row, columns, cut, raw, span};
+use super::words::process;
 use crate::model::snapshot::{Io, PatternName, PatternView, Severity, Snapshot, ThreadView, Units};
-use crate::tui::text::{escape, wrap};
+use crate::tui::text::wrap;
 use crate::tui::theme::Theme;
 
 /// Sentences of evidence that are shown.
@@ -48,7 +49,8 @@ pub(super) fn headline(
         head.push(span(format!("  {}", kind.join(", ")), theme.dim()));
     }
     if snapshot.patterns.len() > 1 {
-        head.push(span(format!("  of {} {}", escape(&pattern.comm), pattern.pid), theme.dim()));
+        let name = process(&snapshot.workloads, &pattern.comm, pattern.pid, width / 3);
+        head.push(span(format!("  of {name}"), theme.dim()));
     }
     let mut clause = vec![raw(pattern.headline.clone())];
     if !pattern.uneven.is_empty() {

@@ -76,7 +76,7 @@ pub(super) fn draw(
     let mut separated = vec![Line::default()];
     separated.extend(words);
     put(frame, take(&mut rest, plan.verdict), separated);
-    panel::draw(app.theme, listener, frame, take(&mut rest, plan.panel));
+    panel::draw(app.theme, snapshot, listener, frame, take(&mut rest, plan.panel));
     live(app, snapshot, frame, take(&mut rest, plan.event_log), hits);
     let mut notices = Vec::new();
     for notice in snapshot.notices.iter().rev().take(plan.notices).rev() {
@@ -92,7 +92,12 @@ fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits
     let rows = usize::from(area.height.saturating_sub(1));
     let first = first_row(app.listeners.cursor(), app.listeners.len(), rows);
     let visible: Vec<&ListenerView> = app.listeners.window(snapshot, first).take(rows).collect();
-    let table = ListenerTable::new(app.theme, area.width.into(), visible.iter().copied());
+    let table = ListenerTable::new(
+        app.theme,
+        area.width.into(),
+        visible.iter().copied(),
+        &snapshot.workloads,
+    );
     let mut lines = vec![table.titles(app.listeners.order(), area, hits)];
     for (at, listener) in visible.iter().enumerate() {
         lines.push(table.row(listener, first + at == app.listeners.cursor()));

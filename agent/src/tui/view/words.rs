@@ -1,7 +1,11 @@
 //! Names of slices and threads, as columns have room for them.
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::model::snapshot::{ConnectionView, SliceKind, Snapshot};
 use crate::model::timeline;
+use crate::model::workload::Workloads;
+use crate::text::Untrusted;
 use crate::tui::text::escape;
 
 /// Returns the name of a kind of slice, in twelve characters at most.
@@ -37,4 +41,13 @@ pub(super) fn thread(snapshot: &Snapshot, connection: &ConnectionView, tid: u32)
         Some(comm) => format!("{} {tid}", escape(comm)),
         None => format!("thread {tid}"),
     }
+}
+
+/// Returns a process's name and id, with its container or unit if that fits into the width: "nginx
+/// 4242 · web".
+pub(super) fn process(workloads: &Workloads, comm: &Untrusted, pid: u32, width: usize) -> String {
+    let process = format!("{} {pid}", escape(comm));
+    let Some(label) = workloads.label(pid) else { return process };
+    let with_place = format!("{process} · {}", escape(&label));
+    if with_place.width() <= width { with_place } else { process }
 }

@@ -8,7 +8,6 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::Object;
 use super::accept::AcceptBody;
 use super::attached::AttachedBody;
 use super::connect::ConnectBody;
@@ -28,6 +27,7 @@ use super::socket_event::{SocketEventBody, SynAckRetransmitBody};
 use super::summary::SummaryBody;
 use super::syn::SynBody;
 use super::unix::UnixBody;
+use super::{Object, Placed};
 use crate::commands::doctor::Report;
 use crate::commands::listeners::{ListenerRow, UnixRow};
 use crate::compare::Comparison;
@@ -88,17 +88,17 @@ fn types(generator: &mut SchemaGenerator) -> [(&'static str, Value); 18] {
         ("listener", listener(generator)),
         ("syn", object::<SynBody>(generator, "syn")),
         ("event", event(generator)),
-        ("process", object::<ProcessBody>(generator, "process")),
+        ("process", object::<Placed<'_, ProcessBody>>(generator, "process")),
         ("overflow", object::<OverflowBody>(generator, "overflow")),
-        ("accept", object::<AcceptBody>(generator, "accept")),
+        ("accept", object::<Placed<'_, AcceptBody>>(generator, "accept")),
         ("exchange", object::<ExchangeBody>(generator, "exchange")),
-        ("connection", object::<ConnectionBody>(generator, "connection")),
-        ("connect", object::<ConnectBody>(generator, "connect")),
-        ("datagrams", object::<DatagramBody>(generator, "datagrams")),
-        ("quic", object::<QuicBody>(generator, "quic")),
-        ("pattern", object::<PatternBody>(generator, "pattern")),
-        ("proxy", object::<ProxyBody>(generator, "proxy")),
-        ("finding", object::<FindingBody>(generator, "finding")),
+        ("connection", object::<Placed<'_, ConnectionBody>>(generator, "connection")),
+        ("connect", object::<Placed<'_, ConnectBody>>(generator, "connect")),
+        ("datagrams", object::<Placed<'_, DatagramBody>>(generator, "datagrams")),
+        ("quic", object::<Placed<'_, QuicBody>>(generator, "quic")),
+        ("pattern", object::<Placed<'_, PatternBody>>(generator, "pattern")),
+        ("proxy", object::<Placed<'_, ProxyBody>>(generator, "proxy")),
+        ("finding", object::<Placed<'_, FindingBody>>(generator, "finding")),
         ("pause", object::<PauseBody>(generator, "pause")),
         ("lost", object::<LostBody>(generator, "lost")),
         ("summary", object::<SummaryBody>(generator, "summary")),
@@ -116,8 +116,8 @@ fn listener(generator: &mut SchemaGenerator) -> Value {
     json!({
         "description": "State of a listener, at each refresh.",
         "oneOf": [
-            object::<ListenerBody>(generator, "listener"),
-            object::<UnixBody>(generator, "listener"),
+            object::<Placed<'_, ListenerBody>>(generator, "listener"),
+            object::<Placed<'_, UnixBody>>(generator, "listener"),
         ],
     })
 }
@@ -136,7 +136,10 @@ fn event(generator: &mut SchemaGenerator) -> Value {
 fn listeners(generator: &mut SchemaGenerator) -> Value {
     json!({
         "description": "State of a listening socket.",
-        "oneOf": [ListenerRow::json_schema(generator), UnixRow::json_schema(generator)],
+        "oneOf": [
+            Placed::<ListenerRow>::json_schema(generator),
+            Placed::<UnixRow>::json_schema(generator),
+        ],
     })
 }
 
