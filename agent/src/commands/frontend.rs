@@ -322,7 +322,7 @@ impl Consumer for Frontend {
         }
         #[cfg(feature = "export")]
         if let Self::Export(exporter) = self {
-            exporter.report(outputs);
+            exporter.report(outputs, model);
         }
         run::clear(outputs);
         Ok(())

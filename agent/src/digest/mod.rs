@@ -28,12 +28,12 @@ pub use worst::{ConnectionBrief, Worst, WorstExchange};
 use crate::{
     model::{
         Attached, Model, WallClock,
-        event::{Connect, Event, Pause, Stage},
+        event::{Connect, Pause, Stage},
         output::{ConnectionOutput, ExchangeOutput, Interest, Output, Summary},
         snapshot::{Owner, OwnerTimes, PatternView, Protocol, ProxyView},
     },
     record::{Damage, Header, ReadError, Reader, RecordEntry},
-    run::{self, Consumer},
+    run::{self, Consumer, PlayError, Visitor},
     text::Untrusted,
 };
 
@@ -157,30 +157,12 @@ impl Digest {
     /// # Errors
     /// The file cannot be read.
     pub fn of<R: Read>(reader: &mut Reader<R>, worst: usize) -> Result<Self, ReadError> {
-        let Header { written_by, attached, setup, clock, .. } = reader.header().clone();
-        let (mut model, mut out) = (Model::new(setup), Vec::new());
+        let Header { written_by, attached, clock, .. } = reader.header().clone();
         let mut digest = Self::new(attached, clock, worst);
         digest.written_by = Some(written_by);
-        let mut end_ns = model.brief().now_ns;
-        let mut is_over = false;
-        while let Some(entry) = reader.next_entry()? {
-            match &entry {
-                RecordEntry::Batch(ts_ns) => end_ns = *ts_ns,
-                RecordEntry::Notices(notices) => digest.notices.clone_from(notices),
-                RecordEntry::Finish(_) => is_over = true,
-                RecordEntry::Target(_) | RecordEntry::Event(_) | RecordEntry::Resumed(_) => {}
-            }
-            entry.give(&mut model, &mut out);
-            digest.take_all(&out);
-            if let RecordEntry::Event(Event::Sample(_)) = &entry {
-                digest.sampled(&model);
-            }
-            out.clear();
-        }
-        if !is_over {
-            // Cut off: what was open then is told as it was.
-            RecordEntry::Finish(end_ns).give(&mut model, &mut out);
-            digest.take_all(&out);
+        match run::play(reader, &mut digest) {
+            Ok(_) => {}
+            Err(PlayError::Read(error) | PlayError::Write(error)) => return Err(error.into()),
         }
         digest.damages = (reader.damages().to_vec(), reader.damage_count());
         Ok(digest)
@@ -246,7 +228,7 @@ impl Digest {
     }
 
     /// A sample was taken: threads are the state's, and no output tells of them.
-    fn sampled(&mut self, model: &Model) {
+    fn look_at(&mut self, model: &Model) {
         self.threads.sampled(&model.threads());
         self.target = model.brief().target;
     }
@@ -292,6 +274,24 @@ fn keep<V: Clone>(kept: &mut BTreeMap<u32, V>, pid: u32, view: &V) {
     }
 }
 
+impl Visitor for Digest {
+    fn entry(&mut self, entry: &RecordEntry) -> io::Result<()> {
+        if let RecordEntry::Notices(notices) = entry {
+            self.notices.clone_from(notices);
+        }
+        Ok(())
+    }
+
+    fn outputs(&mut self, outputs: &[Output]) -> io::Result<()> {
+        self.take_all(outputs);
+        Ok(())
+    }
+
+    fn sampled(&mut self, model: &Model) {
+        self.look_at(model);
+    }
+}
+
 impl Consumer for Digest {
     fn interest(&self) -> Interest {
         Interest::ALL
@@ -308,7 +308,7 @@ impl Consumer for Digest {
     }
 
     fn refresh(&mut self, model: &Model) -> io::Result<()> {
-        self.sampled(model);
+        self.look_at(model);
         Ok(())
     }
 

@@ -98,9 +98,10 @@ impl Exporter {
     }
 
     /// Takes what the model reports.
-    pub(crate) fn report(&mut self, outputs: &[Output]) {
+    pub(crate) fn report(&mut self, outputs: &[Output], model: &Model) {
         let traces = &mut self.traces;
         self.shared.change(|collector| {
+            collector.know(model.workloads());
             for output in outputs {
                 collector.take(output);
                 if let (Some(traces), Output::Exchange(exchange)) = (&mut *traces, output) {

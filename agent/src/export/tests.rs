@@ -14,12 +14,13 @@ use super::{
 };
 use crate::model::{
     Attached, WallClock,
-    event::{Event, Stage},
+    event::{Event, ListenerSample, ProcessWorkload, Stage},
     snapshot::{Finding, Owner, Severity},
     tests::{
         facts::{Build, server},
         world::{LISTENER, MS, SECOND, START, World, address, listener},
     },
+    workload::{Container, Pod, Workload},
 };
 
 fn collector() -> Collector {
@@ -35,6 +36,7 @@ fn collector() -> Collector {
 
 /// Gives a collector what the world has reported since the last time.
 fn show(world: &mut World, collector: &mut Collector) -> String {
+    collector.know(world.model.workloads());
     for output in world.out.drain(..) {
         collector.take(&output);
     }
@@ -48,6 +50,48 @@ fn value<'a>(page: &'a str, series: &str) -> Option<&'a str> {
 }
 
 const HERE: &str = r#"server_address="0.0.0.0",server_port="8080",comm="server""#;
+
+#[test]
+fn servers_of_one_address_are_told_apart_by_their_containers() {
+    let container = |name: &str| {
+        let container =
+            Container { id: name.into(), name: Some(name.into()), runtime: Some("docker".into()) };
+        Workload {
+            cgroup: Some("/kubepods/x".into()),
+            container: Some(container),
+            pod: Some(Pod {
+                namespace: Some("shop".into()),
+                name: Some("cart-0".into()),
+                uid: None,
+            }),
+            unit: Some("docker.service".into()),
+        }
+    };
+    // Each in a network namespace of its own; the third process is in none.
+    let listeners = [(7, 1, 11), (8, 2, 12), (9, 3, 13)].map(|(sock, netns, pid)| ListenerSample {
+        netns,
+        pid,
+        accepted: pid.into(),
+        ..listener(sock, 10)
+    });
+    let mut world = World::new("full", listeners.to_vec());
+    for (pid, name) in [(11, "a"), (12, "b\"c")] {
+        let ts_ns = world.now;
+        let workload = container(name);
+        world.apply(Event::Workload(ProcessWorkload { ts_ns, pid, workload }));
+    }
+    let mut collector = collector();
+    world.sample_after(SECOND);
+    let page = show(&mut world, &mut collector);
+    let accepted = |home: &str| {
+        let series = format!("backscope_connections_accepted_total{{{HERE}{home}}}");
+        value(&page, &series).map(str::to_owned)
+    };
+    let pod = r#"k8s_namespace_name="shop",k8s_pod_name="cart-0""#;
+    assert_eq!(accepted(&format!(r#",container_name="a",{pod}"#)).as_deref(), Some("11"), "{page}");
+    assert_eq!(accepted(&format!(r#",container_name="b\"c",{pod}"#)).as_deref(), Some("12"));
+    assert_eq!(accepted("").as_deref(), Some("13"));
+}
 
 #[test]
 fn a_listener_has_its_figures_and_what_is_not_observed_has_no_series() {
@@ -220,6 +264,7 @@ fn hostile() -> (World, Collector) {
     let mut collector = collector();
     world.accept(0, 7, 300 * MS, MS);
     world.sample_after(SECOND);
+    collector.know(world.model.workloads());
     for output in world.out.drain(..) {
         collector.take(&output);
     }

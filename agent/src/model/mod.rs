@@ -158,6 +158,13 @@ pub use stats::MAX_GREETED;
 use stats::StatsByScope;
 pub use summary::Ending;
 
+impl Model {
+    /// Returns where processes are among cgroups, containers, pods and units.
+    pub fn workloads(&self) -> Workloads {
+        self.workloads.clone()
+    }
+}
+
 /// Returns the name of every kind of finding.
 pub fn finding_kinds() -> Vec<&'static str> {
     finding::kinds()

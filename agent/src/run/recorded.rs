@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 
 use crate::{
-    model::{Model, output::Output},
+    model::{Model, event::Event, output::Output},
     record::{Reader, RecordEntry},
 };
 
@@ -32,6 +32,9 @@ pub(crate) trait Visitor {
     /// # Errors
     /// Those of its output.
     fn outputs(&mut self, outputs: &[Output]) -> io::Result<()>;
+
+    /// Looks at the state after a sample.
+    fn sampled(&mut self, _: &Model) {}
 }
 
 /// Gives a visitor the rest of a recording. One that breaks off ends with its last batch. Returns
@@ -61,6 +64,9 @@ pub(crate) fn play<R: Read>(
         }
         entry.give(&mut model, &mut out);
         hand_over(&mut out, visitor)?;
+        if let RecordEntry::Event(Event::Sample(_)) = &entry {
+            visitor.sampled(&model);
+        }
     }
     // In parts: the connections that are open at the end are many.
     let mut ending = RecordEntry::begin_finish(end_ns, &mut model, &mut out);

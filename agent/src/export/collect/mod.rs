@@ -1,9 +1,10 @@
 //! Metrics, kept from what the model reports.
 
+mod home;
 mod minute;
 mod servers;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rustc_hash::FxHashMap;
 
@@ -19,9 +20,11 @@ use crate::{
         event::{Accept, Role, SockId, TcpState},
         output::{Ends, ExchangeOutput, FindingState, ListenerOutput, Output},
         snapshot::{Finding, Severity, Totals},
+        workload::Workloads,
     },
     text::Untrusted,
 };
+use home::Home;
 pub(crate) use servers::MAX_SERVERS;
 use servers::{Place, SERVER_BYTES, Server, Servers};
 
@@ -46,6 +49,9 @@ pub(crate) struct Collector {
     since_ns: u64,
     info: Labels,
     servers: Servers,
+    workloads: Workloads,
+    /// Of processes that were met since the last refresh.
+    homes: FxHashMap<u32, Arc<Home>>,
     listeners: FxHashMap<SockId, Known>,
     /// Waits, µs, at listeners that no sample has shown yet.
     early: Vec<(SockId, u64)>,
@@ -87,6 +93,8 @@ impl Collector {
             since_ns: attached.ts_ns,
             info,
             servers: Servers::default(),
+            workloads: Workloads::default(),
+            homes: FxHashMap::default(),
             listeners: FxHashMap::default(),
             early: Vec::new(),
             sampled_ns: 0,
@@ -94,6 +102,17 @@ impl Collector {
             findings: BTreeMap::new(),
             findings_made: BTreeMap::new(),
         }
+    }
+
+    /// Learns where processes are at home, before it takes what is reported of them.
+    pub(crate) fn know(&mut self, workloads: Workloads) {
+        self.workloads = workloads;
+    }
+
+    fn home_of(&mut self, pid: u32) -> Arc<Home> {
+        let workloads = &self.workloads;
+        let home = || workloads.of(pid).map(Home::of).unwrap_or_default();
+        Arc::clone(self.homes.entry(pid).or_insert_with(|| Arc::new(home())))
     }
 
     /// Takes one thing that the model reports.
@@ -112,15 +131,19 @@ impl Collector {
 
     fn listener(&mut self, output: &ListenerOutput) {
         let view = &output.view;
-        let mut known = self.listeners.remove(&view.sock).unwrap_or_else(|| Known {
-            server: Server {
-                role: Role::Server,
-                address: Some(view.local),
-                comm: view.comm.clone(),
+        let mut known = match self.listeners.remove(&view.sock) {
+            Some(known) => known,
+            None => Known {
+                server: Server {
+                    role: Role::Server,
+                    address: Some(view.local),
+                    comm: view.comm.clone(),
+                    home: self.home_of(view.pid),
+                },
+                place: None,
+                totals: Totals::default(),
             },
-            place: None,
-            totals: Totals::default(),
-        });
+        };
         let place = self.servers.place(known.server.clone(), output.ts_ns);
         self.servers.listener(place, output.ts_ns, view, &known.totals);
         self.sampled_ns = output.ts_ns;
@@ -147,7 +170,7 @@ impl Collector {
         for (sock, us) in std::mem::take(&mut self.early) {
             let server = match self.listeners.get(&sock) {
                 Some(known) => known.server.clone(),
-                None => Server { role: Role::Server, address: None, comm: Untrusted::default() },
+                None => Server::other(Role::Server),
             };
             let place = self.servers.place(server, now_ns);
             self.servers.waited(place, us);
@@ -172,20 +195,24 @@ impl Collector {
     }
 
     fn place_of(&mut self, output: &ExchangeOutput) -> Place {
-        let other = Server { role: output.role, address: None, comm: Untrusted::default() };
         let server = match &output.ends {
-            None => other,
-            Some(Ends { peer, comm, .. }) if output.role == Role::Client => {
-                Server { role: Role::Client, address: Some(*peer), comm: comm.clone() }
+            None => Server::other(output.role),
+            Some(Ends { peer, comm, pid, .. }) if output.role == Role::Client => {
+                let home = self.home_of(*pid);
+                Server { role: Role::Client, address: Some(*peer), comm: comm.clone(), home }
             }
             Some(ends) => match ends.listener.and_then(|sock| self.listeners.get(&sock)) {
                 Some(Known { place: Some(place), .. }) => return *place,
                 Some(known) => known.server.clone(),
-                None => self.servers.listening_at(ends.local).unwrap_or_else(|| Server {
-                    role: Role::Server,
-                    address: Some(ends.local),
-                    comm: ends.comm.clone(),
-                }),
+                None => match self.servers.listening_at(ends.local) {
+                    Some(server) => server,
+                    None => Server {
+                        role: Role::Server,
+                        address: Some(ends.local),
+                        comm: ends.comm.clone(),
+                        home: self.home_of(ends.pid),
+                    },
+                },
             },
         };
         self.servers.place(server, output.ts_ns)
@@ -193,6 +220,7 @@ impl Collector {
 
     /// Takes the sums after a sample.
     pub(crate) fn refresh(&mut self, figures: Figures) {
+        self.homes.clear();
         self.settle_early(figures.now_ns);
         self.servers.sampled(self.sampled_ns);
         if self.servers.make_room(figures.now_ns) {

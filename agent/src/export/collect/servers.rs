@@ -1,10 +1,13 @@
 //! Series by server: an address on which watched processes listen, or that they call.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use rustc_hash::FxHashMap;
 
-use super::minute::LastMinute;
+use super::{
+    home::{HOME_BYTES, Home},
+    minute::LastMinute,
+};
 use crate::{
     export::{
         family::{self, Family},
@@ -35,11 +38,18 @@ pub(super) struct Server {
     pub(super) address: Option<SocketAddr>,
     /// The watched process.
     pub(super) comm: Untrusted,
+    /// Where that is at home.
+    pub(super) home: Arc<Home>,
 }
 
 impl Server {
+    /// Stands for all that have no series of their own.
+    pub(super) fn other(role: Role) -> Self {
+        Self { role, address: None, comm: Untrusted::default(), home: Arc::default() }
+    }
+
     fn labels(&self) -> Labels {
-        match self.address {
+        let mut labels = match self.address {
             Some(address) => labels([
                 ("server.address", Value::Address(address.ip())),
                 ("server.port", Value::Number(address.port().into())),
@@ -50,7 +60,9 @@ impl Server {
                 ("server.port", Value::Word(OTHER)),
                 ("comm", Value::Word(OTHER)),
             ]),
-        }
+        };
+        self.home.add_to(&mut labels);
+        labels
     }
 
     fn labels_with_role(&self) -> Labels {
@@ -130,14 +142,14 @@ pub(super) const SERVER_BYTES: usize = size_of::<ServerSeries>()
     + 2 * crate::export::histogram::BYTES
     // The key in the table, and a name that is too long to be stored in place.
     + 2 * size_of::<Server>()
-    + 32;
+    + 32
+    + HOME_BYTES;
 
 impl Default for Servers {
     fn default() -> Self {
         let mut servers = Self { places: FxHashMap::default(), all: Vec::new(), folded: 0 };
         for role in [Role::Server, Role::Client] {
-            let server = Server { role, address: None, comm: Untrusted::default() };
-            servers.insert(server, 0);
+            servers.insert(Server::other(role), 0);
         }
         servers
     }
