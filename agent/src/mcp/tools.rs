@@ -38,6 +38,14 @@ struct TargetArguments {
     port: Vec<u16>,
     comm: Option<String>,
     #[serde(default)]
+    container: Vec<String>,
+    #[serde(default)]
+    pod: Vec<String>,
+    #[serde(default)]
+    unit: Vec<String>,
+    #[serde(default)]
+    cgroup: Vec<String>,
+    #[serde(default)]
     all: bool,
 }
 
@@ -97,8 +105,8 @@ fn watch_for(arguments: Option<JsonObject>) -> Result<Question, String> {
     }
     let target = target.options()?;
     if target.is_empty() {
-        let message = "no target: name pid, port or comm, or set all to true; the tool `listeners` \
-                       shows who listens";
+        let message = "no target: name pid, port, comm, container, pod, unit or cgroup, or set all to \
+                       true; the tool `listeners` shows who listens";
         return Err(message.to_owned());
     }
     Ok(Question::WatchFor { seconds, target })
@@ -114,9 +122,18 @@ impl TargetArguments {
     /// Returns the target as options of `watch`. Each has its value in the same word, so that no
     /// value is taken for an option.
     fn options(self) -> Result<Vec<OsString>, String> {
-        let named = self.pid.len() + self.port.len();
+        let groups = [
+            ("container", self.container),
+            ("pod", self.pod),
+            ("unit", self.unit),
+            ("cgroup", self.cgroup),
+        ];
+        let mut named = self.pid.len() + self.port.len();
+        for (_, names) in &groups {
+            named += names.len();
+        }
         if named > MAX_TARGETS {
-            return Err(format!("{named} processes and ports, and {MAX_TARGETS} are the most"));
+            return Err(format!("{named} targets, and {MAX_TARGETS} are the most"));
         }
         let mut options = Vec::new();
         for pid in self.pid {
@@ -128,6 +145,12 @@ impl TargetArguments {
         if let Some(comm) = self.comm {
             check_name("comm", &comm)?;
             options.push(format!("--comm={comm}").into());
+        }
+        for (what, names) in groups {
+            for name in names {
+                check_name(what, &name)?;
+                options.push(format!("--{what}={name}").into());
+            }
         }
         if self.all {
             options.push("--all".into());
@@ -143,11 +166,16 @@ fn check_name(what: &str, name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The schema of a list of names.
+fn names(description: &str) -> Value {
+    json!({ "type": "array", "items": { "type": "string" }, "description": description })
+}
+
 /// Returns the descriptions that an assistant reads.
 pub(super) fn all() -> Vec<Tool> {
     let target = json!({
         "type": "object",
-        "description": "Whom: processes, ports, or both; together they are a union.",
+        "description": "Whom: processes, ports, containers and so on; together they are a union.",
         "properties": {
             "pid": {
                 "type": "array", "items": { "type": "integer", "minimum": 1 },
@@ -158,6 +186,10 @@ pub(super) fn all() -> Vec<Tool> {
                 "description": "Whoever listens on these ports."
             },
             "comm": { "type": "string", "description": "Every process with this command name." },
+            "container": names("These containers: id, the first 12 characters of it or more, or name."),
+            "pod": names("These pods of Kubernetes, as NAMESPACE/NAME."),
+            "unit": names("These units of systemd; nginx is nginx.service."),
+            "cgroup": names("The processes of these cgroups, and of those below them."),
             "all": { "type": "boolean", "description": "Every process on the machine." }
         },
         "additionalProperties": false
@@ -243,7 +275,7 @@ mod tests {
             (json!({ "target": { "all": true } }), "seconds"),
             (json!({ "seconds": 5 }), "no target"),
             (json!({ "seconds": 5, "target": {} }), "no target"),
-            (json!({ "seconds": 5, "target": { "pid": vec![1; 100] } }), "100 processes"),
+            (json!({ "seconds": 5, "target": { "pid": vec![1; 100] } }), "100 targets"),
             (json!({ "seconds": 5, "target": { "port": [70_000] } }), "unusable"),
             (json!({ "seconds": 5, "target": { "paths": true } }), "unknown field"),
         ] {
@@ -257,6 +289,10 @@ mod tests {
         let target = json!({ "target": { "comm": "--output=/etc/passwd" } });
         let question = ask("listeners", target);
         let target = vec!["--comm=--output=/etc/passwd".into()];
+        assert_eq!(question, Ok(Question::Listeners { target }));
+        let target = json!({ "target": { "unit": ["nginx"], "pod": ["shop/cart-0"] } });
+        let question = ask("listeners", target);
+        let target = vec!["--pod=shop/cart-0".into(), "--unit=nginx".into()];
         assert_eq!(question, Ok(Question::Listeners { target }));
         assert_eq!(ask("listeners", json!({})), Ok(Question::Listeners { target: Vec::new() }));
         assert!(ask("explain", json!({ "recording": "" })).is_err());
