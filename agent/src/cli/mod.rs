@@ -326,11 +326,11 @@ pub struct ReportArgs {
     /// The format
     #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
     pub format: ReportFormat,
-    /// Write to OUT; `-` is standard output
+    /// Write to OUT [default: standard output, if that is no terminal]
     #[arg(short = 'o', long = "output", value_name = "OUT")]
-    pub output: PathBuf,
+    pub output: Option<PathBuf>,
     /// Replace OUT if it exists
-    #[arg(long)]
+    #[arg(long, requires = "output")]
     pub force: bool,
 }
 

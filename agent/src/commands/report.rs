@@ -15,30 +15,32 @@ use crate::{
     report::{page, perfetto},
 };
 
-/// Name of standard output.
-const STDOUT: &str = record::STDOUT;
-
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     // Nothing is created for what is no recording, and nothing replaced.
     let file = open(&args.file)?;
-    let to_stdout = args.output == Path::new(STDOUT);
-    let mut out = destination(Some(args.output.as_path()).filter(|_| !to_stdout), args.force)?;
+    let path = args.output.as_deref().filter(|path| *path != Path::new(record::STDOUT));
+    let mut out = destination(path, args.force)?;
     confine()?;
-    let input = Progress::new(file, "writing the report");
     let cannot_read = || format!("cannot report on {}", args.file.display());
-    let mut reader = match Reader::new(input) {
+    let cannot_write = || match path {
+        Some(path) => format!("cannot write the report into {}", path.display()),
+        None => "cannot write the report".to_owned(),
+    };
+    let mut reader = match Reader::new(Progress::new(file, "writing the report")) {
         Ok(reader) => reader,
-        Err(error) => return fail(out, args, error).with_context(cannot_read),
+        Err(error) => {
+            tell_reader(&mut out, args, path, &error).with_context(cannot_write)?;
+            return Err(error).with_context(cannot_read);
+        }
     };
     match args.format {
-        ReportFormat::Html => {
-            let digest = match Digest::of(&mut reader, page::WORST) {
-                Ok(digest) => digest,
-                Err(error) => return fail(out, args, error).with_context(cannot_read),
-            };
-            page::write(&mut out, &digest)
-                .with_context(|| format!("cannot write {}", args.output.display()))?;
-        }
+        ReportFormat::Html => match Digest::of(&mut reader, page::WORST) {
+            Ok(digest) => page::write(&mut out, &digest).with_context(cannot_write)?,
+            Err(error) => {
+                tell_reader(&mut out, args, path, &error).with_context(cannot_write)?;
+                return Err(error).with_context(cannot_read);
+            }
+        },
         ReportFormat::Perfetto => {
             let written = perfetto::write(&mut reader, &mut out).with_context(cannot_read)?;
             if written.left_out > 0 {
@@ -50,15 +52,20 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    out.flush().with_context(|| format!("cannot write {}", args.output.display()))?;
+    out.flush().with_context(cannot_write)?;
     let is_damaged = tell(reader.damages(), reader.damage_count());
     Ok(if is_damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Nothing can be read. A page is there, and says so.
-fn fail(mut out: Destination, args: &ReportArgs, error: ReadError) -> anyhow::Result<ExitCode> {
-    if args.format == ReportFormat::Html && args.output != Path::new(STDOUT) {
-        page::write_failure(&mut out, &error.to_string())?;
+/// Nothing can be read: a page that is there already says so.
+fn tell_reader(
+    out: &mut Destination,
+    args: &ReportArgs,
+    path: Option<&Path>,
+    error: &ReadError,
+) -> std::io::Result<()> {
+    match (args.format, path) {
+        (ReportFormat::Html, Some(_)) => page::write_failure(out, &error.to_string()),
+        _ => Ok(()),
     }
-    Err(error.into())
 }

@@ -9,18 +9,19 @@ use crate::cases::ledger::serve;
 use crate::harness::json::{Value, number, overflows};
 use crate::harness::ledger::is_connection;
 use crate::harness::trace::Conversation;
-use crate::harness::{Ended, Skip, World, connect_nonblocking};
-use crate::servers::installed;
+use crate::harness::{Ended, World, connect_nonblocking};
+use crate::servers::{built, installed};
+
+/// The Python package with Perfetto's messages, below the folder into which setup installs it.
+const PROTOS: &str = "perfetto/perfetto/__init__.py";
 
 /// Prints what a trace holds.
 const READER: &str = include_str!("perfetto.py");
 
 pub(super) fn run(world: &World) -> anyhow::Result<()> {
     let python = installed("python3")?;
-    let has_protos = Command::new(&python).args(["-c", "import perfetto"]).output()?;
-    if !has_protos.status.success() {
-        return Err(Skip("python3 has no perfetto: `pip install perfetto protobuf`".into()).into());
-    }
+    let protos = built(PROTOS)?;
+    let protos = protos.ancestors().nth(2).context("no folder")?;
     let dir = tempfile::tempdir()?;
     let (file, trace) = (dir.path().join("run.bsrec"), dir.path().join("run.pftrace"));
     let refusing = world.demo(&["never-accept", "--backlog", "2"])?;
@@ -38,7 +39,10 @@ pub(super) fn run(world: &World) -> anyhow::Result<()> {
     ensure!(ended.of("exchange").count() >= 5, "exchanges to compare");
     let mut command = world.agent_command(&["report", "--format", "perfetto"]);
     expect(command.arg(&file).arg("-o").arg(&trace), 0)?;
-    let output = expect(Command::new(&python).args(["-c", READER]).arg(&trace), 0)?;
+    let output = expect(
+        Command::new(&python).env("PYTHONPATH", protos).args(["-c", READER]).arg(&trace),
+        0,
+    )?;
     let read: Value = serde_json::from_slice(&output.stdout).context("JSON")?;
     let list = |name: &str| read[name].as_array().cloned().unwrap_or_default();
 
