@@ -38,7 +38,7 @@ impl<C: Consumer> Live<C> {
             }
             run.take_event(event)
         })?;
-        Ok(run.show()?)
+        run.show()
     }
 
     pub(crate) fn begin_batch(&mut self) -> anyhow::Result<()> {
