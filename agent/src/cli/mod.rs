@@ -157,6 +157,22 @@ pub enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// Says that the exporter is not in this build
+    #[cfg(not(feature = "export"))]
+    #[command(name = "export", hide = true, disable_help_flag = true)]
+    UnbuiltExport {
+        /// Whatever was asked of it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+    /// Says that answers to assistants are not in this build
+    #[cfg(not(feature = "mcp"))]
+    #[command(name = "mcp", hide = true, disable_help_flag = true)]
+    UnbuiltMcp {
+        /// Whatever was asked of it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Used by `mcp`: sums a recording up
     #[cfg(feature = "mcp")]
     #[command(name = crate::mcp::SUM_UP_VERB, hide = true)]
@@ -524,7 +540,15 @@ mod tests {
     #[cfg(not(feature = "lessons"))]
     #[test]
     fn what_is_not_built_in_says_so_whatever_is_asked_of_it() {
-        for line in ["backscope learn", "backscope learn nagle --auto", "backscope demo --help"] {
+        for line in [
+            "backscope learn",
+            "backscope learn nagle --auto",
+            "backscope demo --help",
+            #[cfg(not(feature = "export"))]
+            "backscope export --all --prometheus localhost:9464",
+            #[cfg(not(feature = "mcp"))]
+            "backscope mcp",
+        ] {
             let cli = Cli::try_parse_from(line.split(' '))
                 .unwrap_or_else(|error| panic!("{line}: {error}"));
             let error = crate::commands::run(cli).expect_err(line);

@@ -86,10 +86,24 @@ fn rights_of(verb: &Verb) -> Rights {
         Verb::Learn(_) | Verb::Demo(_) => Rights::All,
         #[cfg(not(feature = "lessons"))]
         Verb::Unbuilt { .. } => Rights::None,
+        #[cfg(not(feature = "export"))]
+        Verb::UnbuiltExport { .. } => Rights::None,
+        #[cfg(not(feature = "mcp"))]
+        Verb::UnbuiltMcp { .. } => Rights::None,
         #[cfg(feature = "export")]
         Verb::Export(_) => Rights::All,
         Verb::Watch(_) | Verb::Record(_) | Verb::Listeners(_) | Verb::Doctor(_) => Rights::All,
     }
+}
+
+/// Says that something is not in this build.
+#[cfg(not(all(feature = "lessons", feature = "export", feature = "mcp")))]
+fn unbuilt(what: &str, it: &str) -> anyhow::Result<ExitCode> {
+    let reason = format!(
+        "{what} not in this build, which has no default features; `cargo install --path agent` \
+         builds {it} in"
+    );
+    Err(Usage(reason).into())
 }
 
 /// Gives up all other rights, for good.
@@ -136,11 +150,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "lessons")]
         Verb::LessonProcess { name, words } => lesson_process::run(&name, &words),
         #[cfg(not(feature = "lessons"))]
-        Verb::Unbuilt { .. } => {
-            let reason = "the lessons and the demos are not in this build, which has no default \
-                          features; `cargo install --path agent` builds them in";
-            Err(Usage(reason.to_owned()).into())
-        }
+        Verb::Unbuilt { .. } => unbuilt("the lessons and the demos are", "them"),
+        #[cfg(not(feature = "export"))]
+        Verb::UnbuiltExport { .. } => unbuilt("the exporter is", "it"),
+        #[cfg(not(feature = "mcp"))]
+        Verb::UnbuiltMcp { .. } => unbuilt("what answers assistants is", "it"),
         Verb::StopThenExec { ids, command } => {
             let error = sensor::stop_then_exec(&ids, &command);
             let name = command.first().cloned().unwrap_or_default();
@@ -210,6 +224,10 @@ mod tests {
         ("annotate d f", Rights::Callers),
         ("diff a b", Rights::Callers),
         ("stop-then-exec -- true", Rights::Callers),
+        #[cfg(not(feature = "export"))]
+        ("export", Rights::None),
+        #[cfg(not(feature = "mcp"))]
+        ("mcp", Rights::None),
         #[cfg(feature = "mcp")]
         ("mcp", Rights::Childrens),
         #[cfg(feature = "mcp")]
