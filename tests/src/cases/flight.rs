@@ -120,7 +120,7 @@ fn overflow(world: &World) -> anyhow::Result<()> {
     // Accepted long before the finding, so that it is in what was before.
     let _early = connect(healthy.addr)?;
     let _clients = connect_nonblocking(refusing.addr, 10)?;
-    let line = recorder.await_line("keeping it in")?;
+    let line = recorder.await_line("Keeping it in")?;
     ensure!(line.contains("flight-accept-"), "named after the finding: {line}");
     let _later = connect(healthy.addr)?;
     // The file ends by itself, two seconds after the finding.

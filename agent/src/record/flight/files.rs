@@ -180,7 +180,9 @@ impl Files {
         let folder = path.display();
         match names.as_slice() {
             [] => {}
-            [one] => told.push(format!("recorded into {folder}/{one} ({length})")),
+            [one] => {
+                told.push(format!("recorded into {} ({length})", path.join(one).display()));
+            }
             [first, .., last] => told.push(format!(
                 "recorded into {} in {folder}, {first} to {last} ({length})",
                 count_of(names.len() as u64, "file")

@@ -153,13 +153,13 @@ impl Incidents {
         let until_ns = ts_ns.saturating_add(self.around_ns);
         if let Some(open) = &mut self.open {
             open.until_ns = until_ns.min(open.latest_ns);
-            note!("backscope: {}; it is in the same file", finding.headline);
+            note!("backscope: {} It is in the same file.", finding.headline);
             return Ok(());
         }
         let before: usize = self.segments.iter().map(|segment| segment.bytes).sum();
         if self.written.saturating_add(before as u64) > self.max_bytes {
             note!(
-                "backscope: {}; it is not kept: {} of incidents are, and --max-size allows {}",
+                "backscope: {} It is not kept: {} of incidents are, and --max-size allows {}.",
                 finding.headline,
                 bytes(self.written),
                 bytes(self.max_bytes)
@@ -169,7 +169,7 @@ impl Incidents {
         let begun_ns = self.segments.front().map_or(*ts_ns, |segment| segment.begun_ns);
         let name = self.heads.name(Some(finding.kind), *ts_ns);
         note!(
-            "backscope: {}; keeping it in {name}.bsrec, with {} before it",
+            "backscope: {} Keeping it in {name}.bsrec, with {} before it.",
             finding.headline,
             duration_us(ts_ns.saturating_sub(begun_ns) / 1_000)
         );
