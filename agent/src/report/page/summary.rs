@@ -1,6 +1,8 @@
 //! The head of the page and its summary: what is wrong, whose doing, what to do. It is made of
 //! findings and of the run's sums.
 
+use std::cmp::Reverse;
+
 use maud::{Markup, html};
 
 use super::{
@@ -231,12 +233,20 @@ fn exchanges(summary: &Summary) -> String {
     )
 }
 
+/// Says who held most of the time. Two that are near each other are both named.
 fn held(sum_us: u64, summary: &Summary) -> Markup {
-    let most = Owner::ALL.into_iter().max_by_key(|owner| summary.times.of(*owner));
-    let most = most.unwrap_or(Owner::Unknown);
-    let share = summary.times.of(most) as f64 / sum_us.max(1) as f64;
+    const NEAR: f64 = 0.1;
+    let share = |owner: &Owner| summary.times.of(*owner) as f64 / sum_us.max(1) as f64;
+    let mut owners = Owner::ALL;
+    owners.sort_by_key(|owner| Reverse(summary.times.of(*owner)));
+    let [most, second, ..] = owners;
     html! {
         "The largest part of their time was held by " (letter(most)) " " (words::owner(most))
-        ": " (percent(share)) " of " (duration_us(sum_us)) "."
+        ": " (percent(share(&most))) " of " (duration_us(sum_us))
+        @if share(&most) - share(&second) < NEAR {
+            "; nearly as much, " (percent(share(&second))) ", by " (letter(second)) " "
+            (words::owner(second))
+        }
+        "."
     }
 }
