@@ -15,8 +15,9 @@ use crate::{
     },
 };
 
-/// Time between two refreshes, if nobody says otherwise. Peaks and refusals in between are not lost.
-const INTERVAL: Duration = Duration::from_secs(2);
+/// Time between two refreshes, if nobody says otherwise. Peaks and refusals in between are not lost,
+/// and the time for which a budget lets exchanges be watched has two of them.
+const INTERVAL: Duration = Duration::from_millis(2_500);
 
 pub(super) fn run(mut args: ExportArgs) -> anyhow::Result<ExitCode> {
     if args.run.detail == Detail::Events {
