@@ -495,7 +495,11 @@ fn refused_text(totals: &Totals) -> String {
 fn cost_text(cost: &Cost) -> String {
     let probes = match (cost.probe_ns, cost.probe_runs) {
         (Some(ns), Some(runs)) if runs > 0 => {
-            format!("{} probe runs of {} ns each, ", count(runs), count(ns / runs))
+            format!(
+                "{} probe runs on the whole machine of {} ns each, ",
+                count(runs),
+                count(ns / runs)
+            )
         }
         _ => String::new(),
     };
