@@ -7,13 +7,15 @@ mod flight;
 mod formats;
 #[cfg(feature = "lessons")]
 mod lessons;
+mod run;
+mod target;
 mod values;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
-use crate::{sensor::Tier, text::Untrusted};
+use crate::text::Untrusted;
 #[cfg(feature = "mcp")]
 use examples::MCP_EXAMPLES;
 use examples::{
@@ -29,8 +31,10 @@ pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
 pub use lessons::{DEMO_SERVERS_VERB, DemoArgs, LearnArgs};
+pub use run::{Detail, OutputArgs, RunArgs, TierArg};
+pub use target::{RunAsArgs, TargetArgs};
+use values::speed;
 pub use values::{MAX_SPEED, MIN_SPEED};
-use values::{budget, duration, interval, port, speed};
 
 /// Shows the life of a backend's connections inside the kernel, and who held the time: the kernel,
 /// the application, the network or the peer.
@@ -192,69 +196,6 @@ pub enum Verb {
     },
 }
 
-/// Whom to watch; together a union.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Target")]
-pub struct TargetArgs {
-    /// Watch this process, its existing and future sockets, and its children; repeatable
-    #[arg(long, value_name = "PID")]
-    pub pid: Vec<u32>,
-    /// Watch whoever listens on this port, and the connections on it; repeatable
-    #[arg(long, value_name = "PORT", value_parser = port)]
-    pub port: Vec<u16>,
-    /// Watch every process with this name (as `ps -o comm` shows it)
-    #[arg(long, value_name = "NAME")]
-    pub comm: Option<OsString>,
-    /// Watch every process in this cgroup and below it, now and later: a path as
-    /// `/proc/PID/cgroup` has it, or below /sys/fs/cgroup; repeatable
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: Vec<PathBuf>,
-    /// Watch this container: its id, the first 12 characters of it or more, or its name;
-    /// repeatable
-    #[arg(long, value_name = "ID|NAME")]
-    pub container: Vec<String>,
-    /// Watch every container of this pod of Kubernetes; repeatable
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    pub pod: Vec<String>,
-    /// Watch this unit of systemd (`nginx` is nginx.service; also a slice, a scope, or web@.service
-    /// for all its instances); repeatable
-    #[arg(long, value_name = "NAME")]
-    pub unit: Vec<String>,
-    /// Watch every process on the machine
-    #[arg(long)]
-    pub all: bool,
-    /// Do not watch the children of watched processes
-    #[arg(long)]
-    pub no_follow: bool,
-}
-
-impl TargetArgs {
-    /// True if nobody is named.
-    pub fn is_empty(&self) -> bool {
-        let Self { pid, port, comm, cgroup, container, pod, unit, all, no_follow: _ } = self;
-        pid.is_empty()
-            && port.is_empty()
-            && comm.is_none()
-            && cgroup.is_empty()
-            && container.is_empty()
-            && pod.is_empty()
-            && unit.is_empty()
-            && !all
-    }
-}
-
-/// As whom CMD runs.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Target")]
-pub struct RunAsArgs {
-    /// Run CMD as root, whoever called sudo
-    #[arg(long, requires = "command", conflicts_with = "user")]
-    pub as_root: bool,
-    /// Run CMD as this user [default: who called sudo, otherwise who called backscope]
-    #[arg(long, value_name = "NAME", requires = "command")]
-    pub user: Option<String>,
-}
-
 /// Arguments of `watch`.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("files").multiple(true))]
@@ -348,96 +289,6 @@ pub struct ReportArgs {
     /// Replace OUT if it exists
     #[arg(long, requires = "output")]
     pub force: bool,
-}
-
-/// Arguments on the output.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Output")]
-pub struct OutputArgs {
-    /// Print lines for people (the default when standard output is not a terminal)
-    #[arg(long, conflicts_with = "json")]
-    pub plain: bool,
-    /// Print one JSON object per line
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments on the run: its time, and its detail.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Output")]
-pub struct RunArgs {
-    /// Stop after this time, such as 10s or 5min
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub duration: Option<Duration>,
-    /// Time between refreshes [default: 1s; 500ms on the screen]
-    #[arg(long, value_name = "TIME", value_parser = interval)]
-    pub interval: Option<Duration>,
-    /// How much leaves the kernel, and therefore what the watch costs
-    #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
-    pub detail: Detail,
-    /// Largest cost of the watch, as a percentage of the processor time that the watched processes
-    /// use, and of at least one processor. What exceeds it is saved on exchanges: these are watched
-    /// for 5 seconds at a time, with pauses between. Queues and refusals are watched all the time
-    #[arg(long, value_name = "PERCENT", value_parser = budget)]
-    pub budget: Option<f64>,
-    /// Do not look at payload: connections then have no protocol. Otherwise their first bytes are
-    /// looked at for a moment, and overwritten
-    #[arg(long)]
-    pub no_protocols: bool,
-    /// Show and record what the first HTTP/1 request of each connection asks for: method and path,
-    /// and nothing else of its target
-    #[arg(long, conflicts_with = "no_protocols")]
-    pub paths: bool,
-    /// Use hooks of this tier only (for tests and comparison)
-    #[arg(long, value_enum, value_name = "TIER", hide = true)]
-    pub tier: Option<TierArg>,
-    /// Load this object of the probes, and print its log lines to standard error (for development)
-    #[arg(long, value_name = "OBJECT", num_args = 0..=1, require_equals = true, hide = true)]
-    #[arg(default_missing_value = "target/backscope-log.bpf.o")]
-    pub probe_log: Option<PathBuf>,
-}
-
-impl RunArgs {
-    /// Makes the watch one that can be left on, unless the user has said what it is to cost.
-    pub(crate) fn keep_cheap(&mut self) {
-        if self.detail == Detail::Exchanges {
-            self.budget.get_or_insert(ALWAYS_ON);
-        }
-    }
-}
-
-/// Budget of what is left on, as a share of the processor time of whom it watches.
-const ALWAYS_ON: f64 = 0.01;
-
-/// Levels of detail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Detail {
-    /// Listeners, refusals and accepts: one record per accept, nothing per request
-    Queues,
-    /// Also where the time of each exchange went: one record per exchange
-    Exchanges,
-    /// Also every single event: SYNs and process changes, and for connections data, reads, writes,
-    /// segments, ACKs, holds, windows, states and resets. Costs most; where function hooks are
-    /// refused, it costs a look at every packet on the machine
-    Events,
-}
-
-/// The tiers by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TierArg {
-    /// fentry and fexit, too
-    Full,
-    /// Tracepoints and iterators alone
-    Tracepoint,
-}
-
-impl From<TierArg> for Tier {
-    fn from(tier: TierArg) -> Self {
-        match tier {
-            TierArg::Full => Self::Full,
-            TierArg::Tracepoint => Self::Tracepoint,
-        }
-    }
 }
 
 /// Arguments of `listeners`.

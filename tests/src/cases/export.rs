@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use super::native;
 use crate::harness::exporter::{Exporter, Prometheus, await_it, fleet, sum_of};
 use crate::harness::json::Value;
 use crate::harness::net::{self, Counters};
-use crate::harness::{Case, Demo, World, connect_nonblocking, skip, web};
+use crate::harness::{Case, Demo, World, ask, connect_nonblocking, skip, web};
 
 pub(super) const CASES: &[Case] = &[
     native("export::refusals_are_those_that_the_kernel_counts", refusals),
@@ -75,18 +75,6 @@ fn refusals(world: &World) -> anyhow::Result<()> {
     ensure!(status.success(), "{status}: {said}");
     ensure!(said.contains("at most"), "its bound is printed: {said}");
     Ok(())
-}
-
-/// Asks so often, on one connection.
-fn ask(addr: SocketAddr, times: usize) -> anyhow::Result<TcpStream> {
-    let mut socket = TcpStream::connect(addr)?;
-    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let mut answer = [0; 200];
-    for _ in 0..times {
-        socket.write_all(b"ask\n")?;
-        socket.read_exact(&mut answer).context("no answer")?;
-    }
-    Ok(socket)
 }
 
 fn exchanges(world: &World) -> anyhow::Result<()> {

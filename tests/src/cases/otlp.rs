@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use super::native;
 use crate::harness::exporter::{Exporter, await_it, sum_of};
 use crate::harness::json::Value;
-use crate::harness::{Case, Process, Skip, World, net};
+use crate::harness::{Case, Process, Skip, World, ask, net};
 use crate::servers::{PORT, Server, installed};
 
 pub(super) const CASES: &[Case] = &[
@@ -107,17 +107,6 @@ fn attribute(of: &Value, key: &str) -> Value {
     let found = each(of, "attributes").find(|one| one["key"] == key);
     let Some(value) = found.and_then(|one| one["value"].as_object()) else { return Value::Null };
     value.values().next().cloned().unwrap_or(Value::Null)
-}
-
-fn ask(addr: SocketAddr, times: usize) -> anyhow::Result<TcpStream> {
-    let mut socket = TcpStream::connect(addr)?;
-    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let mut answer = [0; 200];
-    for _ in 0..times {
-        socket.write_all(b"ask\n")?;
-        socket.read_exact(&mut answer).context("no answer")?;
-    }
-    Ok(socket)
 }
 
 /// The metrics of a request, by name.

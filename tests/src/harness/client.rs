@@ -71,6 +71,18 @@ fn client(socket: Socket, started_ns: u64, done_ns: u64) -> anyhow::Result<Clien
     Ok(Client { socket, port, started_ns, done_ns })
 }
 
+/// Connects to the demo's event loop, and asks so often. Each answer has 200 bytes.
+pub fn ask(addr: SocketAddr, times: usize) -> anyhow::Result<TcpStream> {
+    let mut socket = TcpStream::connect(addr)?;
+    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut answer = [0; 200];
+    for _ in 0..times {
+        socket.write_all(b"ask\n")?;
+        socket.read_exact(&mut answer).context("no answer")?;
+    }
+    Ok(socket)
+}
+
 /// A protocol in which the server answers each request before the next is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Protocol {

@@ -21,7 +21,7 @@ pub mod web;
 mod world;
 
 pub use agent::{Agent, Ended, Watch};
-pub use client::{Client, Protocol, Talk, connect, connect_nonblocking, converse, talk};
+pub use client::{Client, Protocol, Talk, ask, connect, connect_nonblocking, converse, talk};
 pub use demo::Demo;
 pub use process::{Process, copy_program, signal, terminate};
 pub use run::{

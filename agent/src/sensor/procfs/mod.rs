@@ -14,8 +14,9 @@ pub(in crate::sensor) use self::{
         time_wait_sockets,
     },
     process::{
-        EpollTargets, cgroups, comm_bytes, descriptor_flags, descriptors, descriptors_used,
-        epoll_targets, is_stopped, parent, processes, schedstat, started, status_field,
-        thread_comm, thread_group, thread_origin, threads, voluntary_switches, waiting_syscall,
+        EpollTargets, cgroup_lines, cgroups, comm_bytes, descriptor_flags, descriptors,
+        descriptors_used, epoll_targets, is_stopped, parent, processes, schedstat, started,
+        status_field, thread_comm, thread_group, thread_origin, threads, voluntary_switches,
+        waiting_syscall,
     },
 };

@@ -172,6 +172,16 @@ pub(in crate::sensor) fn waiting_syscall(pid: u32, tid: u32) -> Option<String> {
     read_text(&format!("/proc/{pid}/task/{tid}/syscall"))
 }
 
+/// Returns the lines of `/proc/PID/cgroup`, `ID:CONTROLLERS:PATH`: the controllers, which are empty
+/// for cgroup v2, and the path.
+pub(in crate::sensor) fn cgroup_lines(text: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    text.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
+        let controllers = str::from_utf8(fields.next()?).ok()?;
+        Some((controllers, fields.next()?))
+    })
+}
+
 /// Returns the lines of `cgroup`; none if the process is gone. The names of groups are bytes.
 pub(in crate::sensor) fn cgroups(pid: u32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cgroup")).unwrap_or_default()

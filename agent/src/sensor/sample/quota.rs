@@ -315,14 +315,7 @@ fn group(text: &[u8]) -> Option<Group> {
 /// The processor's controller in `/proc/PID/cgroup`: its hierarchy, and the path there.
 fn entry(text: &[u8]) -> Option<(Option<String>, &[u8])> {
     let (mut first, mut second) = (None, None);
-    for line in text.split(|byte| *byte == b'\n') {
-        let mut fields = line.splitn(3, |byte| *byte == b':');
-        let (Some(_), Some(controllers), Some(path)) =
-            (fields.next(), fields.next(), fields.next())
-        else {
-            continue;
-        };
-        let Ok(controllers) = str::from_utf8(controllers) else { continue };
+    for (controllers, path) in procfs::cgroup_lines(text) {
         if controllers.is_empty() {
             second = Some((None, path));
         } else if controllers.split(',').any(|controller| controller == "cpu") {

@@ -9,6 +9,8 @@
 //! | kubelet | `/kubepods/burstable/podUID/ID`, `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-ID.scope` (or `crio-ID.scope`) |
 //! | systemd | `/system.slice/nginx.service`, `/user.slice/user-1000.slice/user@1000.service/app.slice/web.service` |
 
+use crate::sensor::procfs;
+
 /// Characters of a container's id.
 const ID_LENGTH: usize = 64;
 /// Suffixes of units of systemd that have cgroups, but for slices.
@@ -226,14 +228,7 @@ fn pod_of(name: &str) -> Option<String> {
 /// Returns the cgroups of a process, by `/proc/PID/cgroup`: `ID:CONTROLLERS:PATH` a line.
 pub(in crate::sensor) fn parse(text: &[u8]) -> Vec<CgroupPath> {
     let mut paths = Vec::new();
-    for line in text.split(|byte| *byte == b'\n') {
-        let mut fields = line.splitn(3, |byte| *byte == b':');
-        let (Some(_), Some(controllers), Some(path)) =
-            (fields.next(), fields.next(), fields.next())
-        else {
-            continue;
-        };
-        let Ok(controllers) = str::from_utf8(controllers) else { continue };
+    for (controllers, path) in procfs::cgroup_lines(text) {
         // Of a cgroup that is gone, whose last processes have not ended.
         let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
         if path.starts_with(b"/") {
