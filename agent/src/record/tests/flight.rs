@@ -276,6 +276,14 @@ fn what_is_found_again_later_is_another_file() {
 }
 
 #[test]
+fn what_was_not_asked_for_makes_no_file() {
+    let folder = TempDir::new().unwrap();
+    let triggers = vec![Trigger::Kind("close-wait-leak")];
+    fly(world(60, &[(30, 32)]), &FlightOptions { triggers, ..options(folder.path()) });
+    assert!(read(folder.path()).is_empty());
+}
+
+#[test]
 fn without_a_finding_there_is_no_file() {
     let folder = TempDir::new().unwrap();
     let triggers = vec![Trigger::From(Severity::Critical)];
