@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use backscope::model::event::Stage;
 use backscope::model::snapshot::{
-    Acceptor, Finding, ListenerView, LogEntry, Owner, Rates, Severity, Snapshot, StreamKind,
+    Acceptor, Finding, ListenerView, LogEntry, Owner, Rates, Severity, Snapshot, Stood, StreamKind,
     Totals, WaitView,
 };
 
@@ -36,6 +36,7 @@ pub(crate) fn incident() -> Snapshot {
         unix: Vec::new(),
         event_log: event_log(),
         findings: vec![finding()],
+        past_findings: Vec::new(),
         notices: Vec::new(),
         workloads: Default::default(),
     }
@@ -200,6 +201,7 @@ fn finding() -> Finding {
         subject: "0.0.0.0:8080".into(),
         pid: None,
         since_ns: ATTACH_NS + 5_100_000_000,
+        stood: Stood::once(ATTACH_NS + 5_100_000_000, ATTACH_NS + ELAPSED_US * 1_000),
         headline: "Clients are being refused: 132 so far, 18 a second.".into(),
         text: "The kernel completed their handshakes; \
                the one accepting thread, worker-1, was not there to take them. \

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use backscope::model::event::{HoldReason, Role, Side, TcpState};
 use backscope::model::snapshot::{
     ConnectionView, ExchangeVerdict, ExchangeView, Finding, HoldView, Io, Owner, OwnerTimes,
-    PatternName, PatternThread, PatternView, Severity, Slice, SliceKind, Snapshot, ThreadView,
-    Trailing, Units, WaitView,
+    PatternName, PatternThread, PatternView, Severity, Slice, SliceKind, Snapshot, Stood,
+    ThreadView, Trailing, Units, WaitView,
 };
 
 use super::scene;
@@ -312,6 +312,7 @@ fn finding(now: u64) -> Finding {
         subject: "10.0.0.9:40122 → :8080".into(),
         pid: None,
         since_ns: now - 8_000_000_000,
+        stood: Stood::once(now - 8_000_000_000, now),
         headline: "Nagle and the peer's delayed ACK held 9 responses for 41 ms each.".into(),
         text: "The response is written in two pieces: 4 B, then 200 B. \
                The second waits in the kernel until the first is acknowledged, \

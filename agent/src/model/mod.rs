@@ -78,6 +78,8 @@
 //! - **Requests put aside by event loops:** 8,192, and 512 answers of each listener or process.
 //!   Further ones are taken for slow.
 //! - **Standing findings:** 256. The mildest and newest gives way to a worse one.
+//! - **Past findings:** 256, by subject and kind. The mildest gives way, among equals the one that
+//!   ended first. Of the times at which one stood, 32.
 //! - **Event log:** [`MAX_STREAM`] entries. The oldest goes.
 //! - **Connections and threads in a snapshot:** [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`]. The
 //!   worst and the busiest are there.
@@ -392,6 +394,7 @@ impl Model {
             patterns: self.patterns.views(),
             proxies: self.proxies.views(),
             event_log: self.event_log.entries(),
+            past_findings: self.findings.past(),
             ..self.brief()
         }
     }
@@ -401,8 +404,8 @@ impl Model {
         self.threads.views(&self.connections.by_thread())
     }
 
-    /// Returns the snapshot without connections, threads, the event log and histories. These cost
-    /// most, and text has no use for them between samples.
+    /// Returns the snapshot without connections, threads, the event log, past findings and histories.
+    /// These cost most, and text has no use for them between samples.
     pub fn brief(&self) -> Snapshot {
         Snapshot {
             now_ns: self.now_ns,
@@ -429,6 +432,7 @@ impl Model {
             unix: self.unix.clone(),
             event_log: Vec::new(),
             findings: self.findings.view(),
+            past_findings: Vec::new(),
             notices: self.notices.clone(),
             workloads: self.workloads.clone(),
         }

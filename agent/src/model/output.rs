@@ -344,8 +344,14 @@ pub struct Summary {
     pub exchange: WaitView,
     /// Totals over all UDP sockets; `None` where they were not watched (`--detail queues`).
     pub datagrams: Option<DatagramTotals>,
-    /// Findings made.
+    /// Findings made, each time that one began.
     pub findings: u64,
+    /// Findings that stood at the end, worst first.
+    pub standing_findings: Vec<Finding>,
+    /// Findings that had ended, as they last were, worst first, then the one that ended last; bounded.
+    pub past_findings: Vec<Finding>,
+    /// Findings that are in neither list since there were too many.
+    pub findings_left_out: u64,
     /// Records that probes wanted to deliver; `delivered + lost`.
     pub seen: u64,
     /// Records that reached the agent.

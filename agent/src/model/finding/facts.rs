@@ -79,6 +79,18 @@ impl ListenerFacts<'_> {
         matches!(self.denied_share, Some(share) if share >= 0.5)
     }
 
+    /// Returns when the last sign of this kind of finding was seen, where that is known better than
+    /// by the refresh: ns of `CLOCK_MONOTONIC`, to the end of its period.
+    pub(super) fn last_sign_ns(&self, kind: &str) -> Option<u64> {
+        let is_sign = match kind {
+            "abandoned" => |figures: &Figures| figures.left_late > 0 || figures.cut > 0,
+            "accept-fails" => |figures: &Figures| figures.fails > 0,
+            "accept-queue-overflow" => |figures: &Figures| figures.overflows > 0,
+            _ => return None,
+        };
+        self.recent.last_ns(is_sign)
+    }
+
     /// Tells whether `listen(2)` asked for more than it got.
     pub(super) fn is_clamped(&self) -> bool {
         matches!(self.view.backlog, Some(asked) if asked > self.view.limit)

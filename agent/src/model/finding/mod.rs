@@ -22,6 +22,7 @@ mod facts;
 mod keepalive_race;
 mod nagle_delayed_ack;
 mod pace;
+mod past;
 mod retransmits;
 mod send_blocked;
 mod slow_app;
@@ -39,6 +40,7 @@ mod udp_receive_overflow;
 mod unanswered;
 mod uneven_workers;
 mod upstream_imbalance;
+mod was;
 mod zero_window;
 
 use std::net::SocketAddr;
@@ -51,6 +53,8 @@ use super::proxy::RecentFigures;
 use super::stats::Scope;
 pub(super) use facts::{ConnectionFacts, CpuFacts, LONG_WAIT_US, ListenerFacts, STALL_NS};
 use facts::{FamilyFacts, FindingVerdict};
+#[cfg(test)]
+pub(super) use past::MAX_PAST;
 #[cfg(test)]
 pub(super) use standing::MAX_FINDINGS;
 pub(super) use standing::{Findings, Subject};
@@ -131,7 +135,8 @@ impl Findings {
         };
         for (kind, check) in ON_LISTENERS {
             if let Some(verdict) = check(facts) {
-                self.found(now_ns, kind, &subject, verdict, out);
+                let held_ns = facts.last_sign_ns(kind).unwrap_or(now_ns);
+                self.found_lately(now_ns, held_ns, kind, &subject, verdict, out);
             }
         }
     }
@@ -164,7 +169,7 @@ impl Findings {
         for (kind, check) in ON_CONNECTIONS {
             if kind == "tail" && SAY_MORE.iter().any(|other| self.stands(subject.id, other)) {
                 // The finding that explains it may be newer than the tail.
-                self.withdraw(now_ns, (subject.id, kind), out);
+                self.explain(now_ns, (subject.id, kind), out);
                 continue;
             }
             if let Some(verdict) = check(connection_facts) {

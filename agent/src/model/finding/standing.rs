@@ -1,12 +1,14 @@
-//! The findings that stand: what is reported of them, and for how long they stay.
+//! The findings that stand: what is reported of them, for how long they stay, and what becomes of
+//! them then.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::ON_LISTENERS;
 use super::facts::FindingVerdict;
+use super::past::Past;
 use crate::model::output::{FindingOutput, FindingState, Output};
-use crate::model::snapshot::{Finding, Owner, Severity};
+use crate::model::snapshot::{Finding, Owner, Severity, Stretch};
 use crate::model::stats::Scope;
 use crate::text::Untrusted;
 
@@ -15,6 +17,9 @@ const HOLD_NS: u64 = 3_000_000_000;
 /// A change of what a finding says is reported so long after its last report at the earliest, ns:
 /// a condition on the edge would fill the log.
 const CHANGE_NS: u64 = 3_000_000_000;
+/// Exchanges that a finding judges by are at most so old, ns: what explains another finding explains
+/// what it found in this time.
+const WINDOW_NS: u64 = 5_000_000_000;
 /// Findings that stand at once. When there are more, the mildest and newest give way.
 pub(in crate::model) const MAX_FINDINGS: usize = 256;
 
@@ -38,7 +43,11 @@ impl Subject {
 #[derive(Clone, Debug)]
 struct Standing {
     finding: Finding,
+    /// The finding as it was when it last ended, if it has come back.
+    earlier: Option<Box<Finding>>,
     last_true_ns: u64,
+    /// Time since it began in which nobody could tell, ns.
+    unwatched_ns: u64,
     /// Content and time of the newest report.
     reported: Sense,
     reported_ns: u64,
@@ -60,15 +69,19 @@ impl Sense {
     }
 }
 
-/// The findings that stand.
+/// The findings of the run.
 ///
 /// At each refresh the `judge` methods run the checks, one method for each kind of subject, and
 /// report what begins or changes. Then [`expire`](Self::expire) ends what has not been true for a
-/// while. [`view`](Self::view) lists what stands, [`made`](Self::made) counts all that ever began.
+/// while. [`view`](Self::view) lists what stands, [`past`](Self::past) what has ended and has not
+/// come back, [`made`](Self::made) counts all that ever began.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct Findings {
     standing: BTreeMap<(Scope, &'static str), Standing>,
+    past: Past,
     made: u64,
+    /// Findings that gave way while they stood.
+    gave_way: u64,
 }
 
 impl Findings {
@@ -101,21 +114,51 @@ impl Findings {
                 for ts_ns in [&mut standing.last_true_ns, &mut standing.reported_ns] {
                     *ts_ns = ts_ns.saturating_add(lasted_ns);
                 }
+                standing.unwatched_ns = standing.unwatched_ns.saturating_add(lasted_ns);
             }
         }
     }
 
-    /// Takes away a finding, if it stands, and reports that it ended.
-    pub(super) fn withdraw(
+    /// Takes away a finding, if it stands, reports that it ended, and keeps it as a past one.
+    fn withdraw(&mut self, now_ns: u64, key: (Scope, &'static str), out: &mut Vec<Output>) {
+        if let Some(standing) = self.end(now_ns, key, out) {
+            self.past.keep(key, standing.finding);
+        }
+    }
+
+    /// Takes away a finding that another one explains, if it stands, and reports that it ended.
+    ///
+    /// That is no past finding: the other says the same of the same exchanges, and stands. But what
+    /// it found before those exchanges, nothing explains: if it stood longer, it is kept.
+    pub(super) fn explain(
         &mut self,
         now_ns: u64,
         key: (Scope, &'static str),
         out: &mut Vec<Output>,
     ) {
-        if let Some(Standing { finding, .. }) = self.standing.remove(&key) {
-            let state = FindingState::Ended;
-            out.push(Output::Finding(FindingOutput { ts_ns: now_ns, state, finding }));
+        let Some(standing) = self.end(now_ns, key, out) else { return };
+        let stood_ns = standing.last_true_ns.saturating_sub(standing.finding.since_ns);
+        if stood_ns.saturating_sub(standing.unwatched_ns) > WINDOW_NS {
+            self.past.keep(key, standing.finding);
+        } else if let Some(earlier) = standing.earlier {
+            self.past.keep(key, *earlier);
         }
+    }
+
+    fn end(
+        &mut self,
+        now_ns: u64,
+        key: (Scope, &'static str),
+        out: &mut Vec<Output>,
+    ) -> Option<Standing> {
+        let standing = self.standing.remove(&key)?;
+        let finding = standing.finding.clone();
+        out.push(Output::Finding(FindingOutput {
+            ts_ns: now_ns,
+            state: FindingState::Ended,
+            finding,
+        }));
+        Some(standing)
     }
 
     /// Lists the findings, worst first, then oldest first.
@@ -124,6 +167,18 @@ impl Findings {
             self.standing.values().map(|standing| standing.finding.clone()).collect();
         view.sort_by_key(|finding| (Reverse(finding.severity), finding.since_ns, finding.sock));
         view
+    }
+
+    /// Lists the findings that have ended and do not stand, worst first, then the one that ended
+    /// last.
+    pub(in crate::model) fn past(&self) -> Vec<Finding> {
+        self.past.view()
+    }
+
+    /// Findings that were made, and that neither [`view`](Self::view) nor [`past`](Self::past) has
+    /// since there were too many.
+    pub(in crate::model) fn left_out(&self) -> u64 {
+        self.gave_way.saturating_add(self.past.gave_way())
     }
 
     /// Findings made so far.
@@ -140,12 +195,29 @@ impl Findings {
         verdict: FindingVerdict,
         out: &mut Vec<Output>,
     ) {
+        self.found_lately(now_ns, now_ns, kind, subject, verdict, out);
+    }
+
+    /// Does so where the last sign of it was seen before now, at `held_ns`.
+    pub(super) fn found_lately(
+        &mut self,
+        now_ns: u64,
+        held_ns: u64,
+        kind: &'static str,
+        subject: &Subject,
+        verdict: FindingVerdict,
+        out: &mut Vec<Output>,
+    ) {
         debug_assert!(super::kinds().contains(&kind), "{kind} is not among the kinds");
         let key = (subject.id, kind);
-        let before = self.standing.remove(&key);
+        let mut before = self.standing.remove(&key);
         if before.is_none() && !self.make_room(verdict.severity) {
             return;
         }
+        let (earlier, unwatched_ns) = match &mut before {
+            Some(before) => (before.earlier.take(), before.unwatched_ns),
+            None => (self.past.take(key).map(Box::new), 0),
+        };
         // It does not become milder while it stands: a condition that comes and goes is reported
         // once.
         let (since_ns, severity) = match &before {
@@ -154,6 +226,8 @@ impl Findings {
             }
             None => (now_ns, verdict.severity),
         };
+        let stretch = Stretch { from_ns: since_ns, until_ns: held_ns.max(since_ns) };
+        let stood = earlier.as_ref().map(|earlier| earlier.stood.clone()).unwrap_or_default();
         let sense = Sense::of(severity, &verdict);
         let finding = Finding {
             kind,
@@ -166,6 +240,7 @@ impl Findings {
             subject: subject.text.clone(),
             pid: subject.pid,
             since_ns,
+            stood: stood.and(stretch, unwatched_ns),
             headline: verdict.headline.into(),
             text: verdict.text.sentences().clone(),
             inferred: verdict.text.is_inferred(),
@@ -183,8 +258,11 @@ impl Findings {
             let finding = finding.clone();
             out.push(Output::Finding(FindingOutput { ts_ns: now_ns, state, finding }));
         }
-        let standing = Standing { finding, last_true_ns: now_ns, reported, reported_ns };
-        self.standing.insert(key, standing);
+        let last_true_ns = now_ns;
+        self.standing.insert(
+            key,
+            Standing { finding, earlier, last_true_ns, unwatched_ns, reported, reported_ns },
+        );
     }
 
     /// Tells whether a finding this bad fits, after the mildest and newest one gave way if need be.
@@ -199,6 +277,7 @@ impl Findings {
         let fits = standing.finding.severity < severity;
         if fits {
             self.standing.remove(&key);
+            self.gave_way += 1;
         }
         fits
     }

@@ -7,6 +7,7 @@ mod end;
 mod pattern;
 mod protocol;
 mod proxy;
+mod stood;
 
 use std::net::SocketAddr;
 
@@ -20,6 +21,7 @@ pub use end::{Cause, EndView, ResetTotals};
 pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
 pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
 pub use proxy::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
+pub use stood::{MAX_STRETCHES, Stood, Stretch};
 
 use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
 use super::workload::Workloads;
@@ -126,6 +128,9 @@ pub struct Snapshot {
     pub event_log: Vec<LogEntry>,
     /// Standing findings, worst first.
     pub findings: Vec<Finding>,
+    /// Findings that have ended and do not stand now, as they last were, worst first, then the one
+    /// that ended last; bounded.
+    pub past_findings: Vec<Finding>,
     /// Plain sentences on the watch itself: "4242 (python3) has no listening socket yet; still
     /// watching".
     pub notices: Vec<Untrusted>,
@@ -343,8 +348,10 @@ pub struct Finding {
     pub subject: Untrusted,
     /// The process that it is about, or that stands for the socket; `None` if that is not known.
     pub pid: Option<u32>,
-    /// Time at which it was first made.
+    /// Time at which it began; if it has come back, the last time.
     pub since_ns: u64,
+    /// The times at which it stood, the present or last one included.
+    pub stood: Stood,
     /// One line: "Clients are being refused: 132 so far, 18 a second."
     pub headline: Untrusted,
     /// Explanation, a few sentences.

@@ -16,6 +16,7 @@ mod ignored;
 mod long_poll;
 mod loops;
 mod lost_ends;
+mod past;
 mod pauses;
 mod processors;
 pub(crate) mod proxy;
