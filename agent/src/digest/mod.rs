@@ -93,7 +93,7 @@ pub struct Digest {
     pub clock: WallClock,
     /// Listeners over time.
     pub listeners: Listeners,
-    /// Findings from beginning to end.
+    /// Findings, once the run is over.
     pub findings: Findings,
     /// The exchanges that took longest.
     pub worst: Worst,
@@ -203,7 +203,6 @@ impl Digest {
             }
             Output::Pattern(pattern) => keep(&mut self.patterns, pattern.view.pid, &pattern.view),
             Output::Proxy(proxy) => keep(&mut self.proxies, proxy.view.pid, &proxy.view),
-            Output::Finding(finding) => self.findings.take(finding),
             Output::Pause(pause) => {
                 if self.pauses.len() < MAX_PAUSES {
                     self.pauses.push(*pause);
@@ -214,13 +213,15 @@ impl Digest {
             }
             Output::Summary(summary) => {
                 self.close_stretch(summary.ts_ns);
-                self.findings.end(summary.ts_ns);
+                self.findings = Findings::of(summary);
                 self.summary = Some(summary.clone());
             }
             Output::Unix(unix) => self.sockets.unix(unix),
             Output::Datagrams(datagrams) => self.sockets.datagrams(datagrams),
             Output::Quic(quic) => self.sockets.quic(quic),
-            Output::Syn(_)
+            // The summary has them all.
+            Output::Finding(_)
+            | Output::Syn(_)
             | Output::SynAckRetransmit(_)
             | Output::Process(_)
             | Output::SocketEvent(_) => {}

@@ -55,6 +55,7 @@ use process::ProcessBody;
 use proxy::ProxyBody;
 use quic::QuicBody;
 use socket_event::{SocketEventBody, SynAckRetransmitBody};
+use summary::RunSummaryBody;
 pub(crate) use summary::SummaryBody;
 use syn::SynBody;
 use unix::UnixBody;
@@ -171,7 +172,8 @@ impl Sink for Json {
                 Output::Pause(pause) => self.line(out, "pause", ts_ns, PauseBody::from(pause)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),
                 Output::Summary(summary) => {
-                    self.line(out, "summary", ts_ns, SummaryBody::from(summary))
+                    let body = RunSummaryBody::new(summary, places, self.clock);
+                    self.line(out, "summary", ts_ns, body)
                 }
             }?;
         }

@@ -3,13 +3,16 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::finding::RunFindingBody;
 use super::listener::{LeftBody, Overflows};
 use super::parts::{TimesBody, WaitBody, phases};
+use crate::model::WallClock;
 use crate::model::event::Cost;
 use crate::model::output::Summary;
 use crate::model::snapshot::{ConnectTotals, DatagramTotals, ResetTotals};
+use crate::model::workload::Workloads;
 
-/// Totals: once, last. Fields that `listener` has, too, are over all listeners.
+/// Totals of the run. Fields that `listener` has, too, are over all listeners.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct SummaryBody {
@@ -59,12 +62,33 @@ pub(crate) struct SummaryBody {
     /// Datagrams of all UDP sockets, and drops since each became known; `null` with `--detail
     /// queues`.
     datagrams: Option<DatagramTotalsBody>,
-    /// Findings that were made.
+    /// Findings that were made, each time that one began.
     findings: u64,
+    /// Findings that are not listed since there were too many.
+    findings_left_out: u64,
     /// Records of the probes.
     events: EventsBody,
     /// Cost of the observation; each figure `null` where it was not measured.
     overhead: OverheadBody,
+}
+
+/// Totals and findings: once, last. Fields that `listener` has, too, are over all listeners.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RunSummaryBody<'a> {
+    #[serde(flatten)]
+    totals: SummaryBody,
+    /// Findings of the run, each once, as it last was: those that stood at the end (`state` is
+    /// `"begun"`), then those that had ended (`"ended"`), the gravest first. One that another finding
+    /// explained is not among them.
+    findings_list: Vec<RunFindingBody<'a>>,
+}
+
+impl<'a> RunSummaryBody<'a> {
+    pub(super) fn new(summary: &'a Summary, places: &'a Workloads, clock: WallClock) -> Self {
+        let findings_list = RunFindingBody::all(summary, places, clock);
+        Self { totals: summary.into(), findings_list }
+    }
 }
 
 impl From<&Summary> for SummaryBody {
@@ -93,6 +117,7 @@ impl From<&Summary> for SummaryBody {
             phases_us: phases(&summary.phases_us),
             datagrams: summary.datagrams.as_ref().map(Into::into),
             findings: summary.findings,
+            findings_left_out: summary.findings_left_out,
             events: EventsBody {
                 seen: summary.seen,
                 delivered: summary.delivered,

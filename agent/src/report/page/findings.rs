@@ -56,7 +56,7 @@ fn one(story: &FindingStory, times: &Times, is_open: bool) -> Markup {
                     dd { (sentence(&finding.fix)) }
                     dt { "When" }
                     dd { (when(story, times))
-                        "; the figures are those of " (times.at(story.told_ns)) }
+                        "; the figures are those of " (times.at(story.until_ns())) }
                     dt { "Kind" }
                     dd { code { (finding.kind) } }
                 }
@@ -76,15 +76,17 @@ fn one(story: &FindingStory, times: &Times, is_open: bool) -> Markup {
     }
 }
 
-/// The part of the run in which it held.
+/// The parts of the run in which it held.
 fn span_bar(story: &FindingStory, times: &Times) -> Markup {
-    let begin = across(times, story.begun_ns);
-    let width = (across(times, story.ended_ns) - begin).max(1.0);
     html! {
         svg.span role="img" aria-label=(when(story, times)) width="120" height="10" {
             rect.track width="100%" height="4" y="3" rx="2" {}
-            rect.held x={ (short(begin)) "%" } width={ (short(width)) "%" } y="1" height="8"
-                rx="2" {}
+            @for stretch in &story.finding.stood.stretches {
+                @let begin = across(times, stretch.from_ns);
+                @let width = (across(times, stretch.until_ns) - begin).max(1.0);
+                rect.held x={ (short(begin)) "%" } width={ (short(width)) "%" } y="1" height="8"
+                    rx="2" {}
+            }
         }
     }
 }

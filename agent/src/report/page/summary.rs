@@ -108,14 +108,19 @@ pub(super) fn sentence(fix: &Untrusted) -> Markup {
     html! { span.fix { (fix) } }
 }
 
-/// Beginning and end of a finding.
+/// Beginning and end of a finding, and how often it began in between.
 pub(super) fn when(story: &FindingStory, times: &Times) -> String {
-    let begin = times.at(story.begun_ns);
-    if story.is_standing {
+    let (begin, stood) = (times.at(story.from_ns()), &story.finding.stood);
+    let mut when = if story.is_standing {
         format!("from {begin} on, and still at the end, {}", times.at(times.end_ns))
     } else {
-        format!("from {begin} to {}", times.at(story.ended_ns))
+        format!("from {begin} to {}", times.at(story.until_ns()))
+    };
+    if stood.times > 1 {
+        let (times, total) = (count_of(stood.times, "time"), duration_us(stood.total_ns / 1_000));
+        when += &format!(", {times}, {total} in all");
     }
+    when
 }
 
 /// The next findings, a line each.

@@ -267,6 +267,37 @@ fn finding_has_the_fields_of_the_contract() {
 }
 
 #[test]
+fn the_summary_has_every_finding_in_full_whether_or_not_it_has_ended() {
+    let clamped = ListenerSample { backlog: Some(4_096), ..listener(LISTENER, 128) };
+    let mut world = World::new("full", vec![clamped]);
+    for _ in 0..2 {
+        world.refuse(0, Stage::Syn);
+        (0..12).for_each(|_| world.sample_after(SECOND));
+    }
+    let summary = world.finish();
+    let reported = objects(&world.out, &world);
+    let listed = one(Output::Summary(summary), &world)["findings_list"].take();
+    let [stands, ended] = &listed.as_array().expect("a list")[..] else { panic!("{listed}") };
+    assert_eq!((&stands["kind"], &stands["state"]), (&json!("backlog-clamped"), &json!("begun")));
+    assert_eq!((&stands["times"], &stands["until_ns"]), (&json!(1), &json!(world.now)));
+    let kind = "accept-queue-overflow";
+    assert_eq!((&ended["kind"], &ended["state"]), (&json!(kind), &json!("ended")));
+    assert_eq!(ended["times"], 2);
+    assert_eq!(
+        (&ended["from_ns"], &ended["until_ns"]),
+        (&json!(START + SECOND), &json!(START + 13 * SECOND))
+    );
+    for time in ["from", "until"] {
+        assert!(ended[time].as_str().is_some_and(|time| time.ends_with('Z')), "{ended}");
+    }
+    // Word for word what was reported when it ended.
+    let last = reported.iter().rfind(|object| object["kind"] == kind).expect("a finding");
+    for (field, value) in last.as_object().expect("an object") {
+        assert!(["type", "ts_ns", "time"].contains(&field.as_str()) || ended[field] == *value);
+    }
+}
+
+#[test]
 fn summary_has_the_fields_of_the_contract() {
     let mut world = World::with_limit(4);
     world.now += SECOND;
@@ -284,6 +315,9 @@ fn summary_has_the_fields_of_the_contract() {
         ..Sample::default()
     }));
     let mut summary = world.finish();
+    let mut listed = objects(&world.out, &world).pop().expect("a summary")["findings_list"].take();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    summary.standing_findings.clear();
     summary.wait = WaitView { p50: 1, p90: 2, p99: 3, max: 4, count: 5, buckets: [0; 5] };
     let expected = json!({
         "type": "summary", "ts_ns": START + SECOND, "time": TIME, "duration_us": 1_000_000,
@@ -291,7 +325,7 @@ fn summary_has_the_fields_of_the_contract() {
         "queued": 1, "accepted": 1, "abandoned": 0, "accept_fails": 0,
         "left_queue": { "peer_closed": 0, "peer_reset": 0, "late": 0, "late_us": 0,
             "reset_by_close": 0 }, "overflows": { "syn": 1, "ack": 0 }, "syn_dropped": 0,
-        "cookies_sent": 0, "synack_retransmits": 0, "findings": 1,
+        "cookies_sent": 0, "synack_retransmits": 0, "findings": 1, "findings_left_out": 0,
         "datagrams": { "sockets": 0, "in": 0, "read": 0, "out": 0, "drops": 0 },
         "connects": {
             "made": 0, "failed": 0, "pending": 0, "refused": 0, "timed_out": 0, "unreachable": 0,
@@ -300,7 +334,7 @@ fn summary_has_the_fields_of_the_contract() {
         },
         "resets": { "sent": 0, "received": 0, "timeouts": 0, "late_requests": 0,
             "truncated_responses": 0 },
-        "connections": 1, "exchanges": 0,
+        "findings_list": [], "connections": 1, "exchanges": 0,
         "times_us": { "kernel": 0, "app": 0, "network": 0, "peer": 0, "unknown": 0 },
         "paused_us": null, "phases_us": {},
         "exchange_us": { "p50": null, "p90": null, "p99": null, "max": null, "count": 0 },

@@ -24,7 +24,7 @@ use super::process::ProcessBody;
 use super::proxy::ProxyBody;
 use super::quic::QuicBody;
 use super::socket_event::{SocketEventBody, SynAckRetransmitBody};
-use super::summary::SummaryBody;
+use super::summary::RunSummaryBody;
 use super::syn::SynBody;
 use super::unix::UnixBody;
 use super::{Object, Placed};
@@ -101,7 +101,7 @@ fn types(generator: &mut SchemaGenerator) -> [(&'static str, Value); 18] {
         ("finding", object::<Placed<'_, FindingBody>>(generator, "finding")),
         ("pause", object::<PauseBody>(generator, "pause")),
         ("lost", object::<LostBody>(generator, "lost")),
-        ("summary", object::<SummaryBody>(generator, "summary")),
+        ("summary", object::<RunSummaryBody<'_>>(generator, "summary")),
     ]
 }
 
