@@ -43,6 +43,9 @@ impl Subject {
 #[derive(Clone, Debug)]
 struct Standing {
     finding: Finding,
+    /// The finding as it was at the last sign of it, if that was at an earlier refresh: rates fall
+    /// from then on.
+    as_held: Option<Box<Finding>>,
     /// The finding as it was when it last ended, if it has come back.
     earlier: Option<Box<Finding>>,
     last_true_ns: u64,
@@ -151,7 +154,10 @@ impl Findings {
         key: (Scope, &'static str),
         out: &mut Vec<Output>,
     ) -> Option<Standing> {
-        let standing = self.standing.remove(&key)?;
+        let mut standing = self.standing.remove(&key)?;
+        if let Some(as_held) = standing.as_held.take() {
+            standing.finding = *as_held;
+        }
         let finding = standing.finding.clone();
         out.push(Output::Finding(FindingOutput {
             ts_ns: now_ns,
@@ -228,6 +234,12 @@ impl Findings {
         };
         let stretch = Stretch { from_ns: since_ns, until_ns: held_ns.max(since_ns) };
         let stood = earlier.as_ref().map(|earlier| earlier.stood.clone()).unwrap_or_default();
+        let as_held = match &mut before {
+            Some(before) if before.finding.stood.until_ns() == stretch.until_ns => {
+                before.as_held.take().or_else(|| Some(Box::new(before.finding.clone())))
+            }
+            _ => None,
+        };
         let sense = Sense::of(severity, &verdict);
         let finding = Finding {
             kind,
@@ -261,7 +273,15 @@ impl Findings {
         let last_true_ns = now_ns;
         self.standing.insert(
             key,
-            Standing { finding, earlier, last_true_ns, unwatched_ns, reported, reported_ns },
+            Standing {
+                finding,
+                as_held,
+                earlier,
+                last_true_ns,
+                unwatched_ns,
+                reported,
+                reported_ns,
+            },
         );
     }
 

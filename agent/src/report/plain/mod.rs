@@ -3,6 +3,7 @@
 mod connects;
 mod datagrams;
 mod exchanges;
+mod findings;
 mod proxy;
 mod socket_events;
 mod table;
@@ -14,14 +15,11 @@ use std::io::{self, Write};
 use super::Sink;
 use crate::model::Attached;
 use crate::model::event::{Accept, Cost, Pause, Process, ProcessChange, SockId, Stage};
-use crate::model::output::{
-    FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary,
-};
-use crate::model::snapshot::{
-    Finding, ListenerView, Owner, PatternView, Severity, Snapshot, Totals,
-};
-use crate::text::{Untrusted, count, count_of, duration_us, percent, wrap};
+use crate::model::output::{Interest, Lost, Output, OverflowOutput, Summary};
+use crate::model::snapshot::{ListenerView, PatternView, Snapshot, Totals};
+use crate::text::{Untrusted, count, count_of, duration_us, percent, take_columns};
 use exchanges::{Exchanges, owners};
+use findings::FindingLines;
 use table::TextTable;
 use unix::UnixLines;
 
@@ -64,6 +62,7 @@ pub struct Plain {
     table: TextTable,
     unix: UnixLines,
     exchanges: Exchanges,
+    findings: FindingLines,
     accepts: Budget,
     refusals: Budget,
     connects: Budget,
@@ -195,33 +194,8 @@ impl Plain {
         Ok(())
     }
 
-    fn finding(&self, out: &mut dyn Write, output: &FindingOutput) -> io::Result<()> {
-        let finding = &output.finding;
-        if output.state == FindingState::Ended {
-            let lasted_us = output.ts_ns.saturating_sub(finding.since_ns) / 1_000;
-            let (subject, kind, lasted) =
-                (finding.subject.for_terminal(), finding.kind, duration_us(lasted_us));
-            return writeln!(out, "  ended: {subject}: {kind}, after {lasted}.");
-        }
-        let (severity, owner) = (severity_name(finding.severity), owner_words(finding));
-        let changed = if output.state == FindingState::Changed { ", now" } else { "" };
-        let head = format!(
-            "{severity}{changed}, {owner}. {}: {}",
-            finding.subject.for_terminal(),
-            finding.headline.for_terminal()
-        );
-        writeln!(out, "  {}", self.colour.loss(finding.severity == Severity::Critical, &head))?;
-        for line in wrap(&finding.text.for_terminal().to_string(), WIDTH - 4) {
-            writeln!(out, "    {line}")?;
-        }
-        for line in wrap(&format!("Try: {}", finding.fix.for_terminal()), WIDTH - 4) {
-            writeln!(out, "    {line}")?;
-        }
-        Ok(())
-    }
-
     /// Writes findings and the summary, set off by empty lines.
-    fn blocks(&self, out: &mut dyn Write, outputs: &[Output]) -> io::Result<()> {
+    fn blocks(&mut self, out: &mut dyn Write, outputs: &[Output]) -> io::Result<()> {
         let mut first = true;
         for output in outputs {
             if !matches!(output, Output::Finding(_) | Output::Summary(_)) {
@@ -232,7 +206,7 @@ impl Plain {
                 first = false;
             }
             match output {
-                Output::Finding(finding) => self.finding(out, finding)?,
+                Output::Finding(finding) => self.findings.write(out, self.colour, finding)?,
                 Output::Summary(summary) => self.summary(out, summary)?,
                 _ => {}
             }
@@ -267,14 +241,16 @@ impl Plain {
         if let Some(totals) = &summary.datagrams {
             datagrams::summary(out, self.colour, totals)?;
         }
-        writeln!(out, "  findings     {}", count(summary.findings))?;
+        findings::write_count(out, summary)?;
         let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
         let records = format!("{seen} seen, {delivered} delivered, {lost} lost");
         writeln!(out, "  records      {}", self.colour.loss(summary.lost > 0, &records))?;
         if let Some(cost) = &summary.cost {
             writeln!(out, "  cost         {}", cost_text(cost))?;
         }
-        Ok(())
+        findings::write_all(out, self.colour, summary, |ts_ns| {
+            self.time(ts_ns).trim_start().to_owned()
+        })
     }
 
     fn write_queues(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
@@ -331,12 +307,10 @@ impl Sink for Plain {
             "Watching {} on kernel {kernel}, {tier} tier, attached in {took}.",
             targets.for_terminal()
         )?;
-        for gap in &attached.gaps {
-            for line in wrap(&format!("Less detail: {}", gap.for_terminal()), WIDTH - 2) {
-                writeln!(out, "  {line}")?;
-            }
+        match seen_less(&attached.gaps) {
+            Some(line) => writeln!(out, "  {line}"),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn write(
@@ -376,10 +350,38 @@ impl Sink for Plain {
         if !listeners.is_empty() {
             let time = self.time(snapshot.now_ns);
             self.table.write(out, self.colour, &time, &listeners)?;
+            if !ends {
+                let findings = &snapshot.findings;
+                self.findings.write_lasting(out, self.colour, snapshot.now_ns, findings)?;
+            }
         }
         self.unix.write(out, self.colour, &self.time(snapshot.now_ns), outputs)?;
         self.blocks(out, outputs)
     }
+}
+
+/// "Sees less on this kernel: late, reset; see `backscope doctor`": the signals that lack something,
+/// as many as a line has room for. `doctor` has a sentence on each.
+fn seen_less(gaps: &[Untrusted]) -> Option<String> {
+    const LESS: &str = "Sees less on this kernel: ";
+    const SEE: &str = "; see `backscope doctor`";
+    const MORE: &str = " and 99 more";
+    if gaps.is_empty() {
+        return None;
+    }
+    let mut line = LESS.to_owned();
+    for (at, gap) in gaps.iter().enumerate() {
+        let text = gap.for_terminal().to_string();
+        let signal = text.split_once(": ").map_or(text.as_str(), |(signal, _)| signal);
+        let room = WIDTH - 2 - SEE.len() - MORE.len();
+        if at > 0 && line.chars().count() + 2 + signal.chars().count() > room {
+            line += &format!(" and {} more", count((gaps.len() - at) as u64));
+            break;
+        }
+        line += if at > 0 { ", " } else { "" };
+        line += take_columns(signal, room.saturating_sub(LESS.len()));
+    }
+    Some(line + SEE)
 }
 
 /// The newest figures of each listener, in the order in which they first came.
@@ -505,22 +507,4 @@ fn cost_text(cost: &Cost) -> String {
     };
     let agent = duration_us(cost.agent_cpu_us);
     format!("{probes}agent {agent} of CPU, {:.1} MB", cost.agent_rss_bytes as f64 / 1e6)
-}
-
-fn severity_name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "INFO",
-        Severity::Warning => "WARNING",
-        Severity::Critical => "CRITICAL",
-    }
-}
-
-/// "the kernel's doing (K, inferred)", as the owner of a finding.
-fn owner_words(finding: &Finding) -> String {
-    let (owner, letter) = (finding.owner, finding.owner.letter());
-    let inferred = if finding.inferred { ", inferred" } else { "" };
-    match owner {
-        Owner::Unknown => format!("owner unknown ({letter}{inferred})"),
-        known => format!("the {}'s doing ({letter}{inferred})", known.name()),
-    }
 }

@@ -315,7 +315,7 @@ fn summary_has_the_fields_of_the_contract() {
         ..Sample::default()
     }));
     let mut summary = world.finish();
-    let mut listed = objects(&world.out, &world).pop().expect("a summary")["findings_list"].take();
+    let listed = &objects(&world.out, &world).pop().expect("a summary")["findings_list"];
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
     summary.standing_findings.clear();
     summary.wait = WaitView { p50: 1, p90: 2, p99: 3, max: 4, count: 5, buckets: [0; 5] };
