@@ -3,6 +3,7 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use super::found::{Found, FoundOrder};
 use super::list::{List, Listing};
 use super::order::By;
 use super::theme::Theme;
@@ -63,7 +64,7 @@ impl Tab {
     }
 }
 
-/// A listener or connection that is open over a tab.
+/// A listener, connection or past finding that is open over a tab.
 #[derive(Clone, Debug)]
 pub(super) enum Open {
     /// A listener.
@@ -71,6 +72,8 @@ pub(super) enum Open {
     /// A connection, as it was last seen: the snapshot holds only so many, and this one is not to
     /// vanish from view.
     Connection(Box<ConnectionView>),
+    /// A finding that has ended, as it last was.
+    Past(Box<Finding>),
 }
 
 /// Places on the last drawn screen that the mouse can hit, and how far it can be scrolled.
@@ -114,8 +117,9 @@ pub struct App {
     pub(super) open: Option<Open>,
     /// Number of the exchange that the user chose on the open connection; the worst until then.
     pub(super) exchange: Option<u32>,
-    /// The selected finding.
+    /// The row of the selected finding.
     pub(super) finding: usize,
+    pub(super) finding_order: FoundOrder,
     /// Lines scrolled off the top of the long view in front.
     pub(super) scroll: usize,
     /// Entries of the stream, from the newest, that are scrolled past.
@@ -141,6 +145,7 @@ impl App {
             open: None,
             exchange: None,
             finding: 0,
+            finding_order: FoundOrder::default(),
             scroll: 0,
             stream_scroll: 0,
             typing_filter: false,
@@ -181,7 +186,8 @@ impl App {
         }
     }
 
-    /// Returns the list of the tab in front. Findings have none: they are few and in one order.
+    /// Returns the list of the tab in front. Findings have none: their two lists are made one, and
+    /// have an order of their own.
     pub(super) fn list(&self) -> Option<&dyn Listing> {
         match self.tab {
             Tab::Queues => Some(&self.listeners),
@@ -205,6 +211,23 @@ impl App {
         }
     }
 
+    /// Returns the selected finding, whether or not it stands.
+    pub(super) fn selected_finding(&self) -> Option<Found<'_>> {
+        let rows = self.finding_order.rows(self.shown.as_ref()?);
+        rows.get(self.finding).copied()
+    }
+
+    /// Changes the order of the findings. The selection stays with its row.
+    pub(super) fn order_findings(&mut self, change: impl FnOnce(&mut FoundOrder)) {
+        let selected = self.selected_finding().map(|found| found.id());
+        change(&mut self.finding_order);
+        if let Some(snapshot) = &self.shown {
+            let rows = self.finding_order.rows(snapshot);
+            let place = rows.iter().position(|found| Some(found.id()) == selected);
+            self.finding = place.unwrap_or(0);
+        }
+    }
+
     fn show(&mut self, snapshot: Snapshot) {
         self.finding = self.finding_in(&snapshot);
         if let Some(Open::Connection(open)) = &mut self.open
@@ -219,17 +242,15 @@ impl App {
         self.shown = Some(snapshot);
     }
 
-    /// Returns the place of the selected finding in a newer snapshot. Its findings are sorted anew.
+    /// Returns the place of the selected finding in a newer snapshot. Its findings are sorted anew,
+    /// and it may have ended or come back.
     fn finding_in(&self, newer: &Snapshot) -> usize {
-        if let Some(shown) = &self.shown
-            && let Some(selected) = shown.findings.get(self.finding)
+        let rows = self.finding_order.rows(newer);
+        if let Some(selected) = self.selected_finding()
+            && let Some(index) = rows.iter().position(|found| found.id() == selected.id())
         {
-            let subject = (selected.kind, selected.sock);
-            let is_selected = |finding: &Finding| (finding.kind, finding.sock) == subject;
-            if let Some(index) = newer.findings.iter().position(is_selected) {
-                return index;
-            }
+            return index;
         }
-        self.finding.min(newer.findings.len().saturating_sub(1))
+        self.finding.min(rows.len().saturating_sub(1))
     }
 }

@@ -6,6 +6,7 @@ use ratatui::crossterm::event::{
 use ratatui::layout::Position;
 
 use super::app::{Action, App, Open, Tab};
+use super::found::FoundOrder;
 use super::list::Listing;
 use super::order::TID;
 use super::subject::{Subject, subject};
@@ -70,6 +71,12 @@ impl App {
             (KeyCode::Char('w'), Some(Open::Connection(_))) => {
                 self.exchange = None;
                 self.scroll = 0;
+            }
+            (KeyCode::Char('s'), None) if self.tab == Tab::Findings => {
+                self.order_findings(FoundOrder::sort_next)
+            }
+            (KeyCode::Char('S' | 'r'), None) if self.tab == Tab::Findings => {
+                self.order_findings(FoundOrder::reverse)
             }
             (KeyCode::Char('s'), None) => self.change_list(|list| list.sort_next()),
             (KeyCode::Char('S' | 'r'), None) => self.change_list(|list| list.reverse()),
@@ -178,7 +185,8 @@ impl App {
             Tab::Connections => self.connections.select(row, snapshot),
             Tab::Threads => self.threads.select(row, snapshot),
             Tab::Findings => {
-                self.finding = row.min(snapshot.findings.len().saturating_sub(1));
+                let rows = snapshot.findings.len() + snapshot.past_findings.len();
+                self.finding = row.min(rows.saturating_sub(1));
                 self.scroll = 0;
             }
         }
@@ -219,10 +227,16 @@ impl App {
         self.exchange = None;
     }
 
-    /// Drills down to the subject of the selected finding.
+    /// Drills down to the subject of the selected finding. One that has ended opens itself: its
+    /// subject tells nothing of it any more.
     fn open_subject(&mut self) {
         let Some(snapshot) = &self.shown else { return };
-        let Some(finding) = snapshot.findings.get(self.finding) else { return };
+        let Some(found) = self.selected_finding() else { return };
+        let finding = found.finding;
+        if found.is_past {
+            self.open = Some(Open::Past(Box::new(finding.clone())));
+            return;
+        }
         match subject(snapshot, finding) {
             Subject::Listener(listener) => self.open = Some(Open::Listener(listener.sock)),
             Subject::Connection(connection) => {

@@ -6,6 +6,7 @@
 
 mod app;
 mod events;
+mod found;
 mod input;
 #[cfg(feature = "lessons")]
 pub mod lesson;

@@ -20,6 +20,7 @@ mod connection;
 mod connections;
 #[cfg(feature = "lessons")]
 mod lesson;
+mod past;
 mod queues;
 #[path = "../../examples/picture/scene.rs"]
 mod scene;

@@ -46,7 +46,7 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
             }
             Tab::Connections => " CONNECTIONS ".to_owned(),
             Tab::Threads => " THREADS ".to_owned(),
-            Tab::Findings => format!(" FINDINGS {} ", snapshot.findings.len()),
+            Tab::Findings => findings(snapshot, app.playback.is_none() || wide),
         };
         let style = match tab {
             _ if tab == app.tab => theme.reversed(),
@@ -82,6 +82,16 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
         Row::new()
     };
     spread(row, legend, width)
+}
+
+/// Returns how many findings stand and how many have ended: " FINDINGS 1 · 2 past ".
+fn findings(snapshot: &Snapshot, has_room: bool) -> String {
+    match (snapshot.findings.len(), snapshot.past_findings.len()) {
+        (standing, 0) => format!(" FINDINGS {standing} "),
+        (0, past) => format!(" FINDINGS {past} past "),
+        (standing, past) if has_room => format!(" FINDINGS {standing} · {past} past "),
+        (standing, _) => format!(" FINDINGS {standing} "),
+    }
 }
 
 /// Returns the place of a replay: "▶ 00:12 / 01:00 ×2".
@@ -128,7 +138,8 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
     let sort = match app.list() {
         Some(list) if list.order().1 => format!("sort: {} ▴", list.order_name()),
         Some(list) => format!("sort: {}", list.order_name()),
-        None => String::new(),
+        None if app.finding_order.reversed => format!("sort: {} ▴", app.finding_order.name()),
+        None => format!("sort: {}", app.finding_order.name()),
     };
     let opens = if app.tab == Tab::Threads { "connections" } else { "open" };
     let keys: &[(&str, &str)] = match (&app.open, app.tab) {
@@ -144,10 +155,14 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
         (Some(Open::Listener(_)), _) => {
             &[("Esc", "back"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")]
         }
+        (Some(Open::Past(_)), _) => {
+            &[("Esc", "back"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")]
+        }
         (None, Tab::Findings) => &[
             ("↑↓", "select"),
             ("↵", "open"),
             ("Tab", "views"),
+            ("s", &sort),
             ("p", "pause"),
             ("?", "help"),
             ("q", "quit"),

@@ -78,7 +78,7 @@ pub(super) fn evidence(theme: Theme, finding: &Finding, width: usize) -> Vec<Lin
 }
 
 /// Returns a badge that says whose doing it is.
-fn badge(theme: Theme, owner: Owner) -> Row {
+pub(super) fn badge(theme: Theme, owner: Owner) -> Row {
     let text = match owner {
         Owner::Unknown => " ?  owner unknown ".to_owned(),
         _ => format!(" {}  the {}'s doing ", owner.letter(), owner.name()),

@@ -21,6 +21,7 @@ mod listener_table;
 mod owners;
 mod panel;
 pub(super) mod parts;
+mod past;
 mod pattern;
 mod proxy;
 mod queues;
@@ -75,6 +76,9 @@ fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
     put(frame, footer, vec![chrome::footer(app, snapshot, footer.width.into())]);
     if let Some(Open::Connection(connection)) = &app.open {
         return connection::draw(app, snapshot, connection, frame, body, hits);
+    }
+    if let Some(Open::Past(finding)) = &app.open {
+        return findings::draw_past(app, snapshot, finding, frame, body, hits);
     }
     let open = match app.open {
         Some(Open::Listener(sock)) => {

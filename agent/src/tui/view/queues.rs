@@ -7,7 +7,7 @@ use ratatui::text::Line;
 
 use super::listener_table::ListenerTable;
 use super::parts::{paragraph, raw, rule, span};
-use super::{datagrams, event_log, finding, panel, put, unix, verdict};
+use super::{datagrams, event_log, finding, panel, past, put, unix, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
@@ -145,6 +145,13 @@ fn without_listeners(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area
             let words = finding::lines(app.theme, worst, width);
             take(&mut rest, 1);
             put(frame, take(&mut rest, words.len()), words);
+        } else {
+            let past = snapshot.past_findings.iter();
+            let now = "Nothing is wrong now.";
+            if let Some(words) = past::lines(app.theme, snapshot, now, past, width) {
+                take(&mut rest, 1);
+                put(frame, take(&mut rest, words.len()), words);
+            }
         }
     }
     put(frame, rest, nothing(app, snapshot, width));

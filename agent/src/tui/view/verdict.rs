@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::parts::{cut, paragraph, raw, span, spread};
-use super::{finding, threads, words};
+use super::{finding, past, threads, words};
 use crate::model::snapshot::{
     ConnectionView, ExchangeVerdict, ExchangeView, Finding, ListenerView, Owner, Snapshot,
     ThreadView,
@@ -24,6 +24,14 @@ pub(super) fn lines(
 ) -> Vec<Line<'static>> {
     if let Some(found) = found(theme, listener.sock, of(snapshot, listener), width) {
         return found;
+    }
+    let past = about(snapshot, listener, &snapshot.past_findings);
+    if let Some(mut out) = past::lines(theme, snapshot, &now(snapshot, listener), past, width) {
+        // What stands elsewhere is worth more than what has ended.
+        if !snapshot.findings.is_empty() {
+            out.extend(elsewhere(theme, snapshot, width));
+        }
+        return out;
     }
     let (mark, headline, text) = words(listener);
     let mut out = quiet(theme, mark, &headline, &text, width);
@@ -73,7 +81,15 @@ pub(super) fn of<'a>(
     snapshot: &'a Snapshot,
     listener: &'a ListenerView,
 ) -> impl Iterator<Item = &'a Finding> {
-    snapshot.findings.iter().filter(|finding| match subject(snapshot, finding) {
+    about(snapshot, listener, &snapshot.findings)
+}
+
+fn about<'a>(
+    snapshot: &'a Snapshot,
+    listener: &'a ListenerView,
+    findings: &'a [Finding],
+) -> impl Iterator<Item = &'a Finding> {
+    findings.iter().filter(|finding| match subject(snapshot, finding) {
         Subject::Listener(other) => other.sock == listener.sock,
         Subject::Connection(connection) => connection.listener == Some(listener.sock),
         Subject::Process(thread) => {
@@ -123,9 +139,12 @@ fn found<'a>(
     Some(out)
 }
 
-/// Returns the worst finding of all in one line, where what is selected has none.
+/// Returns the worst finding of all in one line, where what is selected has none; if none stands, the
+/// worst that has ended.
 fn elsewhere(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'static>> {
-    let worst = snapshot.findings.first()?;
+    let Some(worst) = snapshot.findings.first() else {
+        return past::line(theme, snapshot, width);
+    };
     let row = vec![
         span(format!(" {} ", shape(worst.severity)), theme.severity(worst.severity)),
         span(format!("{}: ", escape(&worst.subject)), theme.dim()),
@@ -143,6 +162,19 @@ fn quiet(theme: Theme, mark: char, headline: &str, text: &str, width: usize) -> 
     }
     out.extend(paragraph(text, 3, Style::new(), width));
     out
+}
+
+/// Says how things are at a listener where something was wrong.
+fn now(snapshot: &Snapshot, listener: &ListenerView) -> String {
+    let is_left_alone = listener.totals.accepted == 0 && listener.depth > 0;
+    if listener.closed || is_left_alone {
+        let (_, headline, _) = words(listener);
+        headline
+    } else if snapshot.findings.is_empty() {
+        "Nothing is wrong now.".to_owned()
+    } else {
+        "Nothing is wrong here now.".to_owned()
+    }
 }
 
 fn words(listener: &ListenerView) -> (char, String, String) {
