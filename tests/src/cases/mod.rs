@@ -27,6 +27,7 @@ mod mcp;
 mod otlp;
 mod output;
 mod overflow;
+mod past;
 mod pattern;
 mod payload;
 mod privileges;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<Case> {
         listener::CASES,
         output::CASES,
         overflow::CASES,
+        past::CASES,
         demo::CASES,
         interop::CASES,
         execution::CASES,
