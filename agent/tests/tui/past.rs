@@ -138,6 +138,16 @@ fn the_tab_counts_both() {
 }
 
 #[test]
+fn what_was_found_at_one_refresh_has_a_moment_and_no_time() {
+    let mut snapshot = after_the_symptom();
+    let moment = snapshot.past_findings[1].stood.until_ns();
+    snapshot.past_findings[1].stood = Stood::once(moment, moment);
+    let mut screen = Screen::new(snapshot);
+    screen.key(KeyCode::Char('4'));
+    assert_shows(&screen.lines()[4], &["accepted.", " 00:21  –  0.0.0.0:8080"]);
+}
+
+#[test]
 fn what_was_wrong_elsewhere_is_a_line_of_a_calm_listener() {
     let mut screen = Screen::new(after_the_symptom());
     screen.key(KeyCode::Down);

@@ -11,6 +11,8 @@ use crate::text::{Untrusted, count, count_of, duration_us, wrap};
 
 /// A finding that lasts has a line after this time, ns; the next one after twice as long, and so on.
 const LASTS_NS: u64 = 10_000_000_000;
+/// A finding lasts while a sign of it was seen within so long, ns.
+const SIGN_NS: u64 = 3_000_000_000;
 /// Findings that last, of which a refresh has a line; of the rest the number is said.
 const LASTING: usize = 5;
 
@@ -78,8 +80,11 @@ impl FindingLines {
             let Some(written) = self.written.get_mut(&(finding.kind, finding.sock)) else {
                 continue;
             };
-            if written.next_ns <= now_ns {
-                let stood_ns = now_ns.saturating_sub(finding.since_ns);
+            let until_ns = finding.stood.until_ns();
+            // One whose last sign is some time ago will have ended before long.
+            let has_sign = now_ns.saturating_sub(until_ns) < SIGN_NS;
+            if has_sign && written.next_ns <= now_ns {
+                let stood_ns = until_ns.saturating_sub(finding.since_ns);
                 written.next_ns = now_ns.saturating_add(stood_ns.max(LASTS_NS));
                 due.push((finding, stood_ns));
             }

@@ -38,13 +38,13 @@ pub(super) fn row(
         span(capital(finding.was()), style),
     ];
     let times = times_of(finding);
+    let long = match finding.stood.total_ns {
+        // It was found at one refresh alone.
+        0 => "–".to_owned(),
+        total_ns => duration(total_ns / 1_000),
+    };
     let end = vec![span(
-        format!(
-            " {}{times}  {}  {} ",
-            span_of(snapshot, finding),
-            duration(finding.stood.total_ns / 1_000),
-            escape(&finding.subject)
-        ),
+        format!(" {}{times}  {long}  {} ", span_of(snapshot, finding), escape(&finding.subject)),
         theme.dim(),
     )];
     let room = width.saturating_sub(columns(&end));
