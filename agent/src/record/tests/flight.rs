@@ -175,6 +175,13 @@ fn the_last_seconds_are_kept_and_each_file_tells_of_its_own_time() {
             _ => None,
         });
         assert_eq!(told.sum::<u64>(), summary.totals.overflow_syn, "none is told of before");
+        let findings = summary.standing_findings.iter().chain(&summary.past_findings);
+        for finding in findings.clone() {
+            let stood = &finding.stood;
+            assert!(inside(stood.from_ns()) && inside(stood.until_ns()), "{stood:?}");
+        }
+        let refused = findings.filter(|finding| finding.kind == "accept-queue-overflow").count();
+        assert_eq!(refused, usize::from(summary.totals.overflow_syn > 0), "{}", file.name);
         let lasting = file.outputs.iter().find_map(|output| match output {
             Output::Connection(connection) if connection.view.sock == LASTING => Some(connection),
             _ => None,
