@@ -3,7 +3,7 @@
 use crate::model::{
     event::SockId,
     output::{FindingOutput, FindingState},
-    snapshot::Finding,
+    snapshot::{Finding, chain},
 };
 
 /// Findings that are kept; of further ones only the number is known.
@@ -90,13 +90,20 @@ impl Findings {
     }
 
     /// Returns the findings, the gravest first, and those that lasted longest first among equals.
+    /// What follows from a finding is right behind it.
     pub fn worst_first(&self) -> Vec<&FindingStory> {
-        let mut stories: Vec<&FindingStory> = self.stories.iter().collect();
-        stories.sort_by_key(|story| {
-            let lasted_ns = story.ended_ns.saturating_sub(story.begun_ns);
-            (std::cmp::Reverse(story.finding.severity), std::cmp::Reverse(lasted_ns))
-        });
-        stories
+        let stories = self.stories.iter().collect();
+        chain::in_order(
+            stories,
+            |story: &&FindingStory| story.finding.severity,
+            |cause, effect| {
+                // The same finding may come again later.
+                let at_once =
+                    cause.begun_ns <= effect.ended_ns && effect.begun_ns <= cause.ended_ns;
+                at_once && chain::explains(&cause.finding, &effect.finding)
+            },
+            |story| std::cmp::Reverse(story.ended_ns.saturating_sub(story.begun_ns)),
+        )
     }
 
     /// Returns the number of findings beyond those that are kept.

@@ -205,6 +205,8 @@ fn finding(kind: &'static str, subject: &str) -> Finding {
         claims: Vec::new(),
         evidence: Vec::new(),
         fix: "".into(),
+        explained_by: None,
+        explains: Vec::new(),
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use super::ON_LISTENERS;
+use super::chain::Cause;
 use super::facts::FindingVerdict;
 use crate::model::output::{FindingOutput, FindingState, Output};
-use crate::model::snapshot::{Finding, Owner, Severity};
+use crate::model::snapshot::{Finding, FindingRef, Owner, Severity, chain};
 use crate::model::stats::Scope;
 use crate::text::Untrusted;
 
@@ -35,13 +37,27 @@ impl Subject {
     }
 }
 
+/// A finding's place in the table.
+pub(super) type Key = (Scope, &'static str);
+
 #[derive(Clone, Debug)]
-struct Standing {
-    finding: Finding,
-    last_true_ns: u64,
-    /// Content and time of the newest report.
+pub(super) struct Standing {
+    pub(super) finding: Finding,
+    pub(super) last_true_ns: u64,
+    /// Findings that would explain it, and the address that it is about.
+    pub(super) causes: Vec<Cause>,
+    pub(super) peer: Option<SocketAddr>,
+    /// Content and time of the newest report, and the cause that it named.
     reported: Sense,
-    reported_ns: u64,
+    pub(super) reported_ns: u64,
+    pub(super) reported_cause: Option<FindingRef>,
+}
+
+impl Standing {
+    /// Tells whether its newest report was long enough ago for another one.
+    pub(super) fn may_be_reported(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.reported_ns) >= CHANGE_NS
+    }
 }
 
 /// Content of a finding, apart from its figures.
@@ -64,10 +80,10 @@ impl Sense {
 ///
 /// At each refresh the `judge` methods run the checks, one method for each kind of subject, and
 /// report what begins or changes. Then [`expire`](Self::expire) ends what has not been true for a
-/// while. [`view`](Self::view) lists what stands, [`made`](Self::made) counts all that ever began.
+/// while, and [`link`](Self::link) finds which explains which. [`view`](Self::view) lists what stands, [`made`](Self::made) counts all that ever began.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct Findings {
-    standing: BTreeMap<(Scope, &'static str), Standing>,
+    pub(super) standing: BTreeMap<Key, Standing>,
     made: u64,
 }
 
@@ -118,12 +134,16 @@ impl Findings {
         }
     }
 
-    /// Lists the findings, worst first, then oldest first.
+    /// Lists the findings, worst first, then oldest first; what follows from one is right behind
+    /// it.
     pub(in crate::model) fn view(&self) -> Vec<Finding> {
-        let mut view: Vec<_> =
-            self.standing.values().map(|standing| standing.finding.clone()).collect();
-        view.sort_by_key(|finding| (Reverse(finding.severity), finding.since_ns, finding.sock));
-        view
+        let view = self.standing.values().map(|standing| standing.finding.clone()).collect();
+        chain::in_order(
+            view,
+            |finding: &Finding| finding.severity,
+            chain::explains,
+            |finding| (finding.since_ns, finding.sock),
+        )
     }
 
     /// Findings made so far.
@@ -172,7 +192,11 @@ impl Findings {
             claims: sense.claims.clone(),
             evidence: verdict.evidence,
             fix: verdict.fix,
+            explained_by: before.as_ref().and_then(|before| before.finding.explained_by.clone()),
+            explains: Vec::new(),
         };
+        let reported_cause = before.as_ref().and_then(|before| before.reported_cause.clone());
+        let (causes, peer) = verdict.text.causes();
         self.made += u64::from(before.is_none());
         let state = state_now(now_ns, before.as_ref(), &sense);
         let (reported, reported_ns) = match (state, before) {
@@ -183,7 +207,15 @@ impl Findings {
             let finding = finding.clone();
             out.push(Output::Finding(FindingOutput { ts_ns: now_ns, state, finding }));
         }
-        let standing = Standing { finding, last_true_ns: now_ns, reported, reported_ns };
+        let standing = Standing {
+            finding,
+            last_true_ns: now_ns,
+            causes,
+            peer,
+            reported,
+            reported_ns,
+            reported_cause,
+        };
         self.standing.insert(key, standing);
     }
 
@@ -217,6 +249,6 @@ fn state_now(now_ns: u64, before: Option<&Standing>, sense: &Sense) -> Option<Fi
         return None;
     }
     let worse = sense.severity > before.reported.severity;
-    let due = now_ns.saturating_sub(before.reported_ns) >= CHANGE_NS;
+    let due = before.may_be_reported(now_ns);
     if worse || due { Some(FindingState::Changed) } else { None }
 }

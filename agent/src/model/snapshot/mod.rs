@@ -1,5 +1,6 @@
 //! The state that every front-end renders. A front-end computes nothing beyond layout.
 
+pub mod chain;
 mod connect;
 mod connection;
 mod datagram;
@@ -10,6 +11,7 @@ mod proxy;
 
 use std::net::SocketAddr;
 
+pub use chain::FindingRef;
 pub use connect::{ConnectFailure, ConnectTotals, error_name};
 pub use connection::{
     ConnectionView, ExchangeVerdict, ExchangeView, HoldView, OwnerTimes, Pieces, Slice, SliceKind,
@@ -124,7 +126,7 @@ pub struct Snapshot {
     pub proxies: Vec<ProxyView>,
     /// The newest accepts, overflows and the like, oldest first; bounded.
     pub event_log: Vec<LogEntry>,
-    /// Standing findings, worst first.
+    /// Standing findings, worst first; what follows from one is right behind it.
     pub findings: Vec<Finding>,
     /// Plain sentences on the watch itself: "4242 (python3) has no listening socket yet; still
     /// watching".
@@ -357,4 +359,9 @@ pub struct Finding {
     pub evidence: Vec<(&'static str, f64)>,
     /// Advice on the change to make, naming the setting.
     pub fix: Untrusted,
+    /// The finding that explains this one, on which it has no hold of its own; `None` for the root
+    /// of a chain.
+    pub explained_by: Option<FindingRef>,
+    /// Findings that this one explains.
+    pub explains: Vec<FindingRef>,
 }

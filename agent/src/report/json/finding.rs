@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::model::output::{FindingOutput, FindingState};
-use crate::model::snapshot::{Finding, Severity};
+use crate::model::snapshot::{Finding, FindingRef, Severity};
 use crate::text::Untrusted;
 
 /// Something is wrong: when it begins, when it changes and when it ends.
@@ -13,8 +13,8 @@ use crate::text::Untrusted;
 pub(crate) struct FindingBody<'a> {
     /// Kind of finding; the table below says what each means.
     kind: &'static str,
-    /// `"begun"`; `"changed"`: it became worse, or its owner, what it says or its fix changed;
-    /// `"ended"`: its condition has not held for three seconds, the figures are its last.
+    /// `"begun"`; `"changed"`: it became worse, or its owner, what it says, its fix or what
+    /// explains it changed; `"ended"`: its condition has not held for three seconds, the figures are its last.
     #[cfg_attr(test, schemars(with = "crate::model::output::FindingState"))]
     state: &'static str,
     /// Severity.
@@ -40,6 +40,29 @@ pub(crate) struct FindingBody<'a> {
     evidence: Map<String, Value>,
     /// Advice on what to change.
     fix: &'a Untrusted,
+    /// Finding that explains this one; `null` for the cause that a chain begins with. Its own
+    /// object comes first.
+    explained_by: Option<FindingRefBody<'a>>,
+    /// Findings that this one explains.
+    explains: Vec<FindingRefBody<'a>>,
+}
+
+/// Another finding.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct FindingRefBody<'a> {
+    /// Kind of finding.
+    kind: &'static str,
+    /// Listener, process or address that it is on.
+    subject: &'a Untrusted,
+    /// Id of the listener or UDP socket; the process id where the subject is a process.
+    sock: String,
+}
+
+impl<'a> From<&'a FindingRef> for FindingRefBody<'a> {
+    fn from(of: &'a FindingRef) -> Self {
+        Self { kind: of.kind, subject: &of.subject, sock: of.sock.to_string() }
+    }
 }
 
 impl<'a> From<&'a FindingOutput> for FindingBody<'a> {
@@ -67,6 +90,8 @@ impl<'a> FindingBody<'a> {
             inferred: finding.inferred,
             evidence,
             fix: &finding.fix,
+            explained_by: finding.explained_by.as_ref().map(FindingRefBody::from),
+            explains: finding.explains.iter().map(FindingRefBody::from).collect(),
         }
     }
 }

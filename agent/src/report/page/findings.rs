@@ -28,7 +28,7 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Option<Markup> {
     let beyond =
         (stories.len().saturating_sub(MOST) as u64).saturating_add(digest.findings.left_out());
     Some(html! {
-        (note("The gravest first. The bar shows when each held."))
+        (note("The gravest first; below a cause, indented, what follows from it. The bar shows when each held."))
         @for (place, story) in stories.iter().take(MOST).enumerate() {
             (one(story, times, place < OPEN))
         }
@@ -39,7 +39,8 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Option<Markup> {
 fn one(story: &FindingStory, times: &Times, is_open: bool) -> Markup {
     let finding = &story.finding;
     html! {
-        details.finding.crit[finding.severity == Severity::Critical] open[is_open] {
+        details.finding.crit[finding.severity == Severity::Critical]
+            .follows[finding.explained_by.is_some()] open[is_open] {
             summary {
                 span.line {
                     (severity(finding.severity)) " " (badge(finding.owner)) " "
@@ -52,6 +53,10 @@ fn one(story: &FindingStory, times: &Times, is_open: bool) -> Markup {
                 dl {
                     dt { "Whose doing" }
                     dd { (doing(finding.owner)) @if finding.inferred { " (in part inferred)" } }
+                    @if let Some(cause) = &finding.explained_by {
+                        dt { "Follows from" }
+                        dd { code { (cause.kind) } " at " (cause.subject) }
+                    }
                     dt { "What to do" }
                     dd { (sentence(&finding.fix)) }
                     dt { "When" }

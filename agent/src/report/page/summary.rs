@@ -14,7 +14,7 @@ use crate::{
     digest::{Digest, FindingStory},
     model::{
         output::Summary,
-        snapshot::{Owner, Severity},
+        snapshot::{Finding, Owner, Severity, chain},
     },
     text::{Untrusted, count, count_of, duration_us, percent},
 };
@@ -55,8 +55,10 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
     html! {
         @match worst.split_first() {
             Some((first, more)) => {
-                (verdict(first, times))
-                (others(more))
+                @let all: Vec<&Finding> = worst.iter().map(|story| &story.finding).collect();
+                @let chain = chain::followers(&all, &first.finding);
+                (verdict(first, chain::consequences(&all, &first.finding), times))
+                (others(&beside(more, &chain)))
             }
             None => { (nothing(digest)) }
         }
@@ -66,7 +68,7 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
 }
 
 /// The worst finding: what is wrong, whose doing, what to do.
-fn verdict(story: &FindingStory, times: &Times) -> Markup {
+fn verdict(story: &FindingStory, so: Option<Untrusted>, times: &Times) -> Markup {
     let finding = &story.finding;
     let class = match finding.severity {
         Severity::Critical => "crit",
@@ -81,6 +83,10 @@ fn verdict(story: &FindingStory, times: &Times) -> Markup {
                 dt { "Whose doing" }
                 dd.whose { (letter(finding.owner)) " " (doing(finding.owner))
                     @if finding.inferred { span.unknown { " (in part inferred)" } } }
+                @if let Some(so) = so {
+                    dt { "What follows" }
+                    dd { (so) }
+                }
                 dt { "What to do" }
                 dd { (sentence(&finding.fix)) }
                 dt { "When" }
@@ -116,6 +122,13 @@ pub(super) fn when(story: &FindingStory, times: &Times) -> String {
     } else {
         format!("from {begin} to {}", times.at(story.ended_ns))
     }
+}
+
+/// Returns the findings that are no part of a chain.
+fn beside<'a>(stories: &[&'a FindingStory], chain: &[&Finding]) -> Vec<&'a FindingStory> {
+    let is_in =
+        |story: &FindingStory| chain.iter().any(|finding| std::ptr::eq(*finding, &story.finding));
+    stories.iter().copied().filter(|story| !is_in(story)).collect()
 }
 
 /// The next findings, a line each.

@@ -18,7 +18,7 @@ use crate::model::output::{
     FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary,
 };
 use crate::model::snapshot::{
-    Finding, ListenerView, Owner, PatternView, Severity, Snapshot, Totals,
+    Finding, FindingRef, ListenerView, Owner, PatternView, Severity, Snapshot, Totals,
 };
 use crate::text::{Untrusted, count, count_of, duration_us, percent, wrap};
 use exchanges::{Exchanges, owners};
@@ -205,6 +205,9 @@ impl Plain {
         }
         let (severity, owner) = (severity_name(finding.severity), owner_words(finding));
         let changed = if output.state == FindingState::Changed { ", now" } else { "" };
+        if let Some(cause) = &finding.explained_by {
+            return self.follower(out, finding, cause, changed);
+        }
         let head = format!(
             "{severity}{changed}, {owner}. {}: {}",
             finding.subject.for_terminal(),
@@ -220,22 +223,50 @@ impl Plain {
         Ok(())
     }
 
-    /// Writes findings and the summary, set off by empty lines.
+    /// Writes a finding that follows from another one: its sentence and its cause, no more.
+    fn follower(
+        &self,
+        out: &mut dyn Write,
+        finding: &Finding,
+        cause: &FindingRef,
+        changed: &str,
+    ) -> io::Result<()> {
+        let place = if cause.sock == finding.sock {
+            String::new()
+        } else {
+            format!(" at {}", cause.subject.for_terminal())
+        };
+        let line = format!(
+            "follows from {}{place}: {}{changed}. {}: {}",
+            cause.kind,
+            severity_name(finding.severity),
+            finding.subject.for_terminal(),
+            finding.headline.for_terminal()
+        );
+        writeln!(out, "  {}", self.colour.loss(finding.severity == Severity::Critical, &line))
+    }
+
+    /// Writes findings and the summary, set off by empty lines. What follows from a finding stays
+    /// right below it.
     fn blocks(&self, out: &mut dyn Write, outputs: &[Output]) -> io::Result<()> {
         let mut first = true;
         for output in outputs {
             if !matches!(output, Output::Finding(_) | Output::Summary(_)) {
                 continue;
             }
-            if first {
+            let follows = matches!(output, Output::Finding(FindingOutput { state, finding, .. })
+                if *state != FindingState::Ended && finding.explained_by.is_some());
+            if first || !follows {
                 writeln!(out)?;
-                first = false;
             }
+            first = false;
             match output {
                 Output::Finding(finding) => self.finding(out, finding)?,
                 Output::Summary(summary) => self.summary(out, summary)?,
                 _ => {}
             }
+        }
+        if !first {
             writeln!(out)?;
         }
         Ok(())

@@ -8,10 +8,13 @@ use ratatui::text::Line;
 use super::parts::{columns, cut, paragraph, raw, rule, span, spread};
 use super::queues::first_row;
 use super::{finding, put};
-use crate::model::snapshot::{Finding, Snapshot};
+use crate::model::snapshot::{Finding, Snapshot, chain};
 use crate::tui::app::{App, Hits};
 use crate::tui::text::{clock, escape, left, wrap};
 use crate::tui::theme::{Theme, shape};
+
+/// Levels of a chain that are set in, each from the one above it.
+const MOST_INDENT: usize = 4;
 
 /// Draws the view.
 pub(super) fn draw(
@@ -37,7 +40,8 @@ pub(super) fn draw(
     let first = first_row(app.finding, snapshot.findings.len(), rows);
     let mut visible = Vec::new();
     for (index, finding) in snapshot.findings.iter().enumerate().skip(first).take(rows) {
-        visible.push(row(theme, finding, index == app.finding, width));
+        let depth = chain::depth(&snapshot.findings, finding);
+        visible.push(row(theme, finding, depth, index == app.finding, width));
     }
     put(frame, list, visible);
     hits.rows = list;
@@ -64,12 +68,24 @@ fn nothing(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>
     out
 }
 
-fn row(theme: Theme, finding: &Finding, selected: bool, width: usize) -> Line<'static> {
+/// Returns a finding in one line, below its cause and further in.
+fn row(
+    theme: Theme,
+    finding: &Finding,
+    depth: usize,
+    selected: bool,
+    width: usize,
+) -> Line<'static> {
+    let indent = match depth {
+        0 => String::new(),
+        depth => format!("{}└", " ".repeat(2 * depth.min(MOST_INDENT) - 1)),
+    };
     let severity = theme.severity(finding.severity);
     let style = if selected { severity } else { theme.dim() };
     let owner = span(format!(" {} ", finding.owner.letter()), theme.badge(finding.owner));
     let start = vec![
         span(if selected { "▸" } else { " " }, theme.strong()),
+        span(indent, theme.dim()),
         owner,
         span(format!(" {} ", shape(finding.severity)), severity),
         span(escape(&finding.headline), style),
@@ -99,7 +115,14 @@ pub(super) fn full(
     ];
     let mut out = vec![rule(theme, title, width)];
     out.extend(finding::lines(theme, finding, width));
+    out.extend(finding::consequences(theme, snapshot, finding, width));
     let edge = span("▌", theme.owner(finding.owner));
+    if let Some(cause) = chain::cause(&snapshot.findings, finding) {
+        let words = format!("Follows from: {} ({})", escape(&cause.headline), cause.kind);
+        for line in wrap(&words, width.saturating_sub(4)) {
+            out.push(Line::from(vec![edge.clone(), raw("  "), span(line, theme.dim())]));
+        }
+    }
     if !finding.evidence.is_empty() {
         out.push(Line::from(edge.clone()));
         out.push(Line::from(vec![edge, raw("  "), span("Evidence", theme.strong())]));

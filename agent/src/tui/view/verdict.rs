@@ -7,7 +7,7 @@ use super::parts::{cut, paragraph, raw, span, spread};
 use super::{finding, threads, words};
 use crate::model::snapshot::{
     ConnectionView, ExchangeVerdict, ExchangeView, Finding, ListenerView, Owner, Snapshot,
-    ThreadView,
+    ThreadView, chain,
 };
 use crate::model::timeline::sentence;
 use crate::tui::order::{counted_us, worst};
@@ -22,7 +22,7 @@ pub(super) fn lines(
     listener: &ListenerView,
     width: usize,
 ) -> Vec<Line<'static>> {
-    if let Some(found) = found(theme, listener.sock, of(snapshot, listener), width) {
+    if let Some(found) = found(theme, snapshot, listener.sock, of(snapshot, listener), width) {
         return found;
     }
     let (mark, headline, text) = words(listener);
@@ -39,7 +39,7 @@ pub(super) fn connection(
     width: usize,
 ) -> Vec<Line<'static>> {
     let own = of_connection(snapshot, connection);
-    if let Some(found) = found(theme, connection.sock, own, width) {
+    if let Some(found) = found(theme, snapshot, connection.sock, own, width) {
         return found;
     }
     let (headline, text) = connection_words(snapshot, connection);
@@ -59,7 +59,7 @@ pub(super) fn thread(
         Subject::Process(process) => process.pid == thread.pid,
         _ => false,
     });
-    if let Some(found) = found(theme, thread.pid.into(), own, width) {
+    if let Some(found) = found(theme, snapshot, thread.pid.into(), own, width) {
         return found;
     }
     let (headline, text) = thread_words(thread);
@@ -92,27 +92,33 @@ pub(super) fn of_connection<'a>(
     snapshot.findings.iter().filter(move |finding| finding.sock == sock)
 }
 
-/// Returns the first of some findings, with its subject unless that is selected, and the number of
-/// further ones.
+/// Returns the cause of the first of some findings, what follows from it, its subject unless that is
+/// selected, and the number of further findings here that are no part of it.
 fn found<'a>(
     theme: Theme,
+    snapshot: &'a Snapshot,
     about: u64,
-    mut findings: impl Iterator<Item = &'a Finding>,
+    findings: impl Iterator<Item = &'a Finding>,
     width: usize,
 ) -> Option<Vec<Line<'static>>> {
-    let worst = findings.next()?;
-    let mut out = finding::lines(theme, worst, width);
+    let findings: Vec<&Finding> = findings.collect();
+    let root = chain::root(&snapshot.findings, findings.first()?);
+    let mut out = finding::lines(theme, root, width);
+    out.extend(finding::consequences(theme, snapshot, root, width));
     let mut notes = Vec::new();
-    if worst.sock != about {
-        notes.push(format!("at {}", escape(&worst.subject)));
+    if root.sock != about {
+        notes.push(format!("at {}", escape(&root.subject)));
     }
-    match findings.count() {
+    let beside = findings
+        .iter()
+        .filter(|finding| !std::ptr::eq(chain::root(&snapshot.findings, finding), root));
+    match beside.count() {
         0 => {}
         1 => notes.push("and 1 more finding here".to_owned()),
         n => notes.push(format!("and {n} more findings here")),
     }
     if !notes.is_empty() {
-        let edge = span("▌", theme.owner(worst.owner));
+        let edge = span("▌", theme.owner(root.owner));
         out.push(Line::from(vec![
             edge,
             raw("  "),
