@@ -32,6 +32,15 @@ const GREETING_FIX: &str = "find out what the server does between accept and its
     look up the client's name (sshd UseDNS, vsftpd reverse_lookup_enable), start a process, or \
     delay on purpose.";
 
+const OFF_THE_LOOP: &str = "move computation off the thread that serves the connections (to a \
+    thread pool), or run more processes.";
+
+const OUT_OF_THE_LOOP: &str = "keep sleeps, locks and blocking calls out of the thread that serves \
+    the connections: await them, or give them to a thread pool.";
+
+const OR_WORKERS: &str = " Where each worker serves one connection at a time, run more of them, or \
+    answer sooner.";
+
 /// A thread that lets others wait for so long on average hurts them, µs.
 const BLOCKING_US: u64 = 100_000;
 
@@ -514,15 +523,14 @@ fn fix(facts: &ConnectionFacts<'_>, upstream: Option<&Upstream>) -> String {
     }
     // A worker that serves one connection at a time may sleep and compute: that is its design.
     let is_loop = !matches!(facts.shape, Some(shape) if shape.is_one_at_a_time());
+    let (computes, blocks) = (has_computed(on_cpu(facts)), is_blocking(facts) && is_loop);
+    if blocks {
+        let advice = if computes { OFF_THE_LOOP } else { OUT_OF_THE_LOOP };
+        let is_known = matches!(facts.shape, Some(shape) if shape.io.is_some());
+        let or = if is_known { "" } else { OR_WORKERS };
+        return format!("{advice}{or}");
+    }
     let fix = match on_cpu(facts) {
-        Some(share) if share >= 0.5 && is_blocking(facts) && is_loop => {
-            "move computation off the thread that serves the connections (to a thread pool), or \
-             run more processes."
-        }
-        _ if is_blocking(facts) && is_loop => {
-            "keep sleeps, locks and blocking calls out of the thread that serves the connections: \
-             await them, or give them to a thread pool."
-        }
         _ if lacks_cpu(facts) => {
             "add CPUs or run fewer competing threads; check CPU quotas (cgroup cpu.max) and \
              priorities. Then look again."

@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn two_workers_of_250_ms_serve_eight_a_second() {
         let mut histories = Vec::new();
-        for step in 0..8 {
+        for step in 0..8_u64 {
             for tid in [1, 2] {
                 let at = step * 250;
                 histories.push(served(tid, at.saturating_sub(700), at, Some(at + 250)));
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn workers_that_wait_for_connections_are_not_used_up() {
         let mut histories = Vec::new();
-        for step in 0..8 {
+        for step in 0..8_u64 {
             let at = step * 500;
             histories.push(served(1, at, at, Some(at + 250)));
         }

@@ -2,6 +2,7 @@
 
 mod accepts;
 mod bounds;
+mod chain;
 mod claims;
 mod connection_facts;
 pub(crate) mod connections;

@@ -30,6 +30,8 @@ use unix::UnixLines;
 const LINES_A_SECOND: u32 = 20;
 /// Columns that text is wrapped to.
 const WIDTH: usize = 100;
+/// Columns of a finding that follows from another one: most have room in one line.
+const FOLLOWER_WIDTH: usize = 110;
 
 /// Colours of lines. They repeat what words say, and only loss has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -243,7 +245,12 @@ impl Plain {
             finding.subject.for_terminal(),
             finding.headline.for_terminal()
         );
-        writeln!(out, "  {}", self.colour.loss(finding.severity == Severity::Critical, &line))
+        let is_loss = finding.severity == Severity::Critical;
+        for (at, line) in wrap(&line, FOLLOWER_WIDTH).into_iter().enumerate() {
+            let indent = if at == 0 { "  " } else { "      " };
+            writeln!(out, "{indent}{}", self.colour.loss(is_loss, &line))?;
+        }
+        Ok(())
     }
 
     /// Writes findings and the summary, set off by empty lines. What follows from a finding stays
