@@ -218,6 +218,8 @@ fn finding() -> Finding {
         fix: "give accept() a thread of its own, or accept until EAGAIN on each wakeup. \
               A longer backlog (somaxconn allows 4096) buys time, not speed."
             .into(),
+        explained_by: None,
+        explains: Vec::new(),
     }
 }
 

@@ -221,6 +221,10 @@ impl App {
 
     /// Returns the place of the selected finding in a newer snapshot. Its findings are sorted anew.
     fn finding_in(&self, newer: &Snapshot) -> usize {
+        // Nobody has chosen one: the first is the cause of what is gravest.
+        if self.finding == 0 && self.tab != Tab::Findings {
+            return 0;
+        }
         if let Some(shown) = &self.shown
             && let Some(selected) = shown.findings.get(self.finding)
         {

@@ -23,6 +23,9 @@ const AT_UPSTREAM: [(&str, &str); 4] = [
     ("cpu-starved", "wait_mean_us"),
 ];
 
+/// Claims of a full accept queue whose clients are not told.
+const REFUSED_SILENTLY: [&str; 3] = ["syns-dropped", "acks-ignored", "either"];
+
 /// A finding that would explain another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
@@ -32,7 +35,8 @@ pub(super) enum Cause {
     Holder(&'static str, SocketAddr),
     /// One on the listener at this address, where calls took so long on average, µs.
     Upstream(SocketAddr, u64),
-    /// The full accept queue of the listener at this address, which dropped SYNs.
+    /// The full accept queue of the listener at this address, which dropped SYNs or ignored ACKs:
+    /// whoever connects there hears nothing, or believes to be connected.
     FullQueue(SocketAddr),
 }
 
@@ -155,7 +159,7 @@ impl Findings {
             let key = (Scope::Socket(listener), "accept-queue-overflow");
             let Some(standing) = self.standing.get(&key) else { continue };
             let claims = &standing.finding.claims;
-            if claims.contains(&"syns-dropped") || claims.contains(&"either") {
+            if REFUSED_SILENTLY.iter().any(|claim| claims.contains(claim)) {
                 return Some(key);
             }
         }

@@ -355,7 +355,7 @@ fn say_why_answers_are_late(
         .say("several-calls", is_several(facts), || SEVERAL.into())
         .say("computed-or-not", alone && slow.count > 0, || doing(facts))
         .infer("lacked-cpu", alone && slow.count > 0 && lacks_cpu(facts), || LACKED.into())
-        .say("held-up", stats.app.blocking.count > 0, || held_up(facts))
+        .say("held-up", stats.app.blocking.count > 0 && facts.load.is_none(), || held_up(facts))
         .infer("parked", put_aside, || PUT_ASIDE.into())
         .say("unseen", alone && is_unseen(facts), || UNSEEN.into())
         .say("stopped", stopped.is_some(), || {

@@ -96,6 +96,7 @@ impl Text {
         match stats.unanswered.upstreams.most() {
             Some((peer, _)) if given_up => self
                 .follows_from(true, Cause::Upstream(peer, stats.unanswered.calls.mean_us()))
+                .follows_from(true, Cause::FullQueue(peer))
                 .about(peer),
             _ => self,
         }

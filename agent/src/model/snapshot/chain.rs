@@ -132,13 +132,20 @@ pub fn in_order<T, K: Ord>(
     places.into_iter().filter_map(|at| slots[at].take()).collect()
 }
 
-/// Returns what follows from a finding in one line: "connections wait 219 ms to be accepted →
-/// accept queue full → 80 SYNs and ACKs refused a second → clients try again". `None` if nothing
-/// does.
+/// Returns what follows from a finding in one line: "accept queue full → 80 SYNs refused a second →
+/// clients try again". Where several findings follow from one, it goes on with the one from which
+/// most follows. `None` if nothing follows.
 pub fn consequences<F: Borrow<Finding>>(findings: &[F], from: &Finding) -> Option<Untrusted> {
+    let trunk = trunk(findings, from);
     let mut parts: Vec<Untrusted> = Vec::new();
     let mut place = from.sock;
-    for finding in followers(findings, from) {
+    for (at, finding) in trunk.iter().enumerate() {
+        // A full queue says that connections wait.
+        let next = trunk.get(at + 1).map(|next| (next.kind, next.sock));
+        if finding.kind == "accept-starved" && next == Some(("accept-queue-overflow", finding.sock))
+        {
+            continue;
+        }
         let clause = clause(finding);
         if finding.sock == place {
             parts.push(clause.into());
@@ -148,6 +155,28 @@ pub fn consequences<F: Borrow<Finding>>(findings: &[F], from: &Finding) -> Optio
         }
     }
     if parts.is_empty() { None } else { Some(Untrusted::join(&parts, " → ")) }
+}
+
+/// Returns the longest chain that begins behind a finding, without its branches.
+fn trunk<'a, F: Borrow<Finding>>(findings: &'a [F], from: &Finding) -> Vec<&'a Finding> {
+    let all = followers(findings, from);
+    let mut trunk: Vec<&Finding> = Vec::new();
+    // A chain is no longer than what follows in all.
+    for _ in 0..all.len() {
+        let cause = trunk.last().copied().unwrap_or(from);
+        let mut next: Option<(&Finding, usize)> = None;
+        for &finding in all.iter().filter(|finding| explains(cause, finding)) {
+            let behind = followers(findings, finding).len();
+            if next.is_none_or(|(_, most)| behind > most) {
+                next = Some((finding, behind));
+            }
+        }
+        match next {
+            Some((finding, _)) => trunk.push(finding),
+            None => break,
+        }
+    }
+    trunk
 }
 
 /// Returns a finding in a few words, by its evidence and its claims.

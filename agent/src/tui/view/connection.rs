@@ -273,9 +273,9 @@ fn below(
     let mut findings = verdict::of_connection(snapshot, connection);
     match findings.next() {
         Some(worst) if in_full => {
-            out.extend(finding::lines(theme, worst, width));
+            out.extend(finding::lines(theme, snapshot, worst, width));
             for finding in findings {
-                out.extend(finding::lines(theme, finding, width));
+                out.extend(finding::lines(theme, snapshot, finding, width));
             }
         }
         Some(worst) => out.extend(finding::short(theme, worst, width)),

@@ -10,10 +10,16 @@ use crate::tui::theme::{Theme, shape};
 const FIX: &str = "Try: ";
 const SO: &str = "So: ";
 
-/// Returns headline with the owner's mark, explanation, fix; nothing is cut.
-pub(super) fn lines(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
+/// Returns headline with the owner's mark, what follows from it, explanation, fix; nothing is cut.
+pub(super) fn lines(
+    theme: Theme,
+    snapshot: &Snapshot,
+    finding: &Finding,
+    width: usize,
+) -> Vec<Line<'static>> {
     let edge = || span("▌", theme.owner(finding.owner));
     let mut out = headline(theme, finding, width);
+    out.extend(consequences(theme, snapshot, finding, width));
     for line in wrap(&escape(&finding.text), width.saturating_sub(4)) {
         out.push(Line::from(vec![edge(), raw("  "), raw(line)]));
     }
@@ -22,7 +28,7 @@ pub(super) fn lines(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'
 }
 
 /// Returns what follows from a finding, behind "So:"; nothing if nothing does.
-pub(super) fn consequences(
+fn consequences(
     theme: Theme,
     snapshot: &Snapshot,
     finding: &Finding,

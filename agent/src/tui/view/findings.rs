@@ -114,8 +114,7 @@ pub(super) fn full(
         span(format!("  {}{place}   since {since}", escape(&finding.subject)), theme.dim()),
     ];
     let mut out = vec![rule(theme, title, width)];
-    out.extend(finding::lines(theme, finding, width));
-    out.extend(finding::consequences(theme, snapshot, finding, width));
+    out.extend(finding::lines(theme, snapshot, finding, width));
     let edge = span("▌", theme.owner(finding.owner));
     if let Some(cause) = chain::cause(&snapshot.findings, finding) {
         let words = format!("Follows from: {} ({})", escape(&cause.headline), cause.kind);

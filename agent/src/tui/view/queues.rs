@@ -142,7 +142,7 @@ fn without_listeners(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area
         put(frame, take(&mut rest, local), unix::lines(app.theme, snapshot, local, width));
         put(frame, take(&mut rest, sockets), datagrams::lines(app.theme, snapshot, sockets, width));
         if let Some(worst) = snapshot.findings.first() {
-            let words = finding::lines(app.theme, worst, width);
+            let words = finding::lines(app.theme, snapshot, worst, width);
             take(&mut rest, 1);
             put(frame, take(&mut rest, words.len()), words);
         }

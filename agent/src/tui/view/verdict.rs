@@ -103,8 +103,7 @@ fn found<'a>(
 ) -> Option<Vec<Line<'static>>> {
     let findings: Vec<&Finding> = findings.collect();
     let root = chain::root(&snapshot.findings, findings.first()?);
-    let mut out = finding::lines(theme, root, width);
-    out.extend(finding::consequences(theme, snapshot, root, width));
+    let mut out = finding::lines(theme, snapshot, root, width);
     let mut notes = Vec::new();
     if root.sock != about {
         notes.push(format!("at {}", escape(&root.subject)));
