@@ -16,6 +16,7 @@
 //!
 //! A test that goes takes its files with it: nothing else removes them.
 
+mod chain;
 mod connection;
 mod connections;
 #[cfg(feature = "lessons")]
