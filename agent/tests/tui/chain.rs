@@ -67,10 +67,7 @@ fn the_first_screen_has_the_cause_and_a_line_of_what_follows() {
         let mut screen = Screen::new(exhausted()).sized(size.0, size.1);
         assert_screen("chain", &mut screen);
         let text = screen.text();
-        assert_shows(
-            &text,
-            &["250 ms each:", "So: accept queue full → 35 SYNs refused a second"],
-        );
+        assert_shows(&text, &["250 ms each:", "So: accept queue full → 35 SYNs refused a second"]);
         assert!(
             !text.contains("1.80 s to be accepted"),
             "the symptoms are on the view of findings"
