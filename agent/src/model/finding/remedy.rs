@@ -74,13 +74,18 @@ pub(super) fn more_workers(load: &Load) -> String {
 
 /// The advice for an application that takes connections too slowly, by its pattern.
 pub(super) fn accept_faster(facts: &ListenerFacts<'_>) -> String {
-    if let Some(load) = &facts.load {
-        return more_workers(load);
+    match &facts.load {
+        Some(load) => more_workers(load),
+        None => by_pattern(facts.shape, facts.held_up_by.is_some()),
     }
-    let Some(shape) = facts.shape else { return of_any_pattern() };
-    let advice = match shape.name {
+}
+
+/// `is_held_up` tells whether handlers hold a thread that accepts.
+fn by_pattern(shape: Option<Shape>, is_held_up: bool) -> String {
+    let Some(shape) = shape else { return of_any_pattern() };
+    match shape.name {
         _ if shape.is_one_at_a_time() => one_at_a_time(shape),
-        _ if shape.is_event_loop() => event_loop(facts, shape),
+        _ if shape.is_event_loop() => event_loop(shape, is_held_up),
         PatternName::AcceptorPlusReaders => {
             "find out what the accepting thread does between two accepts: let it accept until \
              EAGAIN and hand over, and do nothing else. If it waits until a thread of the pool is \
@@ -94,8 +99,7 @@ pub(super) fn accept_faster(facts: &ListenerFacts<'_>) -> String {
                 .into()
         }
         _ => of_any_pattern(),
-    };
-    advice
+    }
 }
 
 fn one_at_a_time(shape: Shape) -> String {
@@ -108,21 +112,17 @@ fn one_at_a_time(shape: Shape) -> String {
     format!("run more workers ({WORKERS}), or answer sooner.{stuck}")
 }
 
-fn event_loop(facts: &ListenerFacts<'_>, shape: Shape) -> String {
+fn event_loop(shape: Shape, is_held_up: bool) -> String {
     let more = match shape.name {
         PatternName::SingleThread | PatternName::MessageLoadBalancing => "run more processes",
         _ => "run more workers",
     };
-    if facts.held_up_by.is_some() {
-        return format!(
-            "keep slow work out of the thread that accepts: await it, or give it to a thread pool; \
-             or {more}."
-        );
+    let slow =
+        "keep slow work out of the thread that accepts: await it, or give it to a thread pool";
+    if is_held_up {
+        return format!("{slow}; or {more}.");
     }
-    format!(
-        "accept until EAGAIN on each wakeup, and keep slow work out of the thread that accepts (a \
-         thread pool); or {more}."
-    )
+    format!("accept until EAGAIN on each wakeup, and {slow}; or {more}.")
 }
 
 fn of_any_pattern() -> String {
@@ -131,4 +131,60 @@ fn of_any_pattern() -> String {
          to other threads, and accept until EAGAIN on each wakeup; where each worker serves one \
          connection at a time, run more of them ({WORKERS}), or answer sooner."
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::snapshot::Io;
+
+    fn advice(name: PatternName, io: Option<Io>, is_held_up: bool) -> String {
+        by_pattern(Some(Shape { name, io }), is_held_up)
+    }
+
+    #[test]
+    fn blocking_workers_need_more_of_them_or_quicker_answers() {
+        for name in
+            [PatternName::SingleThread, PatternName::MultipleAcceptors, PatternName::SocketSharding]
+        {
+            let advice = advice(name, Some(Io::Blocking), false);
+            assert!(advice.starts_with("run more workers (gunicorn --workers"), "{advice}");
+            assert!(advice.contains("answer sooner"), "{advice}");
+            assert!(!advice.contains("thread") && !advice.contains("EAGAIN"), "{advice}");
+            let is_shard = name == PatternName::SocketSharding;
+            assert_eq!(advice.contains("SO_REUSEPORT"), is_shard, "{advice}");
+        }
+    }
+
+    #[test]
+    fn event_loops_keep_slow_work_out() {
+        let alone = advice(PatternName::SingleThread, Some(Io::EventLoop), false);
+        assert!(alone.starts_with("accept until EAGAIN on each wakeup, and keep slow"), "{alone}");
+        assert!(alone.ends_with("or run more processes."), "{alone}");
+        let held = advice(PatternName::MultipleAcceptors, Some(Io::EventLoop), true);
+        assert!(held.starts_with("keep slow work out of the thread that accepts"), "{held}");
+        assert!(held.ends_with("or run more workers."), "{held}");
+    }
+
+    #[test]
+    fn an_acceptor_hands_over_and_does_nothing_else() {
+        for io in [None, Some(Io::Blocking), Some(Io::EventLoop), Some(Io::Mixed)] {
+            let pool = advice(PatternName::AcceptorPlusReaders, io, false);
+            assert!(pool.contains("hand over, and do nothing else"), "{pool}");
+            let forked = advice(PatternName::ThreadPerConnection, io, false);
+            assert!(forked.contains("to start a thread or a process"), "{forked}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_advised_as_a_condition() {
+        let open = [
+            by_pattern(None, false),
+            advice(PatternName::MultipleAcceptors, None, false),
+            advice(PatternName::SocketSharding, Some(Io::Mixed), false),
+        ];
+        for advice in open {
+            assert!(advice.contains("An event loop must") && advice.contains("where each worker"));
+        }
+    }
 }

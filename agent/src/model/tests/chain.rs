@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::connections::{closed, opened};
 use super::connects::failed;
 use super::facts::{Build, client, server};
-use super::world::{LISTENER, MS, SECOND, START, World, address, listener};
+use super::world::{LISTENER, MS, SECOND, START, World, address, listener, udp_socket};
 use crate::model::event::{
     Accept, Event, Exchange, ListenerSample, Opened, Outcome, Role, SockId, Stage, ThreadSample,
     ThreadUse, WaitKind,
@@ -26,6 +26,8 @@ pub(super) struct Pool {
     /// The time that it takes for an answer, and that the connection stays open after it.
     answer_ns: u64,
     open_ns: u64,
+    /// The call in which it is seen asleep.
+    sleep: WaitKind,
     /// The server that it calls for each request, and waits for.
     calls: Option<SocketAddr>,
     /// Connections that wait, by their time.
@@ -44,6 +46,7 @@ impl Pool {
             free_ns: vec![0; workers],
             answer_ns,
             open_ns: 0,
+            sleep: WaitKind::Other,
             calls: None,
             queue: VecDeque::new(),
             every_ns: SECOND / a_second,
@@ -53,14 +56,14 @@ impl Pool {
     }
 
     fn threads(&self) -> impl Iterator<Item = ThreadSample> {
-        let (first, count) = (self.first, self.free_ns.len() as u32);
-        (first..first + count).map(|pid| ThreadSample {
+        let sleep = Some(self.sleep);
+        self.pids().map(move |pid| ThreadSample {
             pid,
             tid: pid,
             parent: 4242,
             comm: "worker".into(),
             started_ns: START - SECOND,
-            sleep: Some(WaitKind::Other),
+            sleep,
             ..ThreadSample::default()
         })
     }
@@ -252,11 +255,8 @@ fn used_up_workers_are_the_root_of_one_chain() {
     assert_eq!(depths, [0, 1, 2]);
     assert_eq!(chain::root(&findings, &findings[2]).kind, "slow-app");
     let so = chain::consequences(&findings, root).expect("consequences");
-    assert!(
-        so.starts_with("connections wait ") && so.contains(" → accept queue full → "),
-        "{so:?}"
-    );
-    assert!(so.contains(" SYNs refused a second → clients try again"), "{so:?}");
+    assert!(so.starts_with("accept queue full → "), "{so:?}");
+    assert!(so.ends_with(" SYNs refused a second → clients try again"), "{so:?}");
 }
 
 #[test]
@@ -465,4 +465,33 @@ fn an_upstream_that_is_watched_is_the_root() {
     let elsewhere = behind(2).model.snapshot().findings;
     let of_front = elsewhere.iter().find(|finding| finding.sock == LISTENER).expect("a finding");
     assert_eq!(of_front.explained_by, None, "it is another loopback interface");
+}
+
+/// An event loop (Node, nginx) whose handler takes long: it has no number of connections that it
+/// serves at a time, and nobody advises more blocking workers.
+#[test]
+fn an_event_loop_has_no_capacity_by_connections() {
+    let mut pool = Pool::new(0, 1, 250 * MS, 20);
+    pool.sleep = WaitKind::Events;
+    let world = serve(&[4_096], &mut [pool], 12);
+    let starved = world.finding("accept-starved").expect("a finding");
+    assert!(starved.evidence.iter().all(|(name, _)| *name != "workers"), "{starved:#?}");
+    assert!(starved.fix.contains("keep slow work out of the thread that accepts"), "{starved:?}");
+    for finding in world.reported_findings() {
+        assert!(!finding.headline.contains("one connection at a time"), "{finding:?}");
+    }
+}
+
+/// Datagrams have no part in a chain of a listener, though it is the same process.
+#[test]
+fn a_udp_socket_beside_used_up_workers_is_not_linked() {
+    let mut pools = [Pool::new(0, 2, 250 * MS, 61)];
+    let mut world = serve(&[16], &mut pools, 4);
+    world.datagrams = vec![udp_socket()];
+    go_on(&mut world, &mut pools, 1);
+    world.datagrams[0].drops += 50;
+    go_on(&mut world, &mut pools, 1);
+    let udp = world.finding("udp-receive-overflow").expect("a finding");
+    assert_eq!((&udp.explained_by, udp.explains.len()), (&None, 0));
+    assert_eq!(kinds(&world).iter().filter(|kind| **kind == "slow-app").count(), 1);
 }

@@ -18,7 +18,7 @@ use crate::model::output::{
     FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary,
 };
 use crate::model::snapshot::{
-    Finding, FindingRef, ListenerView, Owner, PatternView, Severity, Snapshot, Totals,
+    Finding, FindingRef, ListenerView, Owner, PatternView, Severity, Snapshot, Totals, chain,
 };
 use crate::text::{Untrusted, count, count_of, duration_us, percent, wrap};
 use exchanges::{Exchanges, owners};
@@ -256,24 +256,35 @@ impl Plain {
     /// Writes findings and the summary, set off by empty lines. What follows from a finding stays
     /// right below it.
     fn blocks(&self, out: &mut dyn Write, outputs: &[Output]) -> io::Result<()> {
-        let mut first = true;
+        let mut is_first = true;
+        let mut told: Vec<&Finding> = Vec::new();
         for output in outputs {
-            if !matches!(output, Output::Finding(_) | Output::Summary(_)) {
-                continue;
-            }
-            let follows = matches!(output, Output::Finding(FindingOutput { state, finding, .. })
-                if *state != FindingState::Ended && finding.explained_by.is_some());
-            if first || !follows {
+            let follows = match output {
+                Output::Summary(_) => false,
+                Output::Finding(report) => {
+                    let finding = &report.finding;
+                    let is_told = report.state != FindingState::Ended;
+                    let follows =
+                        is_told && told.iter().any(|cause| chain::explains(cause, finding));
+                    if !follows {
+                        told.clear();
+                    }
+                    told.push(finding);
+                    follows
+                }
+                _ => continue,
+            };
+            if !follows {
                 writeln!(out)?;
             }
-            first = false;
+            is_first = false;
             match output {
                 Output::Finding(finding) => self.finding(out, finding)?,
                 Output::Summary(summary) => self.summary(out, summary)?,
                 _ => {}
             }
         }
-        if !first {
+        if !is_first {
             writeln!(out)?;
         }
         Ok(())
