@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use super::{Finding, Severity};
 use crate::model::event::SockId;
-use crate::text::{Untrusted, count, count_of, duration_us, rate};
+use crate::text::{Untrusted, count_of, duration_us, rate};
 
 /// Names another finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +166,10 @@ fn trunk<'a, F: Borrow<Finding>>(findings: &'a [F], from: &Finding) -> Vec<&'a F
         let cause = trunk.last().copied().unwrap_or(from);
         let mut next: Option<(&Finding, usize)> = None;
         for &finding in all.iter().filter(|finding| explains(cause, finding)) {
+            // It fills beside the accept queue, and nothing comes of it.
+            if finding.kind == "syn-queue-pressure" {
+                continue;
+            }
             let behind = followers(findings, finding).len();
             if next.is_none_or(|(_, most)| behind > most) {
                 next = Some((finding, behind));
@@ -206,7 +210,6 @@ fn clause(finding: &Finding) -> String {
             let again = if claims("syn-again") { " → clients try again" } else { "" };
             format!("accept queue full → {per_second} {refused} refused a second{again}")
         }
-        "syn-queue-pressure" => format!("SYN queue {} deep", count(number("syn_depth"))),
         "abandoned" => format!("{} gave up in the queue", count_of(number("gave_up"), "client")),
         "unanswered" => format!("{} without an answer", count_of(number("exchanges"), "exchange")),
         "slow-app" => format!("requests wait {}", duration_us(number("app_mean_us"))),

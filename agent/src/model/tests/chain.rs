@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::connections::{closed, opened};
 use super::connects::failed;
 use super::facts::{Build, client, server};
+use super::processors::{accepted_late, accepted_late_by_quota};
 use super::world::{LISTENER, MS, SECOND, START, World, address, listener, udp_socket};
 use crate::model::event::{
     Accept, Event, Exchange, ListenerSample, Opened, Outcome, Role, SockId, Stage, ThreadSample,
@@ -494,4 +495,14 @@ fn a_udp_socket_beside_used_up_workers_is_not_linked() {
     let udp = world.finding("udp-receive-overflow").expect("a finding");
     assert_eq!((&udp.explained_by, udp.explains.len()), (&None, 0));
     assert_eq!(kinds(&world).iter().filter(|kind| **kind == "slow-app").count(), 1);
+}
+
+/// Whoever accepts has no CPU, for want of one or by a quota: then that is the cause.
+#[test]
+fn waits_for_a_cpu_are_the_cause_of_waits_in_the_queue() {
+    assert_eq!(cause_of(&accepted_late(85 * MS), "accept-starved"), Some("cpu-starved"));
+    assert_eq!(cause_of(&accepted_late(5 * MS), "accept-starved"), None, "it had one");
+    let world = accepted_late_by_quota(85 * MS);
+    assert_eq!(cause_of(&world, "accept-starved"), Some("throttled"), "{:?}", kinds(&world));
+    assert_eq!(kinds(&world)[0], "throttled");
 }
