@@ -17,7 +17,7 @@
 //! - **Wait histograms:** 96 KiB (three digits) for the first 128 listeners that have waits, 2 KiB
 //!   (one digit) for more.
 //! - **Accepting threads of a listener:** 256. The one that accepted least recently is forgotten.
-//! - **Patterns:** 256 listeners, each by its last 256 connections and 256 threads, some 150 bytes
+//! - **Patterns:** 256 listeners, each by its last 256 connections and 256 threads, some 170 bytes
 //!   each. A closed listener gives way; without one the newest listener is not judged.
 //! - **Ignored peers:** 16,384. The one met first is forgotten: the time until its connection is
 //!   queued is reported as part of the handshake, or not.
