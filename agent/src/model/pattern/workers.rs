@@ -78,7 +78,7 @@ pub(in crate::model) struct Workers {
 impl Workers {
     /// Measures the workers of a listener by its newest connections. If there are more than are
     /// kept, `since_ns` is when the oldest of them was accepted. `None` if too few have ended
-    /// lately, or those kept are of too short a time.
+    /// lately, those kept are of too short a time, or it is not known who serves one of them.
     pub(super) fn of<'a>(
         now_ns: u64,
         since_ns: u64,
@@ -88,10 +88,16 @@ impl Workers {
     ) -> Option<Self> {
         let mut own: BTreeMap<Id, Vec<&ServiceHistory>> = BTreeMap::new();
         for history in histories {
-            if let Some(acceptor) = history.acceptor
-                && is_alive(acceptor)
-            {
-                own.entry(acceptor).or_default().push(history);
+            match (history.acceptor, history.server()) {
+                (Some(acceptor), _) if is_alive(acceptor) => {
+                    own.entry(acceptor).or_default().push(history);
+                }
+                // It was open at the attach, and holds a worker that may not have accepted since.
+                (None, Some(server)) if history.ended_ns.is_none() && is_alive(server) => {
+                    own.entry(server).or_default();
+                }
+                (None, None) if history.ended_ns.is_none() => return None,
+                _ => {}
             }
         }
         for id in waiting.filter(|&id| is_alive(id)) {
@@ -281,6 +287,20 @@ mod tests {
             histories.push(served(1, at, at, Some(at + 250)));
         }
         assert!(!measured(&histories, 4_000).expect("workers").are_used_up());
+    }
+
+    /// One was open at the attach: whoever serves it is a worker, too.
+    #[test]
+    fn a_worker_that_holds_an_old_connection_counts() {
+        let mut histories: Vec<_> =
+            (0..4).map(|step| served(1, step * 10, step * 10, Some(step * 10 + 10))).collect();
+        let mut old = ServiceHistory::found_open(0);
+        histories.push(old.clone());
+        assert_eq!(measured(&histories, 1_000), None, "nobody knows who serves it");
+        old.readers.first = Some((7, 7));
+        histories.pop();
+        histories.push(old);
+        assert_eq!(measured(&histories, 1_000).map(|workers| workers.count), Some(2));
     }
 
     /// Twenty connections come at once to a worker that needs a millisecond for each.

@@ -359,8 +359,7 @@ pub struct Finding {
     pub evidence: Vec<(&'static str, f64)>,
     /// Advice on the change to make, naming the setting.
     pub fix: Untrusted,
-    /// The finding that explains this one, on which it has no hold of its own; `None` for the root
-    /// of a chain.
+    /// The finding that explains this one; `None` for the root of a chain.
     pub explained_by: Option<FindingRef>,
     /// Findings that this one explains.
     pub explains: Vec<FindingRef>,
