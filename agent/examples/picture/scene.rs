@@ -29,6 +29,8 @@ pub(crate) fn incident() -> Snapshot {
         paused_us: None,
         times: Default::default(),
         recent_times: Default::default(),
+        held: Default::default(),
+        recent_held: Default::default(),
         threads: Vec::new(),
         patterns: Vec::new(),
         datagrams: Vec::new(),

@@ -51,6 +51,7 @@ pub(crate) fn traffic() -> Snapshot {
         peer_us: 15_000,
         unknown_us: 0,
     };
+    (snapshot.held, snapshot.recent_held) = (snapshot.times.into(), snapshot.recent_times.into());
     snapshot.threads = threads();
     snapshot.patterns = vec![pattern()];
     snapshot.findings = vec![finding(now)];
@@ -166,6 +167,7 @@ pub(crate) fn connection(
         acceptor: Some((PID, "api-server".into())),
         exchanges: recent.len() as u64,
         times,
+        held: times.into(),
         current: None,
         worst: recent.iter().max_by_key(|exchange| exchange.total_us).cloned(),
         recent,

@@ -385,9 +385,11 @@ impl Model {
 
     /// Returns the state as a screen shows it now.
     pub fn snapshot(&self) -> Snapshot {
+        let mut connections = self.connections.views(self.now_ns);
+        self.proxies.complete_views(&mut connections);
         Snapshot {
             listeners: self.listeners.full_views(),
-            connections: self.connections.views(self.now_ns),
+            connections,
             threads: self.threads(),
             patterns: self.patterns.views(),
             proxies: self.proxies.views(),
@@ -404,6 +406,7 @@ impl Model {
     /// Returns the snapshot without connections, threads, the event log and histories. These cost
     /// most, and text has no use for them between samples.
     pub fn brief(&self) -> Snapshot {
+        let (held, recent_held) = self.proxies.times(self.pauses.since_ns().unwrap_or(self.now_ns));
         Snapshot {
             now_ns: self.now_ns,
             elapsed_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
@@ -421,6 +424,8 @@ impl Model {
                 .connections
                 .times
                 .recent(self.pauses.since_ns().unwrap_or(self.now_ns)),
+            held,
+            recent_held,
             threads: Vec::new(),
             patterns: Vec::new(),
             proxies: Vec::new(),
@@ -527,6 +532,7 @@ impl Model {
 
     fn connect(&mut self, connect: &Connect, out: &mut Vec<Output>) {
         self.advance(connect.ts_ns);
+        self.proxies.connect(connect);
         if self.connections.connects.connected(connect) {
             self.proxies.failed(connect);
             out.push(Output::Connect(connect.clone()));
@@ -587,10 +593,7 @@ fn reporter(
         stats.reported(now_ns, facts, connection, view, |connection| {
             proxies.calls(connection.origin.pid)
         });
-        let caller = match connection {
-            Some(connection) => proxies.over(now_ns, facts, connection, view),
-            None => None,
-        };
+        let caller = proxies.over(now_ns, facts, connection, view);
         let is_inferred = matches!(
             view.slices.last(),
             Some(last) if last.kind == SliceKind::DelayedAck && !last.proved

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{ConnectFailure, EndView, Join, Owner, Protocol, TlsView};
+use super::{ConnectFailure, EndView, HolderTimes, Join, Owner, Protocol, TlsView};
 use crate::model::event::{
     Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState,
 };
@@ -162,7 +162,7 @@ pub struct Slice {
     /// several answers in turn.
     pub proved: bool,
     /// Of an `App` slice: time that the application waited in it for calls that it made for this
-    /// request, where such are known, µs.
+    /// request, where there is evidence of such, µs.
     pub upstream_us: Option<u64>,
 }
 
@@ -401,6 +401,8 @@ pub struct ConnectionView {
     pub exchanges: u64,
     /// Where their time went.
     pub times: OwnerTimes,
+    /// The same time by holder: waits for upstreams are told apart.
+    pub held: HolderTimes,
     /// Exchange that it is in now, if any, with its time so far.
     pub current: Option<ExchangeView>,
     /// The last ones that are over, oldest first; bounded.

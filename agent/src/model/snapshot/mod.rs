@@ -4,6 +4,7 @@ mod connect;
 mod connection;
 mod datagram;
 mod end;
+mod holder;
 mod pattern;
 mod protocol;
 mod proxy;
@@ -17,9 +18,10 @@ pub use connection::{
 };
 pub use datagram::{DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView};
 pub use end::{Cause, EndView, ResetTotals};
+pub use holder::{CallFault, HeldMost, Holder, HolderTimes, Part, UpstreamWait};
 pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
 pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
-pub use proxy::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
+pub use proxy::{FailedCall, Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
 
 use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
 use super::workload::Workloads;
@@ -110,6 +112,10 @@ pub struct Snapshot {
     pub times: OwnerTimes,
     /// Where it went over the last few seconds.
     pub recent_times: OwnerTimes,
+    /// The time of all exchanges by holder, as soon as their calls are known: a second later.
+    pub held: HolderTimes,
+    /// The same over the last few seconds.
+    pub recent_held: HolderTimes,
     /// Threads of the watched processes, busiest first; bounded.
     pub threads: Vec<ThreadView>,
     /// UDP sockets, those with most going on first; bounded.

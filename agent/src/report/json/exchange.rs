@@ -270,7 +270,7 @@ struct JoinBody {
 
 impl From<&Join> for JoinBody {
     fn from(join: &Join) -> Self {
-        let Join { sock, seq, peer, confidence } = *join;
+        let Join { sock, seq, peer, confidence, .. } = *join;
         Self { sock: sock.to_string(), seq, peer: peer.to_string(), confidence }
     }
 }

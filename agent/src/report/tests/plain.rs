@@ -1,5 +1,7 @@
 //! Lines for people.
 
+use std::net::SocketAddr;
+
 use super::{attached, written};
 use crate::model::event::{ListenerSample, Stage, UnixListener};
 use crate::model::output::{Output, ProxyOutput, UnixOutput};
@@ -195,14 +197,13 @@ fn a_unix_listener_says_once_what_is_not_seen_of_it() {
 
 #[test]
 fn a_proxy_has_a_line_with_its_upstreams() {
+    let address = |port: u16| SocketAddr::from(([10, 0, 1, 1], port));
     let upstream = |port: u16, us, slow| UpstreamView {
-        unanswered: 0,
-        peer: ([10, 0, 1, 1], port).into(),
         side: ProxySide { connections: 4, exchanges: 1_000 },
         share: 0.5,
         time: WaitView { p50: us, p99: 2 * us, count: 1_000, ..WaitView::default() },
         slow,
-        connect_fails: 0,
+        ..UpstreamView::new(address(port))
     };
     let view = ProxyView {
         pid: 4242,

@@ -4,7 +4,9 @@ use super::Connection;
 use crate::model::connections::details::Detail;
 use crate::model::connections::sums::Sum;
 use crate::model::event::{HoldReason, Role, SockId};
-use crate::model::snapshot::{ConnectionView, HoldView, OwnerTimes, SliceKind, TlsView, Trailing};
+use crate::model::snapshot::{
+    ConnectionView, HoldView, Holder, HolderTimes, OwnerTimes, SliceKind, TlsView, Trailing,
+};
 
 impl Connection {
     fn holds(&self) -> Vec<HoldView> {
@@ -25,6 +27,24 @@ impl Connection {
             times.add_time(kind, self.sums.get(Sum::Time(kind)));
         }
         times
+    }
+
+    fn held(&self) -> HolderTimes {
+        let mut held = HolderTimes::of_exchanges(self.exchanges().into());
+        for kind in SliceKind::ALL {
+            // A request has failed connects to upstreams, a call is itself one.
+            let is_upstream = self.origin.role == Role::Server
+                && matches!(kind, SliceKind::Connect | SliceKind::ConnectRefused);
+            let holder = if is_upstream { Holder::Upstream } else { kind.owner().into() };
+            held.add(holder, self.sums.get(Sum::Time(kind)));
+        }
+        held.give_upstream(self.sums.get(Sum::Upstream));
+        held
+    }
+
+    /// Adds time that its requests waited for upstreams, µs.
+    pub(in crate::model::connections) fn add_upstream(&mut self, us: u64) {
+        self.sums.add(Sum::Upstream, us);
     }
 
     pub(in crate::model::connections) fn view(
@@ -96,6 +116,7 @@ impl Connection {
             streams: None,
             exchanges: self.exchanges().into(),
             times: self.times(),
+            held: self.held(),
             current: None,
             recent: Vec::new(),
             worst: None,
