@@ -9,8 +9,8 @@ use super::event::{
 use super::exchange;
 use super::snapshot::{
     ConnectTotals, ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding,
-    ListenerView, OwnerTimes, PatternView, Protocol, ProxyView, QuicView, ResetTotals, SliceKind,
-    Totals, WaitView,
+    HolderTimes, ListenerView, OwnerTimes, PatternView, Protocol, ProxyView, QuicView, ResetTotals,
+    SliceKind, Totals, WaitView,
 };
 use crate::text::Untrusted;
 
@@ -338,6 +338,9 @@ pub struct Summary {
     pub resets: Option<ResetTotals>,
     /// Where the time of all exchanges went.
     pub times: OwnerTimes,
+    /// The same by holder: waits for upstreams are told apart, and calls that are part of them count
+    /// once.
+    pub held: HolderTimes,
     /// Time of all exchanges by kind, µs: kinds that took any, with delayed ACKs that held nobody.
     pub phases_us: Vec<(SliceKind, u64)>,
     /// Duration of exchanges, without a delayed ACK that held nobody, µs.

@@ -90,6 +90,7 @@ impl Model {
             connects: None,
             resets: None,
             times: self.connections.times.all(),
+            held: self.proxies.times(self.now_ns).0,
             phases_us: self.connections.times.kinds(),
             exchange: self.connections.totals.view(),
             datagrams: None,

@@ -3,6 +3,7 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use super::jump::Place;
 use super::list::{List, Listing};
 use super::order::By;
 use super::theme::Theme;
@@ -114,6 +115,8 @@ pub struct App {
     pub(super) open: Option<Open>,
     /// Number of the exchange that the user chose on the open connection; the worst until then.
     pub(super) exchange: Option<u32>,
+    /// Where jumps between requests and calls began, the newest last.
+    pub(super) jumps: Vec<Place>,
     /// The selected finding.
     pub(super) finding: usize,
     /// Lines scrolled off the top of the long view in front.
@@ -140,6 +143,7 @@ impl App {
             tab: Tab::Queues,
             open: None,
             exchange: None,
+            jumps: Vec::new(),
             finding: 0,
             scroll: 0,
             stream_scroll: 0,

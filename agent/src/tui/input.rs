@@ -51,7 +51,9 @@ impl App {
             KeyCode::Char(digit @ '1'..='4') => {
                 self.show_tab(Tab::ALL[digit as usize - '1' as usize])
             }
+            KeyCode::Enter if self.open.is_some() => self.jump(),
             KeyCode::Enter => self.open_selected(),
+            KeyCode::Backspace if self.open.is_some() => self.back(),
             KeyCode::Esc => self.back(),
             code => return self.on_list_key(code),
         }
@@ -189,6 +191,7 @@ impl App {
         self.open = None;
         self.scroll = 0;
         self.typing_filter = false;
+        self.jumps.clear();
     }
 
     /// Drills down: to the selected listener or connection, to what a finding is about, to the
@@ -253,7 +256,7 @@ impl App {
     /// Goes a step back: out of the drill-down, then out of the filter.
     fn back(&mut self) {
         self.scroll = 0;
-        if self.open.take().is_none() {
+        if !self.jump_back() && self.open.take().is_none() {
             self.typing_filter = false;
             self.change_list(|list| list.filter_mut().clear());
         }

@@ -7,6 +7,7 @@
 mod app;
 mod events;
 mod input;
+mod jump;
 #[cfg(feature = "lessons")]
 pub mod lesson;
 mod list;

@@ -6,7 +6,7 @@ use super::list::Item;
 use super::text::total;
 use crate::model::event::{Role, TcpState};
 use crate::model::snapshot::{
-    ConnectionView, ExchangeView, Finding, ListenerView, Snapshot, ThreadView,
+    ConnectionView, ExchangeView, Finding, Holder, ListenerView, Snapshot, ThreadView,
 };
 use crate::model::timeline::counted;
 
@@ -35,6 +35,8 @@ pub(super) enum By {
     Worst,
     /// Time that the app held.
     App,
+    /// Time that upstreams held.
+    Upstream,
     /// Time that the kernel held.
     Kernel,
     /// Time that the peer held.
@@ -76,6 +78,7 @@ impl By {
             Self::Last => "last time",
             Self::Worst => "worst time",
             Self::App => "app's time",
+            Self::Upstream => "upstreams' time",
             Self::Kernel => "kernel's time",
             Self::Peer => "peer's time",
             Self::In => "bytes in",
@@ -148,6 +151,7 @@ impl Item for ConnectionView {
         By::Exchanges,
         By::Last,
         By::App,
+        By::Upstream,
         By::Kernel,
         By::Peer,
         By::Worst,
@@ -171,9 +175,10 @@ impl Item for ConnectionView {
             By::Address => Key::Text(self.peer.to_string()),
             By::State => Key::Text(state(self.state).to_owned()),
             By::Exchanges => figure(self.exchanges),
-            By::App => figure(self.times.app_us),
-            By::Kernel => figure(self.times.kernel_us),
-            By::Peer => figure(self.times.peer_us),
+            By::App => figure(self.held.of(Holder::App)),
+            By::Upstream => figure(self.held.of(Holder::Upstream)),
+            By::Kernel => figure(self.held.of(Holder::Kernel)),
+            By::Peer => figure(self.held.of(Holder::Peer)),
             By::Worst => figure(time(worst(self))),
             By::In => figure(self.bytes_in),
             By::Out => figure(self.bytes_out),
@@ -267,9 +272,9 @@ fn time(exchange: Option<&ExchangeView>) -> u64 {
 /// Returns the name of what most of the worst exchange's time went on; "" where it is not known.
 fn worst_kind(connection: &ConnectionView) -> &'static str {
     if let Some(exchange) = worst(connection)
-        && let Some(verdict) = exchange.verdict
+        && let Some(most) = exchange.held_most()
     {
-        verdict.kind.name()
+        if most.holder == Holder::Upstream { most.holder.name() } else { most.kind.name() }
     } else {
         ""
     }

@@ -4,7 +4,7 @@
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Span;
 
-use crate::model::snapshot::{Owner, Severity};
+use crate::model::snapshot::{Holder, Severity};
 
 // The nearest of the 256 terminal colours to the palette of Okabe and Ito, which colour-blind
 // people tell apart.
@@ -15,6 +15,7 @@ const PURPLE: Color = Color::Indexed(175);
 const RED: Color = Color::Indexed(203);
 const GREY: Color = Color::Indexed(245);
 const TRACK: Color = Color::Indexed(237);
+const YELLOW: Color = Color::Indexed(228);
 const BLACK: Color = Color::Indexed(16);
 
 /// Styles of the screen, with colour or without.
@@ -46,15 +47,15 @@ impl Theme {
     }
 
     /// Something that `owner` holds or does.
-    pub(super) fn owner(self, owner: Owner) -> Style {
-        self.fg(owner_colour(owner))
+    pub(super) fn owner(self, owner: impl Into<Holder>) -> Style {
+        self.fg(owner_colour(owner.into()))
     }
 
     /// The mark that names whose doing something is.
-    pub(super) fn badge(self, owner: Owner) -> Style {
+    pub(super) fn badge(self, owner: impl Into<Holder>) -> Style {
         let style = Style::new().add_modifier(Modifier::BOLD);
         if self.colour {
-            style.fg(BLACK).bg(owner_colour(owner))
+            style.fg(BLACK).bg(owner_colour(owner.into()))
         } else {
             style.add_modifier(Modifier::REVERSED)
         }
@@ -63,7 +64,8 @@ impl Theme {
     /// Returns a run of time that `owner` held, as a part of a bar: the letter, then blocks, or the
     /// letter all along where there is no colour. The blocks leave a gap to the line above, so that
     /// the bars of a table don't run together.
-    pub(super) fn run(self, owner: Owner, cells: usize) -> Span<'static> {
+    pub(super) fn run(self, owner: impl Into<Holder>, cells: usize) -> Span<'static> {
+        let owner = owner.into();
         let letter = owner.letter().to_string();
         match cells {
             0 => Span::default(),
@@ -73,7 +75,7 @@ impl Theme {
     }
 
     /// The letter of an owner where there is no room for a badge.
-    pub(super) fn mark(self, owner: Owner) -> Style {
+    pub(super) fn mark(self, owner: impl Into<Holder>) -> Style {
         self.owner(owner).add_modifier(Modifier::BOLD)
     }
 
@@ -125,12 +127,13 @@ pub(super) fn shape(severity: Severity) -> char {
     }
 }
 
-fn owner_colour(owner: Owner) -> Color {
-    match owner {
-        Owner::Kernel => SKY_BLUE,
-        Owner::App => ORANGE,
-        Owner::Network => PURPLE,
-        Owner::Peer => BLUISH_GREEN,
-        Owner::Unknown => GREY,
+fn owner_colour(holder: Holder) -> Color {
+    match holder {
+        Holder::Kernel => SKY_BLUE,
+        Holder::App => ORANGE,
+        Holder::Upstream => YELLOW,
+        Holder::Network => PURPLE,
+        Holder::Peer => BLUISH_GREEN,
+        Holder::Unknown => GREY,
     }
 }

@@ -236,6 +236,32 @@ impl ExchangeView {
         self.upstream_waits().into_iter().max_by_key(|wait| wait.us)
     }
 
+    /// Returns the waits for upstreams that were under way in a slice.
+    pub fn waits_in(&self, slice: &Slice) -> Vec<UpstreamWait> {
+        let end_ns = slice.start_ns.saturating_add(slice.us.saturating_mul(1_000));
+        let mut waits = self.upstream_waits();
+        waits.retain(|wait| {
+            let wait_end_ns = wait.start_ns.saturating_add(wait.us.saturating_mul(1_000));
+            wait.start_ns < end_ns && wait_end_ns > slice.start_ns
+        });
+        waits
+    }
+
+    /// Returns the failures of calls that it waited for, each kind once with its number, the
+    /// commonest first: "upstream 127.0.0.1:9000 refused, 3×".
+    pub fn faults(&self) -> Vec<(SocketAddr, CallFault, u64)> {
+        let mut faults: Vec<(SocketAddr, CallFault, u64)> = Vec::new();
+        for wait in self.upstream_waits() {
+            let Some(fault) = wait.fault else { continue };
+            match faults.iter_mut().find(|(peer, known, _)| (*peer, *known) == (wait.peer, fault)) {
+                Some((_, _, count)) => *count += 1,
+                None => faults.push((wait.peer, fault, 1)),
+            }
+        }
+        faults.sort_by_key(|&(peer, _, count)| (std::cmp::Reverse(count), peer));
+        faults
+    }
+
     /// Returns its time by holder, in order: the slices that somebody waited for, with the waits
     /// for upstreams cut out of the application's.
     pub fn parts(&self) -> Vec<Part> {
@@ -245,17 +271,28 @@ impl ExchangeView {
         };
         let waits = self.upstream_waits();
         let mut parts = Vec::with_capacity(slices.len());
-        for &slice in slices {
-            match slice.kind {
-                SliceKind::App => cut(slice, &waits, &mut parts),
-                // Only a request has failed connects, and they are all that it has to connect.
-                SliceKind::Connect | SliceKind::ConnectRefused if !self.connects.is_empty() => {
-                    parts.push(Part { holder: Holder::Upstream, slice });
-                }
-                kind => parts.push(Part { holder: kind.owner().into(), slice }),
-            }
+        for slice in slices {
+            self.add_parts(slice, &waits, &mut parts);
         }
         parts
+    }
+
+    /// Returns the parts of one of its slices.
+    pub fn parts_of(&self, slice: &Slice) -> Vec<Part> {
+        let mut parts = Vec::new();
+        self.add_parts(slice, &self.upstream_waits(), &mut parts);
+        parts
+    }
+
+    fn add_parts(&self, slice: &Slice, waits: &[UpstreamWait], parts: &mut Vec<Part>) {
+        match slice.kind {
+            SliceKind::App => cut(*slice, waits, parts),
+            // Only a request has failed connects, and they are all that it has to connect.
+            SliceKind::Connect | SliceKind::ConnectRefused if !self.connects.is_empty() => {
+                parts.push(Part { holder: Holder::Upstream, slice: *slice });
+            }
+            kind => parts.push(Part { holder: kind.owner().into(), slice: *slice }),
+        }
     }
 
     /// Returns what held most of its time; `None` for an exchange without time.
@@ -319,18 +356,20 @@ fn cut(slice: Slice, waits: &[UpstreamWait], parts: &mut Vec<Part>) {
             continue;
         }
         // Which part was on a CPU is not known.
-        rest.cpu_us = None;
+        (rest.cpu_us, rest.upstream_us) = (None, None);
         let own = rest.cut(from_us);
         if own.us > 0 {
             parts.push(Part { holder: Holder::App, slice: own });
         }
-        let waited = rest.cut(to_us - from_us);
+        let mut waited = rest.cut(to_us - from_us);
+        waited.upstream_us = Some(waited.us);
         match parts.last_mut() {
             // The next of several calls, without own work in between.
             Some(Part { holder: Holder::Upstream, slice: before })
                 if before.start_ns.saturating_add(before.us * 1_000) == waited.start_ns =>
             {
                 before.us = before.us.saturating_add(waited.us);
+                before.upstream_us = Some(before.us);
             }
             _ => parts.push(Part { holder: Holder::Upstream, slice: waited }),
         }

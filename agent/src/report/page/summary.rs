@@ -14,7 +14,7 @@ use crate::{
     digest::{Digest, FindingStory},
     model::{
         output::Summary,
-        snapshot::{Owner, Severity},
+        snapshot::{Holder, Owner, Severity},
     },
     text::{Untrusted, count, count_of, duration_us, percent},
 };
@@ -173,7 +173,7 @@ fn saw_anything(summary: &Summary) -> bool {
 
 /// The run in sentences, and its time by owner.
 fn figures(digest: &Digest, summary: &Summary) -> Markup {
-    let times = &summary.times;
+    let times = &summary.held;
     html! {
         h3 { "In figures" }
         ul.figures {
@@ -236,9 +236,9 @@ fn exchanges(summary: &Summary) -> String {
 /// Says who held most of the time. Two that are near each other are both named.
 fn held(sum_us: u64, summary: &Summary) -> Markup {
     const NEAR: f64 = 0.1;
-    let share = |owner: &Owner| summary.times.of(*owner) as f64 / sum_us.max(1) as f64;
-    let mut owners = Owner::ALL;
-    owners.sort_by_key(|owner| Reverse(summary.times.of(*owner)));
+    let share = |holder: &Holder| summary.held.of(*holder) as f64 / sum_us.max(1) as f64;
+    let mut owners = Holder::ALL;
+    owners.sort_by_key(|holder| Reverse(summary.held.of(*holder)));
     let [most, second, ..] = owners;
     html! {
         "The largest part of their time was held by " (letter(most)) " " (words::owner(most))

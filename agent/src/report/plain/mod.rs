@@ -21,7 +21,7 @@ use crate::model::snapshot::{
     Finding, ListenerView, Owner, PatternView, Severity, Snapshot, Totals,
 };
 use crate::text::{Untrusted, count, count_of, duration_us, percent, wrap};
-use exchanges::{Exchanges, owners};
+use exchanges::{Exchanges, holders};
 use table::TextTable;
 use unix::UnixLines;
 
@@ -261,7 +261,7 @@ impl Plain {
                 out,
                 "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}"
             )?;
-            writeln!(out, "  their time   {}", owners(&summary.times))?;
+            writeln!(out, "  their time   {}", holders(&summary.held))?;
         }
         connects::summary(out, self.colour, summary)?;
         if let Some(totals) = &summary.datagrams {

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use super::parts::{Row, columns, raw, span, spread};
-use crate::model::snapshot::{Owner, Severity, Snapshot};
+use crate::model::snapshot::{Holder, Severity, Snapshot};
 use crate::tui::app::{App, Hits, Open, Playback, Tab};
 use crate::tui::list::Listing;
 use crate::tui::text::{clock, compact, escape, grouped, percent};
@@ -95,7 +95,8 @@ fn position(playback: Playback) -> String {
     )
 }
 
-const HOLDERS: [Owner; 4] = [Owner::Kernel, Owner::App, Owner::Network, Owner::Peer];
+const HOLDERS: [Holder; 5] =
+    [Holder::Kernel, Holder::App, Holder::Upstream, Holder::Network, Holder::Peer];
 
 /// Returns the meaning of colours and letters.
 fn legend(theme: Theme, title: &'static str) -> Row {
@@ -164,6 +165,10 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
             ("↑↓", "select"),
         ],
     };
+    let mut keys = keys.to_vec();
+    if let Some(other) = app.other_side() {
+        keys.insert(1, ("↵", other.word()));
+    }
     let mut row = Row::new();
     for (key, does) in keys {
         let item =

@@ -9,7 +9,7 @@ use super::grid::{self, Column};
 use super::parts::{Row, raw, span, widest};
 use super::{owners, words};
 use crate::model::event::{Role, TcpState};
-use crate::model::snapshot::{ConnectionView, ExchangeVerdict, ExchangeView, Protocol, Snapshot};
+use crate::model::snapshot::{ConnectionView, ExchangeView, HeldMost, Protocol, Snapshot};
 use crate::tui::app::Hits;
 use crate::tui::order::{By, counted_us, last, state, worst};
 use crate::tui::text::{bytes, clip_address, compact, escape, fine, left, right};
@@ -129,7 +129,7 @@ impl ConnectionTable {
                 Some(current) if connection.times.exchanges == 0 => {
                     owners::bar(theme, &owners::slices(current), column.width)
                 }
-                _ => owners::bar(theme, &owners::parts(&connection.times), column.width),
+                _ => owners::bar(theme, &owners::parts(&connection.held), column.width),
             },
         }
     }
@@ -153,13 +153,12 @@ pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
 
 /// Returns what most of an exchange's time went on, with whose doing it was.
 pub(super) fn verdict(theme: Theme, exchange: &ExchangeView) -> Row {
-    let Some(ExchangeVerdict { kind, us, .. }) = exchange.verdict else {
+    let Some(HeldMost { holder, kind, us, .. }) = exchange.held_most() else {
         return vec![span("–", theme.dim())];
     };
-    let owner = kind.owner();
     vec![
-        span(owner.letter().to_string(), theme.mark(owner)),
-        span(format!(" {}", left(words::name(kind), 12)), theme.owner(owner)),
+        span(holder.letter().to_string(), theme.mark(holder)),
+        span(format!(" {}", left(words::held(holder, kind), 12)), theme.owner(holder)),
         span(right(&fine(us), 8), theme.strong()),
     ]
 }
@@ -177,9 +176,9 @@ pub(super) fn recent(
     let longest = shown.iter().map(|exchange| counted_us(exchange)).max().unwrap_or(0);
     let mut row = Row::new();
     for exchange in shown {
-        let style = match exchange.verdict {
+        let style = match exchange.held_most() {
             _ if chosen == Some(exchange.seq) => theme.strong().add_modifier(Modifier::UNDERLINED),
-            Some(verdict) => theme.owner(verdict.kind.owner()),
+            Some(most) => theme.owner(most.holder),
             None => theme.dim(),
         };
         row.push(span(chart::column(counted_us(exchange), longest), style));

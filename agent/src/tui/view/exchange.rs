@@ -4,8 +4,8 @@ use ratatui::text::Line;
 
 use super::parts::{Row, columns, cut, raw, rule, span};
 use super::{connection_table, owners, words};
-use crate::model::snapshot::{ConnectionView, ExchangeView, Slice, Snapshot};
-use crate::model::timeline::{self, counted};
+use crate::model::snapshot::{ConnectionView, ExchangeView, Part, Snapshot};
+use crate::model::timeline;
 use crate::tui::order::{counted_us, worst};
 use crate::tui::text::{bytes, escape, fine, grouped, left, right, total};
 use crate::tui::theme::Theme;
@@ -95,32 +95,32 @@ pub(super) fn waterfall(
         Some(slice) => slice.start_ns,
         None => exchange.start_ns,
     };
-    let all = total(counted(exchange).iter().map(|slice| slice.us));
-    let mut shown: Vec<&Slice> = counted(exchange).iter().collect();
-    shown.sort_by_key(|slice| std::cmp::Reverse(slice.us));
+    let mut shown: Vec<Part> = exchange.parts();
+    let all = total(shown.iter().map(|part| part.slice.us));
+    shown.sort_by_key(|part| std::cmp::Reverse(part.slice.us));
     shown.truncate(room);
-    shown.sort_by_key(|slice| slice.start_ns);
+    shown.sort_by_key(|part| part.slice.start_ns);
     let room = width.saturating_sub(FIGURES);
     let words = if room >= 90 { room / 2 } else { 0 };
     let cells = room - words;
     let scale = |us: u64| (us as f64 / all.max(1) as f64 * cells as f64) as usize;
     let mut out = Vec::with_capacity(shown.len());
-    for slice in shown {
-        let owner = slice.kind.owner();
+    for part in shown {
+        let (owner, slice) = (part.holder, part.slice);
         let offset = scale(slice.start_ns.saturating_sub(start) / 1_000);
         let before = offset.min(cells.saturating_sub(1));
         let long = scale(slice.us).max(1).min(cells - before);
         let mut row = vec![
             raw(" "),
             span(format!(" {} ", owner.letter()), theme.badge(owner)),
-            span(format!(" {}", left(words::name(slice.kind), 12)), theme.owner(owner)),
+            span(format!(" {}", left(words::held(owner, slice.kind), 12)), theme.owner(owner)),
             span(format!("{}  ", right(&fine(slice.us), 8)), theme.strong()),
             raw(" ".repeat(before)),
             theme.run(owner, long),
             raw(" ".repeat(cells - before - long)),
         ];
         if words > 0 {
-            let text = timeline::sentence(snapshot, connection, exchange, slice);
+            let text = timeline::part_sentence(snapshot, connection, exchange, &part);
             row.push(span(format!("  {}", escape(&text)), theme.dim()));
         }
         out.push(Line::from(cut(row, width)));

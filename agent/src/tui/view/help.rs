@@ -7,14 +7,14 @@ use ratatui::widgets::{Block, Clear};
 
 use super::parts::{raw, span};
 use super::put;
-use crate::model::snapshot::Owner;
+use crate::model::snapshot::Holder;
 use crate::tui::text::left;
 use crate::tui::theme::Theme;
 
 const KEYS: [(&str, &str); 11] = [
     ("1 2 3 4, Tab", "queues, connections, threads, findings"),
     ("↑ ↓ j k, click", "select a row"),
-    ("↵   Esc", "open what is selected; back"),
+    ("↵   Esc", "open what is selected; on an exchange: its call; back"),
     ("← →   w", "on a connection: choose the exchange; the worst"),
     ("s   r, click", "sort by the next column; reverse the order"),
     ("/", "show only rows with an address, name, pid, state …"),
@@ -32,11 +32,12 @@ const REPLAY_KEYS: [(&str, &str); 4] = [
     ("f F", "the next finding, the previous one"),
 ];
 
-const OWNERS: [(Owner, &str); 4] = [
-    (Owner::Kernel, "the kernel held it: Nagle, pacing, no CPU free"),
-    (Owner::App, "the application held it: no accept(), its work"),
-    (Owner::Network, "the network held it: loss, congestion, distance"),
-    (Owner::Peer, "the peer held it: its answer, its window"),
+const OWNERS: [(Holder, &str); 5] = [
+    (Holder::Kernel, "the kernel held it: Nagle, pacing, no CPU free"),
+    (Holder::App, "the application held it: no accept(), its work"),
+    (Holder::Upstream, "the app waited for a server that it had called"),
+    (Holder::Network, "the network held it: loss, congestion, distance"),
+    (Holder::Peer, "the peer held it: its answer, its window"),
 ];
 
 /// Draws the overlay over whatever there is.

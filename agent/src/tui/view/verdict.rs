@@ -6,10 +6,10 @@ use ratatui::text::Line;
 use super::parts::{cut, paragraph, raw, span, spread};
 use super::{finding, threads, words};
 use crate::model::snapshot::{
-    ConnectionView, ExchangeVerdict, ExchangeView, Finding, ListenerView, Owner, Snapshot,
-    ThreadView,
+    ConnectionView, ExchangeView, Finding, HeldMost, Holder, ListenerView, Part, Snapshot,
+    ThreadView, UpstreamWait,
 };
-use crate::model::timeline::sentence;
+use crate::model::timeline::part_sentence;
 use crate::tui::order::{counted_us, worst};
 use crate::tui::subject::{Subject, subject};
 use crate::tui::text::{count_of, duration, escape, fine, grouped, percent, wrap};
@@ -193,9 +193,14 @@ fn words(listener: &ListenerView) -> (char, String, String) {
 
 fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String, String) {
     if let Some(exchange) = worst(connection)
-        && let Some(verdict) = exchange.verdict
+        && let Some(most) = exchange.held_most()
     {
-        return exchange_words(snapshot, connection, exchange, verdict);
+        if most.holder == Holder::Upstream
+            && let Some(wait) = exchange.longest_wait()
+        {
+            return upstream_words(connection, exchange, most, &wait);
+        }
+        return exchange_words(snapshot, connection, exchange, most);
     }
     let text = "Nothing has been asked and answered on it while it was watched.";
     ("No exchange yet.".to_owned(), text.to_owned())
@@ -205,27 +210,70 @@ fn exchange_words(
     snapshot: &Snapshot,
     connection: &ConnectionView,
     exchange: &ExchangeView,
-    verdict: ExchangeVerdict,
+    most: HeldMost,
 ) -> (String, String) {
     let which = if exchange.done { "its worst exchange" } else { "the exchange that it is in" };
-    let whose = match verdict.kind.owner() {
-        Owner::Unknown => "nothing shows who held it".to_owned(),
+    let whose = match most.holder {
+        Holder::Unknown => "nothing shows who held it".to_owned(),
         owner => format!("the {}'s time", owner.name()),
     };
     let headline = format!(
         "{} took {} of {} of {which} ({}): {whose}.",
-        words::name(verdict.kind),
-        fine(verdict.us),
+        words::name(most.kind),
+        fine(most.us),
         fine(counted_us(exchange)),
-        percent(verdict.share)
+        percent(most.share)
     );
-    let same = exchange.slices.iter().filter(|slice| slice.kind == verdict.kind);
-    let longest = same.max_by_key(|slice| slice.us);
-    let text = match longest {
-        Some(slice) => escape(&sentence(snapshot, connection, exchange, slice)) + ".",
+    let is_same = |part: &Part| part.holder == most.holder && part.slice.kind == most.kind;
+    let parts = exchange.parts();
+    let longest = parts.iter().filter(|part| is_same(part)).max_by_key(|part| part.slice.us);
+    let mut text = match longest {
+        Some(part) => escape(&part_sentence(snapshot, connection, exchange, part)) + ".",
         None => String::new(),
     };
+    text.push_str(&faults(exchange));
     (capital(&headline), capital(&text))
+}
+
+/// Returns the words on an exchange that waited for an upstream most of all: its own process is not
+/// to blame for that.
+fn upstream_words(
+    connection: &ConnectionView,
+    exchange: &ExchangeView,
+    most: HeldMost,
+    wait: &UpstreamWait,
+) -> (String, String) {
+    let who = escape(&connection.comm);
+    let peer = wait.peer;
+    let (which, has_waited) = match exchange.done {
+        true => ("of its worst exchange", "waited"),
+        false => ("of the exchange that it is in", "has waited"),
+    };
+    let headline = format!(
+        "{who} {has_waited} {} for upstream {peer}: {} {which}, {}.",
+        fine(most.us),
+        percent(most.share),
+        fine(counted_us(exchange))
+    );
+    let own = format!("{who} itself held it for {}.", fine(exchange.held().of(Holder::App)));
+    let text = match (wait.fault, wait.open, wait.call) {
+        (None, true, None) => format!("It has asked {peer} for a connection, and has no answer."),
+        (None, true, Some(_)) => format!("It has called {peer}, and has no answer yet."),
+        (None, false, _) => format!("It called {peer}, and waited until that answered."),
+        (Some(_), ..) => String::new(),
+    };
+    let text = text + &faults(exchange) + " " + &own;
+    (headline, text.trim_start().to_owned())
+}
+
+/// Returns a sentence on each call that failed: " Upstream 127.0.0.1:9000 refused, 3×."
+fn faults(exchange: &ExchangeView) -> String {
+    let mut text = String::new();
+    for (peer, fault, count) in exchange.faults() {
+        let times = if count > 1 { format!(", {}×", grouped(count)) } else { String::new() };
+        text.push_str(&format!(" Upstream {peer} {}{times}.", words::fault(fault)));
+    }
+    text
 }
 
 fn thread_words(thread: &ThreadView) -> (String, String) {

@@ -2,7 +2,8 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::model::snapshot::{ConnectionView, SliceKind, Snapshot};
+use crate::model::event::Outcome;
+use crate::model::snapshot::{CallFault, ConnectionView, Holder, SliceKind, Snapshot};
 use crate::model::timeline;
 use crate::model::workload::Workloads;
 use crate::text::Untrusted;
@@ -32,6 +33,21 @@ pub(super) fn name(kind: SliceKind) -> &'static str {
         SliceKind::Throttled => "throttled",
         SliceKind::Streaming => "streaming",
         SliceKind::Unknown => "unknown",
+    }
+}
+
+/// Returns the name of what somebody held, in twelve characters at most.
+pub(super) fn held(holder: Holder, kind: SliceKind) -> &'static str {
+    if holder == Holder::Upstream { "upstream" } else { name(kind) }
+}
+
+/// Returns what an upstream did, behind its name.
+pub(super) fn fault(fault: CallFault) -> &'static str {
+    match fault {
+        CallFault::Connect(Outcome::Unreachable) => "is unreachable",
+        CallFault::Connect(Outcome::GivenUp) => "did not answer the SYN until given up",
+        CallFault::Connect(Outcome::Failed) => "failed to connect",
+        fault => fault.words(),
     }
 }
 
