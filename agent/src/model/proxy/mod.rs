@@ -198,6 +198,13 @@ impl Proxies {
         for view in views {
             let Some(process) = self.table.get(&view.pid) else { continue };
             let sock = view.sock;
+            for exchange in &view.recent {
+                if let Some(served) = process.served.get(&(sock, exchange.seq))
+                    && let Some(uncounted) = &served.uncounted
+                {
+                    view.held.give_upstream(served.waited_us(uncounted, true));
+                }
+            }
             let shown = view.recent.iter_mut().chain(&mut view.worst).chain(&mut view.current);
             for exchange in shown {
                 process.complete((sock, exchange.seq), exchange, true);
@@ -468,13 +475,9 @@ impl Process {
             if matches!(served.written_ns, Some((_, last_ns)) if last_ns > until_ns) {
                 continue;
             }
-            let Some(Uncounted { mut times, app }) = served.uncounted.take() else { continue };
-            let joins = served.joins(false);
-            let counted = joins.iter().filter(|join| join.counts);
-            let mut us = 0_u64;
-            for (from_ns, to_ns) in app {
-                us = us.saturating_add(union_ns(counted.clone(), from_ns, to_ns) / 1_000);
-            }
+            let Some(uncounted) = served.uncounted.take() else { continue };
+            let us = served.waited_us(&uncounted, false);
+            let mut times = uncounted.times;
             times.give_upstream(us);
             connections.add_upstream(served.id.0, us);
             add(&times);

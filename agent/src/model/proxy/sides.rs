@@ -147,6 +147,17 @@ impl Served {
         Some((union_ns(calls.iter(), from_ns, until_ns) / 1_000, longest))
     }
 
+    /// Time of its application's slices in which a call was under way, µs.
+    pub(super) fn waited_us(&self, uncounted: &Uncounted, provisional: bool) -> u64 {
+        let joins = self.joins(provisional);
+        let counted = joins.iter().filter(|join| join.counts);
+        let mut us = 0_u64;
+        for &(from_ns, to_ns) in &uncounted.app {
+            us = us.saturating_add(union_ns(counted.clone(), from_ns, to_ns) / 1_000);
+        }
+        us
+    }
+
     /// Whether a call counts as its wait.
     pub(super) fn counts(&self, call: Id) -> bool {
         self.joins(false).iter().any(|join| join.counts && (join.sock, join.seq) == call)
@@ -212,7 +223,11 @@ impl Served {
                 read_ns = read_ns.max(join.end_ns);
             }
         }
-        begun_ns.saturating_sub(read_ns)
+        if read_ns > begun_ns {
+            // Only the slack lets it count as read before.
+            return read_ns - begun_ns + SLACK_NS;
+        }
+        begun_ns - read_ns
     }
 
     /// Whether another call was made for it meanwhile.
@@ -260,6 +275,9 @@ impl Called {
             answered_ns = inbound.read_first_ns.or(inbound.read_last_ns);
             end_ns = inbound.read_last_ns.unwrap_or(exchange.ts_ns);
             response_bytes = inbound.bytes;
+        } else if let Some(end) = &exchange.end {
+            // Its report may come some time after that.
+            end_ns = end.ts_ns.max(outbound.first_ns).min(exchange.ts_ns);
         }
         Some(Self {
             id: (exchange.sock, exchange.seq),

@@ -72,15 +72,14 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
     }
     let width = usize::from(area.width);
     let room = width.saturating_sub(columns(&row));
-    let whole = legend(theme, if wide { "time held by  " } else { "" });
-    let short = letters(theme);
-    let legend = if columns(&whole) < room {
-        whole
-    } else if columns(&short) < room {
-        short
-    } else {
-        Row::new()
-    };
+    let holders = holders(snapshot);
+    let legends = [
+        legend(theme, if wide { "time held by  " } else { "" }, &holders),
+        letters(theme, &holders, Holder::name),
+        letters(theme, &holders, short_name),
+    ];
+    let fits = legends.into_iter().find(|legend| columns(legend) < room);
+    let legend = fits.unwrap_or_default();
     spread(row, legend, width)
 }
 
@@ -98,10 +97,28 @@ fn position(playback: Playback) -> String {
 const HOLDERS: [Holder; 5] =
     [Holder::Kernel, Holder::App, Holder::Upstream, Holder::Network, Holder::Peer];
 
+/// Returns the holders of time; upstreams where the process calls any.
+fn holders(snapshot: &Snapshot) -> Vec<Holder> {
+    let calls = !snapshot.proxies.is_empty() || snapshot.held.of(Holder::Upstream) > 0;
+    let mut holders = HOLDERS.to_vec();
+    holders.retain(|&holder| holder != Holder::Upstream || calls);
+    holders
+}
+
+/// Returns the name of a holder where there is the least room.
+fn short_name(holder: Holder) -> &'static str {
+    match holder {
+        Holder::Kernel => "kern",
+        Holder::Upstream => "upstr",
+        Holder::Network => "net",
+        holder => holder.name(),
+    }
+}
+
 /// Returns the meaning of colours and letters.
-fn legend(theme: Theme, title: &'static str) -> Row {
+fn legend(theme: Theme, title: &'static str, holders: &[Holder]) -> Row {
     let mut row = vec![span(title, theme.dim())];
-    for owner in HOLDERS {
+    for &owner in holders {
         row.push(span(format!(" {} ", owner.letter()), theme.badge(owner)));
         row.push(span(format!(" {} ", owner.name()), theme.owner(owner)));
     }
@@ -109,11 +126,11 @@ fn legend(theme: Theme, title: &'static str) -> Row {
 }
 
 /// Returns the legend for where there is little room.
-fn letters(theme: Theme) -> Row {
+fn letters(theme: Theme, holders: &[Holder], name: fn(Holder) -> &'static str) -> Row {
     let mut row = Row::new();
-    for owner in HOLDERS {
+    for &owner in holders {
         row.push(span(owner.letter().to_string(), theme.badge(owner)));
-        row.push(span(format!(" {} ", owner.name()), theme.owner(owner)));
+        row.push(span(format!(" {} ", name(owner)), theme.owner(owner)));
     }
     row
 }

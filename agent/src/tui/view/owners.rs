@@ -45,10 +45,11 @@ fn line(theme: Theme, title: &str, times: &HolderTimes, width: usize) -> Line<'s
 /// Returns the share of each owner; without names where there is little room.
 fn figures(theme: Theme, parts: &[(Holder, u64)], named: bool) -> Row {
     let all = sum(parts).max(1);
+    let is_proxy = parts.iter().any(|&(holder, us)| holder == Holder::Upstream && us > 0);
     let mut row = Row::new();
     for &(owner, us) in parts {
-        // Most programs wait for no other.
-        if owner == Holder::Upstream && us == 0 {
+        // Most programs wait for no other. Where one does there is no room for what is nothing.
+        if us == 0 && (owner == Holder::Upstream || is_proxy && owner == Holder::Unknown) {
             continue;
         }
         row.push(span(format!(" {} ", owner.letter()), theme.badge(owner)));

@@ -64,6 +64,9 @@ pub(super) fn lines(
     ];
     let last = grid.len() - 1;
     grid[last].width = grid::rest(width, &grid);
+    if grid[last].width < 18 {
+        grid[last].title = "MEDIAN";
+    }
     let mut longest = 1;
     for upstream in &proxy.upstreams {
         longest = longest.max(upstream.time.p50);
