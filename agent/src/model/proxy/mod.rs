@@ -64,7 +64,9 @@ impl Process {
     /// Whether there is anything to show: beyond what is worth a report, requests that wait for
     /// calls from the beginning on.
     fn is_worth_showing(&self) -> bool {
-        self.is_worth_reporting() || self.served.values().any(|served| !served.calls.is_empty())
+        let serves = self.is_proxy() || !self.served.is_empty();
+        let calls = self.sums.joined > 0 || self.sums.failed > 0;
+        serves && calls || self.served.values().any(|served| !served.calls.is_empty())
     }
 
     fn view(&self, pid: u32) -> ProxyView {

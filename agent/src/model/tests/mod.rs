@@ -22,4 +22,5 @@ pub(crate) mod proxy;
 mod streams;
 mod tails;
 mod unanswered;
+mod upstream;
 pub(crate) mod world;

@@ -78,7 +78,9 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
         letters(theme, &holders, Holder::name),
         letters(theme, &holders, short_name),
     ];
-    let fits = legends.into_iter().find(|legend| columns(legend) < room);
+    // Short names only where there is one more holder than usual.
+    let shown = if holders.len() == HOLDERS.len() { 3 } else { 2 };
+    let fits = legends.into_iter().take(shown).find(|legend| columns(legend) < room);
     let legend = fits.unwrap_or_default();
     spread(row, legend, width)
 }

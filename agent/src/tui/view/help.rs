@@ -14,7 +14,7 @@ use crate::tui::theme::Theme;
 const KEYS: [(&str, &str); 11] = [
     ("1 2 3 4, Tab", "queues, connections, threads, findings"),
     ("↑ ↓ j k, click", "select a row"),
-    ("↵   Esc", "open what is selected; on an exchange: its call; back"),
+    ("↵   Esc", "open what is selected, or an exchange's call; back"),
     ("← →   w", "on a connection: choose the exchange; the worst"),
     ("s   r, click", "sort by the next column; reverse the order"),
     ("/", "show only rows with an address, name, pid, state …"),

@@ -45,7 +45,7 @@ pub(super) fn lines(
 ) -> Vec<Line<'static>> {
     let mut out = headline(theme, snapshot, proxy, width);
     let mut shown: Vec<&UpstreamView> = proxy.upstreams.iter().collect();
-    shown.sort_by_key(|upstream| (!upstream.slow, trouble(snapshot, upstream).is_none()));
+    shown.sort_by_key(|upstream| (!upstream.slow, trouble(snapshot, upstream).is_empty()));
     shown.truncate(height.saturating_sub(out.len() + 1));
     if shown.is_empty() {
         return out;
@@ -91,10 +91,7 @@ pub(super) fn lines(
             time,
         ];
         out.push(grid::row(theme, &grid, cells, false));
-        if let Some(text) = trouble(snapshot, upstream) {
-            let row = vec![raw("   "), span(text, theme.owner(Holder::Upstream))];
-            out.push(Line::from(cut(row, width)));
-        }
+        out.extend(trouble_lines(theme, trouble(snapshot, upstream), width));
     }
     out.truncate(height);
     out
@@ -124,26 +121,35 @@ fn failures(theme: Theme, upstream: &UpstreamView) -> Row {
     }
 }
 
-/// Returns what waits for an upstream now, and what failed there last; `None` if there is nothing
-/// of that.
-fn trouble(snapshot: &Snapshot, upstream: &UpstreamView) -> Option<String> {
+/// Returns what waits for an upstream now, and what failed there last.
+fn trouble(snapshot: &Snapshot, upstream: &UpstreamView) -> Vec<String> {
     let mut parts = Vec::new();
     if upstream.waiting > 0 && upstream.waiting_us >= LONG_US {
-        let (calls, verb) = (
-            count_of(upstream.waiting, "call"),
-            if upstream.waiting == 1 { "waits" } else { "wait" },
-        );
+        let verb = if upstream.waiting == 1 { "waits" } else { "wait" };
+        let calls = count_of(upstream.waiting, "call");
         parts.push(format!("{calls} {verb} now, for up to {}", duration(upstream.waiting_us)));
     }
     if let Some(FailedCall { fault, ts_ns, request, .. }) = upstream.last_failure {
         let ago_us = snapshot.now_ns.saturating_sub(ts_ns) / 1_000;
-        let mut text = format!("last failure {} ago: {}", duration(ago_us), words::fault(fault));
+        let mut text = format!("{} {} ago", words::fault(fault), duration(ago_us));
         if let Some((_, seq, client)) = request {
-            text.push_str(&format!("; request {seq} of {client} waited"));
+            text.push_str(&format!(" (request {seq} of {client})"));
         }
         parts.push(text);
     }
-    if parts.is_empty() { None } else { Some(parts.join("; ")) }
+    parts
+}
+
+/// Returns these parts on a line, or one a line where they do not fit.
+fn trouble_lines(theme: Theme, parts: Vec<String>, width: usize) -> Vec<Line<'static>> {
+    let whole = parts.join("; ");
+    let lines = if whole.chars().count() + 3 <= width { vec![whole] } else { parts };
+    let mut out = Vec::new();
+    for text in lines.into_iter().filter(|text| !text.is_empty()) {
+        let row = vec![raw("   "), span(text, theme.owner(Holder::Upstream))];
+        out.push(Line::from(cut(row, width)));
+    }
+    out
 }
 
 fn headline(

@@ -231,6 +231,12 @@ fn exchange_words(
         Some(part) => escape(&part_sentence(snapshot, connection, exchange, part)) + ".",
         None => String::new(),
     };
+    let waited_us = exchange.held().of(Holder::Upstream);
+    if let Some(wait) = exchange.longest_wait()
+        && waited_us > 0
+    {
+        text.push_str(&format!(" It waited {} for upstream {}.", fine(waited_us), wait.peer));
+    }
     text.push_str(&faults(exchange));
     (capital(&headline), capital(&text))
 }
