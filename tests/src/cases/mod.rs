@@ -42,6 +42,7 @@ mod send;
 mod server;
 mod socket_events;
 mod target;
+mod upstream;
 mod waiting;
 
 use crate::harness::{Case, Since, Tiers, Varies, Where, World};
@@ -77,6 +78,7 @@ pub fn all() -> Vec<Case> {
         first_answer::CASES,
         learn::CASES,
         target::CASES,
+        upstream::CASES,
         robust::CASES,
         secure::CASES,
         command::CASES,
