@@ -93,10 +93,11 @@ fn choose(
             on_thread.push(at);
         }
     }
-    // One thread does one thing after the other: it read the request before it called.
-    let is_before = |at: &usize| served[*at].read_first_ns <= begun_ns;
-    if on_thread.iter().any(is_before) {
-        on_thread.retain(is_before);
+    // One thread does one thing after the other: it read the request before it called, and had the
+    // answer before it wrote the response.
+    let in_turn = |at: &usize| served[*at].is_around(call, begun_ns);
+    if on_thread.iter().any(in_turn) {
+        on_thread.retain(in_turn);
     }
     let (among, [alone, in_order, best]) = if on_thread.is_empty() {
         (fits, [PROCESS_ALONE, PROCESS_IN_ORDER, PROCESS_BEST])

@@ -213,6 +213,12 @@ impl Served {
             && last_ns.saturating_add(SLACK_NS) >= call.answered_ns.unwrap_or(0)
     }
 
+    /// Whether it was read before the call, and written after the call's answer, without slack.
+    pub(super) fn is_around(&self, call: &Called, begun_ns: u64) -> bool {
+        let (_, last_ns) = self.written_or_never_ns();
+        self.read_first_ns <= begun_ns && last_ns >= call.answered_ns.unwrap_or(0)
+    }
+
     /// Time from the last read for it, of the request or of another call's answer, to the beginning
     /// of the call.
     pub(super) fn before_ns(&self, begun_ns: u64) -> u64 {

@@ -168,6 +168,20 @@ fn of_requests_read_at_once_each_has_its_own_call() {
     assert_eq!((calls(1), calls(2)), (vec![3], vec![4]));
 }
 
+/// Both answers are read and passed on in one batch, too: within the slack after the first response.
+#[test]
+fn of_responses_written_at_once_each_has_its_own_call() {
+    let mut world = proxy([1, 2], &[(3, 9_001), (4, 9_001)]);
+    world.apply(Event::Exchange(served(Span(1, 1, 11, 100 * US, 40_020 * US))));
+    world.apply(Event::Exchange(served(Span(2, 1, 11, 150 * US, 40_075 * US))));
+    world.apply(Event::Exchange(called(Span(3, 1, 11, 130 * US, 40_000 * US))));
+    world.apply(Event::Exchange(called(Span(4, 1, 11, 170 * US, 40_040 * US))));
+    world.sample_after(3 * SECOND);
+    let calls =
+        |sock| shown(&world, sock).upstream.iter().map(|join| join.sock).collect::<Vec<_>>();
+    assert_eq!((calls(1), calls(2)), (vec![3], vec![4]));
+}
+
 #[test]
 fn a_request_that_waits_now_is_the_upstreams() {
     let mut world = proxy([1, 2], &[(101, 9_001)]);
