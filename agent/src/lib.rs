@@ -30,10 +30,12 @@ pub mod learn;
 #[cfg(feature = "mcp")]
 mod mcp;
 pub mod model;
+pub mod preferences;
 pub mod privileges;
 pub mod protocol;
 pub mod record;
 pub mod report;
 mod run;
 pub mod sensor;
+pub mod time_of_day;
 pub mod tui;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ThemeArgs;
+
 /// Name of the hidden verb that has those of the bundled servers.
 pub const DEMO_SERVERS_VERB: &str = "demo-servers";
 
@@ -29,6 +31,9 @@ pub struct LearnArgs {
     /// Print one JSON object per line
     #[arg(long, requires = "list")]
     pub json: bool,
+    /// Arguments on colours.
+    #[command(flatten)]
+    pub theme: ThemeArgs,
     /// For authors: record each round into this folder
     #[arg(long, value_name = "DIR", hide = true, requires = "auto", conflicts_with = "recorded")]
     pub record: Option<PathBuf>,

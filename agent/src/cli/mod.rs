@@ -7,6 +7,7 @@ mod flight;
 mod formats;
 #[cfg(feature = "lessons")]
 mod lessons;
+mod look;
 mod run;
 mod target;
 mod values;
@@ -31,8 +32,10 @@ pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
 pub use lessons::{DEMO_SERVERS_VERB, DemoArgs, LearnArgs};
+pub use look::{LookArgs, ThemeArgs};
 pub use run::{Detail, OutputArgs, RunArgs, TierArg};
 pub use target::{RunAsArgs, TargetArgs};
+pub(crate) use values::interval;
 use values::speed;
 pub use values::{MAX_SPEED, MIN_SPEED};
 
@@ -212,6 +215,9 @@ pub struct WatchArgs {
     /// Arguments on the output.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Arguments on how it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
     /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
@@ -268,6 +274,9 @@ pub struct ReplayArgs {
     /// Arguments on the output.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Arguments on how it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
     /// Replay this many times as fast as real time [default: 1 on the screen; otherwise as fast as
     /// possible]
     #[arg(long, value_name = "FACTOR", value_parser = speed)]

@@ -14,8 +14,8 @@ use demo_servers::{
 
 use super::{Usage, watch};
 use crate::cli::{
-    DEMO_SERVERS_VERB, DemoArgs, Detail, FlightArgs, OutputArgs, RunArgs, RunAsArgs, TargetArgs,
-    WatchArgs,
+    DEMO_SERVERS_VERB, DemoArgs, Detail, FlightArgs, LookArgs, OutputArgs, RunArgs, RunAsArgs,
+    TargetArgs, WatchArgs,
 };
 
 pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
@@ -57,6 +57,7 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
         // A server of our own, some of which take root.
         run_as: RunAsArgs { as_root: true, user: None },
         output: OutputArgs { plain: false, json: false },
+        look: LookArgs::default(),
         run: RunArgs {
             duration: choice.run.duration,
             interval: None,

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{Usage, watch};
 use crate::{
-    cli::{Detail, ExportArgs, FlightArgs, OutputArgs, WatchArgs},
+    cli::{Detail, ExportArgs, FlightArgs, LookArgs, OutputArgs, WatchArgs},
     export::{
         Address, Exits, Url,
         otlp::{Endpoint, Otlp, SpanQueue},
@@ -43,6 +43,7 @@ pub(super) fn run(mut args: ExportArgs) -> anyhow::Result<ExitCode> {
         command,
         run_as,
         output,
+        look: LookArgs::default(),
         run,
         recording: None,
         report: None,

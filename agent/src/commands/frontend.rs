@@ -1,13 +1,13 @@
 //! The ways to show a run, behind one type.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::Duration;
 
 use ratatui::crossterm::event::Event as Input;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep};
 
-use super::signals::Signals;
+use super::{look::Look, signals::Signals};
 #[cfg(feature = "export")]
 use crate::export::Exporter;
 use crate::{
@@ -16,14 +16,10 @@ use crate::{
         output::{Interest, Lost, Output},
     },
     outlet::Outlet,
-    report::{
-        Sink,
-        json::Json,
-        plain::{Colour, Plain},
-    },
+    report::{Sink, json::Json, plain::Plain},
     run::{self, Consumer},
     text::{Untrusted, count_of},
-    tui::{self, Action, App, Guard, Theme},
+    tui::{self, Action, App, Guard},
 };
 
 /// A way to show a run.
@@ -48,6 +44,7 @@ pub(super) struct Screen {
     app: App,
     input: Receiver<io::Result<Input>>,
     clock: WallClock,
+    look: Look,
 }
 
 /// Lines on their way to standard output.
@@ -139,19 +136,20 @@ pub(super) enum UserAction {
 }
 
 impl Frontend {
-    pub(super) fn screen(clock: WallClock) -> io::Result<Self> {
-        let guard = Guard::enter()?;
+    pub(super) fn screen(clock: WallClock, look: &Look) -> io::Result<Self> {
+        let guard = Guard::enter(look.theme())?;
         Ok(Self::Screen(Box::new(Screen {
             guard,
-            app: App::new(Theme::from_env()),
+            app: look.app(clock),
             input: tui::events()?,
             clock,
+            look: look.clone(),
         })))
     }
 
     /// Returns lines of a watch, whose reader may fall behind.
-    pub(super) fn live_text(json: bool, clock: WallClock) -> io::Result<Self> {
-        Self::text(json, clock, Pace::Live)
+    pub(super) fn live_text(json: bool, clock: WallClock, look: &Look) -> io::Result<Self> {
+        Self::text(json, clock, look, Pace::Live)
     }
 
     pub(super) fn silent() -> Self {
@@ -163,13 +161,11 @@ impl Frontend {
         Self::Export(Box::new(exporter))
     }
 
-    pub(super) fn text(json: bool, clock: WallClock, pace: Pace) -> io::Result<Self> {
-        let coloured = io::stdout().is_terminal()
-            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    pub(super) fn text(json: bool, clock: WallClock, look: &Look, pace: Pace) -> io::Result<Self> {
         let sink: Box<dyn Sink> = if json {
             Box::new(Json::new(clock))
         } else {
-            Box::new(Plain::new(if coloured { Colour::Loss } else { Colour::Never }))
+            Box::new(Plain::new(look.colour()).with_times(look.times(clock)))
         };
         Ok(Self::Text { sink, lines: Lines::new(pace)?, announced: Vec::new(), json })
     }
@@ -346,7 +342,7 @@ impl Consumer for Frontend {
     /// Gives the terminal back. The screen goes, the summary stays.
     fn before_summary(&mut self, _: &Model) -> io::Result<()> {
         if let Self::Screen(screen) = self {
-            *self = Self::live_text(false, screen.clock)?;
+            *self = Self::live_text(false, screen.clock, &screen.look)?;
         }
         if let Self::Text { lines, .. } = self {
             lines.is_last = true;

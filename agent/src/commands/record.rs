@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::watch;
-use crate::cli::{OutputArgs, RecordArgs, WatchArgs};
+use crate::cli::{LookArgs, OutputArgs, RecordArgs, WatchArgs};
 
 pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
     let RecordArgs { target, command, run_as, run, recording, report, flight, force } = args;
@@ -13,6 +13,7 @@ pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
         command,
         run_as,
         output,
+        look: LookArgs::default(),
         run,
         recording: Some(recording),
         flight,

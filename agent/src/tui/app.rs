@@ -9,6 +9,8 @@ use super::theme::Theme;
 use super::view;
 use crate::model::event::SockId;
 use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
+use crate::preferences::Columns;
+use crate::time_of_day::TimeOfDay;
 
 /// A request to the caller, after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +102,10 @@ pub(super) struct Hits {
 #[derive(Debug)]
 pub struct App {
     pub(super) theme: Theme,
+    /// Makes times of the day; `None` where those since the attach are shown.
+    pub(super) time_of_day: Option<TimeOfDay>,
+    /// Columns that the user chose.
+    pub(super) columns: Columns,
     /// The snapshot on screen.
     pub(super) shown: Option<Snapshot>,
     /// While paused: the newest that is not shown.
@@ -130,6 +136,8 @@ impl App {
     pub fn new(theme: Theme) -> Self {
         Self {
             theme,
+            time_of_day: None,
+            columns: Columns::default(),
             shown: None,
             waiting: None,
             paused: false,
@@ -147,6 +155,16 @@ impl App {
             help: false,
             hits: Hits::default(),
         }
+    }
+
+    /// Shows times of the day.
+    pub fn set_time_of_day(&mut self, time_of_day: Option<TimeOfDay>) {
+        self.time_of_day = time_of_day;
+    }
+
+    /// Shows these columns in lists.
+    pub fn set_columns(&mut self, columns: Columns) {
+        self.columns = columns;
     }
 
     /// Takes the newest snapshot. While paused it is kept back.

@@ -5,12 +5,14 @@
 //! [`Action`] asks, and draws.
 
 mod app;
+mod background;
 mod events;
 mod input;
 #[cfg(feature = "lessons")]
 pub mod lesson;
 mod list;
 mod order;
+mod palette;
 mod subject;
 mod terminal;
 mod text;

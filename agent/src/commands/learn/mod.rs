@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use super::Usage;
+use super::{Usage, look::Look};
 use crate::{
     cli::LearnArgs,
     kernel::preflight::Preflight,
@@ -50,7 +50,8 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
     if args.plain || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return lines::run(&lessons[at.unwrap_or(0)], progress);
     }
-    screen::run(lessons, progress, at, args.recorded)
+    let look = Look::read(args.theme, true)?;
+    screen::run(lessons, progress, at, args.recorded, look.theme())
 }
 
 fn find(name: &str) -> anyhow::Result<&'static CatalogueEntry> {

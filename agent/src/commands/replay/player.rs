@@ -4,7 +4,7 @@ use std::{fs::File, io::Seek};
 
 use crate::{
     model::{
-        Model,
+        Model, WallClock,
         event::Event,
         output::{FindingState, Output},
         snapshot::Snapshot,
@@ -89,6 +89,11 @@ impl Player {
         };
         player.advance(position_ns)?;
         Ok(player)
+    }
+
+    /// Returns the clocks of the recording.
+    pub(super) fn clock(&self) -> WallClock {
+        self.reader.header().clock
     }
 
     /// Position in the recording, ns of `CLOCK_MONOTONIC`.

@@ -10,8 +10,8 @@ use tokio::{
 
 use super::{player::Player, tell};
 use crate::{
-    commands::{event_loop, signals::Signals},
-    tui::{self, Action, App, Guard, Playback, Theme},
+    commands::{event_loop, look::Look, signals::Signals},
+    tui::{self, Action, App, Guard, Playback},
 };
 
 /// Time between two frames.
@@ -142,13 +142,14 @@ struct Screen {
 }
 
 /// Plays the recording until the user has seen enough; true if it is damaged.
-pub(super) fn run(file: File, speed: f64) -> anyhow::Result<bool> {
+pub(super) fn run(file: File, speed: f64, look: &Look) -> anyhow::Result<bool> {
     let player = Player::open(file)?;
     let event_loop = event_loop()?;
+    let app = look.app(player.clock());
     let mut screen = Screen {
         state: PlaybackState { player, playing: true, speed },
-        guard: Guard::enter()?,
-        app: App::new(Theme::from_env()),
+        guard: Guard::enter(look.theme())?,
+        app,
         input: tui::events()?,
     };
     event_loop.block_on(screen.show())?;

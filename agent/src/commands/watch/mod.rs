@@ -21,7 +21,7 @@ use anyhow::Context;
 use rustix::{process::geteuid, thread::CapabilitySet};
 
 use self::{command_output::CommandOutput, destination::Plan, session::Session};
-use super::{Usage, event_loop, frontend::Frontend, target};
+use super::{Usage, event_loop, frontend::Frontend, look::Look, target};
 #[cfg(feature = "export")]
 use crate::export::{Exits, Exporter};
 use crate::{
@@ -74,14 +74,25 @@ enum Shown {
 }
 
 impl Shown {
-    fn frontend(self, clock: WallClock) -> io::Result<Frontend> {
+    fn frontend(self, clock: WallClock, look: &Look) -> io::Result<Frontend> {
         match self {
-            Self::Screen => Frontend::screen(clock),
-            Self::Plain => Frontend::live_text(false, clock),
-            Self::Json => Frontend::live_text(true, clock),
+            Self::Screen => Frontend::screen(clock, look),
+            Self::Plain => Frontend::live_text(false, clock, look),
+            Self::Json => Frontend::live_text(true, clock, look),
             Self::Nowhere => Ok(Frontend::silent()),
             #[cfg(feature = "export")]
             Self::Exported(exits) => Ok(Frontend::export(Exporter::new(*exits, clock))),
+        }
+    }
+
+    /// True if a person looks at it as it comes.
+    fn is_for_terminal(&self) -> bool {
+        match self {
+            Self::Screen => true,
+            Self::Plain => io::stdout().is_terminal(),
+            Self::Json | Self::Nowhere => false,
+            #[cfg(feature = "export")]
+            Self::Exported(_) => false,
         }
     }
 
@@ -98,6 +109,8 @@ impl Shown {
 
 fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let screen = matches!(shown, Shown::Screen);
+    let look = Look::read(args.look, shown.is_for_terminal())?;
+    args.run.interval = args.run.interval.or(look.preferences.interval);
     let plan = Plan::of(&args, &shown)?;
     if plan.is_flight() {
         args.run.keep_cheap();
@@ -141,7 +154,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     }
     sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some(), &shown)?);
     let is_silent = matches!(shown, Shown::Nowhere);
-    let frontend = shown.frontend(clock)?;
+    let frontend = shown.frontend(clock, &look)?;
     if let (true, Some(into)) = (is_silent, plan.place()) {
         note!("backscope: recording {} into {into}; Ctrl-C ends it", Untrusted::join(&words, ", "));
     }

@@ -6,6 +6,7 @@ mod exchanges;
 mod proxy;
 mod socket_events;
 mod table;
+mod times;
 mod unix;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::model::snapshot::{
 use crate::text::{Untrusted, count, count_of, duration_us, percent, wrap};
 use exchanges::{Exchanges, owners};
 use table::TextTable;
+pub use times::Times;
 use unix::UnixLines;
 
 /// Lines of one sort that are written in one second; further ones are counted and summed up at the
@@ -37,17 +39,19 @@ pub enum Colour {
     /// No colour at all.
     #[default]
     Never,
-    /// Red for loss.
+    /// The terminal's red for loss.
     Loss,
+    /// This of the terminal's 256 colours for loss.
+    Indexed(u8),
 }
 
 impl Colour {
     /// Returns `text`, red if it tells of a loss.
     fn loss(self, is_loss: bool, text: &str) -> String {
-        if self == Self::Loss && is_loss {
-            format!("\x1b[31m{text}\x1b[0m")
-        } else {
-            text.to_owned()
+        match self {
+            Self::Loss if is_loss => format!("\x1b[31m{text}\x1b[0m"),
+            Self::Indexed(index) if is_loss => format!("\x1b[38;5;{index}m{text}\x1b[0m"),
+            Self::Never | Self::Loss | Self::Indexed(_) => text.to_owned(),
         }
     }
 }
@@ -60,6 +64,7 @@ impl Colour {
 #[derive(Clone, Debug, Default)]
 pub struct Plain {
     colour: Colour,
+    times: Option<Times>,
     attached_ns: u64,
     table: TextTable,
     unix: UnixLines,
@@ -105,6 +110,12 @@ impl Plain {
         Self { colour, ..Self::default() }
     }
 
+    /// Adds times of the day.
+    #[must_use]
+    pub fn with_times(self, times: Option<Times>) -> Self {
+        Self { times, ..self }
+    }
+
     fn event(
         &self,
         out: &mut dyn Write,
@@ -121,8 +132,13 @@ impl Plain {
         )
     }
 
-    /// Returns a time in seconds since the attach.
+    /// Returns what a line begins with: seconds since the attach, or the time of day.
     fn time(&self, ts_ns: u64) -> String {
+        if let Some(times) = &self.times
+            && let Some(time) = times.of_line(ts_ns)
+        {
+            return time;
+        }
         format!("{:>9.3}", ts_ns.saturating_sub(self.attached_ns) as f64 / 1e9)
     }
 
@@ -326,9 +342,13 @@ impl Sink for Plain {
         let targets = Untrusted::join(&attached.targets, ", ");
         let (kernel, tier) = (attached.kernel.for_terminal(), attached.tier.for_terminal());
         let took = duration_us(attached.attach_us);
+        let at = match &mut self.times {
+            Some(times) => format!(" at {}", times.begin(attached.ts_ns)),
+            None => String::new(),
+        };
         writeln!(
             out,
-            "Watching {} on kernel {kernel}, {tier} tier, attached in {took}.",
+            "Watching {} on kernel {kernel}, {tier} tier, attached in {took}{at}.",
             targets.for_terminal()
         )?;
         for gap in &attached.gaps {
@@ -347,6 +367,11 @@ impl Sink for Plain {
     ) -> io::Result<()> {
         self.attached_ns =
             snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
+        if let Some(times) = &mut self.times
+            && let Some(date) = times.new_date(snapshot.now_ns)
+        {
+            self.event(out, snapshot.now_ns, "date", &date, false)?;
+        }
         if self.notices != snapshot.notices {
             self.notices.clone_from(&snapshot.notices);
             for notice in &self.notices {

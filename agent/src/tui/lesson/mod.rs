@@ -83,6 +83,11 @@ pub struct LessonApp {
 }
 
 impl LessonApp {
+    /// Changes the colours.
+    pub fn set_theme(&mut self, theme: Theme) {
+        self.theme = theme;
+    }
+
     /// Opens the lesson at this place; the list if there is none.
     pub fn new(
         theme: Theme,

@@ -10,6 +10,9 @@ use crate::tui::list::Listing;
 use crate::tui::text::{clock, compact, escape, grouped, percent};
 use crate::tui::theme::Theme;
 
+/// Columns from which on the header and the tabs have room for what is good to know.
+const WIDE: usize = 110;
+
 /// Returns the header: what is watched, how, for how long, at what cost and with what loss.
 pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let theme = app.theme;
@@ -23,19 +26,35 @@ pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
         Some(share) => percent(share),
         None => "–".to_owned(),
     };
-    let facts = vec![
-        span(format!("{} tier", escape(&snapshot.tier)), theme.dim()),
+    let mut facts = vec![span(format!("{} tier", escape(&snapshot.tier)), theme.dim())];
+    facts.extend(time_of_day(app, snapshot, width));
+    facts.extend([
         span(format!("  {}", clock(snapshot.elapsed_us)), theme.strong()),
         span(format!("  cost {cost}  "), theme.dim()),
         lost,
-    ];
+    ]);
     spread(target, facts, width)
+}
+
+/// Returns the time of day of what is shown. It has the date where there is room, and where the
+/// reader may take it for today's: in a replay, and once the watch has gone on past midnight.
+fn time_of_day(app: &App, snapshot: &Snapshot, width: usize) -> Row {
+    let Some(day) = &app.time_of_day else { return Row::new() };
+    let now_ns = snapshot.now_ns;
+    let began_ns = now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
+    let dated = width >= WIDE || app.playback.is_some() || !day.is_same_day(began_ns, now_ns);
+    let mut row = vec![raw("  ")];
+    if dated {
+        row.push(span(format!("{} ", day.date(now_ns)), app.theme.dim()));
+    }
+    row.push(span(day.seconds(now_ns), app.theme.strong()));
+    row
 }
 
 /// Returns the tabs, the one in front reversed, and the legend of the colours.
 pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) -> Line<'static> {
     let theme = app.theme;
-    let wide = area.width >= 110;
+    let wide = usize::from(area.width) >= WIDE;
     let critical = snapshot.findings.iter().any(|finding| finding.severity == Severity::Critical);
     let mut row = vec![raw(" ")];
     for tab in Tab::ALL {

@@ -5,6 +5,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 
 use super::chart;
+use super::chosen::choose;
 use super::grid::{self, Column};
 use super::parts::{Row, raw, span, widest};
 use super::{owners, words};
@@ -18,6 +19,9 @@ use crate::tui::theme::Theme;
 /// "K Nagle        43.5 ms".
 const VERDICT: usize = 22;
 const BAR_LEAST: usize = 8;
+/// Titles of the bar.
+const HELD_BY: &str = "HELD BY";
+const WHERE_IT_WENT: &str = "WHERE ITS TIME WENT";
 
 /// The columns, made to a width and the rows that are to be seen.
 pub(super) struct ConnectionTable {
@@ -27,14 +31,18 @@ pub(super) struct ConnectionTable {
 
 impl ConnectionTable {
     /// Shares out a width: the least that a screen shows, then more columns, then a longer bar.
+    /// Columns that were chosen come as they were.
     pub(super) fn new<'a>(
         theme: Theme,
         width: usize,
         rows: impl Iterator<Item = &'a ConnectionView>,
+        chosen: &[&'static str],
     ) -> Self {
+        // All columns are there to choose from, whatever the width.
+        let seen = if chosen.is_empty() { width } else { usize::MAX };
         let names: Vec<String> = rows.map(|connection| name(connection, usize::MAX)).collect();
         let most = if width < 100 { 23 } else { 34 };
-        let from = |least, column| if width >= least { Some(column) } else { None };
+        let from = |least, column| if seen >= least { Some(column) } else { None };
         let before = [
             Some(Column::left("CONNECTION", widest(&names, 16, most), By::Address)),
             from(136, Column::left("THREAD", 16, By::Known)),
@@ -53,9 +61,14 @@ impl ConnectionTable {
         let mut grid: Vec<Column> = before.into_iter().flatten().collect();
         let bar_at = grid.len();
         grid.extend(after.into_iter().flatten());
+        if !chosen.is_empty() {
+            grid.insert(bar_at, Column::left(HELD_BY, BAR_LEAST, By::Known));
+            let grid = choose(grid, chosen, width, ("held-by", BAR_LEAST));
+            return Self { grid, theme };
+        }
         // The last column needs no blank after it.
         let bar = grid::rest(width, &grid).max(BAR_LEAST);
-        let title = if bar >= 19 { "WHERE ITS TIME WENT" } else { "HELD BY" };
+        let title = if bar >= 19 { WHERE_IT_WENT } else { HELD_BY };
         grid.insert(bar_at, Column::left(title, bar, By::Known));
         Self { grid, theme }
     }
@@ -214,4 +227,18 @@ fn state_cell(theme: Theme, of: TcpState, width: usize) -> Row {
         _ => Style::new(),
     };
     vec![span(short, style), raw("")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preferences::CONNECTIONS;
+    use crate::tui::view::chosen;
+
+    #[test]
+    fn every_column_can_be_chosen() {
+        chosen::tests::check(CONNECTIONS, |chosen, width| {
+            ConnectionTable::new(Theme::plain(), width, [].into_iter(), chosen).grid
+        });
+    }
 }

@@ -61,7 +61,8 @@ fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits
     let rows = usize::from(area.height.saturating_sub(1));
     let first = first_row(list.cursor(), list.len(), rows);
     let visible: Vec<&ConnectionView> = list.window(snapshot, first).take(rows).collect();
-    let table = ConnectionTable::new(app.theme, area.width.into(), visible.iter().copied());
+    let (width, chosen) = (area.width.into(), &app.columns.connections);
+    let table = ConnectionTable::new(app.theme, width, visible.iter().copied(), chosen);
     let mut lines = vec![table.titles(list.order(), area, Some(hits))];
     for (at, connection) in visible.iter().enumerate() {
         lines.push(table.row(snapshot, connection, first + at == list.cursor()));

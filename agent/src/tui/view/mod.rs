@@ -3,6 +3,7 @@
 
 mod acceptors;
 mod chart;
+mod chosen;
 mod chrome;
 mod connection;
 mod connection_table;

@@ -97,6 +97,7 @@ fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits
         area.width.into(),
         visible.iter().copied(),
         &snapshot.workloads,
+        &app.columns.queues,
     );
     let mut lines = vec![table.titles(app.listeners.order(), area, hits)];
     for (at, listener) in visible.iter().enumerate() {
@@ -122,7 +123,14 @@ fn live(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits:
     let mut lines = vec![event_log::title(app.theme, past, width)];
     let many = snapshot.listeners.len() > 1;
     let entries: Vec<_> = snapshot.event_log.iter().rev().skip(past).take(height - 1).collect();
-    lines.extend(event_log::lines(app.theme, snapshot, &entries, width, many));
+    lines.extend(event_log::lines(
+        app.theme,
+        app.time_of_day.as_ref(),
+        snapshot,
+        &entries,
+        width,
+        many,
+    ));
     if snapshot.event_log.is_empty() {
         lines.push(Line::from(span(
             " Accepts and overflows appear here as they happen.",

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
+use super::chosen::choose;
 use super::connection_table::ConnectionTable;
 use super::gauge::bar;
 use super::grid::{self, Column};
@@ -20,6 +21,10 @@ use crate::tui::theme::Theme;
 
 /// The figure beside the bar of connections.
 const COUNT: usize = 6;
+
+/// Columns of a thread's time, and at least those of whom it serves, where they were chosen.
+const TIME: usize = 20;
+const SERVES_LEAST: usize = 12;
 
 /// Rows from which on the pattern's evidence is shown.
 const TALL: u16 = 34;
@@ -60,7 +65,7 @@ pub(super) fn draw(
     let rows = list.len().clamp(1, height.saturating_sub(words.len() + 4).min(height / 2).max(3));
     table(app, snapshot, uneven, frame, take(&mut rest, 1 + rows), hits);
     put(frame, take(&mut rest, words.len()), words);
-    put(frame, rest, served(app.theme, snapshot, selected, width, rest));
+    put(frame, rest, served(app, snapshot, selected, width, rest));
 }
 
 fn table(
@@ -75,7 +80,7 @@ fn table(
     let rows = usize::from(area.height.saturating_sub(1));
     let first = first_row(list.cursor(), list.len(), rows);
     let visible: Vec<&ThreadView> = list.window(snapshot, first).take(rows).collect();
-    let grid = columns(area.width.into());
+    let grid = columns(area.width.into(), &app.columns.threads);
     let most = snapshot.threads.iter().map(|thread| thread.connections).max().unwrap_or(0);
     let mut lines = vec![grid::titles(theme, &grid, list.order(), area, Some(hits))];
     for (at, thread) in visible.iter().enumerate() {
@@ -93,7 +98,8 @@ fn table(
     put(frame, area, lines);
 }
 
-fn columns(width: usize) -> Vec<Column> {
+/// Shares out a width. Columns that were chosen come as they were.
+fn columns(width: usize, chosen: &[&'static str]) -> Vec<Column> {
     let mut grid = vec![
         Column::left("THREAD", if width < 100 { 18 } else { 26 }, By::Thread),
         Column::right("ACCEPT/s", 8, By::Accepts),
@@ -103,6 +109,11 @@ fn columns(width: usize) -> Vec<Column> {
         Column::right("NO CPU", 6, By::Waits),
         Column::right("ASLEEP", 6, By::Asleep),
     ];
+    if !chosen.is_empty() {
+        grid.push(Column::left("ITS TIME", TIME, By::Known));
+        grid.push(Column::left("SERVES", SERVES_LEAST, By::Connections));
+        return choose(grid, chosen, width, ("serves", SERVES_LEAST));
+    }
     let rest = grid::rest(width, &grid).saturating_sub(1);
     if width >= 100 {
         grid.push(Column::left("ITS TIME", rest / 2 - 1, By::Known));
@@ -176,13 +187,13 @@ pub(super) fn name(thread: &ThreadView) -> String {
 
 /// Returns the connections that a thread serves, as many as the room takes.
 fn served(
-    theme: Theme,
+    app: &App,
     snapshot: &Snapshot,
     thread: &ThreadView,
     width: usize,
     area: Rect,
 ) -> Vec<Line<'static>> {
-    let room = usize::from(area.height);
+    let (theme, room) = (app.theme, usize::from(area.height));
     if room < 3 {
         return Vec::new();
     }
@@ -197,7 +208,7 @@ fn served(
         out.push(Line::from(span(" none of the known connections", theme.dim())));
         return out;
     }
-    let table = ConnectionTable::new(theme, width, shown.iter().copied());
+    let table = ConnectionTable::new(theme, width, shown.iter().copied(), &app.columns.connections);
     out.push(table.titles((By::Known, false), area, None));
     for connection in shown {
         out.push(table.row(snapshot, connection, false));
@@ -224,4 +235,16 @@ fn nothing(app: &App, width: usize) -> Vec<Line<'static>> {
     let text = "Threads appear here once their CPU time has been sampled twice.";
     out.extend(paragraph(text, 3, Style::new(), width));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preferences::THREADS;
+    use crate::tui::view::chosen;
+
+    #[test]
+    fn every_column_can_be_chosen() {
+        chosen::tests::check(THREADS, |chosen, width| columns(width, chosen));
+    }
 }
