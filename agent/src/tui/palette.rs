@@ -35,7 +35,7 @@ pub(super) const DARK: Palette = Palette {
     peer: 43,
     loss: 203,
     dim: 247,
-    track: 238,
+    track: 237,
     on_colour: 16,
 };
 

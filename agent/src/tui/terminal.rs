@@ -239,7 +239,8 @@ mod tests {
         let viewport = Viewport::Fixed(Rect::new(0, 0, 20, 1));
         let terminal =
             Terminal::with_options(CrosstermBackend::new(frames), TerminalOptions { viewport });
-        let mut guard = Guard { terminal: terminal.unwrap(), outlet, theme: Theme::plain(), left_out: false };
+        let mut guard =
+            Guard { terminal: terminal.unwrap(), outlet, theme: Theme::plain(), left_out: false };
         let draw = |guard: &mut Guard| {
             guard.draw_by(|frame| frame.render_widget("lesson", frame.area())).unwrap();
         };

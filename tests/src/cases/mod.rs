@@ -23,6 +23,7 @@ mod learn;
 mod ledger;
 mod listener;
 mod loaded;
+mod look;
 mod mcp;
 mod otlp;
 mod output;
@@ -91,6 +92,7 @@ pub fn all() -> Vec<Case> {
         privileges::CASES,
         server::CASES,
         loaded::CASES,
+        look::CASES,
         mcp::CASES,
         socket_events::CASES,
         &field::cases(),

@@ -34,7 +34,7 @@ const AT_ONCE: Duration = Duration::from_secs(8);
 const CONNECTIONS: u64 = 400;
 
 /// A child that is killed and reaped when it is dropped.
-struct Guarded(Child);
+pub(super) struct Guarded(Child);
 
 impl Guarded {
     fn signal(&self, signal: c_int) {
@@ -43,7 +43,7 @@ impl Guarded {
     }
 
     /// Waits for its end, so long at most.
-    fn ended(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
+    pub(super) fn ended(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait()? {
@@ -129,13 +129,13 @@ fn pipe_with(world: &World, mode: &str, signal: c_int) -> anyhow::Result<()> {
 }
 
 /// A terminal of our own.
-struct Terminal {
-    master: File,
+pub(super) struct Terminal {
+    pub(super) master: File,
     slave: OwnedFd,
 }
 
 impl Terminal {
-    fn open() -> anyhow::Result<Self> {
+    pub(super) fn open() -> anyhow::Result<Self> {
         // From the beginning on nobody inherits either end: another case may start a process now.
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
         let opened = |fd: c_int| {
@@ -158,7 +158,7 @@ impl Terminal {
 
     /// Starts a command with it as its three streams. With `controls` it is the controlling
     /// terminal, whose end is announced by SIGHUP.
-    fn start(&self, mut command: Command, controls: bool) -> anyhow::Result<Guarded> {
+    pub(super) fn start(&self, mut command: Command, controls: bool) -> anyhow::Result<Guarded> {
         let stream = || Ok::<_, std::io::Error>(Stdio::from(self.slave.try_clone()?));
         command.stdin(stream()?).stdout(stream()?).stderr(stream()?);
         // SAFETY: system calls that are async-signal-safe and touch the child alone.
@@ -175,6 +175,26 @@ impl Terminal {
         Ok(Guarded(command.spawn()?))
     }
 
+    /// Returns the bytes that were typed and that nobody has read.
+    pub(super) fn unread(&self) -> anyhow::Result<c_int> {
+        let mut count: c_int = 0;
+        // SAFETY: a call on a descriptor that is open, and a pointer to an integer of ours.
+        let outcome =
+            unsafe { libc::ioctl(self.slave.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+        ensure!(outcome == 0, "FIONREAD: {}", std::io::Error::last_os_error());
+        Ok(count)
+    }
+
+    /// Waits until somebody has read all that was typed.
+    pub(super) fn await_read(&self, world: &World) -> anyhow::Result<()> {
+        let deadline = Instant::now() + world.patience();
+        while self.unread()? > 0 {
+            ensure!(Instant::now() < deadline, "nobody reads what is typed");
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
     /// Waits until there is something to read: false if nothing comes before the deadline. There is
     /// no end of it, since we hold the near end, too.
     fn await_output(&self, deadline: Instant) -> anyhow::Result<bool> {
@@ -188,7 +208,7 @@ impl Terminal {
     }
 
     /// Reads until this has been written. Returns what was read.
-    fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<String> {
+    pub(super) fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + world.patience();
         let (mut seen, mut buffer) = (Vec::new(), [0; 4_096]);
         while !String::from_utf8_lossy(&seen).contains(wanted) {
