@@ -44,6 +44,16 @@ Examples:
   sudo backscope watch -- python3 -m http.server
   sudo backscope watch --pid 4242 -o incident.bsrec
   sudo backscope watch --pid 4242 --duration 1min --report now.html
+  sudo backscope watch --pid 4242 --theme light --clock utc
+
+Configuration file, for the screen and for lines at a terminal; no script is changed by it:
+  $XDG_CONFIG_HOME/backscope/config.toml, else ~/.config/backscope/config.toml; under sudo that of
+  the user who called sudo. BACKSCOPE_CONFIG=FILE names another, and empty none. Its keys:
+  theme = \"auto\"       auto, dark, light or none, as --theme
+  clock = \"local\"      elapsed, local or utc, as --clock
+  interval = \"500ms\"   as --interval
+  [columns]            of the lists queues, connections and threads, by name and in order:
+  threads = [\"thread\", \"on-cpu\"]
 
 Exit status:
   0 done   1 failed while running   2 invalid arguments   \
@@ -92,6 +102,7 @@ Examples:
   backscope replay incident.bsrec --speed 8
   backscope replay incident.bsrec --json | jq 'select(.type == \"finding\")'
   backscope replay incident.bsrec --plain --speed 1
+  backscope replay incident.bsrec --plain --clock utc
 
 Keys on the screen, in addition to those of watch:
   p, space    pause, resume          + -       faster, slower

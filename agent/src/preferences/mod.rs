@@ -165,6 +165,12 @@ fn file() -> Result<Settings, PreferencesError> {
     }
 }
 
+/// Checks the text of a file.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn check(text: &str) -> Result<(), Invalid> {
+    parse::parse(text).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -207,6 +207,35 @@ threads = ["thread"]
         assert_eq!(parse("# nothing\n"), Ok(Settings::default()));
     }
 
+    /// The documentation has every key and every column, and its example is one.
+    #[test]
+    fn all_of_it_is_documented() {
+        let page = include_str!("../../../docs/configuration.md");
+        let example = page.split("```").find_map(|block| block.strip_prefix("toml\n"));
+        let settings = parse(example.expect("an example")).unwrap();
+        assert_eq!(
+            (settings.theme, settings.clock),
+            (Some(ThemeChoice::Auto), Some(ClockChoice::Local))
+        );
+        assert_eq!(settings.interval, Some(Duration::from_millis(500)));
+        for list in [&settings.columns.queues, &settings.columns.connections] {
+            assert!(list.len() >= 4, "{list:?}");
+        }
+        for key in KEYS.iter().filter(|key| **key != "columns") {
+            assert!(page.contains(&format!("| `{key}` | `--{key}` |")), "{key}");
+        }
+        for (list, known) in LISTS.iter().zip([QUEUES, CONNECTIONS, THREADS]) {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `columns.{list}`")));
+            let row = row.unwrap_or_else(|| panic!("{list} has no row"));
+            for column in known {
+                assert!(row.contains(&format!("`{column}`")), "{list}: {column}");
+            }
+        }
+        for choice in choices::<ThemeChoice>().into_iter().chain(choices::<ClockChoice>()) {
+            assert!(page.contains(&format!("`{choice}`")), "{choice}");
+        }
+    }
+
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
         for (text, told) in [

@@ -65,20 +65,19 @@ fn assert_looks(name: &str, screen: &mut Screen) {
     settings.bind(|| insta::assert_snapshot!(format!("{name}_looks"), looks(&screen.buffer())));
 }
 
-const THEMES: [(&str, fn() -> Theme); 3] =
-    [("dark", Theme::colour), ("light", Theme::light), ("plain", Theme::plain)];
-
 #[test]
 fn themes_differ_in_colours_alone() {
-    for (name, theme) in THEMES {
-        let mut screen = with_theme(theme(), scene::incident());
+    for (name, theme) in
+        [("dark", Theme::colour()), ("light", Theme::light()), ("plain", Theme::plain())]
+    {
+        let mut screen = with_theme(theme, scene::incident());
         assert_looks(&format!("incident_{name}"), &mut screen);
-        let mut screen = with_theme(theme(), traffic::traffic());
+        let mut screen = with_theme(theme, traffic::traffic());
         screen.key(KeyCode::Tab);
         assert_looks(&format!("connections_{name}"), &mut screen);
     }
-    let lines = |theme: fn() -> Theme| with_theme(theme(), scene::incident()).lines();
-    assert_eq!(lines(Theme::colour), lines(Theme::light));
+    let lines = |theme| with_theme(theme, scene::incident()).lines();
+    assert_eq!(lines(Theme::colour()), lines(Theme::light()));
 }
 
 /// Colours of one background would not be seen on the other.

@@ -41,3 +41,41 @@ impl Times {
         is_new.then_some(date)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::model::WallClock;
+    use crate::preferences::ClockChoice;
+    use crate::time_of_day::Zone;
+
+    const HOUR: u64 = 3_600_000_000_000;
+
+    /// Times of a run that began at noon UTC, in a zone that is two hours ahead.
+    fn times(in_lines: bool) -> Times {
+        let wall = UNIX_EPOCH + Duration::from_secs(43_200);
+        let zone = Zone::from(jiff::tz::TimeZone::posix("EET-2").expect("a zone"));
+        let day = TimeOfDay::of(ClockChoice::Local, WallClock { mono_ns: 0, wall }, &zone);
+        Times::new(day.expect("times of the day"), in_lines)
+    }
+
+    #[test]
+    fn a_date_is_told_once_a_day() {
+        let mut times = times(true);
+        assert_eq!(times.begin(0), "1970-01-01 14:00:00 +02:00");
+        assert_eq!(times.of_line(HOUR).as_deref(), Some("15:00:00.000"));
+        assert_eq!(times.new_date(9 * HOUR), None);
+        assert_eq!(times.new_date(10 * HOUR).as_deref(), Some("1970-01-02 +02:00"));
+        assert_eq!(times.new_date(11 * HOUR), None);
+        assert_eq!(times.new_date(60 * HOUR).as_deref(), Some("1970-01-04 +02:00"));
+    }
+
+    #[test]
+    fn seconds_need_no_date() {
+        let mut times = times(false);
+        assert_eq!(times.begin(0), "1970-01-01 14:00:00 +02:00");
+        assert_eq!((times.of_line(HOUR), times.new_date(60 * HOUR)), (None, None));
+    }
+}
