@@ -38,6 +38,11 @@ const AWAITED: Duration = Duration::from_secs(10);
 /// would take the answer for something typed.
 const HELD: Duration = Duration::from_secs(1);
 
+/// Time for which a key is held back that may be the beginning of an answer, and for which the rest
+/// of one is awaited.
+const KEY: Duration = Duration::from_millis(20);
+const SPLIT: Duration = Duration::from_secs(1);
+
 /// One for the process, as the terminal is.
 static ASKED: Mutex<Asked> = Mutex::new(Asked { at: None, answer: None });
 static ANSWERED: Condvar = Condvar::new();
@@ -110,9 +115,14 @@ impl Answer {
         !self.is_over && asked().at.is_some_and(|at| at.elapsed() < AWAITED)
     }
 
-    /// True while events are held back.
-    pub(super) fn has_some(&self) -> bool {
-        !self.held.is_empty()
+    /// Returns the time for which events are held back, if there are any. A lone escape is mostly a
+    /// key; nobody types what follows it in an answer, and its rest may be under way.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match &*self.text {
+            "" => None,
+            "\x1b" => Some(KEY),
+            _ => Some(SPLIT),
+        }
     }
 
     /// Takes the next event, and adds to `out` those that are no part of the answer. The event that
@@ -320,9 +330,9 @@ mod tests {
         let (mut answer, mut out) = (Answer::default(), Vec::new());
         let escape = key(KeyCode::Esc, KeyModifiers::NONE);
         assert_eq!(answer.sort_out(escape.clone(), &mut out), None);
-        assert!(answer.has_some() && out.is_empty());
+        assert_eq!((answer.patience(), out.len()), (Some(KEY), 0));
         answer.let_go(&mut out);
-        assert_eq!((answer.has_some(), out), (false, vec![escape]));
+        assert_eq!((answer.patience(), out), (None, vec![escape]));
     }
 
     #[test]

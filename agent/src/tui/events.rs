@@ -12,8 +12,6 @@ use super::background::Answer;
 
 /// Time within which the reader notices that nobody listens any more.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Time for which a key is held back that may be the beginning of the terminal's answer.
-const SPLIT: Duration = Duration::from_millis(20);
 /// Typed ahead of the screen; beyond it the terminal's own buffer holds the rest.
 const CAPACITY: usize = 64;
 
@@ -34,7 +32,7 @@ pub fn events() -> io::Result<mpsc::Receiver<io::Result<Event>>> {
 fn read(sender: &mpsc::Sender<io::Result<Event>>) {
     let (mut answer, mut events) = (Answer::default(), Vec::new());
     while !sender.is_closed() {
-        let patience = if answer.has_some() { SPLIT } else { PATIENCE };
+        let patience = answer.patience().unwrap_or(PATIENCE);
         match event::poll(patience).and_then(|is_there| is_there.then(event::read).transpose()) {
             Ok(Some(event)) => answer.take(event, &mut events),
             Ok(None) => answer.let_go(&mut events),

@@ -189,9 +189,8 @@ fn watched(world: &World) -> anyhow::Result<()> {
     let mut agent = terminal.start(command, true)?;
     terminal.await_text(world, &demo.addr.port().to_string())?;
     converse(demo.addr)?;
-    let shown = terminal.await_text(world, "● accept")?;
+    let shown = terminal.await_texts(world, &["● accept", "taken by"])?;
     ensure!(!shown.contains(QUESTION), "a theme was chosen: nothing is asked");
-    let shown = format!("{shown}{}", terminal.await_text(world, "taken by")?);
     terminal.master.write_all(b"q")?;
     // The screen gives way to lines, which are ours to take.
     terminal.await_text(world, "Summary after")?;
@@ -298,8 +297,7 @@ fn options_first(world: &World) -> anyhow::Result<()> {
                 command.env("BACKSCOPE_THEME", theme);
             }
         })?;
-        terminal.await_text(world, expected)?;
-        let seen = terminal.await_text(world, "accept")?;
+        let seen = terminal.await_texts(world, &[expected, "accept"])?;
         ensure!(!seen.contains(other), "{args:?}, {variable:?}: {other} in {seen:?}");
     }
     let (mut terminal, _replay) =
@@ -321,18 +319,18 @@ fn background(world: &World) -> anyhow::Result<()> {
         (&["\x1b]11;rgb:0000/2b2b/3636\x1b\\"], ON_DARK),
         (&["\x1b]11;rgb:ff", "ff/ffff/ffff", "\x1b", "\\"], ON_LIGHT),
     ] {
-        for (before, shown, leave) in [("", "QUEUES", "q"), ("/", " filter ", "\rq")] {
+        for (before, shown, leave) in
+            [("", &[expected][..], "q"), ("/", &[expected, " filter "], "\rq")]
+        {
             let (mut terminal, mut replay) = recorded.on_terminal(world, &[], |_| {})?;
-            let mut seen = terminal.await_text(world, QUESTION)?;
+            terminal.await_text(world, QUESTION)?;
             terminal.master.write_all(before.as_bytes())?;
             for piece in answer {
                 terminal.master.write_all(piece.as_bytes())?;
                 terminal.await_read(world)?;
             }
-            while !(seen.contains(expected) && seen.contains(shown)) {
-                let missing = if seen.contains(expected) { shown } else { expected };
-                seen += &terminal.await_text(world, missing).with_context(|| answer.concat())?;
-            }
+            // The first screen is dark; the answer has it drawn once more.
+            terminal.await_texts(world, shown).with_context(|| answer.concat())?;
             terminal.master.write_all(leave.as_bytes())?;
             ensure!(replay.ended(AT_ONCE)?.success(), "{answer:?}");
             ensure!(terminal.unread()? == 0, "something is left");
@@ -347,9 +345,9 @@ fn silent_terminal(world: &World) -> anyhow::Result<()> {
         let (mut terminal, mut replay) = recorded.on_terminal(world, &[], |command| {
             command.env("TERM", name);
         })?;
-        let mut seen = terminal.await_text(world, "QUEUES")?;
+        let first = terminal.await_text(world, "QUEUES")?;
         terminal.master.write_all(b"/")?;
-        seen += &terminal.await_text(world, " filter ")?;
+        let seen = first + &terminal.await_text(world, " filter ")?;
         ensure!(seen.contains(QUESTION) == asked, "{name}: {seen:?}");
         terminal.master.write_all(b"\rq")?;
         ensure!(replay.ended(AT_ONCE)?.success(), "{name}");

@@ -209,15 +209,22 @@ impl Terminal {
 
     /// Reads until this has been written. Returns what was read.
     pub(super) fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<String> {
+        self.await_texts(world, &[wanted])
+    }
+
+    /// Reads until all of these have been written, in any order. Returns what was read.
+    pub(super) fn await_texts(&mut self, world: &World, wanted: &[&str]) -> anyhow::Result<String> {
         let deadline = Instant::now() + world.patience();
         let (mut seen, mut buffer) = (Vec::new(), [0; 4_096]);
-        while !String::from_utf8_lossy(&seen).contains(wanted) {
+        loop {
             let shown = String::from_utf8_lossy(&seen);
-            ensure!(self.await_output(deadline)?, "no {wanted:?} on the terminal: {shown:?}");
+            let Some(missing) = wanted.iter().find(|wanted| !shown.contains(**wanted)) else {
+                return Ok(shown.into_owned());
+            };
+            ensure!(self.await_output(deadline)?, "no {missing:?} on the terminal: {shown:?}");
             let size = self.master.read(&mut buffer)?;
             seen.extend_from_slice(&buffer[..size]);
         }
-        Ok(String::from_utf8_lossy(&seen).into_owned())
     }
 }
 
