@@ -76,7 +76,7 @@ pub enum PreferencesError {
     },
 }
 
-const WAY_ON: &str = "--no-config goes on without the file";
+const WAY_ON: &str = "--no-config, or an empty BACKSCOPE_CONFIG, goes on without the file";
 
 /// Options that say how it is shown.
 #[derive(Clone, Copy, Debug, Default)]

@@ -75,27 +75,28 @@ pub(super) struct Place {
 /// # Errors
 /// The system's users cannot be read.
 pub(super) fn find(named: Option<OsString>) -> Result<Option<Place>, Unreadable> {
+    let caller = caller_of_sudo().filter(|(uid, _)| *uid != 0);
+    let owner = caller.map(|(uid, _)| uid);
     if let Some(path) = named {
         let path = PathBuf::from(path);
         let is_none = path.as_os_str().is_empty();
-        return Ok((!is_none).then_some(Place { path, named: true, owner: None }));
+        return Ok((!is_none).then_some(Place { path, named: true, owner }));
     }
-    if let Some((uid, gid)) = caller_of_sudo()
-        && uid != 0
-    {
-        let user = User::of_ids(uid, gid)
-            .map_err(|error| Unreadable::Refused { path: "the system's users".into(), error })?;
-        let home = user.entry.map(|entry| entry.home);
-        let folder = folder(None, home.as_deref());
-        return Ok(folder.map(|folder| Place {
-            path: folder.join(NAME),
-            named: false,
-            owner: Some(uid),
-        }));
-    }
-    let [config, home] = ["XDG_CONFIG_HOME", "HOME"].map(std::env::var_os);
-    let folder = folder(config.as_deref(), home.as_deref());
-    Ok(folder.map(|folder| Place { path: folder.join(NAME), named: false, owner: None }))
+    let folder = match caller {
+        Some((uid, gid)) => {
+            let user = User::of_ids(uid, gid).map_err(|error| Unreadable::Refused {
+                path: "the system's users".into(),
+                error,
+            })?;
+            let home = user.entry.map(|entry| entry.home);
+            folder(None, home.as_deref())
+        }
+        None => {
+            let [config, home] = ["XDG_CONFIG_HOME", "HOME"].map(std::env::var_os);
+            folder(config.as_deref(), home.as_deref())
+        }
+    };
+    Ok(folder.map(|folder| Place { path: folder.join(NAME), named: false, owner }))
 }
 
 /// Returns the folder of configuration files. The standard ignores one that is not absolute.
@@ -178,7 +179,7 @@ mod tests {
     fn an_empty_name_stands_for_no_file() {
         assert_eq!(find(Some("".into())).unwrap(), None);
         let named = find(Some("/a".into())).unwrap().unwrap();
-        assert!(named.named && named.owner.is_none());
+        assert!(named.named);
         assert!(told(Some(Place { path: "/nowhere/a".into(), ..named })).contains("/nowhere/a"));
     }
 

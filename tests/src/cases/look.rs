@@ -253,7 +253,7 @@ fn wrong_file(world: &World) -> anyhow::Result<()> {
         let folder = recorded.configure(text)?;
         let (mut terminal, mut replay) =
             recorded.on_terminal(world, &[], |command| with_file(command, &folder))?;
-        let seen = terminal.await_text(world, "--no-config goes on without the file")?;
+        let seen = terminal.await_text(world, "goes on without the file")?;
         ensure!(seen.contains(told), "no {told:?}: {seen}");
         ensure!(seen.contains("config.toml") && !seen.contains("s3cr3t"), "{seen}");
         ensure!(replay.ended(AT_ONCE)?.code() == Some(2), "not unusable");

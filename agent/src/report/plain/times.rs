@@ -36,8 +36,9 @@ impl Times {
             return None;
         }
         let date = self.day.date_and_offset(ts_ns);
-        let is_new = date != self.date;
-        self.date.clone_from(&date);
+        let before = std::mem::replace(&mut self.date, date.clone());
+        // What follows a screen has no first line, and no lines from before midnight.
+        let is_new = !before.is_empty() && before != date;
         is_new.then_some(date)
     }
 }
@@ -70,6 +71,13 @@ mod tests {
         assert_eq!(times.new_date(10 * HOUR).as_deref(), Some("1970-01-02 +02:00"));
         assert_eq!(times.new_date(11 * HOUR), None);
         assert_eq!(times.new_date(60 * HOUR).as_deref(), Some("1970-01-04 +02:00"));
+    }
+
+    #[test]
+    fn what_follows_a_screen_begins_without_a_date() {
+        let mut times = times(true);
+        assert_eq!(times.new_date(9 * HOUR), None);
+        assert_eq!(times.new_date(10 * HOUR).as_deref(), Some("1970-01-02 +02:00"));
     }
 
     #[test]
