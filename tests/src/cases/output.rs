@@ -185,7 +185,7 @@ impl Terminal {
         Ok(count)
     }
 
-    /// Waits until somebody has read all that was typed.
+    /// Waits until somebody has read what was typed, as far as the kernel has passed it on.
     pub(super) fn await_read(&self, world: &World) -> anyhow::Result<()> {
         let deadline = Instant::now() + world.patience();
         while self.unread()? > 0 {
