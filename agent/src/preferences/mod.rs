@@ -48,7 +48,7 @@ pub enum ClockChoice {
     Utc,
 }
 
-/// A name of a choice that is none.
+/// Returns the names of all choices.
 fn choices<T: ValueEnum>() -> Vec<String> {
     let values = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
     values.map(|value| value.get_name().to_owned()).collect()
