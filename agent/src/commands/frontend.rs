@@ -178,6 +178,11 @@ impl Frontend {
         matches!(self, Self::Screen(_))
     }
 
+    /// True where nothing is shown.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self, Self::Silent { .. })
+    }
+
     /// True where nobody looks at single events as they come.
     pub(super) fn is_patient(&self) -> bool {
         match self {

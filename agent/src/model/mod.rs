@@ -89,6 +89,7 @@ mod connections;
 mod connects;
 mod crossings;
 mod datagrams;
+mod ended;
 pub mod event;
 mod event_log;
 mod exchange;
@@ -106,6 +107,7 @@ mod processors;
 mod proxy;
 mod quic;
 mod recent;
+mod recording;
 mod refresh;
 mod refusals;
 mod sharing;
@@ -126,7 +128,9 @@ mod window;
 pub mod workload;
 
 pub use attached::{Attached, Sandbox};
+pub use ended::Ended;
 pub use figures::{ConnectionCount, Figures};
+pub use recording::{Recording, RecordingStop};
 pub use wall_clock::WallClock;
 
 use std::collections::BTreeMap;
@@ -140,7 +144,7 @@ pub use connections::{
 pub use datagrams::MAX_DATAGRAM_VIEWS;
 use event::{
     Accept, Census, Closed, Connect, ConnectionSample, Cost, Event, Exchange, Overflow, Process,
-    ProcessChange, SocketEvent, SynAckRetransmit,
+    SocketEvent, SynAckRetransmit,
 };
 use event_log::EventLog;
 pub use event_log::MAX_STREAM;
@@ -250,6 +254,8 @@ pub struct Model {
     seen: u64,
     pauses: Pauses,
     workloads: Workloads,
+    ended: Ended,
+    recording: Option<Recording>,
 }
 
 impl Model {
@@ -276,6 +282,8 @@ impl Model {
             seen: 0,
             pauses: Pauses::default(),
             workloads: Workloads::default(),
+            ended: Ended::default(),
+            recording: None,
         }
     }
 
@@ -287,6 +295,16 @@ impl Model {
     /// Replaces the notices on the watch itself.
     pub fn set_notices(&mut self, notices: Vec<Untrusted>) {
         self.notices = notices;
+    }
+
+    /// Says what becomes of the recording of this run; `None` where it is not recorded.
+    pub fn set_recording(&mut self, recording: Option<Recording>) {
+        self.recording = recording;
+    }
+
+    /// Time of the newest event, ns of `CLOCK_MONOTONIC`.
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
     }
 
     /// Replaces the description of the watched processes and ports.
@@ -349,6 +367,10 @@ impl Model {
             }
             Event::Census(census) => self.census(census, out),
             Event::Pause(pause) => self.pause(pause, out),
+            Event::TargetEnd(end) => {
+                self.advance(end.ts_ns);
+                self.ended.take(end);
+            }
             Event::Workload(process) => {
                 self.advance(process.ts_ns);
                 self.workloads.note(process.pid, &process.workload);
@@ -431,6 +453,8 @@ impl Model {
             findings: self.findings.view(),
             notices: self.notices.clone(),
             workloads: self.workloads.clone(),
+            ended: self.ended.clone(),
+            recording: self.recording.clone(),
         }
     }
 
@@ -516,7 +540,7 @@ impl Model {
     fn process(&mut self, process: &Process, out: &mut Vec<Output>) {
         self.advance(process.ts_ns);
         self.patterns.process(process);
-        if process.change == ProcessChange::Exited {
+        if process.change.is_end() {
             self.listeners.exited(process.pid);
             self.stats.exited(process.pid);
         }

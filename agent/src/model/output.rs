@@ -12,6 +12,7 @@ use super::snapshot::{
     ListenerView, OwnerTimes, PatternView, Protocol, ProxyView, QuicView, ResetTotals, SliceKind,
     Totals, WaitView,
 };
+use super::{Ended, RecordingStop};
 use crate::text::Untrusted;
 
 /// Things that a front-end wants to hear of one by one. The sums have everything all the same.
@@ -356,4 +357,8 @@ pub struct Summary {
     pub cost: Option<super::event::Cost>,
     /// Time in which exchanges were not watched, to keep to a budget, µs; `None` if there was none.
     pub paused_us: Option<u64>,
+    /// Targets that have ended.
+    pub ended: Ended,
+    /// The recording of the run, if it ended early.
+    pub recording_stopped: Option<RecordingStop>,
 }

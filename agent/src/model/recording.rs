@@ -2,6 +2,7 @@
 //!
 //! It is no event: a recording does not tell of itself.
 
+use super::output::Summary;
 use crate::text::Untrusted;
 
 /// A recording that goes on, or ended early.
@@ -22,4 +23,12 @@ pub struct RecordingStop {
     pub reaches_ns: Option<u64>,
     /// The reason, as the system gave it.
     pub reason: Untrusted,
+}
+
+impl RecordingStop {
+    /// Returns how much of a run the recording holds, from the attach, µs.
+    pub fn reaches_us(&self, summary: &Summary) -> Option<u64> {
+        let attached_ns = summary.ts_ns.saturating_sub(summary.duration_us.saturating_mul(1_000));
+        Some(self.reaches_ns?.saturating_sub(attached_ns) / 1_000)
+    }
 }

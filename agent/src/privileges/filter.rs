@@ -24,6 +24,8 @@ pub struct Calls {
     pub tracing: bool,
     /// They remove a file at the end.
     pub remove: bool,
+    /// They cut a file that is open for writing: a recording that can be written no further.
+    pub cut: bool,
     /// They answer at sockets that listen.
     pub serve: bool,
     /// They connect to others by TCP. A filter cannot look behind a pointer, so whom they ask is
@@ -262,6 +264,9 @@ fn rules(calls: &Calls) -> Result<Rules, Error> {
         rules.insert(libc::SYS_unlink, Vec::new());
         rules.insert(libc::SYS_unlinkat, Vec::new());
         rules.insert(libc::SYS_rmdir, Vec::new());
+    }
+    if calls.cut {
+        rules.insert(libc::SYS_ftruncate, Vec::new());
     }
     network(&mut rules, calls)?;
     Ok(rules)

@@ -185,6 +185,7 @@ mod tests {
             perf_events: false,
             tracing: false,
             remove: false,
+            cut: false,
             serve: false,
             connect: false,
             children: Vec::new(),

@@ -5,7 +5,9 @@ mod live;
 mod parties;
 mod recorded;
 
-use std::io;
+use std::{borrow::Borrow, io};
+
+use serde::Serialize;
 
 pub(crate) use live::{DRAIN, Live, header, setup};
 pub(crate) use parties::{Parties, Party};
@@ -14,7 +16,7 @@ pub(crate) use recorded::{Visitor, play};
 
 use crate::{
     model::{
-        Ending, Model,
+        Ending, Model, Recording, RecordingStop,
         event::Event,
         output::{Interest, Output},
     },
@@ -54,6 +56,10 @@ pub(crate) struct Run<C> {
     pub(crate) model: Model,
     pub(crate) consumer: C,
     recorder: Option<Recorder>,
+    /// The recording may end early, and the run goes on.
+    outlives_recording: bool,
+    /// Where the recording goes, and its early end.
+    recording: Option<Recording>,
     /// Reported in this batch, or left by the consumer.
     pub(crate) outputs: Vec<Output>,
 }
@@ -61,14 +67,65 @@ pub(crate) struct Run<C> {
 impl<C: Consumer> Run<C> {
     pub(crate) fn new(mut model: Model, consumer: C, recorder: Option<Recorder>) -> Self {
         model.set_interest(consumer.interest());
-        Self { model, consumer, recorder, outputs: Vec::new() }
+        Self {
+            model,
+            consumer,
+            recorder,
+            outlives_recording: false,
+            recording: None,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Says where the recording goes. If it can be written no further the run goes on, and says so:
+    /// it is shown, too.
+    pub(crate) fn outlive_recording(&mut self, into: Untrusted) {
+        self.outlives_recording = true;
+        self.set_recording(Recording { into, stopped: None });
+    }
+
+    /// Returns how the recording ended, if it did early.
+    pub(crate) fn recording_stopped(&self) -> Option<&RecordingStop> {
+        self.recording.as_ref()?.stopped.as_ref()
+    }
+
+    fn set_recording(&mut self, recording: Recording) {
+        self.model.set_recording(Some(recording.clone()));
+        self.recording = Some(recording);
+    }
+
+    fn record<E: Borrow<Event> + Serialize>(
+        &mut self,
+        entry: &RecordEntry<E>,
+    ) -> Result<(), WriteError> {
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        let outcome = recorder.write(entry);
+        self.check(outcome)
+    }
+
+    /// Ends the recording where it can be written no further, if the run may go on without it.
+    fn check(&mut self, outcome: Result<(), WriteError>) -> Result<(), WriteError> {
+        match outcome {
+            Err(error) if self.outlives_recording => {
+                self.stop_recording(error.reason());
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn stop_recording(&mut self, reason: String) {
+        let reaches_ns = self.recorder.take().and_then(Recorder::abandon);
+        let ts_ns = self.model.now_ns();
+        if let Some(recording) = self.recording.take() {
+            let stopped = Some(RecordingStop { ts_ns, reaches_ns, reason: reason.into() });
+            self.set_recording(Recording { stopped, ..recording });
+        }
     }
 
     /// Takes the next entry. What the model reports on it is shown with the rest of its batch.
     pub(crate) fn take(&mut self, entry: RecordEntry) -> anyhow::Result<()> {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.write(&entry)?;
-        }
+        self.record(&entry)?;
         match &entry {
             RecordEntry::Batch(_) => self.show()?,
             RecordEntry::Finish(now_ns) => {
@@ -89,9 +146,7 @@ impl<C: Consumer> Run<C> {
     /// Begins the end of the run. [`Run::finish_on`] shows what it reports, part by part: who waits
     /// for the reader in between never holds the text of all connections.
     pub(crate) fn begin_finish(&mut self, now_ns: u64) -> anyhow::Result<Ending> {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.write(&RecordEntry::<Event>::Finish(now_ns))?;
-        }
+        self.record(&RecordEntry::<Event>::Finish(now_ns))?;
         self.finish(now_ns)
     }
 
@@ -111,25 +166,38 @@ impl<C: Consumer> Run<C> {
     /// Takes the next event, which is too large to be moved about.
     pub(crate) fn take_event(&mut self, event: &Event) -> anyhow::Result<()> {
         self.model.apply(event, &mut self.outputs);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.write(&RecordEntry::Event(event))?;
-        }
-        Ok(())
+        Ok(self.record(&RecordEntry::Event(event))?)
     }
 
     /// Shows what the model has reported since the last time.
     pub(crate) fn show(&mut self) -> anyhow::Result<()> {
         if let Some(recorder) = &mut self.recorder {
-            recorder.reported(&self.outputs)?;
+            let outcome = recorder.reported(&self.outputs);
+            self.check(outcome)?;
         }
         Ok(self.consumer.report(&mut self.outputs, &self.model)?)
     }
 
+    /// Ends the recording, if there is one, before the run does: nothing comes any more. Returns
+    /// sentences on what is in files.
+    pub(crate) fn close_recording(&mut self, now_ns: u64) -> Result<Vec<String>, WriteError> {
+        self.record(&RecordEntry::<Event>::Finish(now_ns))?;
+        self.end_recording()
+    }
+
     /// Ends the recording, if there is one. Returns sentences on what is in files.
     pub(crate) fn end_recording(&mut self) -> Result<Vec<String>, WriteError> {
-        match self.recorder.take() {
-            Some(recorder) => recorder.end(),
-            None => Ok(Vec::new()),
+        let Some(recorder) = self.recorder.take() else { return Ok(Vec::new()) };
+        match recorder.end() {
+            Err(error) if self.outlives_recording => {
+                self.stop_recording(error.reason());
+                Ok(Vec::new())
+            }
+            outcome => {
+                self.recording = None;
+                self.model.set_recording(None);
+                outcome
+            }
         }
     }
 }

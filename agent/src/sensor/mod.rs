@@ -15,6 +15,7 @@ mod clock;
 mod command;
 mod core_dumps;
 mod decode;
+mod ends;
 mod error;
 mod existing;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -41,6 +42,7 @@ use rustix::{fd::AsFd, thread::CapabilitySet};
 use self::{
     attach::{AcceptHooks, Loaded, sys},
     budget::{Budget, Spent},
+    ends::Ends,
     decode::{Capabilities, DecodeContext, Decoded, FirstBytes},
     maps::Maps,
     places::Places,
@@ -66,7 +68,7 @@ pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::Sandbox,
-    model::event::{Event, Exchange, OtherListener, Pause, ProcessChange, Sample, ThreadUse},
+    model::event::{EndedProcess, Event, Exchange, OtherListener, Pause, ProcessChange, Sample, ThreadUse},
     privileges::{self, Caller},
     text::Untrusted,
 };
@@ -116,6 +118,7 @@ pub struct Sensor {
     datagrams: Datagrams,
     threads: Threads,
     quotas: Quotas,
+    ends: Ends,
     context: DecodeContext,
     first: FirstBytes,
     /// What there was of it when the scan began.
@@ -210,6 +213,7 @@ impl Sensor {
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
             quotas: Quotas::open(),
+            ends: Ends::default(),
             context: DecodeContext::new(&loaded.chosen, capabilities),
             first: FirstBytes::new(options.paths),
             first_made: [0; 3],
@@ -366,6 +370,7 @@ impl Sensor {
             Event::Opened(opened) => met = self.workloads.met(opened.pid),
             Event::Process(process) => {
                 let pid = process.pid;
+                self.ends.note(process, &self.targets);
                 // It may be another's program now.
                 if self.targets.traceable_only && !privileges::may_trace(pid) {
                     self.maps.forget_target(pid);
@@ -551,6 +556,21 @@ impl Sensor {
         self.targets.only_processes()
             && self.maps.targets().is_empty()
             && (groups.is_empty() || groups.are_over())
+    }
+
+    /// True if the end of this process, which was named as a target, has been seen.
+    pub fn saw_end_of(&self, pid: u32) -> bool {
+        self.ends.know(pid)
+    }
+
+    /// Targets that have ended since the last call.
+    pub fn ended(&mut self) -> Vec<EndedProcess> {
+        self.ends.take()
+    }
+
+    /// The same once nobody is left ([`Sensor::all_ended`]), with those whose end was not seen.
+    pub fn ended_at_last(&mut self) -> Vec<EndedProcess> {
+        self.ends.take_all(&self.targets, now_ns())
     }
 
     /// Watched processes that hold no listening socket, as (pid, comm).

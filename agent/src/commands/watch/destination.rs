@@ -14,6 +14,7 @@ use crate::{
     commands::Usage,
     model::WallClock,
     record::{self, Files, Flight, FlightOptions, Folder, Header, Recorder, WriteError, Writer},
+    text::Untrusted,
 };
 
 /// What is asked for.
@@ -60,7 +61,10 @@ impl Plan {
                 (Some(Destination::Flight(Box::new((options.clone(), files)))), gap)
             }
             (Some(path), None) => {
-                (Some(Destination::File(record::create(path, self.replace)?)), None)
+                let file = record::create(path, self.replace)?;
+                let is_stdout = path == Path::new(record::STDOUT);
+                let way = if is_stdout { Destination::Stdout } else { Destination::File };
+                (Some(way(file)), None)
             }
             (None, None) => (None, None),
         };
@@ -68,13 +72,20 @@ impl Plan {
             Some(path) => Some(record::create(path, self.replace)?),
             None => None,
         };
-        Ok((Destinations { recording, report, clock }, gap))
+        let into = self.place().unwrap_or_default().into();
+        Ok((Destinations { recording, into, report, clock }, gap))
     }
 
     /// Names where a recording goes.
     pub(super) fn place(&self) -> Option<String> {
         let path = self.recording.as_ref()?.display();
         Some(if self.is_flight() { format!("files of {path}") } else { path.to_string() })
+    }
+
+    /// True of a recording that is a file of its own, which is cut if it can be written no further.
+    pub(super) fn is_file(&self) -> bool {
+        !self.is_flight()
+            && self.recording.as_ref().is_some_and(|path| path != Path::new(record::STDOUT))
     }
 
     /// Names the files that are there at the end. A flight recorder names its own.
@@ -125,6 +136,8 @@ fn check_report(path: &Path, recording: Option<&Path>, replace: bool) -> anyhow:
 /// Files that a run is written into, and the clocks when they were opened.
 pub(super) struct Destinations {
     pub(super) recording: Option<Destination>,
+    /// Its name, for a sentence.
+    pub(super) into: Untrusted,
     pub(super) report: Option<File>,
     pub(super) clock: WallClock,
 }
@@ -132,6 +145,7 @@ pub(super) struct Destinations {
 /// Where a run is recorded.
 pub(super) enum Destination {
     File(File),
+    Stdout(File),
     Flight(Box<(FlightOptions, Files)>),
 }
 
@@ -143,6 +157,7 @@ impl Destination {
     pub(super) fn recorder(self, header: &Header) -> Result<Recorder, WriteError> {
         Ok(match self {
             Self::File(file) => Recorder::File(Writer::new(file, header)?),
+            Self::Stdout(file) => Recorder::Stdout(Writer::new(file, header)?),
             Self::Flight(flight) => {
                 let (options, files) = *flight;
                 Recorder::Flight(Box::new(Flight::new(&options, header, files)?))

@@ -21,7 +21,7 @@ use anyhow::Context;
 use rustix::{process::geteuid, thread::CapabilitySet};
 
 use self::{command_output::CommandOutput, destination::Plan, session::Session};
-use super::{Usage, event_loop, frontend::Frontend, target};
+use super::{Usage, event_loop, frontend::Frontend, signals, target};
 #[cfg(feature = "export")]
 use crate::export::{Exits, Exporter};
 use crate::{
@@ -139,15 +139,17 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if screen {
         tui::terminal_as_stdin()?;
     }
-    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some(), &shown)?);
+    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some(), plan.is_file(), &shown)?);
     let is_silent = matches!(shown, Shown::Nowhere);
     let frontend = shown.frontend(clock)?;
     if let (true, Some(into)) = (is_silent, plan.place()) {
         note!("backscope: recording {} into {into}; Ctrl-C ends it", Untrusted::join(&words, ", "));
     }
+    let event_loop = event_loop()?;
+    event_loop.block_on(async { signals::survive_file_limit() })?;
     let session =
         Session::new(sensor, frontend, command, words, resolved.notices, &args.run, destinations)?;
-    let outcome = event_loop()?.block_on(session.run());
+    let outcome = event_loop.block_on(session.run());
     if let Some(output) = output {
         output.finish();
     }
@@ -161,11 +163,13 @@ fn confine(
     sensor: &Sensor,
     command: Option<&StoppedCommand>,
     removes_output: bool,
+    cuts_recording: bool,
     shown: &Shown,
 ) -> anyhow::Result<Sandbox> {
     let mut needs = Needs::of_watch(sensor.needed(), sensor.attaches_again());
     needs.calls.tracing = sensor.has_pauses();
     needs.calls.remove = removes_output;
+    needs.calls.cut = cuts_recording;
     shown.add_calls(&mut needs.calls);
     if let Some(command) = command {
         // It may be another user's, or become so.

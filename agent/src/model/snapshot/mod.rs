@@ -23,6 +23,7 @@ pub use proxy::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
 
 use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
 use super::workload::Workloads;
+use super::{Ended, Recording};
 use crate::text::Untrusted;
 
 /// Holder of a stretch of time.
@@ -131,6 +132,10 @@ pub struct Snapshot {
     pub notices: Vec<Untrusted>,
     /// Cgroup, container, pod and unit of the processes, by their ids.
     pub workloads: Workloads,
+    /// Targets that have ended.
+    pub ended: Ended,
+    /// What becomes of the recording of this run; `None` where it is not recorded.
+    pub recording: Option<Recording>,
 }
 
 /// One listener.

@@ -433,6 +433,7 @@ fn place(event: &Event) -> usize {
         Event::Census(_) => 16,
         Event::Pause(_) => 17,
         Event::Workload(_) => 18,
+        Event::TargetEnd(_) => 19,
     }
 }
 
@@ -441,7 +442,7 @@ fn every_event_comes_back_as_it_was() {
     let events = every();
     let mut places: Vec<_> = events.iter().map(place).collect();
     places.dedup();
-    assert_eq!(places, (0..=18).collect::<Vec<_>>());
+    assert_eq!(places, (0..=19).collect::<Vec<_>>());
     let mut entries: Vec<RecordEntry> = events.into_iter().map(RecordEntry::Event).collect();
     entries.insert(0, RecordEntry::Batch(START));
     entries.insert(1, RecordEntry::Target("server 4242 (+1 child)".into()));

@@ -5,9 +5,11 @@ use serde_json::{Map, Value};
 
 use super::listener::{LeftBody, Overflows};
 use super::parts::{TimesBody, WaitBody, phases};
-use crate::model::event::Cost;
+use crate::model::RecordingStop;
+use crate::model::event::{Cost, EndedProcess, WaitStatus};
 use crate::model::output::Summary;
 use crate::model::snapshot::{ConnectTotals, DatagramTotals, ResetTotals};
+use crate::text::Untrusted;
 
 /// Totals: once, last. Fields that `listener` has, too, are over all listeners.
 #[derive(Serialize)]
@@ -61,6 +63,12 @@ pub(crate) struct SummaryBody {
     datagrams: Option<DatagramTotalsBody>,
     /// Findings that were made.
     findings: u64,
+    /// Targets that have ended, oldest first; the newest 64. Of a cgroup in which nobody is left it
+    /// is the last process.
+    ended: Vec<EndedBody>,
+    /// Early end of the recording that `-o` asked for; `null` where there is no recording, or it is
+    /// whole.
+    recording_stopped: Option<RecordingStopBody>,
     /// Records of the probes.
     events: EventsBody,
     /// Cost of the observation; each figure `null` where it was not measured.
@@ -93,6 +101,11 @@ impl From<&Summary> for SummaryBody {
             phases_us: phases(&summary.phases_us),
             datagrams: summary.datagrams.as_ref().map(Into::into),
             findings: summary.findings,
+            ended: summary.ended.processes.iter().map(EndedBody::from).collect(),
+            recording_stopped: summary
+                .recording_stopped
+                .as_ref()
+                .map(|stopped| RecordingStopBody::of(stopped, summary)),
             events: EventsBody {
                 seen: summary.seen,
                 delivered: summary.delivered,
@@ -102,6 +115,57 @@ impl From<&Summary> for SummaryBody {
                 Some(cost) => cost.into(),
                 None => OverheadBody::default(),
             },
+        }
+    }
+}
+
+/// A target that has ended.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct EndedBody {
+    /// The process.
+    pid: u32,
+    /// Its name; empty where that is not known.
+    comm: Untrusted,
+    /// Its exit status; `null` if a signal ended it, or the kernel did not tell.
+    exit_status: Option<u32>,
+    /// Signal that ended it; `null` if none did, or the kernel did not tell.
+    signal: Option<String>,
+    /// It left a core dump; `null` where the kernel did not tell.
+    core_dumped: Option<bool>,
+}
+
+impl From<&EndedProcess> for EndedBody {
+    fn from(ended: &EndedProcess) -> Self {
+        let EndedProcess { pid, comm, status, .. } = ended;
+        Self {
+            pid: *pid,
+            comm: comm.clone(),
+            exit_status: status.and_then(WaitStatus::code),
+            signal: status.and_then(WaitStatus::signal),
+            core_dumped: status.map(WaitStatus::dumped_core),
+        }
+    }
+}
+
+/// Early end of a recording.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct RecordingStopBody {
+    /// Time before the end of the run.
+    before_end_us: u64,
+    /// Length of what it holds, from the attach; `null` where that is not known.
+    reaches_us: Option<u64>,
+    /// Cause, in the system's words.
+    reason: Untrusted,
+}
+
+impl RecordingStopBody {
+    fn of(stopped: &RecordingStop, summary: &Summary) -> Self {
+        Self {
+            before_end_us: summary.ts_ns.saturating_sub(stopped.ts_ns) / 1_000,
+            reaches_us: stopped.reaches_us(summary),
+            reason: stopped.reason.clone(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod connects;
 mod datagrams;
 mod exchanges;
 mod proxy;
+mod run_end;
 mod socket_events;
 mod table;
 mod unix;
@@ -243,6 +244,7 @@ impl Plain {
 
     fn summary(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
         writeln!(out, "Summary after {}", duration_us(summary.duration_us))?;
+        run_end::summary(out, self.colour, summary)?;
         self.write_queues(out, summary)?;
         if let Some(paused_us) = summary.paused_us {
             let watched = 1.0 - paused_us as f64 / summary.duration_us.max(1) as f64;
@@ -442,6 +444,7 @@ fn process_text(process: &Process) -> String {
         }
         ProcessChange::Executed => format!("{name} executed a new program"),
         ProcessChange::Exited => format!("{name} exited"),
+        ProcessChange::ExitedWith { status } => format!("{name} exited: {}", status.words()),
     }
 }
 

@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+use super::banner;
 use super::parts::{Row, columns, raw, span, spread};
 use crate::model::snapshot::{Owner, Severity, Snapshot};
 use crate::tui::app::{App, Hits, Open, Playback, Tab};
@@ -23,12 +24,13 @@ pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
         Some(share) => percent(share),
         None => "–".to_owned(),
     };
-    let facts = vec![
+    let mut facts = banner::recording(snapshot, theme);
+    facts.extend([
         span(format!("{} tier", escape(&snapshot.tier)), theme.dim()),
         span(format!("  {}", clock(snapshot.elapsed_us)), theme.strong()),
         span(format!("  cost {cost}  "), theme.dim()),
         lost,
-    ];
+    ]);
     spread(target, facts, width)
 }
 

@@ -2,6 +2,7 @@
 //! parts.
 
 mod acceptors;
+mod banner;
 mod chart;
 mod chrome;
 mod connection;
@@ -60,9 +61,11 @@ pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>) {
 }
 
 fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
-    let [header, tabs, body, footer] = area.layout(&Layout::vertical([
+    let banner_lines = banner::lines(app, area.width.into());
+    let [header, tabs, banner, body, footer] = area.layout(&Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
+        Constraint::Length(banner_lines.len() as u16),
         Constraint::Fill(1),
         Constraint::Length(1),
     ]));
@@ -72,6 +75,7 @@ fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
     };
     put(frame, header, vec![chrome::header(app, snapshot, header.width.into())]);
     put(frame, tabs, vec![chrome::tabs(app, snapshot, tabs, hits)]);
+    put(frame, banner, banner_lines);
     put(frame, footer, vec![chrome::footer(app, snapshot, footer.width.into())]);
     if let Some(Open::Connection(connection)) = &app.open {
         return connection::draw(app, snapshot, connection, frame, body, hits);
