@@ -21,6 +21,7 @@ pub mod compare;
 pub mod digest;
 #[cfg(feature = "export")]
 pub mod export;
+mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

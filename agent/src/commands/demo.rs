@@ -56,7 +56,7 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
         command: launcher.command_line(&choice.server),
         // A server of our own, some of which take root.
         run_as: RunAsArgs { as_root: true, user: None },
-        output: OutputArgs { plain: false, json: false },
+        output: OutputArgs { plain: false, json: false, save_to: None },
         run: RunArgs {
             duration: choice.run.duration,
             interval: None,

@@ -37,7 +37,7 @@ pub(super) fn run(mut args: ExportArgs) -> anyhow::Result<ExitCode> {
     let megabytes = exits.max_bytes().div_ceil(1 << 20);
     note!("backscope: metrics, and what is on its way, take at most {megabytes} MiB");
     let ExportArgs { target, command, run_as, run, .. } = args;
-    let output = OutputArgs { plain: false, json: false };
+    let output = OutputArgs { plain: false, json: false, save_to: None };
     let args = WatchArgs {
         target,
         command,

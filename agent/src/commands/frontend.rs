@@ -7,7 +7,7 @@ use ratatui::crossterm::event::Event as Input;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep};
 
-use super::signals::Signals;
+use super::{signals::Signals, take};
 #[cfg(feature = "export")]
 use crate::export::Exporter;
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     },
     run::{self, Consumer},
     text::{Untrusted, count_of},
-    tui::{self, Action, App, Guard, Theme},
+    tui::{self, Action, App, Guard, Selected, Take, Theme},
 };
 
 /// A way to show a run.
@@ -79,6 +79,12 @@ const AHEAD: usize = 1 << 16;
 const AHEAD_AT_END: usize = 1 << 20;
 /// Time in all for which a reader is waited for, once a signal has ended the run.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Screen {
+    fn copy(&mut self) {
+        take::copy(&mut self.app, &self.guard);
+    }
+}
 
 impl Lines {
     fn new(pace: Pace) -> io::Result<Self> {
@@ -136,6 +142,8 @@ const DROPPED: &str = "output";
 pub(super) enum UserAction {
     Continue,
     Quit,
+    /// To take something along; [`Frontend::tell`] says what came of it.
+    Take(Take),
 }
 
 impl Frontend {
@@ -233,11 +241,28 @@ impl Frontend {
         match screen.app.on_event(input) {
             Action::Quit => return Ok(UserAction::Quit),
             Action::Suspend => screen.guard.suspend()?,
+            Action::Take(Take::Copy) => screen.copy(),
+            Action::Take(take) => return Ok(UserAction::Take(take)),
             Action::None => return Ok(UserAction::Continue),
             Action::Redraw => {}
         }
         screen.guard.draw(&mut screen.app)?;
         Ok(UserAction::Continue)
+    }
+
+    /// Shows a line of feedback on a key.
+    pub(super) fn tell(&mut self, told: Untrusted) -> io::Result<()> {
+        let Self::Screen(screen) = self else { return Ok(()) };
+        screen.app.tell(told);
+        screen.guard.draw(&mut screen.app)
+    }
+
+    /// Returns what is selected on a screen, and its view as text if it has one.
+    pub(super) fn selected(&self) -> Option<(Selected, Option<String>)> {
+        let Self::Screen(screen) = self else { return None };
+        let selected = screen.app.selected()?;
+        let view = screen.app.view_of(&selected);
+        Some((selected, view))
     }
 
     /// Waits until the reader has nearly everything, or has gone: false then.

@@ -25,6 +25,7 @@ mod report;
 mod schema;
 mod signals;
 mod table;
+mod take;
 mod target;
 mod watch;
 

@@ -7,7 +7,7 @@ use crate::cli::{OutputArgs, RecordArgs, WatchArgs};
 
 pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
     let RecordArgs { target, command, run_as, run, recording, report, flight, force } = args;
-    let output = OutputArgs { plain: false, json: false };
+    let output = OutputArgs { plain: false, json: false, save_to: None };
     watch::run_silently(WatchArgs {
         target,
         command,

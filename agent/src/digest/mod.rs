@@ -121,6 +121,8 @@ pub struct Digest {
     pub notices: Vec<Untrusted>,
     /// The totals; `None` until the run is over, and of a recording that breaks off.
     pub summary: Option<Summary>,
+    /// It was summed up while the watch went on.
+    pub so_far: bool,
     /// Damage to the recording, the first of it, and its extent.
     pub damages: (Vec<Damage>, u64),
 }
@@ -148,6 +150,7 @@ impl Digest {
             lost: BTreeMap::new(),
             notices: Vec::new(),
             summary: None,
+            so_far: false,
             damages: (Vec::new(), 0),
         }
     }
@@ -157,10 +160,22 @@ impl Digest {
     /// # Errors
     /// The file cannot be read.
     pub fn of<R: Read>(reader: &mut Reader<R>, worst: usize) -> Result<Self, ReadError> {
+        Self::until(reader, worst, u64::MAX)
+    }
+
+    /// Sums up the beginning of a recording, up to a moment in ns of `CLOCK_MONOTONIC`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn until<R: Read>(
+        reader: &mut Reader<R>,
+        worst: usize,
+        until_ns: u64,
+    ) -> Result<Self, ReadError> {
         let Header { written_by, attached, clock, .. } = reader.header().clone();
         let mut digest = Self::new(attached, clock, worst);
         digest.written_by = Some(written_by);
-        match run::play(reader, &mut digest) {
+        match run::play_until(reader, &mut digest, until_ns) {
             Ok(_) => {}
             Err(PlayError::Read(error) | PlayError::Write(error)) => return Err(error.into()),
         }

@@ -256,6 +256,7 @@ pub struct Model {
     workloads: Workloads,
     ended: Ended,
     recording: Option<Recording>,
+    recording_stopped: Option<RecordingStop>,
 }
 
 impl Model {
@@ -284,6 +285,7 @@ impl Model {
             workloads: Workloads::default(),
             ended: Ended::default(),
             recording: None,
+            recording_stopped: None,
         }
     }
 
@@ -297,9 +299,40 @@ impl Model {
         self.notices = notices;
     }
 
-    /// Says what becomes of the recording of this run; `None` where it is not recorded.
+    /// Says what becomes of the recording of this run; `None` where it is not recorded. The first
+    /// one that ends early is remembered to the end.
     pub fn set_recording(&mut self, recording: Option<Recording>) {
+        if let Some(Recording { stopped: Some(stopped), .. }) = &recording {
+            self.recording_stopped.get_or_insert_with(|| stopped.clone());
+        }
         self.recording = recording;
+    }
+
+    /// Returns a connection as it is reported at the end of a run; `None` if it is not known, or not
+    /// any more.
+    pub fn connection(&self, sock: event::SockId) -> Option<Output> {
+        let mut out = Vec::new();
+        self.connections.report(self.now_ns, sock, &mut out);
+        out.pop()
+    }
+
+    /// Hands over every connection that is open, as it is reported at the end of a run.
+    pub fn each_open(&self, mut take: impl FnMut(&Output)) {
+        for sock in self.connections.open_socks() {
+            if let Some(output) = self.connection(sock) {
+                take(&output);
+            }
+        }
+    }
+
+    /// Sums up the run so far, as at its end.
+    pub fn sum_up(&mut self) -> output::Summary {
+        self.summary()
+    }
+
+    /// How the first recording that ended early did; `None` if none has.
+    pub fn recording_stopped(&self) -> Option<&RecordingStop> {
+        self.recording_stopped.as_ref()
     }
 
     /// Time of the newest event, ns of `CLOCK_MONOTONIC`.

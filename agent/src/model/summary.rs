@@ -71,7 +71,7 @@ impl Model {
         true
     }
 
-    fn summary(&mut self) -> Summary {
+    pub(super) fn summary(&mut self) -> Summary {
         self.connections.totals.refresh();
         let mut lost = 0;
         for index in counter::RECORDS {
@@ -100,7 +100,7 @@ impl Model {
             cost: self.cost.map(|(_, cost)| cost),
             paused_us: self.pauses.total_ns(self.now_ns).map(|ns| ns / 1_000),
             ended: self.ended.clone(),
-            recording_stopped: self.recording.as_ref().and_then(|it| it.stopped.clone()),
+            recording_stopped: self.recording_stopped.clone(),
         };
         if self.setup.exchanges {
             summary.connects = Some(self.connections.connects.totals());

@@ -178,15 +178,13 @@ const STATISTICS: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
-/// Calls of the thread that makes files in a folder, where Landlock holds it: it makes, writes, cuts
-/// and removes them, has memory, and waits.
+/// Calls of the thread that makes files in a folder, where Landlock holds it: it writes and cuts
+/// them, has memory, and waits.
 const FILES: &[c_long] = &[
-    libc::SYS_openat,
     libc::SYS_write,
     libc::SYS_ftruncate,
     libc::SYS_fchown,
     libc::SYS_fsync,
-    libc::SYS_unlinkat,
     libc::SYS_brk,
     libc::SYS_mremap,
     libc::SYS_getrandom,
@@ -337,14 +335,20 @@ pub(super) fn apply_to_statistics() -> Result<(), Error> {
     install(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
 }
 
-/// Confines the calling thread to these calls alone: it makes and removes files.
+/// Confines the calling thread to these calls alone: it makes files, and where it `removes` removes
+/// some. No file that is there already can be opened.
 ///
 /// # Errors
 /// This kernel has no filters.
-pub(super) fn apply_to_files() -> Result<(), Error> {
+pub(super) fn apply_to_files(removes: bool) -> Result<(), Error> {
     let mut rules = Rules::new();
     for call in STATISTICS.iter().chain(FILES) {
         rules.insert(*call, Vec::new());
+    }
+    let new = (libc::O_CREAT | libc::O_EXCL) as u64;
+    allow(&mut rules, libc::SYS_openat, &[(2, MaskedEq(new), new)])?;
+    if removes {
+        rules.insert(libc::SYS_unlinkat, Vec::new());
     }
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         allow(&mut rules, call, &[(2, MaskedEq(libc::PROT_EXEC as u64), 0)])?;

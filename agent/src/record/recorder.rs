@@ -9,7 +9,10 @@ use super::{
     format::RecordEntry,
     writer::{WriteError, Writer},
 };
-use crate::model::{event::Event, output::Output};
+use crate::{
+    files::FileStream,
+    model::{event::Event, output::Output},
+};
 
 /// Records a run.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(crate) enum Recorder {
     File(Writer<File>),
     /// All of it, to whoever reads standard output.
     Stdout(Writer<File>),
+    /// What comes from a key on, into a file that a thread writes.
+    OnDemand(Writer<FileStream>),
     /// What a flight recorder keeps of it.
     Flight(Box<Flight>),
 }
@@ -33,6 +38,7 @@ impl Recorder {
     ) -> Result<(), WriteError> {
         match self {
             Self::File(writer) | Self::Stdout(writer) => writer.write(entry),
+            Self::OnDemand(writer) => writer.write(entry),
             Self::Flight(flight) => flight.write(entry),
         }
     }
@@ -43,7 +49,7 @@ impl Recorder {
     /// Nothing more can be written.
     pub(crate) fn reported(&mut self, outputs: &[Output]) -> Result<(), WriteError> {
         match self {
-            Self::File(_) | Self::Stdout(_) => Ok(()),
+            Self::File(_) | Self::Stdout(_) | Self::OnDemand(_) => Ok(()),
             Self::Flight(flight) => flight.reported(outputs),
         }
     }
@@ -57,6 +63,11 @@ impl Recorder {
                 writer.reaches_ns()
             }
             Self::Stdout(writer) => writer.reaches_ns(),
+            // What was handed over may not be on the disk.
+            Self::OnDemand(writer) => {
+                writer.leave().close();
+                None
+            }
             // Its thread writes what is in its queue as far as it can.
             Self::Flight(_) => None,
         }
@@ -70,6 +81,10 @@ impl Recorder {
         match self {
             Self::File(writer) | Self::Stdout(writer) => {
                 writer.end()?;
+                Ok(Vec::new())
+            }
+            Self::OnDemand(writer) => {
+                writer.end()?.close();
                 Ok(Vec::new())
             }
             Self::Flight(flight) => flight.end(),

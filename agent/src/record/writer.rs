@@ -163,6 +163,18 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
+    /// Begins a recording in the middle of a watch, with what has to be known of before.
+    ///
+    /// # Errors
+    /// `out` takes no more.
+    pub(super) fn resumed(out: W, header: &Header, beginning: &[Body]) -> Result<Self, WriteError> {
+        let mut writer = Self::new(out, header)?;
+        for body in beginning {
+            writer.put(Some(body.clone()))?;
+        }
+        Ok(writer)
+    }
+
     /// Adds an entry. A sample or the end closes the chunk, and so does its size.
     ///
     /// # Errors
@@ -197,6 +209,11 @@ impl<W: Write> Writer<W> {
         let end = end(&totals, &mut self.numbers)?;
         self.put_bytes(&end)?;
         Ok(self.out)
+    }
+
+    /// Gives `out` back without an end.
+    pub(super) fn leave(self) -> W {
+        self.out
     }
 
     fn put(&mut self, body: Option<Body>) -> Result<(), WriteError> {

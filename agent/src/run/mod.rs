@@ -12,15 +12,16 @@ use serde::Serialize;
 pub(crate) use live::{DRAIN, Live, header, setup};
 pub(crate) use parties::{Parties, Party};
 pub use recorded::PlayError;
-pub(crate) use recorded::{Visitor, play};
+pub(crate) use recorded::{Visitor, play, play_until};
 
 use crate::{
     model::{
         Ending, Model, Recording, RecordingStop,
-        event::Event,
+        event::{Event, Sample},
         output::{Interest, Output},
     },
-    record::{RecordEntry, Recorder, WriteError},
+    files::FileStream,
+    record::{Header, OnDemand, RecordEntry, Recorder, WriteError},
     text::Untrusted,
 };
 
@@ -60,6 +61,8 @@ pub(crate) struct Run<C> {
     outlives_recording: bool,
     /// Where the recording goes, and its early end.
     recording: Option<Recording>,
+    /// What a recording that a key asks for begins with.
+    on_demand: Option<OnDemand>,
     /// Reported in this batch, or left by the consumer.
     pub(crate) outputs: Vec<Output>,
 }
@@ -73,6 +76,7 @@ impl<C: Consumer> Run<C> {
             recorder,
             outlives_recording: false,
             recording: None,
+            on_demand: None,
             outputs: Vec::new(),
         }
     }
@@ -84,9 +88,44 @@ impl<C: Consumer> Run<C> {
         self.set_recording(Recording { into, stopped: None });
     }
 
+    /// Takes note from now on of what a recording begins with that is asked for later.
+    pub(crate) fn record_on_demand(&mut self, header: Header) {
+        self.on_demand = Some(OnDemand::new(header));
+    }
+
+    /// Where it is recorded at present, if it is.
+    pub(crate) fn recorded_into(&self) -> Option<&Untrusted> {
+        self.recorder.as_ref()?;
+        Some(&self.recording.as_ref()?.into)
+    }
+
+    /// Begins a recording with the sample that the model took last.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn begin_recording(
+        &mut self,
+        sample: &Sample,
+        into: Untrusted,
+        out: FileStream,
+    ) -> Result<(), WriteError> {
+        if let (None, Some(on_demand)) = (&self.recorder, &self.on_demand) {
+            self.recorder = Some(on_demand.begin(sample, out)?);
+            self.outlive_recording(into);
+        }
+        Ok(())
+    }
+
+    /// Learns that the file of the recording could not be written.
+    pub(crate) fn recording_failed(&mut self, error: io::Error) {
+        if self.recorder.is_some() {
+            self.stop_recording(WriteError::from(error).reason());
+        }
+    }
+
     /// Returns how the recording ended, if it did early.
     pub(crate) fn recording_stopped(&self) -> Option<&RecordingStop> {
-        self.recording.as_ref()?.stopped.as_ref()
+        self.model.recording_stopped()
     }
 
     fn set_recording(&mut self, recording: Recording) {
@@ -98,6 +137,9 @@ impl<C: Consumer> Run<C> {
         &mut self,
         entry: &RecordEntry<E>,
     ) -> Result<(), WriteError> {
+        if let Some(on_demand) = &mut self.on_demand {
+            on_demand.take(entry);
+        }
         let Some(recorder) = &mut self.recorder else { return Ok(()) };
         let outcome = recorder.write(entry);
         self.check(outcome)

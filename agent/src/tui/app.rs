@@ -5,10 +5,12 @@ use ratatui::layout::Rect;
 
 use super::list::{List, Listing};
 use super::order::By;
+use super::take::Take;
 use super::theme::Theme;
 use super::view;
 use crate::model::event::SockId;
 use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
+use crate::text::Untrusted;
 
 /// A request to the caller, after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub enum Action {
     Quit,
     /// Call [`super::Guard::suspend`], then draw again.
     Suspend,
+    /// Take something along, tell with [`App::tell`] what came of it, then draw again.
+    Take(Take),
 }
 
 /// The place and the speed of a replay.
@@ -122,6 +126,8 @@ pub struct App {
     pub(super) stream_scroll: usize,
     pub(super) typing_filter: bool,
     pub(super) help: bool,
+    /// Feedback on the last key.
+    pub(super) told: Option<Untrusted>,
     pub(super) hits: Hits,
 }
 
@@ -145,6 +151,7 @@ impl App {
             stream_scroll: 0,
             typing_filter: false,
             help: false,
+            told: None,
             hits: Hits::default(),
         }
     }

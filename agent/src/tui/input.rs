@@ -9,6 +9,7 @@ use super::app::{Action, App, Open, Tab};
 use super::list::Listing;
 use super::order::TID;
 use super::subject::{Subject, subject};
+use super::take::Take;
 use super::view;
 
 /// Lines that the wheel and the page keys scroll.
@@ -27,6 +28,7 @@ impl App {
     }
 
     fn on_key(&mut self, key: KeyEvent) -> Action {
+        self.told = None;
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
                 KeyCode::Char('c') => Action::Quit,
@@ -53,6 +55,10 @@ impl App {
             }
             KeyCode::Enter => self.open_selected(),
             KeyCode::Esc => self.back(),
+            KeyCode::Char('y') => return Action::Take(Take::Copy),
+            KeyCode::Char('w') => return Action::Take(Take::Write),
+            KeyCode::Char('r') => return Action::Take(Take::Record),
+            KeyCode::Char('R') => return Action::Take(Take::Report),
             code => return self.on_list_key(code),
         }
         Action::Redraw
@@ -67,12 +73,12 @@ impl App {
             (KeyCode::Right | KeyCode::Char('l'), Some(Open::Connection(_))) => {
                 self.turn_exchange(1)
             }
-            (KeyCode::Char('w'), Some(Open::Connection(_))) => {
+            (KeyCode::Char('W'), Some(Open::Connection(_))) => {
                 self.exchange = None;
                 self.scroll = 0;
             }
             (KeyCode::Char('s'), None) => self.change_list(|list| list.sort_next()),
-            (KeyCode::Char('S' | 'r'), None) => self.change_list(|list| list.reverse()),
+            (KeyCode::Char('S'), None) => self.change_list(|list| list.reverse()),
             (KeyCode::Char('/'), _) => {
                 self.show_tab(if self.tab == Tab::Findings { Tab::Queues } else { self.tab });
                 self.typing_filter = true;

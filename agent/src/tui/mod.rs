@@ -5,6 +5,7 @@
 //! [`Action`] asks, and draws.
 
 mod app;
+mod clipboard;
 mod events;
 mod input;
 #[cfg(feature = "lessons")]
@@ -12,6 +13,7 @@ pub mod lesson;
 mod list;
 mod order;
 mod subject;
+mod take;
 mod terminal;
 mod text;
 mod theme;
@@ -19,5 +21,6 @@ mod view;
 
 pub use app::{Action, App, Playback};
 pub use events::events;
+pub use take::{Selected, Take};
 pub use terminal::{Guard, terminal_as_stdin};
 pub use theme::Theme;

@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io::{self, IsTerminal},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context;
@@ -18,13 +18,15 @@ use super::{
     event_loop,
     frontend::{Frontend, Pace},
     signals::Signals,
+    take::Keeper,
 };
 use crate::{
     cli::ReplayArgs,
-    model::Model,
+    model::{Model, WallClock},
     privileges::sandbox::{self, Calls, Needs},
     record::{Damage, ReadError, Reader, RecordEntry},
     run::Run,
+    text::Untrusted,
     tui,
 };
 
@@ -34,8 +36,11 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let damaged = if on_screen {
         tui::terminal_as_stdin()?;
         let file = File::open(&args.file).map_err(ReadError::from).with_context(context)?;
+        let name = args.file.file_stem().map(Untrusted::from).unwrap_or_default();
+        let clock = WallClock { mono_ns: 0, wall: SystemTime::UNIX_EPOCH };
+        let keeper = Keeper::open(args.output.save_to.as_deref(), &[name], clock)?;
         confine()?;
-        screen::run(file, args.speed.unwrap_or(1.0)).with_context(context)?
+        screen::run(file, args.speed.unwrap_or(1.0), keeper).with_context(context)?
     } else {
         let file = File::open(&args.file).map_err(ReadError::from).with_context(context)?;
         confine()?;

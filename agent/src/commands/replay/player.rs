@@ -1,15 +1,20 @@
 //! Playback of a recording: any moment of it can be shown.
 
-use std::{fs::File, io::Seek};
+use std::{
+    fs::File,
+    io::{Seek, SeekFrom},
+};
 
 use crate::{
+    digest::Digest,
     model::{
         Model,
         event::Event,
         output::{FindingState, Output},
         snapshot::Snapshot,
     },
-    record::{Damage, ReadError, Reader, RecordEntry},
+    record::{Damage, Header, ReadError, Reader, RecordEntry},
+    report::page::WORST,
 };
 
 /// Findings that can be jumped to; further ones are left out.
@@ -98,6 +103,29 @@ impl Player {
 
     pub(super) fn at_end(&self) -> bool {
         self.position_ns >= self.timeline.end_ns
+    }
+
+    /// Header of the recording.
+    pub(super) fn header(&self) -> &Header {
+        self.reader.header()
+    }
+
+    /// The model at this position.
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Sums up the recording up to this position. It reads it once more, from the beginning.
+    ///
+    /// # Errors
+    /// The file can't be read any more.
+    pub(super) fn digest(&mut self) -> Result<Digest, ReadError> {
+        // Both readers read at the one place that the file has.
+        let place = self.file.stream_position()?;
+        let mut digest = Digest::until(&mut from_beginning(&self.file)?, WORST, self.position_ns)?;
+        self.file.seek(SeekFrom::Start(place))?;
+        digest.so_far = !self.at_end();
+        Ok(digest)
     }
 
     /// Returns the state to show, if it has changed since the last call.

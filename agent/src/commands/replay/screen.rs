@@ -10,8 +10,12 @@ use tokio::{
 
 use super::{player::Player, tell};
 use crate::{
-    commands::{event_loop, signals::Signals},
-    tui::{self, Action, App, Guard, Playback, Theme},
+    commands::{
+        event_loop,
+        signals::{self, Signals},
+        take::{self, Keeper, News},
+    },
+    tui::{self, Action, App, Guard, Playback, Take, Theme},
 };
 
 /// Time between two frames.
@@ -139,21 +143,28 @@ struct Screen {
     guard: Guard,
     app: App,
     input: Receiver<io::Result<Input>>,
+    keeper: Keeper,
 }
 
 /// Plays the recording until the user has seen enough; true if it is damaged.
-pub(super) fn run(file: File, speed: f64) -> anyhow::Result<bool> {
+pub(super) fn run(file: File, speed: f64, mut keeper: Keeper) -> anyhow::Result<bool> {
     let player = Player::open(file)?;
+    keeper.set_clock(player.header().clock);
     let event_loop = event_loop()?;
+    event_loop.block_on(async { signals::survive_file_limit() })?;
     let mut screen = Screen {
         state: PlaybackState { player, playing: true, speed },
         guard: Guard::enter()?,
         app: App::new(Theme::from_env()),
         input: tui::events()?,
+        keeper,
     };
     event_loop.block_on(screen.show())?;
-    let Screen { state, guard, .. } = screen;
+    let Screen { state, guard, keeper, .. } = screen;
     drop(guard);
+    for told in keeper.end()? {
+        note!("backscope: {}", told);
+    }
     Ok(tell(&state.player.timeline.damages, state.player.timeline.damage_count))
 }
 
@@ -169,8 +180,11 @@ impl Screen {
                 now = ticks.tick() => {
                     let passed = now.saturating_duration_since(last);
                     last = now;
-                    if self.state.playing {
+                    let playing = self.state.playing;
+                    if playing {
                         self.state.play(passed)?;
+                    }
+                    if self.tell_news() || playing {
                         self.draw()?;
                     }
                 }
@@ -199,12 +213,52 @@ impl Screen {
             match self.app.on_event(input) {
                 Action::Quit => return Ok(true),
                 Action::Suspend => self.guard.suspend()?,
+                Action::Take(take) => self.take(take)?,
                 Action::None => return Ok(false),
                 Action::Redraw => {}
             }
         }
         self.draw()?;
         Ok(false)
+    }
+
+    /// Takes along what a key asks for.
+    fn take(&mut self, what: Take) -> anyhow::Result<()> {
+        let told = match what {
+            Take::Copy => {
+                take::copy(&mut self.app, &self.guard);
+                return Ok(());
+            }
+            Take::Record => "this is a recording already".into(),
+            Take::Write => match self.app.selected() {
+                Some(selected) => {
+                    let view = self.app.view_of(&selected);
+                    self.keeper.write(&selected, view.as_deref(), self.state.player.model())
+                }
+                None => take::NOTHING.into(),
+            },
+            Take::Report => match self.keeper.why_not() {
+                Some(reason) => reason.clone(),
+                None => {
+                    let digest = self.state.player.digest()?;
+                    self.keeper.report(&digest, self.state.player.position_ns())
+                }
+            },
+        };
+        self.app.tell(told);
+        Ok(())
+    }
+
+    /// Says what became of files; true if there was anything to say.
+    fn tell_news(&mut self) -> bool {
+        let news = self.keeper.news();
+        let any = !news.is_empty();
+        for news in news {
+            if let News::Told(told) = news {
+                self.app.tell(told);
+            }
+        }
+        any
     }
 
     fn draw(&mut self) -> anyhow::Result<()> {
@@ -226,7 +280,7 @@ mod tests {
 
     #[test]
     fn keys_of_the_watch_keep_their_meaning() {
-        for key in "q?/sgGS1234jk".chars().map(KeyCode::Char) {
+        for key in "q?/sgGS1234jkywrRW".chars().map(KeyCode::Char) {
             assert_eq!(of(key, KeyModifiers::NONE), None, "{key}");
         }
         for key in [

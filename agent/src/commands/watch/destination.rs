@@ -11,9 +11,10 @@ use anyhow::Context;
 use super::Shown;
 use crate::{
     cli::WatchArgs,
-    commands::Usage,
+    commands::{Usage, take::Keeper},
     model::WallClock,
-    record::{self, Files, Flight, FlightOptions, Folder, Header, Recorder, WriteError, Writer},
+    files::{Files, Folder, Removes},
+    record::{self, Flight, FlightOptions, Header, Recorder, WriteError, Writer},
     text::Untrusted,
 };
 
@@ -55,7 +56,8 @@ impl Plan {
     pub(super) fn open(&self, clock: WallClock) -> anyhow::Result<(Destinations, Option<String>)> {
         let (recording, gap) = match (&self.recording, &self.flight) {
             (_, Some(options)) => {
-                let started = Folder::open(&options.folder).and_then(Files::start);
+                let started = Folder::open(&options.folder)
+                    .and_then(|folder| Files::start(folder, Removes::Files));
                 let (files, gap) = started
                     .with_context(|| format!("cannot record into {}", options.folder.display()))?;
                 (Some(Destination::Flight(Box::new((options.clone(), files)))), gap)
@@ -73,7 +75,7 @@ impl Plan {
             None => None,
         };
         let into = self.place().unwrap_or_default().into();
-        Ok((Destinations { recording, into, report, clock }, gap))
+        Ok((Destinations { recording, into, report, keeper: None, clock }, gap))
     }
 
     /// Names where a recording goes.
@@ -139,6 +141,8 @@ pub(super) struct Destinations {
     /// Its name, for a sentence.
     pub(super) into: Untrusted,
     pub(super) report: Option<File>,
+    /// What keys of the screen ask for, where there is one.
+    pub(super) keeper: Option<Keeper>,
     pub(super) clock: WallClock,
 }
 

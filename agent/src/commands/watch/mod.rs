@@ -5,6 +5,7 @@ mod destination;
 mod picker;
 mod reported;
 mod session;
+mod taking;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -21,7 +22,7 @@ use anyhow::Context;
 use rustix::{process::geteuid, thread::CapabilitySet};
 
 use self::{command_output::CommandOutput, destination::Plan, session::Session};
-use super::{Usage, event_loop, frontend::Frontend, signals, target};
+use super::{Usage, event_loop, frontend::Frontend, signals, take::Keeper, target};
 #[cfg(feature = "export")]
 use crate::export::{Exits, Exporter};
 use crate::{
@@ -134,9 +135,11 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let words = target_words(resolved.words, command.as_ref(), &args);
     let mut sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
-    let (destinations, gap) = plan.open(clock)?;
+    let (mut destinations, gap) = plan.open(clock)?;
     resolved.notices.extend(gap.map(Untrusted::from));
     if screen {
+        let folder = args.output.save_to.as_deref();
+        destinations.keeper = Some(Keeper::open(folder, &words, clock)?);
         tui::terminal_as_stdin()?;
     }
     sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some(), plan.is_file(), &shown)?);

@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     os::unix::process::ExitStatusExt,
     process::{ExitCode, ExitStatus},
     time::Duration,
@@ -19,6 +20,7 @@ use crate::{
     commands::{
         frontend::{Frontend, UserAction},
         signals::Signals,
+        take::Keeper,
     },
     digest::Digest,
     model::{
@@ -31,6 +33,9 @@ use crate::{
     sensor::{Sensor, StoppedCommand, now_ns},
     text::Untrusted,
 };
+
+/// Time between two looks at what became of files, while the screen stands still.
+const NEWS: Duration = Duration::from_millis(100);
 
 /// Default refresh of the screen.
 const SCREEN_REFRESH: Duration = Duration::from_millis(500);
@@ -61,7 +66,7 @@ const RUSH: &str = "thousands of connections a second: the accept tracepoints ar
 /// ring and takes samples ([`Session::sample`]) until the time is over, a signal comes, the user
 /// leaves, or the target has ended.
 pub(super) struct Session {
-    live: Live<Reported>,
+    pub(super) live: Live<Reported>,
     attached: Attached,
     command: Option<StoppedCommand>,
     notices: Vec<Untrusted>,
@@ -71,9 +76,15 @@ pub(super) struct Session {
     /// Sentences on targets that have ended, the newest; the watch goes on.
     partings: VecDeque<Untrusted>,
     /// Time of the last sample, once nobody is left to watch and the screen stands still.
-    closed_ns: Option<u64>,
+    pub(super) closed_ns: Option<u64>,
     /// Sentences on the recording that was ended then.
     told: Vec<String>,
+    /// A recording was asked for on the command line.
+    asked: bool,
+    /// What keys of the screen ask for, where there is one.
+    pub(super) keeper: Option<Keeper>,
+    /// A recording begins with the next sample.
+    pub(super) records_next: bool,
     /// The target's description and the notices that the model has.
     announced: (Untrusted, Vec<Untrusted>),
 }
@@ -96,22 +107,27 @@ impl Session {
         } else {
             TEXT_REFRESH
         });
-        let Destinations { recording, into, report, clock } = destinations;
+        let Destinations { recording, into, report, keeper, clock } = destinations;
+        let header = run::header(setup.clone(), attached.clone(), clock, refresh);
         let recorder = match recording {
-            Some(destination) => {
-                let header = run::header(setup.clone(), attached.clone(), clock, refresh);
-                Some(destination.recorder(&header)?)
-            }
+            Some(destination) => Some(destination.recorder(&header)?),
             None => None,
         };
         // A run that is only recorded ends with its recording.
         let outlives = recorder.is_some() && (!frontend.is_silent() || report.is_some());
-        let report = report.map(|file| (file, Digest::new(attached.clone(), clock, WORST)));
-        let consumer = Reported::new(frontend, report);
+        let asked = recorder.is_some();
+        let takes_files = keeper.as_ref().is_some_and(Keeper::can_write);
+        // Its memory is bounded, and it costs some 30 ns an exchange.
+        let digest = (report.is_some() || takes_files)
+            .then(|| Digest::new(attached.clone(), clock, WORST));
+        let consumer = Reported::new(frontend, digest, report);
         let announced = (setup.target.clone(), Vec::new());
         let mut run = Run::new(Model::new(setup), consumer, recorder);
         if outlives {
             run.outlive_recording(into);
+        }
+        if takes_files {
+            run.record_on_demand(header);
         }
         Ok(Self {
             announced,
@@ -125,6 +141,9 @@ impl Session {
             partings: VecDeque::new(),
             closed_ns: None,
             told: Vec::new(),
+            asked,
+            keeper,
+            records_next: false,
         })
     }
 
@@ -144,9 +163,15 @@ impl Session {
         for told in recorded? {
             note!("backscope: {told}");
         }
+        if let Some(keeper) = self.keeper.take() {
+            for told in keeper.end()? {
+                note!("backscope: {}", told);
+            }
+        }
         self.live.run.consumer.frontend.finish(&mut signals).await?;
         reported?;
-        if let Some(stopped) = self.live.run.recording_stopped() {
+        if let (true, Some(stopped)) = (self.asked, self.live.run.recording_stopped())
+        {
             note!("backscope: the recording ended early: {}", stopped.reason);
             return Ok(ExitCode::FAILURE);
         }
@@ -191,8 +216,10 @@ impl Session {
                         return self.look_back(signals, end).await;
                     }
                 }
-                action = self.live.run.consumer.frontend.user_action() => if action? == UserAction::Quit {
-                    return Ok(());
+                action = self.live.run.consumer.frontend.user_action() => match action? {
+                    UserAction::Quit => return Ok(()),
+                    UserAction::Continue => {}
+                    UserAction::Take(take) => self.take(take)?,
                 },
                 () = sleep_until(end.unwrap_or(begin)), if end.is_some() => return Ok(()),
                 () = signals.any() => return Ok(()),
@@ -213,11 +240,18 @@ impl Session {
         let closed_ns = self.close()?;
         // It is whole while somebody looks.
         self.told = self.live.run.close_recording(closed_ns)?;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.recorded();
+        }
         self.live.refresh()?;
+        let mut news = interval(NEWS);
         loop {
             tokio::select! {
-                action = self.live.run.consumer.frontend.user_action() => if action? == UserAction::Quit {
-                    return Ok(());
+                _ = news.tick() => self.tell_news()?,
+                action = self.live.run.consumer.frontend.user_action() => match action? {
+                    UserAction::Quit => return Ok(()),
+                    UserAction::Continue => {}
+                    UserAction::Take(take) => self.take(take)?,
                 },
                 () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => return Ok(()),
                 () = signals.any() => return Ok(()),
@@ -248,7 +282,12 @@ impl Session {
         self.live.take_connections(&mut sample)?;
         self.live.begin_batch()?;
         self.announce()?;
-        self.live.end_batch(&Event::Sample(sample))?;
+        let event = Event::Sample(sample);
+        self.live.end_batch(&event)?;
+        if let (true, Event::Sample(sample)) = (mem::take(&mut self.records_next), &event) {
+            self.begin_recording(sample)?;
+        }
+        self.tell_news()?;
         Ok(self.live.refresh()?)
     }
 

@@ -18,6 +18,17 @@ impl Connections {
         }
     }
 
+    /// Returns the connections that are open.
+    pub(in crate::model) fn open_socks(&self) -> Vec<SockId> {
+        let mut open = Vec::new();
+        for (sock, connection) in self.table.iter() {
+            if connection.closed_ns().is_none() {
+                open.push(sock);
+            }
+        }
+        open
+    }
+
     /// Returns the worst connections first: by the time that the present exchange has taken so far
     /// or that the longest one took.
     pub(in crate::model) fn views(&self, now_ns: u64) -> Vec<ConnectionView> {

@@ -5,11 +5,11 @@ use std::{collections::VecDeque, time::Duration};
 use rustc_hash::FxHashSet;
 
 use super::{
-    Heads,
-    files::{Failure, FileId, Files},
+    EXTENSION, Heads,
     options::Trigger,
 };
 use crate::{
+    files::{Failure, FileId, Files},
     model::{
         event::{Sample, SockId},
         output::{FindingOutput, FindingState},
@@ -205,7 +205,7 @@ impl Incidents {
             }
         }
         self.written += contents.len() as u64;
-        let id = files.create(name, contents);
+        let id = files.create(name, EXTENSION, contents);
         self.open = Some(OpenFile { id, numbers, entries, until_ns, latest_ns });
         Ok(())
     }

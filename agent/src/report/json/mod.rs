@@ -26,6 +26,7 @@ pub(crate) mod schema;
 mod socket_event;
 mod summary;
 mod syn;
+mod thread;
 mod unix;
 mod workload;
 
@@ -35,7 +36,7 @@ use serde::Serialize;
 
 use super::Sink;
 use crate::model::output::{Interest, ListenerOutput, Output, UnixOutput};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Snapshot, ThreadView};
 use crate::model::{Attached, WallClock};
 use crate::text::to_json;
 use accept::AcceptBody;
@@ -57,6 +58,7 @@ use quic::QuicBody;
 use socket_event::{SocketEventBody, SynAckRetransmitBody};
 pub(crate) use summary::SummaryBody;
 use syn::SynBody;
+use thread::ThreadBody;
 use unix::UnixBody;
 pub(crate) use workload::Placed;
 
@@ -70,6 +72,19 @@ impl Json {
     /// Writes wall-clock times by `clock`.
     pub fn new(clock: WallClock) -> Self {
         Self { clock }
+    }
+
+    /// Writes a thread as an object, which the event stream does not have.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub(crate) fn thread(
+        &self,
+        out: &mut dyn io::Write,
+        ts_ns: u64,
+        thread: &ThreadView,
+    ) -> io::Result<()> {
+        self.line(out, "thread", ts_ns, ThreadBody::from(thread))
     }
 
     fn line(

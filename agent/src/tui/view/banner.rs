@@ -5,7 +5,7 @@ use ratatui::text::Line;
 
 use super::parts::{Row, columns, span, spread};
 use crate::model::{Ended, snapshot::Snapshot};
-use crate::text::count_of;
+use crate::text::{Untrusted, count_of};
 use crate::tui::app::App;
 use crate::tui::text::{clip, escape};
 use crate::tui::theme::Theme;
@@ -58,4 +58,10 @@ pub(super) fn recording(snapshot: &Snapshot, theme: Theme) -> Row {
         Some(recording) if recording.stopped.is_none() => vec![span("● rec  ", theme.strong())],
         Some(_) => vec![span("▲ rec ended  ", theme.loss())],
     }
+}
+
+/// Returns the feedback on the last key, in place of the footer.
+pub(super) fn told(told: &Untrusted, theme: Theme, width: usize) -> Line<'static> {
+    let told = clip(&escape(told), width.saturating_sub(2));
+    Line::from(vec![span(format!(" {told} "), theme.reversed())])
 }

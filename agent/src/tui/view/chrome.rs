@@ -137,7 +137,7 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
         (Some(Open::Connection(_)), _) => &[
             ("Esc", "back"),
             ("←→", "exchange"),
-            ("w", "worst"),
+            ("W", "worst"),
             ("↑↓", "scroll"),
             ("p", "pause"),
             ("?", "help"),
@@ -162,7 +162,7 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
             ("p", "pause"),
             ("?", "help"),
             ("q", "quit"),
-            ("r", "flip"),
+            ("S", "flip"),
             ("↑↓", "select"),
         ],
     };

@@ -11,13 +11,14 @@ use crate::model::snapshot::Owner;
 use crate::tui::text::left;
 use crate::tui::theme::Theme;
 
-const KEYS: [(&str, &str); 11] = [
+const KEYS: [(&str, &str); 12] = [
     ("1 2 3 4, Tab", "queues, connections, threads, findings"),
     ("↑ ↓ j k, click", "select a row"),
     ("↵   Esc", "open what is selected; back"),
-    ("← →   w", "on a connection: choose the exchange; the worst"),
-    ("s   r, click", "sort by the next column; reverse the order"),
+    ("← →   W", "on a connection: choose the exchange; the worst"),
+    ("s   S, click", "sort by the next column; reverse the order"),
     ("/", "show only rows with an address, name, pid, state …"),
+    ("y   w   r   R", "copy, write what is selected; record; report so far"),
     ("p", "pause the screen; the watch itself goes on"),
     ("PgUp PgDn, wheel", "scroll"),
     ("Shift + drag", "select text, in most terminals"),

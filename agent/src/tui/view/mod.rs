@@ -76,7 +76,11 @@ fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
     put(frame, header, vec![chrome::header(app, snapshot, header.width.into())]);
     put(frame, tabs, vec![chrome::tabs(app, snapshot, tabs, hits)]);
     put(frame, banner, banner_lines);
-    put(frame, footer, vec![chrome::footer(app, snapshot, footer.width.into())]);
+    let footer_line = match &app.told {
+        Some(told) => banner::told(told, app.theme, footer.width.into()),
+        None => chrome::footer(app, snapshot, footer.width.into()),
+    };
+    put(frame, footer, vec![footer_line]);
     if let Some(Open::Connection(connection)) = &app.open {
         return connection::draw(app, snapshot, connection, frame, body, hits);
     }
