@@ -24,10 +24,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{
-    privileges::sandbox,
-    record::caller_of_sudo,
-};
+use crate::{privileges::sandbox, record::caller_of_sudo};
 
 /// Bytes that may wait for the disk. What comes beyond them is lost, and a reader of the file says
 /// how many chunks are missing.

@@ -38,6 +38,8 @@ pub(crate) fn incident() -> Snapshot {
         findings: vec![finding()],
         notices: Vec::new(),
         workloads: Default::default(),
+        ended: Default::default(),
+        recording: None,
     }
 }
 

@@ -37,6 +37,8 @@ struct Request {
     ids: Vec<FileId>,
     /// Names and lengths of those that are there.
     done: Vec<(String, u64)>,
+    /// What was done with them.
+    done_words: &'static str,
 }
 
 /// Takes along what keys ask for.
@@ -150,7 +152,8 @@ impl Keeper {
     /// Learns that the recording has ended.
     pub(super) fn recorded(&mut self) {
         if let Some(id) = self.recording.take() {
-            self.waiting.insert(id, Request { ids: vec![id], done: Vec::new() });
+            self.waiting
+                .insert(id, Request { ids: vec![id], done: Vec::new(), done_words: "recorded" });
         }
     }
 
@@ -161,8 +164,7 @@ impl Keeper {
         for outcome in files.outcomes() {
             match outcome {
                 Outcome::Made { id, name } if self.recording == Some(id) => {
-                    let path = self.folder.join(name);
-                    let told = compose!("recording into {}; r ends it", Untrusted::from(path.as_path()));
+                    let told = compose!("recording into {}; r ends it", name);
                     news.push(News::Told(told));
                 }
                 Outcome::Made { .. } => {}
@@ -223,7 +225,7 @@ impl Keeper {
             ids.push(id);
         }
         if let Some(&first) = ids.first() {
-            self.waiting.insert(first, Request { ids, done: Vec::new() });
+            self.waiting.insert(first, Request { ids, done: Vec::new(), done_words: "wrote" });
         }
         compose!("writing {stem} …")
     }
@@ -237,13 +239,24 @@ impl Keeper {
             return None;
         }
         let request = self.waiting.remove(&key)?;
-        let mut names = Vec::new();
-        for (name, length) in request.done {
-            names.push(compose!("{} ({})", name, bytes(length)));
-        }
-        let folder = Untrusted::from(self.folder.as_path());
-        Some(compose!("wrote {} into {}", Untrusted::join(&names, " and "), folder))
+        Some(compose!("{} {}", request.done_words, written(&request.done)))
     }
+}
+
+/// Names files of one stem, and how long they are together: "a.json and .txt (4.2 kB)".
+fn written(files: &[(String, u64)]) -> String {
+    let mut names = String::new();
+    let mut length = 0;
+    for (name, bytes) in files {
+        length += bytes;
+        if names.is_empty() {
+            names += name;
+        } else {
+            let extension = name.rsplit('.').next().unwrap_or_default();
+            names += &format!(" and .{extension}");
+        }
+    }
+    format!("{names} ({})", bytes(length))
 }
 
 /// Starts the thread; where it could write elsewhere, too, it is not taken unless it was asked for.
@@ -275,7 +288,7 @@ fn failed(what: impl AsRef<Path>, error: &io::Error) -> Untrusted {
 fn stem(target: &Untrusted) -> String {
     let mut stem = PROGRAM.to_owned();
     let mut gap = true;
-    for character in target.as_came().chars() {
+    for character in target.for_terminal().to_string().chars() {
         if stem.len() >= PROGRAM.len() + MAX_TARGET {
             break;
         }
@@ -351,15 +364,11 @@ pub(super) fn copy(app: &mut App, guard: &Guard) {
 
 /// Returns what is told of a copy.
 fn copied(selected: &Selected, text: &str) -> Untrusted {
-    let in_tmux = match std::env::var_os("TMUX") {
-        Some(_) => "; in tmux it takes set-clipboard or allow-passthrough",
-        None => "",
+    let condition = match std::env::var_os("TMUX") {
+        Some(_) => "if tmux passes it on (set-clipboard on)",
+        None => "if the terminal takes OSC 52",
     };
-    compose!(
-        "copied the {} ({}), if the terminal takes it{in_tmux}",
-        selected.kind(),
-        bytes(text.len() as u64)
-    )
+    compose!("copied the {} ({}), {condition}", selected.kind(), bytes(text.len() as u64))
 }
 
 #[cfg(test)]
@@ -370,7 +379,7 @@ mod tests {
     fn names_hold_nothing_of_the_target_that_could_mean_something() {
         let of = |target: &str| stem(&target.into());
         assert_eq!(of("nginx 4242"), "backscope-nginx-4242");
-        assert_eq!(of("../../etc/passwd\u{1b}[2J"), "backscope-..-..-etc-passwd-2J");
+        assert_eq!(of("../../etc/passwd\u{1b}[2J"), "backscope-..-..-etc-passwd-u-1b-2J");
         assert_eq!(of("--port 80"), "backscope-port-80");
         assert_eq!(of("wörld"), "backscope-w-rld");
         assert_eq!(of(""), "backscope");

@@ -490,8 +490,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let refused = thread::spawn(move || {
-            apply_to_files().unwrap();
-            let mut file = File::create(&path).unwrap();
+            apply_to_files(true).unwrap();
+            let mut file = File::create_new(&path).unwrap();
             file.write_all(b"text").unwrap();
             file.set_len(2).unwrap();
             [
@@ -503,6 +503,51 @@ mod tests {
         });
         assert_eq!(refused.join().unwrap(), [true; 4]);
         assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"te");
+    }
+
+    #[test]
+    fn who_makes_files_opens_none_that_is_there_and_removes_only_where_it_may() {
+        for removes in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+            fs::write(&old, "text").unwrap();
+            let (refused, removed) = thread::spawn(move || {
+                apply_to_files(removes).unwrap();
+                let options = |create_new| {
+                    let mut options = File::options();
+                    options.write(true).create(true).create_new(create_new);
+                    options
+                };
+                let refused = [
+                    is_refused(File::open(&old)),
+                    is_refused(File::options().write(true).open(&old)),
+                    is_refused(options(false).open(&old)),
+                    is_refused(options(false).open(&new)),
+                ];
+                // The kernel's own answer: it is there.
+                let taken = options(true).open(&old).unwrap_err();
+                assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+                options(true).open(&new).unwrap().write_all(b"new").unwrap();
+                let removed =
+                    rustix::fs::unlinkat(rustix::fs::CWD, &new, rustix::fs::AtFlags::empty());
+                (refused, removed)
+            })
+            .join()
+            .unwrap();
+            assert_eq!(refused, [true; 4]);
+            let errno = if removes { Ok(()) } else { Err(rustix::io::Errno::PERM) };
+            assert_eq!(removed, errno);
+            assert_eq!(fs::read(folder.path().join("old")).unwrap(), b"text");
+        }
+    }
+
+    #[test]
+    fn a_recording_is_cut_only_by_who_records() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"text").unwrap();
+        let other = file.try_clone().unwrap();
+        assert!(is_refused(confined(Calls::default(), move || other.set_len(2))));
+        confined(Calls { cut: true, ..Calls::default() }, move || file.set_len(2)).unwrap();
     }
 
     #[test]

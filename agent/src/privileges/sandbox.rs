@@ -208,6 +208,20 @@ mod tests {
         assert_eq!(sandbox.landlock.is_some(), is_closed, "{sandbox:?}");
     }
 
+    #[test]
+    fn who_makes_files_makes_them_in_one_folder() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (path, beside) = (folder.path().to_owned(), other.path().join("file"));
+        let confined = thread::spawn(move || {
+            let (_confined, gap) = enter_for_files(&path, false).unwrap();
+            let new = |path| fs::File::options().write(true).create_new(true).open(path).is_ok();
+            (gap, new(path.join("file")), new(beside))
+        });
+        let (gap, inside, outside) = confined.join().unwrap();
+        assert!(inside, "{gap:?}");
+        assert_eq!(outside, gap.is_some(), "{gap:?}");
+    }
+
     /// This is why a watch has none.
     #[test]
     fn landlock_hides_other_processes() {

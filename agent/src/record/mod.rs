@@ -19,7 +19,7 @@ pub(crate) mod tests;
 mod writer;
 
 pub use flight::Trigger;
-pub(crate) use flight::{Flight, Options as FlightOptions, EXTENSION, stamp};
+pub(crate) use flight::{EXTENSION, Flight, Options as FlightOptions, stamp};
 pub use format::{Header, RecordEntry, Totals, VERSION};
 pub(crate) use on_demand::OnDemand;
 pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader, check_file};

@@ -19,8 +19,8 @@ use crate::{
     bounded::Bounded,
     model::event::{
         Accept, AcceptFails, Census, Cost, CpuState, DatagramFlow, DatagramSample, Event,
-        LeftQueue, ListenerSample, Opened, Pause, ProcessWorkload, Recognised, Role,
-        Sample, SockId,
+        LeftQueue, ListenerSample, Opened, Pause, ProcessWorkload, Recognised, Role, Sample,
+        SockId,
     },
     text::{Untrusted, duration_us},
 };

@@ -128,6 +128,9 @@ pub struct Writer<W: Write> {
     /// `CLOCK_MONOTONIC`.
     batch_ns: Option<u64>,
     reaches_ns: Option<u64>,
+    /// Bytes that the disk of a test takes.
+    #[cfg(test)]
+    room: u64,
 }
 
 impl WriteError {
@@ -157,7 +160,17 @@ impl<W: Write> Writer<W> {
     pub fn new(out: W, header: &Header) -> Result<Self, WriteError> {
         let (numbers, encoder) = (Numbers::default(), Encoder::default());
         let (entries, length, batch_ns, reaches_ns) = (0, 0, None, None);
-        let mut writer = Self { out, numbers, encoder, entries, length, batch_ns, reaches_ns };
+        let mut writer = Self {
+            out,
+            numbers,
+            encoder,
+            entries,
+            length,
+            batch_ns,
+            reaches_ns,
+            #[cfg(test)]
+            room: u64::MAX,
+        };
         let head = head(header, &mut writer.numbers)?;
         writer.put_bytes(&head)?;
         Ok(writer)
@@ -230,10 +243,28 @@ impl<W: Write> Writer<W> {
     }
 
     fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        #[cfg(test)]
+        self.fail_if_full(bytes)?;
         self.out.write_all(bytes)?;
         self.out.flush()?;
         self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Lets the disk be full after so many bytes.
+    #[cfg(test)]
+    pub(crate) fn fail_after(&mut self, bytes: u64) {
+        self.room = bytes;
+    }
+
+    #[cfg(test)]
+    fn fail_if_full(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let left = self.room.saturating_sub(self.length) as usize;
+        if left >= bytes.len() {
+            return Ok(());
+        }
+        self.out.write_all(&bytes[..left])?;
+        Err(io::Error::from_raw_os_error(libc::ENOSPC))
     }
 
     /// Time up to which everything is written, ns of `CLOCK_MONOTONIC`; `None` if there is nothing

@@ -28,7 +28,10 @@ impl Ends {
     pub(super) fn note(&mut self, process: &Process, targets: &Targets) {
         let pid = process.pid;
         if process.change == ProcessChange::Executed
-            && targets.comm.as_ref().is_some_and(|name| process.comm == Untrusted::from(OsStr::from_bytes(name)))
+            && targets
+                .comm
+                .as_ref()
+                .is_some_and(|name| process.comm == Untrusted::from(OsStr::from_bytes(name)))
             && self.named.len() < MAX_NAMED
         {
             self.named.insert(pid);

@@ -42,8 +42,8 @@ use rustix::{fd::AsFd, thread::CapabilitySet};
 use self::{
     attach::{AcceptHooks, Loaded, sys},
     budget::{Budget, Spent},
-    ends::Ends,
     decode::{Capabilities, DecodeContext, Decoded, FirstBytes},
+    ends::Ends,
     maps::Maps,
     places::Places,
     probe_log::ProbeLog,
@@ -68,7 +68,9 @@ pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::Sandbox,
-    model::event::{EndedProcess, Event, Exchange, OtherListener, Pause, ProcessChange, Sample, ThreadUse},
+    model::event::{
+        EndedProcess, Event, Exchange, OtherListener, Pause, ProcessChange, Sample, ThreadUse,
+    },
     privileges::{self, Caller},
     text::Untrusted,
 };

@@ -31,9 +31,6 @@ mod tests {
     #[test]
     fn tmux_is_asked_and_asked_to_pass_it_on() {
         let sequence = String::from_utf8(sequence("ab", true)).unwrap();
-        assert_eq!(
-            sequence,
-            "\x1b]52;c;YWI=\x07\x1bPtmux;\x1b\x1b]52;c;YWI=\x07\x1b\\"
-        );
+        assert_eq!(sequence, "\x1b]52;c;YWI=\x07\x1bPtmux;\x1b\x1b]52;c;YWI=\x07\x1b\\");
     }
 }

@@ -77,9 +77,7 @@ impl App {
             None => {}
         }
         Some(match self.tab {
-            Tab::Queues => {
-                Selected::Listener(Box::new(self.listeners.selected(snapshot)?.clone()))
-            }
+            Tab::Queues => Selected::Listener(Box::new(self.listeners.selected(snapshot)?.clone())),
             Tab::Connections => {
                 Selected::Connection(Box::new(self.connections.selected(snapshot)?.clone()))
             }
@@ -168,7 +166,11 @@ fn connection_words(connection: &ConnectionView) -> Untrusted {
         words.push(format!("; the longest exchange took {}", duration_us(worst.total_us)));
         if let Some(verdict) = worst.verdict {
             let owner = verdict.kind.owner().name();
-            words.push(format!(", {} of it {} ({owner})", duration_us(verdict.us), verdict.kind.name()));
+            words.push(format!(
+                ", {} of it {} ({owner})",
+                duration_us(verdict.us),
+                verdict.kind.name()
+            ));
         }
     }
     words

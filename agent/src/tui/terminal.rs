@@ -106,7 +106,8 @@ impl Guard {
 
     /// Puts text into the clipboard of whoever sits at the terminal, if that takes it.
     pub fn copy(&self, text: &str) {
-        self.outlet.send_anyway(super::clipboard::sequence(text, std::env::var_os("TMUX").is_some()), 0);
+        self.outlet
+            .send_anyway(super::clipboard::sequence(text, std::env::var_os("TMUX").is_some()), 0);
     }
 
     /// Waits until the terminal takes a screen again, if the newest was left out; otherwise for

@@ -62,7 +62,7 @@ fn left_and_right_choose_the_exchange_and_w_the_worst() {
         screen.key(KeyCode::Right);
     }
     assert_shows(&screen.text(), &["exchange 12, the latest: "]);
-    screen.key(KeyCode::Char('w'));
+    screen.key(KeyCode::Char('W'));
     assert_shows(&screen.text(), &["exchange 7, the worst: "]);
     for _ in 0..20 {
         screen.key(KeyCode::Left);

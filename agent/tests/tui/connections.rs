@@ -63,7 +63,7 @@ fn s_goes_through_the_columns_and_r_turns_the_order() {
     screen.key(KeyCode::Home);
     assert_shows(&screen.text(), &["▾LAST"]);
     assert_shows(&screen.selected(), &["10.0.0.39:40000", "139 µs"]);
-    screen.key(KeyCode::Char('r'));
+    screen.key(KeyCode::Char('S'));
     screen.key(KeyCode::Home);
     assert_shows(&screen.text(), &["▴LAST", "sort: last time ▴"]);
     assert_shows(&screen.selected(), &["10.0.0.0:40000", "100 µs"]);

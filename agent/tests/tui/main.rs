@@ -23,6 +23,7 @@ mod lesson;
 mod queues;
 #[path = "../../examples/picture/scene.rs"]
 mod scene;
+mod take;
 mod threads;
 #[path = "../../examples/picture/traffic.rs"]
 mod traffic;

@@ -12,8 +12,8 @@ use super::Shown;
 use crate::{
     cli::WatchArgs,
     commands::{Usage, take::Keeper},
-    model::WallClock,
     files::{Files, Folder, Removes},
+    model::WallClock,
     record::{self, Flight, FlightOptions, Header, Recorder, WriteError, Writer},
     text::Untrusted,
 };

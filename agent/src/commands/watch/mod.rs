@@ -142,7 +142,8 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         destinations.keeper = Some(Keeper::open(folder, &words, clock)?);
         tui::terminal_as_stdin()?;
     }
-    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some(), plan.is_file(), &shown)?);
+    sensor.sandbox =
+        Some(confine(&sensor, command.as_ref(), output.is_some(), plan.is_file(), &shown)?);
     let is_silent = matches!(shown, Shown::Nowhere);
     let frontend = shown.frontend(clock)?;
     if let (true, Some(into)) = (is_silent, plan.place()) {

@@ -118,8 +118,8 @@ impl Session {
         let asked = recorder.is_some();
         let takes_files = keeper.as_ref().is_some_and(Keeper::can_write);
         // Its memory is bounded, and it costs some 30 ns an exchange.
-        let digest = (report.is_some() || takes_files)
-            .then(|| Digest::new(attached.clone(), clock, WORST));
+        let digest =
+            (report.is_some() || takes_files).then(|| Digest::new(attached.clone(), clock, WORST));
         let consumer = Reported::new(frontend, digest, report);
         let announced = (setup.target.clone(), Vec::new());
         let mut run = Run::new(Model::new(setup), consumer, recorder);
@@ -170,8 +170,7 @@ impl Session {
         }
         self.live.run.consumer.frontend.finish(&mut signals).await?;
         reported?;
-        if let (true, Some(stopped)) = (self.asked, self.live.run.recording_stopped())
-        {
+        if let (true, Some(stopped)) = (self.asked, self.live.run.recording_stopped()) {
             note!("backscope: the recording ended early: {}", stopped.reason);
             return Ok(ExitCode::FAILURE);
         }

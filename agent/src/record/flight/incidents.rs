@@ -4,10 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use rustc_hash::FxHashSet;
 
-use super::{
-    EXTENSION, Heads,
-    options::Trigger,
-};
+use super::{EXTENSION, Heads, options::Trigger};
 use crate::{
     files::{Failure, FileId, Files},
     model::{

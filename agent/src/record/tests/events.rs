@@ -4,13 +4,13 @@ use super::super::{RecordEntry, VERSION};
 use super::{header, read, recording};
 use crate::model::event::{
     Accept, AcceptFails, Census, ClientHello, Closed, Connect, ConnectionPart, ConnectionSample,
-    Cost, CpuLimit, CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending,
-    Event, Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue,
-    ListenerSample, NetSettings, Opened, OtherListener, Outbound, Outcome, Overflow, Pause, Pauses,
-    Process, ProcessChange, ProcessWorkload, Progress, QuicDatagram, QuicPackets, Recognised,
-    RequestLine, Role, Sample, ServerHello, Side, Sign, SocketCall, SocketEvent, SocketEventKind,
-    Stage, Syn, SynAckRetransmit, TcpState, ThreadSample, ThreadUse, TlsRecord, UnixListener, Used,
-    WaitKind, Waiting, Why,
+    Cost, CpuLimit, CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End,
+    EndedProcess, Ending, Event, Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept,
+    Inbound, Late, LeftQueue, ListenerSample, NetSettings, Opened, OtherListener, Outbound,
+    Outcome, Overflow, Pause, Pauses, Process, ProcessChange, ProcessWorkload, Progress,
+    QuicDatagram, QuicPackets, Recognised, RequestLine, Role, Sample, ServerHello, Side, Sign,
+    SocketCall, SocketEvent, SocketEventKind, Stage, Syn, SynAckRetransmit, TargetEnd, TcpState,
+    ThreadSample, ThreadUse, TlsRecord, UnixListener, Used, WaitKind, WaitStatus, Waiting, Why,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup, udp_socket};
 use crate::model::workload::{Container, Pod, Workload};
@@ -278,6 +278,7 @@ pub(crate) fn every() -> Vec<Event> {
         }),
         Event::Pause(Pause { ts_ns: START + SECOND, begins: true }),
         workload(),
+        target_end(),
     ])
     .collect()
 }
@@ -411,6 +412,12 @@ fn workload() -> Event {
     Event::Workload(ProcessWorkload { ts_ns: START, pid: 4242, workload })
 }
 
+fn target_end() -> Event {
+    let ended = |status| EndedProcess { ts_ns: START, pid: 4242, comm: "server".into(), status };
+    let processes = vec![ended(Some(WaitStatus(9))), ended(None)];
+    Event::TargetEnd(TargetEnd { ts_ns: START + 1, processes, over: true })
+}
+
 /// A type that is added must be added to [`every`].
 fn place(event: &Event) -> usize {
     match event {
@@ -470,9 +477,11 @@ fn the_version_changes_with_what_is_serialised() {
     };
     assert_eq!(
         print(&events),
-        (4, 2_165, 381_100_193),
+        (4, 2_207, 1_476_208_639),
         "serialised in another way: raise record::VERSION, note the new print"
     );
+    assert!(matches!(events.pop(), Some(Event::TargetEnd(_))));
+    assert_eq!(print(&events), (4, 2_165, 381_100_193), "those that were there before it");
     assert!(matches!(events.pop(), Some(Event::Workload(_))));
     assert_eq!(print(&events), (4, 2_096, 3_698_715_909), "those that were there before it");
 }

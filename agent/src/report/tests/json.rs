@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::schema::parsed;
 use super::{attached, clock, written};
+use crate::model::RecordingStop;
 use crate::model::event::{
-    Cost, Event, ListenerSample, Pause, Process, ProcessChange, ProcessWorkload, Sample, Stage,
-    Syn, SynAckRetransmit,
+    Cost, EndedProcess, Event, ListenerSample, Pause, Process, ProcessChange, ProcessWorkload,
+    Sample, Stage, Syn, SynAckRetransmit, TargetEnd, WaitStatus,
 };
 use crate::model::output::{Lost, Output};
 use crate::model::snapshot::WaitView;
@@ -292,6 +293,7 @@ fn summary_has_the_fields_of_the_contract() {
         "left_queue": { "peer_closed": 0, "peer_reset": 0, "late": 0, "late_us": 0,
             "reset_by_close": 0 }, "overflows": { "syn": 1, "ack": 0 }, "syn_dropped": 0,
         "cookies_sent": 0, "synack_retransmits": 0, "findings": 1,
+        "ended": [], "recording_stopped": null,
         "datagrams": { "sockets": 0, "in": 0, "read": 0, "out": 0, "drops": 0 },
         "connects": {
             "made": 0, "failed": 0, "pending": 0, "refused": 0, "timed_out": 0, "unreachable": 0,
@@ -310,6 +312,37 @@ fn summary_has_the_fields_of_the_contract() {
             "agent_rss_bytes": 9 },
     });
     assert_eq!(one(Output::Summary(summary), &world), expected);
+
+    let mut over = World::with_limit(4);
+    over.now += 5 * SECOND;
+    let ended = |pid, status| EndedProcess { ts_ns: over.now, pid, comm: "a\n".into(), status };
+    let processes = vec![
+        ended(7, Some(WaitStatus(11 | 0x80))),
+        ended(8, Some(WaitStatus(3 << 8))),
+        ended(9, None),
+    ];
+    let end = TargetEnd { ts_ns: over.now, processes, over: true };
+    over.apply(Event::TargetEnd(end));
+    let mut summary = over.finish();
+    summary.recording_stopped = Some(RecordingStop {
+        ts_ns: START + 3 * SECOND,
+        reaches_ns: Some(START + 2 * SECOND),
+        reason: "No space left on device".into(),
+    });
+    let object = one(Output::Summary(summary), &over);
+    assert_eq!(
+        object["ended"],
+        json!([
+            { "pid": 7, "comm": "a\n", "exit_status": null, "signal": "SIGSEGV", "core_dumped": true },
+            { "pid": 8, "comm": "a\n", "exit_status": 3, "signal": null, "core_dumped": false },
+            { "pid": 9, "comm": "a\n", "exit_status": null, "signal": null, "core_dumped": null },
+        ])
+    );
+    assert_eq!(
+        object["recording_stopped"],
+        json!({ "before_end_us": 2_000_000, "reaches_us": 2_000_000,
+            "reason": "No space left on device" })
+    );
 
     let unknown = World::with_limit(4).finish();
     let object = one(Output::Summary(unknown), &world);

@@ -139,7 +139,7 @@ pub(super) fn strip(
     let hint: Row = vec![
         span("  ←→", theme.strong()),
         span(" choose  ", theme.dim()),
-        span("w", theme.strong()),
+        span("W", theme.strong()),
     ];
     let word = span(" worst ", theme.dim());
     let cells = width.saturating_sub(columns(&row) + columns(&hint) + word.width()).min(64);
