@@ -37,6 +37,7 @@ mod record;
 mod report;
 mod rest;
 mod robust;
+mod screen;
 mod secure;
 mod send;
 mod server;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<Case> {
         accept::CASES,
         listener::CASES,
         output::CASES,
+        screen::CASES,
         overflow::CASES,
         demo::CASES,
         interop::CASES,

@@ -4,11 +4,10 @@
 use std::ffi::{OsStr, c_int};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use anyhow::{Context, ensure};
 
 use super::{native, record};
 use crate::harness::json::{Value, is, number};
+use crate::harness::terminal::{Guarded, Terminal};
 use crate::harness::{Case, Process, World, converse, net};
 
 pub(super) const CASES: &[Case] = &[
@@ -32,35 +32,6 @@ pub(super) const CASES: &[Case] = &[
 const AT_ONCE: Duration = Duration::from_secs(8);
 /// What so many connections are told with fills any pipe and any terminal.
 const CONNECTIONS: u64 = 400;
-
-/// A child that is killed and reaped when it is dropped.
-struct Guarded(Child);
-
-impl Guarded {
-    fn signal(&self, signal: c_int) {
-        // SAFETY: a system call on a child that has not been reaped.
-        unsafe { libc::kill(self.0.id().cast_signed(), signal) };
-    }
-
-    /// Waits for its end, so long at most.
-    fn ended(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
-        let begin = Instant::now();
-        loop {
-            if let Some(status) = self.0.try_wait()? {
-                return Ok(status);
-            }
-            ensure!(begin.elapsed() < patience, "it still runs after {patience:?}");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Waits until a thread of this name is blocked in `write`.
 fn await_blocked_write(world: &World, pid: u32, name: &str) -> anyhow::Result<()> {
@@ -126,79 +97,6 @@ fn pipe_with(world: &World, mode: &str, signal: c_int) -> anyhow::Result<()> {
     ensure!(status.success(), "it ended with {status}: {stderr}");
     ensure!(stderr.contains("nobody read it"), "the loss is not told: {stderr}");
     check_recording(world, &file, CONNECTIONS)
-}
-
-/// A terminal of our own.
-struct Terminal {
-    master: File,
-    slave: OwnedFd,
-}
-
-impl Terminal {
-    fn open() -> anyhow::Result<Self> {
-        // From the beginning on nobody inherits either end: another case may start a process now.
-        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-        let opened = |fd: c_int| {
-            ensure!(fd >= 0, "no terminal: {}", std::io::Error::last_os_error());
-            // SAFETY: a descriptor that was just opened, and that nobody else owns.
-            Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-        };
-        // SAFETY: a plain system call without pointers.
-        let master = opened(unsafe { libc::posix_openpt(flags) })?;
-        let fd = master.as_raw_fd();
-        let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: calls on a descriptor that is open, and a pointer to a struct of ours.
-        let slave = unsafe {
-            libc::unlockpt(fd);
-            libc::ioctl(fd, libc::TIOCSWINSZ, &raw const size);
-            libc::ioctl(fd, libc::TIOCGPTPEER, flags)
-        };
-        Ok(Self { master: File::from(master), slave: opened(slave)? })
-    }
-
-    /// Starts a command with it as its three streams. With `controls` it is the controlling
-    /// terminal, whose end is announced by SIGHUP.
-    fn start(&self, mut command: Command, controls: bool) -> anyhow::Result<Guarded> {
-        let stream = || Ok::<_, std::io::Error>(Stdio::from(self.slave.try_clone()?));
-        command.stdin(stream()?).stdout(stream()?).stderr(stream()?);
-        // SAFETY: system calls that are async-signal-safe and touch the child alone.
-        unsafe {
-            command.pre_exec(move || {
-                libc::setsid();
-                if controls {
-                    libc::ioctl(0, libc::TIOCSCTTY, 0);
-                }
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
-        Ok(Guarded(command.spawn()?))
-    }
-
-    /// Waits until there is something to read: false if nothing comes before the deadline. There is
-    /// no end of it, since we hold the near end, too.
-    fn await_output(&self, deadline: Instant) -> anyhow::Result<bool> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let fd = self.master.as_raw_fd();
-        let mut output = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // SAFETY: a pointer to one structure of ours.
-        let count = unsafe { libc::poll(&raw mut output, 1, c_int::try_from(left.as_millis())?) };
-        ensure!(count >= 0, "poll: {}", std::io::Error::last_os_error());
-        Ok(count > 0)
-    }
-
-    /// Reads until this has been written. Returns what was read.
-    fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<String> {
-        let deadline = Instant::now() + world.patience();
-        let (mut seen, mut buffer) = (Vec::new(), [0; 4_096]);
-        while !String::from_utf8_lossy(&seen).contains(wanted) {
-            let shown = String::from_utf8_lossy(&seen);
-            ensure!(self.await_output(deadline)?, "no {wanted:?} on the terminal: {shown:?}");
-            let size = self.master.read(&mut buffer)?;
-            seen.extend_from_slice(&buffer[..size]);
-        }
-        Ok(String::from_utf8_lossy(&seen).into_owned())
-    }
 }
 
 /// A watch on a terminal, of a server that has accepted a connection.

@@ -3,8 +3,8 @@
 
 use ratatui::text::Line;
 
-use super::parts::{Row, columns, span, spread};
-use crate::model::{Ended, snapshot::Snapshot};
+use super::parts::{Row, columns, cut, span, spread};
+use crate::model::{Ended, Recording, snapshot::Snapshot};
 use crate::text::{Untrusted, count_of};
 use crate::tui::app::App;
 use crate::tui::text::{clip, escape};
@@ -15,12 +15,16 @@ const LOOK: &str = " the screen stands still: look around, q leaves ";
 
 /// Returns the lines between the tabs and the view; none while all is as usual.
 pub(super) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
-    let mut lines = Vec::new();
     // A paused screen shows an older state, and somebody waits for it to go on.
-    if let Some(newest) = app.waiting.as_ref().or(app.shown.as_ref())
-        && newest.ended.over_ns.is_some()
-    {
+    let Some(newest) = app.waiting.as_ref().or(app.shown.as_ref()) else { return Vec::new() };
+    let mut lines = Vec::new();
+    if newest.ended.over_ns.is_some() {
         lines.push(ended(&newest.ended, app, width));
+    }
+    if let Some(Recording { stopped: Some(stopped), .. }) = &newest.recording {
+        let told = format!("the recording has ended: {}; the watch goes on", escape(&stopped.reason));
+        let row = vec![span(" ▲ ", app.theme.loss()), span(told, app.theme.loss())];
+        lines.push(Line::from(cut(row, width)));
     }
     lines
 }

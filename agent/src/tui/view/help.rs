@@ -11,7 +11,7 @@ use crate::model::snapshot::Owner;
 use crate::tui::text::left;
 use crate::tui::theme::Theme;
 
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 11] = [
     ("1 2 3 4, Tab", "queues, connections, threads, findings"),
     ("↑ ↓ j k, click", "select a row"),
     ("↵   Esc", "open what is selected; back"),
@@ -22,8 +22,7 @@ const KEYS: [(&str, &str); 12] = [
     ("p", "pause the screen; the watch itself goes on"),
     ("PgUp PgDn, wheel", "scroll"),
     ("Shift + drag", "select text, in most terminals"),
-    ("Ctrl-Z", "back to the shell; fg returns here"),
-    ("q   Ctrl-C", "quit"),
+    ("q   Ctrl-Z", "quit; back to the shell (fg returns here)"),
 ];
 
 const REPLAY_KEYS: [(&str, &str); 4] = [
