@@ -44,10 +44,12 @@ Examples:
   sudo backscope watch -- python3 -m http.server
   sudo backscope watch --pid 4242 -o incident.bsrec
   sudo backscope watch --pid 4242 --duration 1min --report now.html
+  sudo backscope watch --pid 4242 --save-to /srv/incident   the keys w, r and R write there
 
 Exit status:
   0 done   1 failed while running   2 invalid arguments   \
 3 a privilege or kernel feature is missing
+  1 also if the recording that -o asked for had to end early, and the watch went on.
   With -- CMD, that of CMD, unless backscope was told to stop or failed itself.";
 
 pub(super) const RECORD_EXAMPLES: &str = "\

@@ -281,7 +281,8 @@ fn start(folder: Folder) -> io::Result<(Files, Option<String>)> {
 }
 
 fn failed(what: impl AsRef<Path>, error: &io::Error) -> Untrusted {
-    compose!("cannot write {}: {}", Untrusted::from(what.as_ref()), bare(error))
+    // The reason first: a narrow screen cuts the path.
+    compose!("{}: cannot write {}", bare(error), Untrusted::from(what.as_ref()))
 }
 
 /// Returns the beginning of names: of the target what can stand in any name of a file.

@@ -44,7 +44,7 @@ fn watch(world: &World, demo: &Demo, args: &[&str], folder: &Path) -> anyhow::Re
     screen.await_shown(world, &demo.pid().to_string())?;
     converse(demo.addr)?;
     screen.type_keys("2")?;
-    screen.await_shown(world, "127.0.0.1:")?;
+    screen.await_shown(world, " → ")?;
     Ok(screen)
 }
 
@@ -123,7 +123,7 @@ fn target_gone(world: &World) -> anyhow::Result<()> {
     let banner = format!("{} (demo-servers) ended: killed by SIGKILL", demo.pid());
     screen.await_shown(world, &banner)?;
     screen.stays(&banner, Duration::from_secs(1))?;
-    for (key, shows) in [("3", "THREAD"), ("4", "nothing to report"), ("1", "LISTENER")] {
+    for (key, shows) in [("3", "THREAD"), ("4", "othing to report"), ("1", "LISTENER")] {
         screen.type_keys(key)?;
         let shown = screen.await_shown(world, shows)?;
         ensure!(shown.contains(&banner), "on every tab:\n{shown}");
@@ -336,7 +336,7 @@ fn keys_take_along(world: &World) -> anyhow::Result<()> {
     screen.await_shown(world, &demo.pid().to_string())?;
     converse(demo.addr)?;
     screen.type_keys("2")?;
-    screen.await_shown(world, "127.0.0.1:")?;
+    screen.await_shown(world, " → ")?;
 
     screen.type_keys("y")?;
     screen.await_shown(world, "copied the connection")?;
@@ -433,7 +433,7 @@ fn keys_in_replay(world: &World) -> anyhow::Result<()> {
     let mut screen = OnScreen::start(command)?;
     screen.await_shown(world, &demo.pid().to_string())?;
     screen.type_keys("2")?;
-    screen.await_shown(world, "127.0.0.1:")?;
+    screen.await_shown(world, " → ")?;
     screen.type_keys("r")?;
     screen.await_shown(world, "this is a recording already")?;
     screen.type_keys("w")?;
