@@ -177,7 +177,7 @@ impl Keeper {
                 }
                 Outcome::Failed(failure) => {
                     self.waiting.retain(|_, request| !request.ids.contains(&failure.id));
-                    let told = failed(&self.folder.join(&failure.name), &failure.error);
+                    let told = failed(self.folder.join(&failure.name), &failure.error);
                     news.push(News::Told(told));
                 }
             }
@@ -199,7 +199,7 @@ impl Keeper {
         }
         for outcome in outcomes {
             if let Outcome::Failed(failure) = outcome {
-                told.push(failed(&self.folder.join(&failure.name), &failure.error));
+                told.push(failed(self.folder.join(&failure.name), &failure.error));
             }
         }
         Ok(told)

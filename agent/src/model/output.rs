@@ -358,7 +358,7 @@ pub struct Summary {
     /// Time in which exchanges were not watched, to keep to a budget, µs; `None` if there was none.
     pub paused_us: Option<u64>,
     /// Targets that have ended.
-    pub ended: Ended,
+    pub ended: Box<Ended>,
     /// The recording of the run, if it ended early.
-    pub recording_stopped: Option<RecordingStop>,
+    pub recording_stopped: Option<Box<RecordingStop>>,
 }

@@ -99,8 +99,8 @@ impl Model {
             lost,
             cost: self.cost.map(|(_, cost)| cost),
             paused_us: self.pauses.total_ns(self.now_ns).map(|ns| ns / 1_000),
-            ended: self.ended.clone(),
-            recording_stopped: self.recording_stopped.clone(),
+            ended: Box::new(self.ended.clone()),
+            recording_stopped: self.recording_stopped.clone().map(Box::new),
         };
         if self.setup.exchanges {
             summary.connects = Some(self.connections.connects.totals());

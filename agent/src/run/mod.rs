@@ -348,7 +348,7 @@ mod tests {
         assert_eq!((shown.into, shown.stopped), ("a.bsrec".into(), Some(stopped.clone())));
         run.take(RecordEntry::Finish(world.now)).unwrap();
         let Some(Output::Summary(summary)) = run.consumer.outputs.last() else { panic!("none") };
-        assert_eq!(summary.recording_stopped, Some(stopped.clone()));
+        assert_eq!(summary.recording_stopped.as_deref(), Some(&stopped));
         assert_eq!(summary.totals.accepted, 800, "it went on");
 
         let mut reader = Reader::open(file.path()).unwrap();

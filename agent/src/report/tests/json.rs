@@ -324,11 +324,11 @@ fn summary_has_the_fields_of_the_contract() {
     let end = TargetEnd { ts_ns: over.now, processes, over: true };
     over.apply(Event::TargetEnd(end));
     let mut summary = over.finish();
-    summary.recording_stopped = Some(RecordingStop {
+    summary.recording_stopped = Some(Box::new(RecordingStop {
         ts_ns: START + 3 * SECOND,
         reaches_ns: Some(START + 2 * SECOND),
         reason: "No space left on device".into(),
-    });
+    }));
     let object = one(Output::Summary(summary), &over);
     assert_eq!(
         object["ended"],

@@ -22,7 +22,8 @@ pub(super) fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
         lines.push(ended(&newest.ended, app, width));
     }
     if let Some(Recording { stopped: Some(stopped), .. }) = &newest.recording {
-        let told = format!("the recording has ended: {}; the watch goes on", escape(&stopped.reason));
+        let told =
+            format!("the recording has ended: {}; the watch goes on", escape(&stopped.reason));
         let row = vec![span(" ▲ ", app.theme.loss()), span(told, app.theme.loss())];
         lines.push(Line::from(cut(row, width)));
     }
