@@ -267,10 +267,14 @@ fn working_directory() -> (PathBuf, Result<Files, Untrusted>) {
     };
     let files = match Folder::open(&folder).and_then(start) {
         Ok((files, None)) => Ok(files),
-        Ok((_, Some(gap))) => Err(compose!(
-            "no file can be written: {gap}, so nothing would hold the writing to one folder; \
+        Ok((files, Some(gap))) => Err({
+            // The thread is gone before anybody counts them.
+            let _ = files.end();
+            compose!(
+                "no file can be written: {gap}, so nothing would hold the writing to one folder; \
              --save-to DIR allows it all the same"
-        )),
+            )
+        }),
         Err(error) => Err(failed(folder.as_path(), &error)),
     };
     (folder, files)

@@ -344,7 +344,7 @@ fn keys_take_along(world: &World) -> anyhow::Result<()> {
     ensure!(copied, "127.0.0.1 in Base64");
 
     screen.type_keys("w")?;
-    screen.await_shown(world, ".json and .txt (")?;
+    screen.await_shown(world, "wrote backscope-")?;
     let [json] = &await_files(world, folder.path(), "json", 1)?[..] else { unreachable!() };
     let object: Value = serde_json::from_slice(&fs::read(json)?)?;
     keeps_to("connection", &object)?;
@@ -437,7 +437,7 @@ fn keys_in_replay(world: &World) -> anyhow::Result<()> {
     screen.type_keys("r")?;
     screen.await_shown(world, "this is a recording already")?;
     screen.type_keys("w")?;
-    screen.await_shown(world, ".json and .txt (")?;
+    screen.await_shown(world, "wrote backscope-")?;
     screen.type_keys("R")?;
     screen.await_shown(world, ".html (")?;
     let [page] = &await_files(world, folder.path(), "html", 1)?[..] else { unreachable!() };

@@ -160,14 +160,14 @@ impl Session {
         // Whatever ended it, the recording is whole.
         let recorded = self.live.run.end_recording();
         let reported = self.live.run.consumer.write_report();
+        // Nobody writes into its files any more.
+        let kept = self.keeper.take().map(Keeper::end).transpose();
         outcome?;
         for told in recorded? {
             note!("backscope: {told}");
         }
-        if let Some(keeper) = self.keeper.take() {
-            for told in keeper.end()? {
-                note!("backscope: {}", told);
-            }
+        for told in kept?.unwrap_or_default() {
+            note!("backscope: {}", told);
         }
         self.live.run.consumer.frontend.finish(&mut signals).await?;
         reported?;

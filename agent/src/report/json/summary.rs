@@ -66,8 +66,8 @@ pub(crate) struct SummaryBody {
     /// Targets that have ended, oldest first; the newest 64. Of a cgroup in which nobody is left it
     /// is the last process.
     ended: Vec<EndedBody>,
-    /// Early end of the recording that `-o` asked for; `null` where there is no recording, or it is
-    /// whole.
+    /// Early end of the first recording that could be written no further; `null` where there is
+    /// none, or each is whole.
     recording_stopped: Option<RecordingStopBody>,
     /// Records of the probes.
     events: EventsBody,

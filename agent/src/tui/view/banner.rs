@@ -7,8 +7,11 @@ use super::parts::{Row, columns, cut, span, spread};
 use crate::model::{Ended, Recording, snapshot::Snapshot};
 use crate::text::{Untrusted, count_of};
 use crate::tui::app::App;
-use crate::tui::text::{clip, escape};
+use crate::tui::text::{clip, escape, wrap};
 use crate::tui::theme::Theme;
+
+/// Most lines of feedback.
+const MOST_TOLD: usize = 3;
 
 const LEAVE: &str = " q leaves ";
 const LOOK: &str = " the screen stands still: look around, q leaves ";
@@ -65,8 +68,11 @@ pub(super) fn recording(snapshot: &Snapshot, theme: Theme) -> Row {
     }
 }
 
-/// Returns the feedback on the last key, in place of the footer.
-pub(super) fn told(told: &Untrusted, theme: Theme, width: usize) -> Line<'static> {
-    let told = clip(&escape(told), width.saturating_sub(2));
-    Line::from(vec![span(format!(" {told} "), theme.reversed())])
+/// Returns the feedback on the last key, which takes the place of the footer.
+pub(super) fn told(told: &Untrusted, theme: Theme, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for line in wrap(&escape(told), width.saturating_sub(2)).into_iter().take(MOST_TOLD) {
+        lines.push(Line::from(span(format!(" {line} "), theme.reversed())));
+    }
+    lines
 }

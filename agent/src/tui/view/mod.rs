@@ -62,12 +62,14 @@ pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>) {
 
 fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
     let banner_lines = banner::lines(app, area.width.into());
+    let told = app.told.as_ref().map(|told| banner::told(told, app.theme, area.width.into()));
+    let footer_height = told.as_ref().map_or(1, Vec::len) as u16;
     let [header, tabs, banner, body, footer] = area.layout(&Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Length(banner_lines.len() as u16),
         Constraint::Fill(1),
-        Constraint::Length(1),
+        Constraint::Length(footer_height),
     ]));
     let Some(snapshot) = &app.shown else {
         put(frame, body, vec![Line::from(" Reading the kernel's figures …")]);
@@ -76,11 +78,11 @@ fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
     put(frame, header, vec![chrome::header(app, snapshot, header.width.into())]);
     put(frame, tabs, vec![chrome::tabs(app, snapshot, tabs, hits)]);
     put(frame, banner, banner_lines);
-    let footer_line = match &app.told {
-        Some(told) => banner::told(told, app.theme, footer.width.into()),
-        None => chrome::footer(app, snapshot, footer.width.into()),
+    let footer_lines = match told {
+        Some(told) => told,
+        None => vec![chrome::footer(app, snapshot, footer.width.into())],
     };
-    put(frame, footer, vec![footer_line]);
+    put(frame, footer, footer_lines);
     if let Some(Open::Connection(connection)) = &app.open {
         return connection::draw(app, snapshot, connection, frame, body, hits);
     }
