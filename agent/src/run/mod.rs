@@ -158,7 +158,8 @@ impl<C: Consumer> Run<C> {
 
     fn stop_recording(&mut self, reason: String) {
         let reaches_ns = self.recorder.take().and_then(Recorder::abandon);
-        let ts_ns = self.model.now_ns();
+        // A batch is younger than the events in it.
+        let ts_ns = self.model.now_ns().max(reaches_ns.unwrap_or(0));
         if let Some(recording) = self.recording.take() {
             let stopped = Some(RecordingStop { ts_ns, reaches_ns, reason: reason.into() });
             self.set_recording(Recording { stopped, ..recording });

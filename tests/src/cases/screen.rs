@@ -367,7 +367,7 @@ fn keys_take_along(world: &World) -> anyhow::Result<()> {
     screen.stays("● rec", Duration::from_millis(500))?;
     screen.type_keys("r")?;
     screen.await_shown(world, "recorded backscope-")?;
-    ensure!(!screen.shown().contains("● rec"), "{}", screen.shown());
+    screen.await_gone(world, "● rec")?;
     let [recording] = &await_files(world, folder.path(), "bsrec", 1)?[..] else { unreachable!() };
     let (objects, output) = replay(world, recording)?;
     ensure!(output.status.success(), "{output:?}");

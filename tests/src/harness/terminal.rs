@@ -159,6 +159,16 @@ impl OnScreen {
         }
     }
 
+    /// Waits until the screen does not show this any more.
+    pub fn await_gone(&mut self, world: &World, unwanted: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + world.patience();
+        while self.shown().contains(unwanted) {
+            let came = self.read(deadline)?;
+            ensure!(came, "{unwanted:?} is still on the screen:\n{}", self.shown());
+        }
+        Ok(())
+    }
+
     /// Reads for as long as the screen shows this; fails if it does not in the end.
     pub fn stays(&mut self, wanted: &str, time: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + time;
