@@ -135,6 +135,8 @@ const DROPPED: &str = "output";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UserAction {
     Continue,
+    /// Show another part of the list of connections ([`Frontend::look`]).
+    Look,
     Quit,
 }
 
@@ -231,8 +233,20 @@ impl Frontend {
             Action::None => return Ok(UserAction::Continue),
             Action::Redraw => {}
         }
+        if screen.app.query_due().is_some() {
+            return Ok(UserAction::Look);
+        }
         screen.guard.draw(&mut screen.app)?;
         Ok(UserAction::Continue)
+    }
+
+    /// Shows the part of the list of connections that the user went to.
+    pub(super) fn look(&mut self, model: &Model) -> io::Result<()> {
+        let Self::Screen(screen) = self else { return Ok(()) };
+        if let Some(query) = screen.app.query_due() {
+            screen.app.show_found(model.find(&query));
+        }
+        screen.guard.draw(&mut screen.app)
     }
 
     /// Waits until the reader has nearly everything, or has gone: false then.
@@ -331,7 +345,7 @@ impl Consumer for Frontend {
     fn refresh(&mut self, model: &Model) -> io::Result<()> {
         match self {
             Self::Screen(screen) => {
-                screen.app.update(model.snapshot());
+                screen.app.update(model.view(&screen.app.query()));
                 screen.guard.draw(&mut screen.app)
             }
             #[cfg(feature = "export")]

@@ -153,7 +153,7 @@ use pause::Pauses;
 use proxy::Proxies;
 pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
 use serde::{Deserialize, Serialize};
-use snapshot::{ExchangeView, SliceKind, Snapshot, ThreadView};
+use snapshot::{ConnectionQuery, ExchangeView, FoundConnections, SliceKind, Snapshot, ThreadView};
 pub use stats::MAX_GREETED;
 use stats::StatsByScope;
 pub use summary::Ending;
@@ -220,7 +220,8 @@ fn is_port(part: &str) -> bool {
 /// 2. [`apply`](Self::apply) with each event. `accept`, `overflow`, `exchange`, `socket_event`,
 ///    `process`, `connect` and `scan` each handle one kind. A sample is a refresh: `sample`, in
 ///    `refresh.rs`, brings every part up to date, judges (`judge_…`) and reports (`report_…`).
-/// 3. [`snapshot`](Self::snapshot) or [`brief`](Self::brief), when a front-end draws.
+/// 3. [`view`](Self::view), [`snapshot`](Self::snapshot) or [`brief`](Self::brief), when a
+///    front-end draws; [`find`](Self::find) for another part of the list of connections.
 /// 4. [`finish`](Self::finish), in `summary.rs`, at the end; in parts where somebody shows them.
 ///
 /// Exchanges that are over come back from the connections through `reporter`, which sums and
@@ -383,11 +384,25 @@ impl Model {
         }
     }
 
-    /// Returns the state as a screen shows it now.
+    /// Returns the state as a screen shows it now, whose list of connections is as the query
+    /// asks. It costs most of what there is: [`find`](Self::find) gives the list alone.
+    pub fn view(&self, query: &ConnectionQuery) -> Snapshot {
+        Snapshot { found: self.find(query), ..self.snapshot() }
+    }
+
+    /// Returns a window of the list of connections; `None` if the snapshot holds all of them.
+    pub fn find(&self, query: &ConnectionQuery) -> Option<FoundConnections> {
+        if self.connections.listed() <= MAX_CONNECTION_VIEWS {
+            return None;
+        }
+        Some(self.connections.find(self.now_ns, query, self.findings.socks()))
+    }
+
+    /// Returns the state as it is now, with the worst connections alone where there are many.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             listeners: self.listeners.full_views(),
-            connections: self.connections.views(self.now_ns),
+            connections: self.connections.views(self.now_ns, self.findings.socks()),
             threads: self.threads(),
             patterns: self.patterns.views(),
             proxies: self.proxies.views(),
@@ -413,6 +428,8 @@ impl Model {
             lost: self.lost.values().fold(0, |sum, count| sum.saturating_add(*count)),
             listeners: self.listeners.views(),
             connections: Vec::new(),
+            connections_listed: self.connections.listed(),
+            found: None,
             connections_open: self.connections.open(),
             pause_since_ns: self.pauses.since_ns(),
             paused_us: self.pauses.total_ns(self.now_ns).map(|ns| ns / 1_000),
@@ -428,6 +445,7 @@ impl Model {
             datagrams_open: self.datagrams.open(),
             unix: self.unix.clone(),
             event_log: Vec::new(),
+            events_logged: self.event_log.logged(),
             findings: self.findings.view(),
             notices: self.notices.clone(),
             workloads: self.workloads.clone(),

@@ -8,7 +8,9 @@ use super::order::By;
 use super::theme::Theme;
 use super::view;
 use crate::model::event::SockId;
-use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
+use crate::model::snapshot::{
+    ConnectionQuery, ConnectionView, Finding, FoundConnections, ListenerView, Snapshot, ThreadView,
+};
 
 /// A request to the caller, after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,9 @@ pub(super) struct Hits {
     /// Lines that the long view in front, and the live stream, can be scrolled by.
     pub(super) scroll_end: usize,
     pub(super) stream_end: usize,
+    /// Lines of the stream, and of what is open over a tab: a page.
+    pub(super) stream_rows: usize,
+    pub(super) page: usize,
 }
 
 /// The screen of a watch or a replay.
@@ -158,6 +163,41 @@ impl App {
         }
     }
 
+    /// Returns the question of the list of connections, which the model answers
+    /// ([`Model::view`](crate::model::Model::view)) for the next snapshot.
+    pub fn query(&self) -> ConnectionQuery {
+        let (by, reversed) = self.connections.order();
+        ConnectionQuery {
+            filter: self.connections.filter().to_owned(),
+            order: by.connection_order(),
+            reversed,
+            selection: self.connections.selection(),
+            open: match &self.open {
+                Some(Open::Connection(connection)) => Some(connection.sock),
+                _ => None,
+            },
+        }
+    }
+
+    /// Returns the question, if the snapshot does not answer it: it has not all connections, and
+    /// the user has moved on or asked for others since. The answer goes to
+    /// [`show_found`](Self::show_found).
+    pub fn query_due(&self) -> Option<ConnectionQuery> {
+        let found = self.shown.as_ref()?.found.as_ref()?;
+        let query = self.query();
+        if self.connections.misses(found, &query) { Some(query) } else { None }
+    }
+
+    /// Takes another window of the list of connections into the snapshot that is shown. While
+    /// paused, its rows are newer than the rest of the screen.
+    pub fn show_found(&mut self, found: Option<FoundConnections>) {
+        let Some(snapshot) = &mut self.shown else { return };
+        if found.is_some() {
+            snapshot.found = found;
+            self.connections.rebuild(snapshot);
+        }
+    }
+
     /// Takes the place of the replay whose snapshots are shown.
     pub fn set_playback(&mut self, playback: Playback) {
         self.playback = Some(playback);
@@ -206,10 +246,10 @@ impl App {
     }
 
     fn show(&mut self, snapshot: Snapshot) {
+        self.keep_place_in_log(&snapshot);
         self.finding = self.finding_in(&snapshot);
         if let Some(Open::Connection(open)) = &mut self.open
-            && let Some(newer) =
-                snapshot.connections.iter().find(|connection| connection.sock == open.sock)
+            && let Some(newer) = snapshot.connection(open.sock)
         {
             **open = newer.clone();
         }
@@ -217,6 +257,16 @@ impl App {
         self.connections.rebuild(&snapshot);
         self.threads.rebuild(&snapshot);
         self.shown = Some(snapshot);
+    }
+
+    /// Lets a stream that is scrolled back stand still: what is newer comes above it.
+    fn keep_place_in_log(&mut self, newer: &Snapshot) {
+        if let Some(shown) = &self.shown
+            && self.stream_scroll > 0
+        {
+            let more = newer.events_logged.saturating_sub(shown.events_logged);
+            self.stream_scroll = self.stream_scroll.saturating_add(more as usize);
+        }
     }
 
     /// Returns the place of the selected finding in a newer snapshot. Its findings are sorted anew.

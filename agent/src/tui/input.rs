@@ -7,13 +7,12 @@ use ratatui::layout::Position;
 
 use super::app::{Action, App, Open, Tab};
 use super::list::Listing;
-use super::order::TID;
 use super::subject::{Subject, subject};
 use super::view;
+use crate::model::snapshot::TID;
 
-/// Lines that the wheel and the page keys scroll.
+/// Lines that the wheel scrolls.
 const WHEEL: isize = 3;
-const PAGE: isize = 10;
 
 impl App {
     /// Takes a key, a movement of the mouse or a new size, and says what the caller must do.
@@ -101,8 +100,10 @@ impl App {
             KeyCode::Down | KeyCode::Char('j') => self.move_by(1),
             KeyCode::Home | KeyCode::Char('g') => self.move_by(isize::MIN),
             KeyCode::End | KeyCode::Char('G') => self.move_by(isize::MAX),
-            KeyCode::PageUp => self.page(-PAGE),
-            KeyCode::PageDown => self.page(PAGE),
+            KeyCode::PageUp => self.turn_page(-1),
+            KeyCode::PageDown => self.turn_page(1),
+            KeyCode::Char('<') => self.scroll_stream(-1),
+            KeyCode::Char('>') => self.scroll_stream(1),
             _ => return Action::None,
         }
         Action::Redraw
@@ -141,7 +142,7 @@ impl App {
         if self.open.is_none() && self.hits.rows.contains(at) {
             self.move_by(lines.signum());
         } else {
-            self.page(lines);
+            self.scroll_by(lines);
         }
     }
 
@@ -162,12 +163,40 @@ impl App {
         }
     }
 
-    fn page(&mut self, lines: isize) {
+    fn scroll_by(&mut self, lines: isize) {
         match self.tab {
             _ if self.open.is_some() => self.scroll = self.scroll.saturating_add_signed(lines),
             Tab::Findings => self.scroll = self.scroll.saturating_add_signed(lines),
             Tab::Queues => self.stream_scroll = self.stream_scroll.saturating_add_signed(lines),
             Tab::Connections | Tab::Threads => self.move_by(lines),
+        }
+    }
+
+    /// Moves by as much as is on screen: of the list, or of what is scrolled where no list is. On
+    /// the first tab that is the stream, unless there are more listeners than fit.
+    fn turn_page(&mut self, pages: isize) {
+        let rows = usize::from(self.hits.rows.height);
+        let is_list = match self.tab {
+            _ if self.open.is_some() => false,
+            Tab::Queues => self.listeners.len() > rows,
+            Tab::Connections | Tab::Threads => true,
+            Tab::Findings => false,
+        };
+        if is_list {
+            self.move_by(pages.saturating_mul(rows.max(1) as isize));
+        } else if self.open.is_none() && self.tab == Tab::Queues {
+            self.scroll_stream(pages);
+        } else {
+            self.scroll_by(pages.saturating_mul(self.hits.page.max(1) as isize / 2));
+        }
+    }
+
+    /// Scrolls the stream by as much as is on screen.
+    fn scroll_stream(&mut self, pages: isize) {
+        if self.tab == Tab::Queues && self.open.is_none() {
+            let rows = self.hits.stream_rows.max(1) as isize;
+            self.stream_scroll =
+                self.stream_scroll.saturating_add_signed(pages.saturating_mul(rows));
         }
     }
 

@@ -18,8 +18,11 @@
 
 mod connection;
 mod connections;
+#[path = "../../examples/keys/crowd.rs"]
+mod crowd;
 #[cfg(feature = "lessons")]
 mod lesson;
+mod lists;
 mod queues;
 #[path = "../../examples/picture/scene.rs"]
 mod scene;

@@ -7,7 +7,7 @@ use crate::{
         Model,
         event::Event,
         output::{FindingState, Output},
-        snapshot::Snapshot,
+        snapshot::{ConnectionQuery, FoundConnections, Snapshot},
     },
     record::{Damage, ReadError, Reader, RecordEntry},
 };
@@ -100,9 +100,15 @@ impl Player {
         self.position_ns >= self.timeline.end_ns
     }
 
-    /// Returns the state to show, if it has changed since the last call.
-    pub(super) fn refreshed(&mut self) -> Option<Snapshot> {
-        if std::mem::take(&mut self.refreshed) { Some(self.model.snapshot()) } else { None }
+    /// Returns the state to show, if it has changed since the last call, with the list of
+    /// connections as the query asks.
+    pub(super) fn refreshed(&mut self, query: &ConnectionQuery) -> Option<Snapshot> {
+        if std::mem::take(&mut self.refreshed) { Some(self.model.view(query)) } else { None }
+    }
+
+    /// Returns another part of the list of connections.
+    pub(super) fn find(&self, query: &ConnectionQuery) -> Option<FoundConnections> {
+        self.model.find(query)
     }
 
     /// Goes to a moment; back from the beginning on, as a model knows no way back.
@@ -196,12 +202,16 @@ mod tests {
         let mut straight = Vec::new();
         for second in 0..40 {
             player.seek(begin + second * SECOND).unwrap();
-            straight.push(player.refreshed());
+            straight.push(player.refreshed(&ConnectionQuery::default()));
         }
         assert!(straight.windows(2).any(|pair| pair[0] != pair[1]));
         for second in (0..40).rev().step_by(7) {
             player.seek(begin + second * SECOND).unwrap();
-            assert_eq!(player.refreshed(), straight[second as usize], "second {second}");
+            assert_eq!(
+                player.refreshed(&ConnectionQuery::default()),
+                straight[second as usize],
+                "second {second}"
+            );
         }
     }
 
@@ -209,10 +219,10 @@ mod tests {
     fn only_what_had_come_is_shown() {
         let (_file, mut player) = player();
         player.seek(player.timeline.begin_ns + 10 * SECOND).unwrap();
-        let snapshot = player.refreshed().unwrap();
+        let snapshot = player.refreshed(&ConnectionQuery::default()).unwrap();
         let behind_ns = player.position_ns().checked_sub(snapshot.now_ns);
         assert!(behind_ns.is_some_and(|behind_ns| behind_ns < 2 * SECOND), "{behind_ns:?}");
-        assert_eq!(player.refreshed(), None, "nothing new has come");
+        assert_eq!(player.refreshed(&ConnectionQuery::default()), None, "nothing new has come");
     }
 
     #[test]
@@ -221,7 +231,7 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(at) = player.next_finding() {
             player.seek(at).unwrap();
-            assert!(!player.refreshed().unwrap().findings.is_empty());
+            assert!(!player.refreshed(&ConnectionQuery::default()).unwrap().findings.is_empty());
             seen.push(at);
         }
         assert!(!seen.is_empty());

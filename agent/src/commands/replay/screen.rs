@@ -208,8 +208,11 @@ impl Screen {
     }
 
     fn draw(&mut self) -> anyhow::Result<()> {
-        if let Some(snapshot) = self.state.player.refreshed() {
+        if let Some(snapshot) = self.state.player.refreshed(&self.app.query()) {
             self.app.update(snapshot);
+        }
+        if let Some(query) = self.app.query_due() {
+            self.app.show_found(self.state.player.find(&query));
         }
         self.app.set_playback(self.state.playback());
         Ok(self.guard.draw(&mut self.app)?)

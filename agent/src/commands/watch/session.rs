@@ -165,8 +165,13 @@ impl Session {
                         return Ok(());
                     }
                 }
-                action = self.live.run.consumer.frontend.user_action() => if action? == UserAction::Quit {
-                    return Ok(());
+                action = self.live.run.consumer.frontend.user_action() => match action? {
+                    UserAction::Continue => {}
+                    UserAction::Look => {
+                        let run = &mut self.live.run;
+                        run.consumer.frontend.look(&run.model)?;
+                    }
+                    UserAction::Quit => return Ok(()),
                 },
                 () = sleep_until(end.unwrap_or(begin)), if end.is_some() => return Ok(()),
                 () = signals.any() => return Ok(()),

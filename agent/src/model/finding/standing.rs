@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::ON_LISTENERS;
 use super::facts::FindingVerdict;
+use crate::model::event::SockId;
 use crate::model::output::{FindingOutput, FindingState, Output};
 use crate::model::snapshot::{Finding, Owner, Severity};
 use crate::model::stats::Scope;
@@ -124,6 +125,16 @@ impl Findings {
             self.standing.values().map(|standing| standing.finding.clone()).collect();
         view.sort_by_key(|finding| (Reverse(finding.severity), finding.since_ns, finding.sock));
         view
+    }
+
+    /// Returns the sockets that findings are about, worst first.
+    pub(in crate::model) fn socks(&self) -> impl Iterator<Item = SockId> {
+        let findings = self.standing.values().map(|standing| &standing.finding);
+        let mut order: Vec<_> = findings
+            .map(|finding| (Reverse(finding.severity), finding.since_ns, finding.sock))
+            .collect();
+        order.sort_unstable();
+        order.into_iter().map(|(_, _, sock)| sock)
     }
 
     /// Findings made so far.

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::{ConnectFailure, EndView, Join, Owner, Protocol, TlsView};
+use super::{
+    ConnectFailure, ConnectionOrder, EndView, Join, ListedConnection, Owner, Protocol, TlsView,
+};
 use crate::model::event::{
     Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState,
 };
@@ -338,6 +340,11 @@ impl ExchangeView {
     pub fn counted(&self) -> impl Iterator<Item = (SliceKind, u64)> {
         exchange::counted(&self.slices)
     }
+
+    /// Its time without a delayed ACK at its end, µs.
+    pub fn counted_us(&self) -> u64 {
+        self.total_us.saturating_sub(exchange::trailing_us(&self.slices).unwrap_or(0))
+    }
 }
 
 /// One connection.
@@ -421,6 +428,111 @@ pub struct ConnectionView {
     pub holds: Vec<HoldView>,
     /// ACKs that the peer delayed and that held nobody.
     pub trailing: Trailing,
+}
+
+impl ConnectionView {
+    /// A connection of which nothing is known but its ends.
+    pub fn new(sock: SockId, role: Role, local: SocketAddr, peer: SocketAddr) -> Self {
+        Self {
+            sock,
+            role,
+            listener: None,
+            local,
+            peer,
+            pid: 0,
+            comm: Untrusted::default(),
+            protocol: None,
+            tls: None,
+            fast_open: false,
+            multipath: false,
+            state: TcpState::Established,
+            preexisting: false,
+            since_ns: 0,
+            closed_ns: None,
+            ended: None,
+            end: EndView::default(),
+            handshake_us: None,
+            queued_us: None,
+            connect_us: None,
+            syns_again: 0,
+            acceptor: None,
+            multiplexed: false,
+            pipelined: 0,
+            first_request: None,
+            streams: None,
+            exchanges: 0,
+            times: OwnerTimes::default(),
+            current: None,
+            recent: Vec::new(),
+            worst: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            unread_bytes: 0,
+            unsent_bytes: 0,
+            retransmits: 0,
+            holds: Vec::new(),
+            trailing: Trailing::default(),
+        }
+    }
+
+    /// Returns the exchange that it is in, or that was its last.
+    pub fn last(&self) -> Option<&ExchangeView> {
+        self.current.as_ref().or(self.recent.last())
+    }
+
+    /// Returns its longest exchange, be it over or not.
+    pub fn longest(&self) -> Option<&ExchangeView> {
+        self.worst.iter().chain(&self.current).max_by_key(|exchange| exchange.counted_us())
+    }
+}
+
+impl ListedConnection for ConnectionView {
+    fn ends(&self) -> [SocketAddr; 2] {
+        [self.local, self.peer]
+    }
+
+    fn process(&self) -> (u32, &Untrusted) {
+        (self.pid, &self.comm)
+    }
+
+    fn state(&self) -> TcpState {
+        self.state
+    }
+
+    fn role(&self) -> Role {
+        self.role
+    }
+
+    fn is_served_by(&self, tid: u32) -> bool {
+        match self.last() {
+            Some(exchange) => [exchange.read_tid, exchange.write_tid].contains(&Some(tid)),
+            None => matches!(&self.acceptor, Some((acceptor, _)) if *acceptor == tid),
+        }
+    }
+
+    fn worst_kind(&self) -> &'static str {
+        match self.longest().and_then(|exchange| exchange.verdict) {
+            Some(verdict) => verdict.kind.name(),
+            None => "",
+        }
+    }
+
+    fn figure(&self, order: ConnectionOrder) -> u64 {
+        match order {
+            ConnectionOrder::Exchanges => self.exchanges,
+            ConnectionOrder::Last => self.last().map_or(0, ExchangeView::counted_us),
+            ConnectionOrder::Worst | ConnectionOrder::Longest => {
+                self.longest().map_or(0, ExchangeView::counted_us)
+            }
+            ConnectionOrder::App => self.times.app_us,
+            ConnectionOrder::Kernel => self.times.kernel_us,
+            ConnectionOrder::Peer => self.times.peer_us,
+            ConnectionOrder::In => self.bytes_in,
+            ConnectionOrder::Out => self.bytes_out,
+            ConnectionOrder::Retransmits => self.retransmits,
+            ConnectionOrder::Address | ConnectionOrder::State => 0,
+        }
+    }
 }
 
 /// One thread of a watched process.

@@ -7,6 +7,7 @@ mod end;
 mod pattern;
 mod protocol;
 mod proxy;
+mod query;
 
 use std::net::SocketAddr;
 
@@ -20,6 +21,10 @@ pub use end::{Cause, EndView, ResetTotals};
 pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
 pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
 pub use proxy::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
+pub use query::{
+    ConnectionFilter, ConnectionKey, ConnectionOrder, ConnectionQuery, FoundConnections,
+    ListedConnection, Selection, TID,
+};
 
 use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
 use super::workload::Workloads;
@@ -98,8 +103,14 @@ pub struct Snapshot {
     pub lost: u64,
     /// Every listener, in the order they became known.
     pub listeners: Vec<ListenerView>,
-    /// Connections, worst first; bounded.
+    /// Connections, worst first; bounded. Beyond the bound those that findings are about.
     pub connections: Vec<ConnectionView>,
+    /// Number of connections that a list without a filter has: open ones, those that closed last,
+    /// and those that are asked for.
+    pub connections_listed: usize,
+    /// Window of the list of connections, where there are more of them than in `connections` and
+    /// somebody asked ([`Model::view`](super::Model::view)).
+    pub found: Option<FoundConnections>,
     /// Number of open connections.
     pub connections_open: u64,
     /// Exchanges are not watched, to keep to a budget, since then; `None` if they are.
@@ -124,6 +135,8 @@ pub struct Snapshot {
     pub proxies: Vec<ProxyView>,
     /// The newest accepts, overflows and the like, oldest first; bounded.
     pub event_log: Vec<LogEntry>,
+    /// Number of those that there ever were.
+    pub events_logged: u64,
     /// Standing findings, worst first.
     pub findings: Vec<Finding>,
     /// Plain sentences on the watch itself: "4242 (python3) has no listening socket yet; still
@@ -131,6 +144,19 @@ pub struct Snapshot {
     pub notices: Vec<Untrusted>,
     /// Cgroup, container, pod and unit of the processes, by their ids.
     pub workloads: Workloads,
+}
+
+impl Snapshot {
+    /// Returns a connection, if its view is here.
+    pub fn connection(&self, sock: SockId) -> Option<&ConnectionView> {
+        let mut all = self.connections.iter();
+        if let Some(connection) = all.find(|connection| connection.sock == sock) {
+            return Some(connection);
+        }
+        let found = self.found.as_ref()?;
+        let mut further = found.rows.iter().chain(found.open.as_deref());
+        further.find(|connection| connection.sock == sock)
+    }
 }
 
 /// One listener.

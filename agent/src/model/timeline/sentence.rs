@@ -173,7 +173,7 @@ fn upstream(exchange: &ExchangeView) -> String {
 /// The calls that the app made meanwhile, as the end of a sentence.
 fn nested_call(snapshot: &Snapshot, exchange: &ExchangeView) -> String {
     let Some((sock, seq)) = exchange.inside.first() else { return String::new() };
-    let callee = match snapshot.connections.iter().find(|connection| connection.sock == *sock) {
+    let callee = match snapshot.connection(*sock) {
         Some(callee) => connection_name(callee),
         None => "another service".to_owned(),
     };

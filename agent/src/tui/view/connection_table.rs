@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
+use unicode_width::UnicodeWidthStr;
 
 use super::chart;
 use super::grid::{self, Column};
@@ -12,7 +13,9 @@ use crate::model::event::{Role, TcpState};
 use crate::model::snapshot::{ConnectionView, ExchangeVerdict, ExchangeView, Protocol, Snapshot};
 use crate::tui::app::Hits;
 use crate::tui::order::{By, counted_us, last, state, worst};
-use crate::tui::text::{bytes, clip_address, compact, escape, fine, left, right};
+use crate::tui::text::{
+    bytes, clip_address, compact, count_of, duration, escape, fine, left, right,
+};
 use crate::tui::theme::Theme;
 
 /// "K Nagle        43.5 ms".
@@ -120,10 +123,9 @@ impl ConnectionTable {
                 one(format!("▲{}", compact(connection.retransmits)), theme.loss())
             }
             "RESENT" => one("0".to_owned(), theme.dim()),
-            _ if connection.times.exchanges == 0 && connection.current.is_none() => one(
-                if column.width < 15 { "none yet" } else { "no exchange yet" }.to_owned(),
-                theme.dim(),
-            ),
+            _ if connection.times.exchanges == 0 && connection.current.is_none() => {
+                one(without_exchange(snapshot, connection, column.width), theme.dim())
+            }
             _ => match &connection.current {
                 // The only one there is goes on still: its time so far is better than none.
                 Some(current) if connection.times.exchanges == 0 => {
@@ -135,11 +137,39 @@ impl ConnectionTable {
     }
 }
 
+/// Says why no exchange of a connection is shown, in a width.
+pub(super) fn without_exchange(
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    width: usize,
+) -> String {
+    let waits_us = snapshot.now_ns.saturating_sub(connection.since_ns) / 1_000;
+    let words = match connection.state {
+        TcpState::SynSent => [
+            format!("no answer for {}, {}", duration(waits_us), syns(connection)),
+            format!("for {}", duration(waits_us)),
+        ],
+        _ if connection.exchanges > 0 => ["none of its exchanges is kept".into(), "–".into()],
+        _ => ["no exchange yet".into(), "none yet".into()],
+    };
+    let [long, short] = words;
+    if long.width() <= width { long } else { short }
+}
+
+/// Returns the number of SYNs that were sent for a connection: "3 SYNs sent".
+pub(super) fn syns(connection: &ConnectionView) -> String {
+    format!("{} sent", count_of(connection.syns_again + 1, "SYN"))
+}
+
 /// Returns the name of a connection, from the client to the server: "10.0.0.9:40122 → :8080". The
-/// process's own side is its port alone, and left out where the room is short.
+/// process's own side is its port alone, and left out where the room is short, or where it is not
+/// known.
 pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
     let peer = connection.peer.to_string();
-    let mut own = format!(":{}", connection.local.port());
+    let mut own = match connection.local.port() {
+        0 => String::new(),
+        port => format!(":{port}"),
+    };
     if peer.len() + own.len() + 3 > width {
         own.clear();
     }
@@ -205,11 +235,15 @@ fn state_cell(theme: Theme, of: TcpState, width: usize) -> Row {
     let short = match of {
         TcpState::CloseWait if width < 10 => "c-wait",
         TcpState::SynSent if width < 10 => "syn",
-        TcpState::Closing if width < 10 => "fin",
+        TcpState::Closing if width < 10 => "clos",
+        TcpState::FinWait1 if width < 10 => "fin-w1",
+        TcpState::FinWait2 if width < 10 => "fin-w2",
+        TcpState::LastAck if width < 10 => "lastak",
         _ => state(of),
     };
     let style = match of {
-        TcpState::CloseWait => theme.strong(),
+        TcpState::CloseWait | TcpState::SynSent => theme.strong(),
+        _ if of.is_closing() => theme.strong(),
         TcpState::Closed => theme.dim(),
         _ => Style::new(),
     };

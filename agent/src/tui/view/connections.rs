@@ -8,7 +8,8 @@ use ratatui::text::Line;
 
 use super::connection_table::{self, ConnectionTable};
 use super::parts::{paragraph, raw, rule, span};
-use super::queues::{first_row, take};
+use super::queues::take;
+use super::scroll::Shown;
 use super::{exchange, lanes, owners, proxy, put, verdict};
 use crate::model::snapshot::{ConnectionView, Snapshot};
 use crate::model::timeline;
@@ -46,20 +47,29 @@ pub(super) fn draw(
         }
         put(frame, take(&mut rest, lines.len()), lines);
     }
-    let mut words = vec![Line::default()];
-    words.extend(verdict::connection(app.theme, snapshot, selected, width));
+    let words = verdict::connection(app.theme, snapshot, selected, width);
     let height = usize::from(rest.height);
-    let most_rows = height.saturating_sub(words.len() + 6).min(height * 2 / 5).max(3);
+    let most_rows = height.saturating_sub(words.len() + 7).min(height * 2 / 5).max(3);
     let rows = app.connections.len().clamp(1, most_rows);
-    table(app, snapshot, frame, take(&mut rest, 1 + rows), hits);
+    let shown = Shown::of(&app.connections, rows);
+    table(app, snapshot, shown, frame, take(&mut rest, 1 + rows), hits);
+    put(frame, take(&mut rest, 1), vec![shown.line(app.theme, width)]);
     put(frame, take(&mut rest, words.len()), words);
     put(frame, rest, panel(app, snapshot, selected, width, rest.height.into()));
 }
 
-fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
-    let list = &app.connections;
+fn table(
+    app: &App,
+    snapshot: &Snapshot,
+    shown: Shown,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
+    let (area, edge) = shown.split(area);
+    shown.bar(app.theme, frame, edge);
+    let (list, first) = (&app.connections, shown.first);
     let rows = usize::from(area.height.saturating_sub(1));
-    let first = first_row(list.cursor(), list.len(), rows);
     let visible: Vec<&ConnectionView> = list.window(snapshot, first).take(rows).collect();
     let table = ConnectionTable::new(app.theme, area.width.into(), visible.iter().copied());
     let mut lines = vec![table.titles(list.order(), area, Some(hits))];
@@ -85,7 +95,8 @@ fn panel(
     }
     let Some(worst) = worst(connection) else {
         let title = vec![span(connection_table::name(connection, width), theme.strong())];
-        return vec![rule(theme, title, width), Line::from(span(" no exchange yet", theme.dim()))];
+        let why = connection_table::without_exchange(snapshot, connection, width);
+        return vec![rule(theme, title, width), Line::from(span(format!(" {why}"), theme.dim()))];
     };
     let mut out = vec![exchange::sum(theme, connection, worst, width)];
     let steps = timeline::exchange(snapshot, connection, worst);

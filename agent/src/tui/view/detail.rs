@@ -113,7 +113,7 @@ fn live(
     width: usize,
     height: usize,
 ) -> Vec<Line<'static>> {
-    let mut out = vec![event_log::title(theme, 0, width)];
+    let mut out = vec![event_log::title(theme, (0, 0), width)];
     let own = snapshot.event_log.iter().rev().filter(|entry| entry.listener == listener.sock);
     let entries: Vec<_> = own.take(height.saturating_sub(1)).collect();
     out.extend(event_log::lines(theme, snapshot, &entries, width, false));

@@ -12,11 +12,15 @@ use crate::tui::theme::Theme;
 /// A wait that is worth a colour, µs.
 const LONG_WAIT: u64 = 10_000;
 
-/// Returns the rule above the stream.
-pub(super) fn title(theme: Theme, scrolled: usize, width: usize) -> Line<'static> {
+/// Returns the rule above the stream, with the numbers of newer and older entries that are not on
+/// screen, and the keys that lead to them.
+pub(super) fn title(theme: Theme, (newer, older): (usize, usize), width: usize) -> Line<'static> {
     let mut title = vec![span("LIVE", theme.strong())];
-    if scrolled > 0 {
-        title.push(span(format!("  {} newer above, PgUp", grouped(scrolled as u64)), theme.dim()));
+    if newer > 0 {
+        title.push(span(format!("  < {} newer", grouped(newer as u64)), theme.strong()));
+    }
+    if older > 0 {
+        title.push(span(format!("  > {} older", grouped(older as u64)), theme.dim()));
     }
     rule(theme, title, width)
 }

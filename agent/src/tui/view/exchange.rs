@@ -150,7 +150,8 @@ pub(super) fn strip(
         exchange.map(|exchange| exchange.seq),
     ));
     if connection.recent.is_empty() && connection.current.is_none() {
-        row.push(span("no exchange yet", theme.dim()));
+        let why = if connection.exchanges > 0 { "none is kept" } else { "no exchange yet" };
+        row.push(span(why, theme.dim()));
     }
     row.extend(hint);
     row.push(word);

@@ -19,7 +19,7 @@ const KEYS: [(&str, &str); 11] = [
     ("s   r, click", "sort by the next column; reverse the order"),
     ("/", "show only rows with an address, name, pid, state …"),
     ("p", "pause the screen; the watch itself goes on"),
-    ("PgUp PgDn, wheel", "scroll"),
+    ("PgUp PgDn   g G", "a page; the first row, the last; < > pages of LIVE"),
     ("Shift + drag", "select text, in most terminals"),
     ("Ctrl-Z", "back to the shell; fg returns here"),
     ("q   Ctrl-C", "quit"),

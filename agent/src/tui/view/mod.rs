@@ -24,6 +24,7 @@ pub(super) mod parts;
 mod pattern;
 mod proxy;
 mod queues;
+mod scroll;
 mod threads;
 mod totals;
 mod unix;
@@ -70,6 +71,7 @@ fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
         put(frame, body, vec![Line::from(" Reading the kernel's figures …")]);
         return;
     };
+    hits.page = usize::from(body.height);
     put(frame, header, vec![chrome::header(app, snapshot, header.width.into())]);
     put(frame, tabs, vec![chrome::tabs(app, snapshot, tabs, hits)]);
     put(frame, footer, vec![chrome::footer(app, snapshot, footer.width.into())]);

@@ -7,6 +7,7 @@ use ratatui::text::Line;
 
 use super::listener_table::ListenerTable;
 use super::parts::{paragraph, raw, rule, span};
+use super::scroll::Shown;
 use super::{datagrams, event_log, finding, panel, put, unix, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
@@ -70,10 +71,11 @@ pub(super) fn draw(
     let height = usize::from(area.height) - sockets - local;
     let plan = Plan::new(height, app.listeners.len(), words.len(), most, snapshot.notices.len());
     let mut rest = area;
-    table(app, snapshot, frame, take(&mut rest, 1 + plan.rows), hits);
+    let shown = Shown::of(&app.listeners, plan.rows);
+    table(app, snapshot, shown, frame, take(&mut rest, 1 + plan.rows), hits);
     put(frame, take(&mut rest, sockets), datagrams::lines(app.theme, snapshot, sockets, width));
     put(frame, take(&mut rest, local), unix::lines(app.theme, snapshot, local, width));
-    let mut separated = vec![Line::default()];
+    let mut separated = vec![shown.line(app.theme, width)];
     separated.extend(words);
     put(frame, take(&mut rest, plan.verdict), separated);
     panel::draw(app.theme, snapshot, listener, frame, take(&mut rest, plan.panel));
@@ -88,9 +90,17 @@ pub(super) fn draw(
     put(frame, rest, notices);
 }
 
-fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
-    let rows = usize::from(area.height.saturating_sub(1));
-    let first = first_row(app.listeners.cursor(), app.listeners.len(), rows);
+fn table(
+    app: &App,
+    snapshot: &Snapshot,
+    shown: Shown,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
+    let (area, edge) = shown.split(area);
+    shown.bar(app.theme, frame, edge);
+    let (rows, first) = (usize::from(area.height.saturating_sub(1)), shown.first);
     let visible: Vec<&ListenerView> = app.listeners.window(snapshot, first).take(rows).collect();
     let table = ListenerTable::new(
         app.theme,
@@ -117,9 +127,12 @@ fn live(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits:
     if height < 2 {
         return;
     }
-    hits.stream_end = snapshot.event_log.len().saturating_sub(height - 1);
+    let rows = height - 1;
+    hits.stream_rows = rows;
+    hits.stream_end = snapshot.event_log.len().saturating_sub(rows);
     let past = app.stream_scroll.min(hits.stream_end);
-    let mut lines = vec![event_log::title(app.theme, past, width)];
+    let older = snapshot.event_log.len().saturating_sub(past + rows);
+    let mut lines = vec![event_log::title(app.theme, (past, older), width)];
     let many = snapshot.listeners.len() > 1;
     let entries: Vec<_> = snapshot.event_log.iter().rev().skip(past).take(height - 1).collect();
     lines.extend(event_log::lines(app.theme, snapshot, &entries, width, many));

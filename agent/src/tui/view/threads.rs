@@ -9,12 +9,15 @@ use super::connection_table::ConnectionTable;
 use super::gauge::bar;
 use super::grid::{self, Column};
 use super::parts::{Row, paragraph, raw, rule, span};
-use super::queues::{first_row, take};
+use super::queues::take;
+use super::scroll::Shown;
 use super::{pattern, put, verdict};
-use crate::model::snapshot::{ConnectionView, Owner, Severity, Snapshot, ThreadView};
+use crate::model::snapshot::{
+    ConnectionView, ListedConnection, Owner, Severity, Snapshot, ThreadView,
+};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
-use crate::tui::order::{By, serves};
+use crate::tui::order::By;
 use crate::tui::text::{compact, escape, left, percent, rate, right};
 use crate::tui::theme::Theme;
 
@@ -40,8 +43,7 @@ pub(super) fn draw(
         put(frame, area, nothing(app, width));
         return;
     };
-    let mut words = vec![Line::default()];
-    words.extend(verdict::thread(app.theme, snapshot, selected, width));
+    let words = verdict::thread(app.theme, snapshot, selected, width);
     let mut rest = area;
     let family = pattern::of(snapshot, selected);
     if let Some(family) = family {
@@ -57,8 +59,10 @@ pub(super) fn draw(
         None => &[],
     };
     let height = usize::from(rest.height);
-    let rows = list.len().clamp(1, height.saturating_sub(words.len() + 4).min(height / 2).max(3));
-    table(app, snapshot, uneven, frame, take(&mut rest, 1 + rows), hits);
+    let rows = list.len().clamp(1, height.saturating_sub(words.len() + 5).min(height / 2).max(3));
+    let shown = Shown::of(list, rows);
+    table(app, snapshot, (shown, uneven), frame, take(&mut rest, 1 + rows), hits);
+    put(frame, take(&mut rest, 1), vec![shown.line(app.theme, width)]);
     put(frame, take(&mut rest, words.len()), words);
     put(frame, rest, served(app.theme, snapshot, selected, width, rest));
 }
@@ -66,14 +70,15 @@ pub(super) fn draw(
 fn table(
     app: &App,
     snapshot: &Snapshot,
-    uneven: &[u32],
+    (shown, uneven): (Shown, &[u32]),
     frame: &mut Frame<'_>,
     area: Rect,
     hits: &mut Hits,
 ) {
-    let (theme, list) = (app.theme, &app.threads);
+    let (area, edge) = shown.split(area);
+    shown.bar(app.theme, frame, edge);
+    let (theme, list, first) = (app.theme, &app.threads, shown.first);
     let rows = usize::from(area.height.saturating_sub(1));
-    let first = first_row(list.cursor(), list.len(), rows);
     let visible: Vec<&ThreadView> = list.window(snapshot, first).take(rows).collect();
     let grid = columns(area.width.into());
     let most = snapshot.threads.iter().map(|thread| thread.connections).max().unwrap_or(0);
@@ -186,7 +191,7 @@ fn served(
     if room < 3 {
         return Vec::new();
     }
-    let own = snapshot.connections.iter().filter(|connection| serves(thread.tid, connection));
+    let own = snapshot.connections.iter().filter(|connection| connection.is_served_by(thread.tid));
     let shown: Vec<&ConnectionView> = own.take(room - 2).collect();
     let title = vec![
         span(format!("CONNECTIONS OF {}", name(thread)), theme.strong()),

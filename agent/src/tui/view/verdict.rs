@@ -4,7 +4,8 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::parts::{cut, paragraph, raw, span, spread};
-use super::{finding, threads, words};
+use super::{connection_table, finding, threads, words};
+use crate::model::event::TcpState;
 use crate::model::snapshot::{
     ConnectionView, ExchangeVerdict, ExchangeView, Finding, ListenerView, Owner, Snapshot,
     ThreadView,
@@ -196,6 +197,23 @@ fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String
         && let Some(verdict) = exchange.verdict
     {
         return exchange_words(snapshot, connection, exchange, verdict);
+    }
+    if connection.state == TcpState::SynSent {
+        let waits_us = snapshot.now_ns.saturating_sub(connection.since_ns) / 1_000;
+        let syns = connection_table::syns(connection);
+        let headline = format!("Nobody has answered connect() for {}.", duration(waits_us));
+        let text = format!(
+            "{syns}, and no SYN-ACK has come: packets get lost on the way, or the peer ignores \
+             them."
+        );
+        return (headline, text);
+    }
+    if connection.exchanges > 0 {
+        let done = count_of(connection.exchanges, "exchange");
+        let headline = format!("{done}; of single ones nothing is kept.");
+        let text = "Single exchanges are kept of the connections whose longest one took most, of \
+                    the others only the sums.";
+        return (headline, text.to_owned());
     }
     let text = "Nothing has been asked and answered on it while it was watched.";
     ("No exchange yet.".to_owned(), text.to_owned())
