@@ -11,6 +11,7 @@ mod input;
 pub mod lesson;
 mod list;
 mod order;
+pub mod picker;
 mod subject;
 mod terminal;
 mod text;

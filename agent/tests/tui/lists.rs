@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 
 use backscope::model::snapshot::{ListenerView, Snapshot};
-use ratatui::crossterm::event::KeyCode;
+use backscope::tui::Theme;
+use backscope::tui::picker::{Candidate, Choice, Picker};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 
 use super::crowd::Crowd;
-use super::{Screen, assert_screen, assert_shows, scene};
+use super::{Screen, assert_buffer, assert_screen, assert_shows, lines, scene};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 35), (200, 60)];
 
@@ -146,6 +150,57 @@ fn every_list_says_how_much_of_it_is_hidden() {
         assert_shows(&screen.selected(), &["0.0.0.0:20199"]);
         screen.key(KeyCode::Char('g'));
         assert_shows(&screen.selected(), &["0.0.0.0:20000"]);
+    }
+}
+
+/// Processes that listen: one with 200 sockets, one in trouble, thirty others.
+fn processes() -> Vec<Candidate> {
+    let at = |port| SocketAddr::from(([0, 0, 0, 0], port));
+    let calm = |pid: u32, comm: &str, listens| Candidate {
+        pid,
+        comm: comm.into(),
+        listens,
+        waiting: 0,
+        limit: 0,
+        full: false,
+        drops: 0,
+    };
+    let mut all: Vec<_> =
+        (0..30).map(|n| calm(900 + n, "worker\u{1b}[31m", vec![at(9_000 + n as u16)])).collect();
+    all.push(calm(7_000, "proxy", (20_000..20_200).map(at).collect()));
+    all.push(Candidate {
+        waiting: 129,
+        limit: 128,
+        full: true,
+        drops: 431,
+        ..calm(4_242, "api-server", vec![at(8_080), at(8_443)])
+    });
+    all
+}
+
+#[test]
+fn the_picker_has_a_row_a_process_and_trouble_first() {
+    let text = |picker: &mut Picker, (width, height)| {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a buffer");
+        terminal.draw(|frame| picker.draw(frame)).expect("a buffer");
+        terminal.backend().buffer().clone()
+    };
+    let key = |code| Event::Key(KeyEvent::new(code, KeyModifiers::NONE));
+    for size in SIZES {
+        let mut picker = Picker::new(Theme::plain(), processes());
+        assert_buffer("picker", &text(&mut picker, size));
+        for c in "prox".chars() {
+            assert_eq!(picker.on_event(&key(KeyCode::Char(c))), Choice::Open);
+        }
+        let shown = lines(&text(&mut picker, size));
+        assert!(shown[2].contains("proxy 7000") && shown[2].contains(" +19"), "{}", shown[2]);
+        assert_eq!(shown[3], "", "nobody else matches");
+        assert_eq!(picker.on_event(&key(KeyCode::Enter)), Choice::Process(7_000));
+        picker.on_event(&key(KeyCode::Esc));
+        assert_eq!(picker.on_event(&key(KeyCode::Enter)), Choice::Process(4_242));
+        picker.on_event(&key(KeyCode::End));
+        assert_eq!(picker.on_event(&key(KeyCode::Enter)), Choice::Process(7_000));
+        assert_eq!(picker.on_event(&key(KeyCode::Esc)), Choice::Left);
     }
 }
 
