@@ -22,6 +22,7 @@ pub(crate) fn incident() -> Snapshot {
         tier: "full".into(),
         cost_share: Some(0.004),
         lost: 0,
+        not_kept: 0,
         listeners: vec![overflowing(), calm()],
         connections: Vec::new(),
         connections_open: 0,

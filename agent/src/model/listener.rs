@@ -220,10 +220,11 @@ impl Listener {
         let elapsed_ns = now_ns.saturating_sub(start_ns);
         let figures = self.end_period(now_ns, elapsed_ns, sample, inside, delays_ns);
         self.recent.push(start_ns, now_ns, figures);
+        let lately = self.recent.figures();
         self.rates = Rates {
-            accepts: super::rate(figures.accepts, elapsed_ns),
-            arrivals: super::rate(figures.arrivals, elapsed_ns),
-            overflows: super::rate(figures.overflows, elapsed_ns),
+            accepts: self.recent.rate(lately.accepts),
+            arrivals: self.recent.rate(lately.arrivals),
+            overflows: self.recent.rate(lately.overflows),
         };
         self.remember(sample.peak.max(sample.depth), &figures, history);
         let waiting = sample.depth > 0 && sample.closed_ns.is_none();

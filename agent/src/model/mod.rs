@@ -53,7 +53,7 @@
 //!
 //! Threads and processors:
 //!
-//! - **Threads:** [`MAX_THREADS`]. Further ones are not shown; they count as lost under
+//! - **Threads:** [`MAX_THREADS`], each with up to 22 totals of the last seconds, 48 bytes each. Further ones are not shown; they count as lost under
 //!   `model_threads`.
 //! - **Calls of threads:** 1,024 threads, each the last 96 calls, or more that are quick. The time
 //!   of further threads is known only where one call has it.
@@ -96,6 +96,7 @@ mod figures;
 mod finding;
 mod histogram;
 mod ignored;
+mod lately;
 mod listener;
 mod listeners;
 mod long_poll;
@@ -350,6 +351,10 @@ impl Model {
             }
             Event::Census(census) => self.census(census, out),
             Event::Pause(pause) => self.pause(pause, out),
+            Event::Closing(closing) => {
+                self.advance(closing.ts_ns);
+                self.connections.closing(closing);
+            }
             Event::Workload(process) => {
                 self.advance(process.ts_ns);
                 self.workloads.note(process.pid, &process.workload);
@@ -411,6 +416,11 @@ impl Model {
         }
     }
 
+    /// Whether a connection is known, and has not ended.
+    pub fn knows(&self, sock: event::SockId) -> bool {
+        self.connections.get(sock).is_some_and(|connection| connection.closed_ns().is_none())
+    }
+
     /// Returns the threads of the snapshot alone.
     pub fn threads(&self) -> Vec<ThreadView> {
         self.threads.views(&self.connections.by_thread())
@@ -419,13 +429,15 @@ impl Model {
     /// Returns the snapshot without connections, threads, the event log and histories. These cost
     /// most, and text has no use for them between samples.
     pub fn brief(&self) -> Snapshot {
+        let (lost, not_kept) = self.losses();
         Snapshot {
             now_ns: self.now_ns,
             elapsed_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
             target: self.setup.target.clone(),
             tier: self.setup.tier.clone(),
             cost_share: self.cost_share,
-            lost: self.lost.values().fold(0, |sum, count| sum.saturating_add(*count)),
+            lost,
+            not_kept,
             listeners: self.listeners.views(),
             connections: Vec::new(),
             connections_listed: self.connections.listed(),

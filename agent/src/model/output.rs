@@ -352,6 +352,9 @@ pub struct Summary {
     pub delivered: u64,
     /// Records lost because the ring buffer was full.
     pub lost: u64,
+    /// Everything else that was lost: entries for which a table of the kernel or of the agent had no
+    /// room, by the names of `lost`.
+    pub not_kept: u64,
     /// Cost of backscope itself; `None` when no sample was taken.
     pub cost: Option<super::event::Cost>,
     /// Time in which exchanges were not watched, to keep to a budget, µs; `None` if there was none.

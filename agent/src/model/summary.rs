@@ -71,14 +71,23 @@ impl Model {
         true
     }
 
+    /// Returns the records that were lost, and what was not kept since a table had no room for it.
+    /// Every front-end tells these two.
+    pub(super) fn losses(&self) -> (u64, u64) {
+        let (mut lost, mut not_kept) = (0_u64, 0_u64);
+        for (name, count) in &self.lost {
+            let is_record = counter::RECORDS
+                .into_iter()
+                .any(|index| *name == Untrusted::from(counter::NAMES[index as usize]));
+            let sum = if is_record { &mut lost } else { &mut not_kept };
+            *sum = sum.saturating_add(*count);
+        }
+        (lost, not_kept)
+    }
+
     fn summary(&mut self) -> Summary {
         self.connections.totals.refresh();
-        let mut lost = 0;
-        for index in counter::RECORDS {
-            let name = Untrusted::from(counter::NAMES[index as usize]);
-            let of_kind = self.lost.get(&name).copied().unwrap_or(0);
-            lost = of_kind.saturating_add(lost);
-        }
+        let (lost, not_kept) = self.losses();
         let (listeners, totals, wait) = self.listeners.totals();
         let mut summary = Summary {
             ts_ns: self.now_ns,
@@ -97,6 +106,7 @@ impl Model {
             seen: self.seen,
             delivered: self.seen.saturating_sub(lost),
             lost,
+            not_kept,
             cost: self.cost.map(|(_, cost)| cost),
             paused_us: self.pauses.total_ns(self.now_ns).map(|ns| ns / 1_000),
         };

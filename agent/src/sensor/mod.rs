@@ -46,8 +46,8 @@ use self::{
     places::Places,
     probe_log::ProbeLog,
     sample::{
-        Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler, Threads,
-        WAITED_NS, note_pending_accepts,
+        Closing, Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler,
+        Threads, WAITED_NS, note_pending_accepts,
     },
     workload::WorkloadPlaces,
 };
@@ -66,7 +66,9 @@ pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::Sandbox,
-    model::event::{Event, Exchange, OtherListener, Pause, ProcessChange, Sample, ThreadUse},
+    model::event::{
+        ClosingSocket, Event, Exchange, OtherListener, Pause, ProcessChange, Sample, ThreadUse,
+    },
     privileges::{self, Caller},
     text::Untrusted,
 };
@@ -113,6 +115,7 @@ pub struct Sensor {
     /// Processes that may have come by a listener, to be scanned.
     adopt: BTreeSet<u32>,
     connections: Connections,
+    closing: Closing,
     datagrams: Datagrams,
     threads: Threads,
     quotas: Quotas,
@@ -207,6 +210,7 @@ impl Sensor {
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
             connections: Connections::new(capabilities),
+            closing: Closing::default(),
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
             quotas: Quotas::open(),
@@ -230,6 +234,9 @@ impl Sensor {
             loaded,
         };
         sensor.find_existing();
+        if sensor.loaded.chosen.has(Signal::ConnectionEnd) {
+            sensor.closing = Closing::open(&sensor.maps.targets());
+        }
         if let Some(share) = options.budget {
             sensor.budget = Some(Budget::new(share, Instant::now(), clock::own_cpu_ns()));
         }
@@ -386,6 +393,15 @@ impl Sensor {
         self.sampler.ends();
         self.connections.scan_is_due();
         self.sample()
+    }
+
+    /// Returns connections that are closing, of all processes of the targets' network namespaces.
+    /// None in a pause.
+    pub fn closing(&mut self) -> Vec<ClosingSocket> {
+        if self.budget.as_ref().is_some_and(Budget::is_pause) {
+            return Vec::new();
+        }
+        self.closing.ask()
     }
 
     fn scan(&mut self) {

@@ -130,7 +130,8 @@ impl LessonRun {
             let evidence = live::run(&scenario, recording, tell)?;
             let outcome = learn::judge(&self.lesson, round, evidence, false);
             again -= 1;
-            let unseen = outcome.evidence.snapshot.lost;
+            let snapshot = &outcome.evidence.snapshot;
+            let unseen = snapshot.lost.saturating_add(snapshot.not_kept);
             if outcome.broken.is_empty() || unseen == 0 || again == 0 {
                 return Ok(outcome);
             }

@@ -118,6 +118,27 @@ pub struct Census {
     pub complete: bool,
 }
 
+/// Connections that this host has closed and whose socket is still there, where the kernel lists
+/// them: no file leads to them any more, so that they are in no sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// Time of the refresh.
+    pub ts_ns: u64,
+    /// The connections.
+    pub sockets: Vec<ClosingSocket>,
+}
+
+/// A connection that is closing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosingSocket {
+    /// The connection.
+    pub sock: SockId,
+    /// Its state.
+    pub state: TcpState,
+    /// Segments that this host has sent again on it; `None` where the kernel does not say.
+    pub retransmits: Option<u32>,
+}
+
 /// A connection at one refresh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionSample {

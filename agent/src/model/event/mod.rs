@@ -23,7 +23,9 @@ use crate::text::Untrusted;
 use serde::{Deserialize, Serialize};
 
 pub use connect::{Connect, Outcome};
-pub use connection::{Census, ConnectionPart, ConnectionSample, Opened, Role, TcpState};
+pub use connection::{
+    Census, Closing, ClosingSocket, ConnectionPart, ConnectionSample, Opened, Role, TcpState,
+};
 pub use cpu::{CpuLimit, CpuRefresh, CpuState};
 pub use datagram::{DatagramFlow, DatagramSample};
 pub use end::{Closed, End, Ending, Late, Side, Why};
@@ -86,6 +88,8 @@ pub enum Event {
     Pause(Pause),
     /// The cgroup, container, pod and unit of a process.
     Workload(ProcessWorkload),
+    /// Connections that this host has closed.
+    Closing(Closing),
 }
 
 impl Event {
@@ -111,7 +115,8 @@ impl Event {
             | Self::Cpu(_)
             | Self::Census(_)
             | Self::Pause(_)
-            | Self::Workload(_) => return false,
+            | Self::Workload(_)
+            | Self::Closing(_) => return false,
         };
         ts_ns > than_ns
     }

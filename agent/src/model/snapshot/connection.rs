@@ -544,13 +544,13 @@ pub struct ThreadView {
     pub tid: u32,
     /// Command name: escape before printing.
     pub comm: Untrusted,
-    /// Accepts a second, over the last period.
+    /// Accepts a second, over the last [`RATE_SECONDS`](super::RATE_SECONDS), as all that follows.
     pub accepts: f64,
     /// Reads a second.
     pub reads: f64,
     /// Writes a second.
     pub writes: f64,
-    /// Share of the last period on a CPU; `None` before the second sample.
+    /// Share of the time on a CPU; `None` before the second sample.
     pub busy: Option<f64>,
     /// Share runnable without a CPU.
     pub waits: Option<f64>,

@@ -85,6 +85,9 @@ pub enum Severity {
     Critical,
 }
 
+/// Window of all rates and shares on a screen, s.
+pub const RATE_SECONDS: u64 = 5;
+
 /// Everything a screen shows, at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -99,8 +102,10 @@ pub struct Snapshot {
     /// CPU time of backscope (agent and probes) as a share of one CPU over the last period; `None`
     /// before the first.
     pub cost_share: Option<f64>,
-    /// Records and map entries lost since the attach.
+    /// Records lost since the attach.
     pub lost: u64,
+    /// Entries for which a table had no room, since the attach.
+    pub not_kept: u64,
     /// Every listener, in the order they became known.
     pub listeners: Vec<ListenerView>,
     /// Connections, worst first; bounded. Beyond the bound those that findings are about.
@@ -196,7 +201,7 @@ pub struct ListenerView {
     pub syn_peak: u32,
     /// Totals since watched.
     pub totals: Totals,
-    /// Figures a second over the last period.
+    /// Figures a second.
     pub rates: Rates,
     /// Wait in the accept queue of all connections accepted since watched.
     pub wait: WaitView,
@@ -254,7 +259,7 @@ impl Totals {
     }
 }
 
-/// Figures a second over the last refresh period.
+/// Figures a second over the last [`RATE_SECONDS`], the window of findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
     /// Connections accepted.
@@ -293,7 +298,7 @@ pub struct Acceptor {
     pub comm: Untrusted,
     /// Connections it accepted from this listener.
     pub accepts: u64,
-    /// A second, over the last period.
+    /// A second, over the last [`RATE_SECONDS`].
     pub rate: f64,
     /// Share of the last period that it spent inside `accept`; `None` when not known.
     pub in_accept_share: Option<f64>,

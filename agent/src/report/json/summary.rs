@@ -97,6 +97,7 @@ impl From<&Summary> for SummaryBody {
                 seen: summary.seen,
                 delivered: summary.delivered,
                 lost: summary.lost,
+                not_kept: summary.not_kept,
             },
             overhead: match &summary.cost {
                 Some(cost) => cost.into(),
@@ -209,12 +210,14 @@ impl From<&DatagramTotals> for DatagramTotalsBody {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct EventsBody {
-    /// Sum of the other two.
+    /// `delivered` and `lost` together.
     seen: u64,
     /// Records that reached the agent.
     delivered: u64,
     /// Records that were lost.
     lost: u64,
+    /// Entries for which a table had no room: all further names of the `lost` objects.
+    not_kept: u64,
 }
 
 #[derive(Default, Serialize)]

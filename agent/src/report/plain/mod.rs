@@ -269,8 +269,12 @@ impl Plain {
         }
         writeln!(out, "  findings     {}", count(summary.findings))?;
         let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
-        let records = format!("{seen} seen, {delivered} delivered, {lost} lost");
-        writeln!(out, "  records      {}", self.colour.loss(summary.lost > 0, &records))?;
+        let mut records = format!("{seen} seen, {delivered} delivered, {lost} lost");
+        if summary.not_kept > 0 {
+            records += &format!("; {} not kept: no room", count(summary.not_kept));
+        }
+        let loses = summary.lost > 0 || summary.not_kept > 0;
+        writeln!(out, "  records      {}", self.colour.loss(loses, &records))?;
         if let Some(cost) = &summary.cost {
             writeln!(out, "  cost         {}", cost_text(cost))?;
         }

@@ -305,7 +305,7 @@ fn summary_has_the_fields_of_the_contract() {
         "paused_us": null, "phases_us": {},
         "exchange_us": { "p50": null, "p90": null, "p99": null, "max": null, "count": 0 },
         "accept_wait_us": { "p50": 1, "p90": 2, "p99": 3, "max": 4, "count": 5 },
-        "events": { "seen": 10, "delivered": 8, "lost": 2 },
+        "events": { "seen": 10, "delivered": 8, "lost": 2, "not_kept": 0 },
         "overhead": { "probe_ns_avg": 333.3, "probe_runs": 3, "agent_cpu_us": 70,
             "agent_rss_bytes": 9 },
     });

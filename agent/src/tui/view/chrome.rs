@@ -19,6 +19,10 @@ pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
         0 => span("lost 0 ", theme.dim()),
         n => span(format!("▲ lost {} ", grouped(n)), theme.loss()),
     };
+    let not_kept = match snapshot.not_kept {
+        0 => raw(""),
+        n => span(format!("▲ not kept {} ", grouped(n)), theme.loss()),
+    };
     let cost = match snapshot.cost_share {
         Some(share) => percent(share),
         None => "–".to_owned(),
@@ -28,6 +32,7 @@ pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
         span(format!("  {}", clock(snapshot.elapsed_us)), theme.strong()),
         span(format!("  cost {cost}  "), theme.dim()),
         lost,
+        not_kept,
     ];
     spread(target, facts, width)
 }
@@ -42,7 +47,7 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
         let text = match tab {
             Tab::Queues => " QUEUES ".to_owned(),
             Tab::Connections if wide => {
-                format!(" CONNECTIONS {} ", compact(snapshot.connections_open))
+                format!(" CONNECTIONS {} ", compact(app.connections.all(snapshot) as u64))
             }
             Tab::Connections => " CONNECTIONS ".to_owned(),
             Tab::Threads => " THREADS ".to_owned(),

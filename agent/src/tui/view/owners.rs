@@ -3,7 +3,7 @@
 use ratatui::text::Line;
 
 use super::parts::{Row, columns, cut, raw, span};
-use crate::model::snapshot::{ExchangeView, Owner, OwnerTimes, Snapshot};
+use crate::model::snapshot::{ExchangeView, Owner, OwnerTimes, RATE_SECONDS, Snapshot};
 use crate::model::timeline::counted;
 use crate::tui::order::trailing_us;
 use crate::tui::text::{compact, fine, left, percent, total};
@@ -16,7 +16,8 @@ const TITLE: usize = 24;
 /// Returns two lines: on all exchanges since the attach, and on those of the last few seconds.
 pub(super) fn totals(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let all = format!(" TIME OF {} EXCHANGES", compact(snapshot.times.exchanges));
-    let recent = format!(" the latest {}", compact(snapshot.recent_times.exchanges));
+    let recent =
+        format!(" the last {RATE_SECONDS} s: {}", compact(snapshot.recent_times.exchanges));
     vec![
         line(theme, &all, &snapshot.times, width),
         line(theme, &recent, &snapshot.recent_times, width),

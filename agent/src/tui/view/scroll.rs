@@ -6,6 +6,7 @@ use ratatui::text::Line;
 
 use super::parts::{Row, raw, span, spread};
 use super::put;
+use crate::model::snapshot::RATE_SECONDS;
 use crate::tui::list::Listing;
 use crate::tui::text::grouped;
 use crate::tui::theme::Theme;
@@ -43,11 +44,24 @@ impl Shown {
         (table, edge)
     }
 
-    /// Returns a line with the place at its right end: "4–6 of 200". It is blank where all rows
-    /// are on screen.
+    /// Returns a line that names the window of rates, and the place at its right end: "4–6 of 200".
+    /// That is blank where all rows are on screen.
+    pub(super) fn line_of_rates(self, theme: Theme, width: usize) -> Line<'static> {
+        let window = format!(" rates and shares: the last {RATE_SECONDS} s");
+        spread(vec![span(window, theme.dim())], self.place(theme), width)
+    }
+
+    /// Returns a line with the place at its right end. It is blank where all rows are on screen.
     pub(super) fn line(self, theme: Theme, width: usize) -> Line<'static> {
         if !self.hides() {
             return Line::default();
+        }
+        spread(Row::new(), self.place(theme), width)
+    }
+
+    fn place(self, theme: Theme) -> Row {
+        if !self.hides() {
+            return Row::new();
         }
         let last = (self.first + self.rows).min(self.all);
         let from = grouped(self.first as u64 + 1);
@@ -56,7 +70,7 @@ impl Shown {
         } else {
             format!("{from} of {} ", grouped(self.all as u64))
         };
-        spread(Row::new(), vec![span(place, theme.dim())], width)
+        vec![span(place, theme.dim())]
     }
 
     /// Draws the bar.

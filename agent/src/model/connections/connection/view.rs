@@ -44,7 +44,7 @@ impl Connection {
     pub(in crate::model::connections) fn all_retransmits(&self) -> u64 {
         let outbound = self.current().and_then(|current| current.outbound.as_ref());
         let more = outbound.map_or(0, |outbound| u64::from(outbound.retransmits));
-        self.retransmits().saturating_add(more)
+        self.retransmits().saturating_add(more).max(self.sums.get(Sum::AllRetransmits))
     }
 
     pub(in crate::model::connections) fn view(
