@@ -41,6 +41,7 @@ mod secure;
 mod send;
 mod server;
 mod socket_events;
+mod states;
 mod target;
 mod waiting;
 
@@ -93,6 +94,7 @@ pub fn all() -> Vec<Case> {
         loaded::CASES,
         mcp::CASES,
         socket_events::CASES,
+        states::CASES,
         &field::cases(),
     ]
     .concat();
