@@ -11,14 +11,12 @@ use serde_json::Value;
 use super::native;
 use crate::harness::json::number;
 use crate::harness::ledger::is_connection;
-use crate::harness::net::monotonic_ns;
+use crate::harness::net::{monotonic_ns, tcp_bytes};
 use crate::harness::{Agent, Case, World};
 
 pub(super) const CASES: &[Case] = &[
     native("states::open", |world| of(world, |_| Ok(()), 1, ("established", "established"))),
-    native("states::half_closed", |world| {
-        of(world, half_close, 5, ("closing", "fin-wait-2"))
-    }),
+    native("states::half_closed", |world| of(world, half_close, 5, ("closing", "fin-wait-2"))),
     native("states::closed_with_data_unsent", |world| {
         of(world, close_unsent, 4, ("closing", "fin-wait-1"))
     }),
@@ -79,10 +77,10 @@ impl Setting {
 
     /// Ends the watch, and returns what it says of the connection.
     fn end(self) -> anyhow::Result<Value> {
-        let port = self.served.as_ref().map_or_else(
-            || self.client_port(),
-            |served| Ok(served.peer_addr()?.port()),
-        )?;
+        let port = self
+            .served
+            .as_ref()
+            .map_or_else(|| self.client_port(), |served| Ok(served.peer_addr()?.port()))?;
         let ended = self.agent.stop()?;
         let found = ended.objects.iter().rfind(|object| is_connection(object, "server", port));
         found.cloned().context("its object")
@@ -142,6 +140,17 @@ fn resent(world: &World, stands: bool) -> anyhow::Result<()> {
     let mut link = world.demo_waiting(&["delay-link", "--rtt", "10ms"])?;
     link.await_line("link ")?;
     let mut setting = serve(world, "10.77.0.1:0", Some("10.77.0.2"))?;
+    // Both ends are in this namespace: the client must have nothing to send again.
+    let begin = monotonic_ns();
+    // The SYN counts, too.
+    while tcp_bytes(&setting.client)?.1 < 4 {
+        let waited = monotonic_ns() - begin;
+        ensure!(
+            u128::from(waited) < world.patience().as_nanos(),
+            "the request is not acknowledged"
+        );
+        thread::yield_now();
+    }
     let before = resent_segments()?;
     if stands {
         link.signal(libc::SIGSTOP);

@@ -177,6 +177,7 @@ pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
     let peer = clip_address(&peer, room);
     match connection.role {
         Role::Server => format!("{peer} → {own}"),
+        Role::Client if own.is_empty() => format!("→ {peer}"),
         Role::Client => format!("{own} → {peer}"),
     }
 }
