@@ -13,6 +13,7 @@ pub(crate) mod facts;
 mod findings;
 mod flow;
 mod ignored;
+mod lists;
 mod long_poll;
 mod loops;
 mod lost_ends;
