@@ -74,12 +74,10 @@ impl Model {
     /// Returns the records that were lost, and what was not kept since a table had no room for it.
     /// Every front-end tells these two.
     pub(super) fn losses(&self) -> (u64, u64) {
+        let records = counter::RECORDS.map(|index| Untrusted::from(counter::NAMES[index as usize]));
         let (mut lost, mut not_kept) = (0_u64, 0_u64);
         for (name, count) in &self.lost {
-            let is_record = counter::RECORDS
-                .into_iter()
-                .any(|index| *name == Untrusted::from(counter::NAMES[index as usize]));
-            let sum = if is_record { &mut lost } else { &mut not_kept };
+            let sum = if records.contains(name) { &mut lost } else { &mut not_kept };
             *sum = sum.saturating_add(*count);
         }
         (lost, not_kept)
