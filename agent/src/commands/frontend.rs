@@ -228,7 +228,8 @@ impl Frontend {
         match screen.app.on_event(input) {
             Action::Quit => return Ok(UserAction::Quit),
             Action::Suspend => screen.guard.suspend()?,
-            Action::None => return Ok(UserAction::Continue),
+            // A watch has no time line.
+            Action::None | Action::Seek(_) => return Ok(UserAction::Continue),
             Action::Redraw => {}
         }
         screen.guard.draw(&mut screen.app)?;

@@ -3,10 +3,13 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use super::help::Help;
+use super::keys::View;
 use super::list::{List, Listing};
 use super::order::By;
 use super::theme::Theme;
-use super::view;
+use super::track::Track;
+use super::view::{self, KeyPlace};
 use crate::model::event::SockId;
 use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
 
@@ -21,6 +24,8 @@ pub enum Action {
     Quit,
     /// Call [`super::Guard::suspend`], then draw again.
     Suspend,
+    /// Go to this moment of the replay, µs since its beginning, then draw again.
+    Seek(u64),
 }
 
 /// The place and the speed of a replay.
@@ -86,6 +91,12 @@ pub(super) struct Hits {
     /// Lines that the long view in front, and the live stream, can be scrolled by.
     pub(super) scroll_end: usize,
     pub(super) stream_end: usize,
+    /// The hints at keys.
+    pub(super) keys: Vec<KeyPlace>,
+    /// The time line of a replay.
+    pub(super) track: Rect,
+    /// The terminal is small: only a few lines are shown.
+    pub(super) is_compact: bool,
 }
 
 /// The screen of a watch or a replay.
@@ -110,6 +121,8 @@ pub struct App {
     pub(super) threads: List<ThreadView>,
     /// `None` when the watch is live.
     pub(super) playback: Option<Playback>,
+    /// What is marked on the time line of a replay.
+    pub(super) track: Track,
     pub(super) tab: Tab,
     pub(super) open: Option<Open>,
     /// Number of the exchange that the user chose on the open connection; the worst until then.
@@ -121,7 +134,8 @@ pub struct App {
     /// Entries of the stream, from the newest, that are scrolled past.
     pub(super) stream_scroll: usize,
     pub(super) typing_filter: bool,
-    pub(super) help: bool,
+    /// The help, while it lies over the screen.
+    pub(super) help: Option<Help>,
     pub(super) hits: Hits,
 }
 
@@ -137,6 +151,7 @@ impl App {
             connections: List::default(),
             threads: List::default(),
             playback: None,
+            track: Track::default(),
             tab: Tab::Queues,
             open: None,
             exchange: None,
@@ -144,7 +159,7 @@ impl App {
             scroll: 0,
             stream_scroll: 0,
             typing_filter: false,
-            help: false,
+            help: None,
             hits: Hits::default(),
         }
     }
@@ -163,15 +178,33 @@ impl App {
         self.playback = Some(playback);
     }
 
+    /// Takes what is marked on the time line of the replay.
+    pub fn set_track(&mut self, track: Track) {
+        self.track = track;
+    }
+
     /// True while keys go to what is typed or to the help, so that no key means anything else.
     pub fn has_keys(&self) -> bool {
-        self.typing_filter || self.help
+        self.typing_filter || self.help.is_some()
     }
 
     /// Draws the whole screen. The work is bounded by the size of the screen, whatever the snapshot
     /// holds.
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
         view::draw(self, frame);
+    }
+
+    /// Returns the view in front, as far as keys are concerned.
+    pub(super) fn view(&self) -> View {
+        match (&self.open, self.tab) {
+            _ if self.hits.is_compact => View::Compact,
+            (Some(Open::Listener(_)), _) => View::Listener,
+            (Some(Open::Connection(_)), _) => View::Connection,
+            (None, Tab::Queues) => View::Queues,
+            (None, Tab::Connections) => View::Connections,
+            (None, Tab::Threads) => View::Threads,
+            (None, Tab::Findings) => View::Findings,
+        }
     }
 
     pub(super) fn toggle_pause(&mut self) {

@@ -6,6 +6,8 @@ use ratatui::crossterm::event::{
 use ratatui::layout::Position;
 
 use super::app::{Action, App, Open, Tab};
+use super::help::Help;
+use super::keys::{self, View};
 use super::list::Listing;
 use super::order::TID;
 use super::subject::{Subject, subject};
@@ -18,12 +20,25 @@ const PAGE: isize = 10;
 impl App {
     /// Takes a key, a movement of the mouse or a new size, and says what the caller must do.
     pub fn on_event(&mut self, event: Event) -> Action {
-        match event {
+        match self.translated(event) {
             Event::Key(key) if key.kind != KeyEventKind::Release => self.on_key(key),
             Event::Mouse(mouse) => self.on_mouse(mouse),
             Event::Resize(..) => Action::Redraw,
             _ => Action::None,
         }
+    }
+
+    /// Returns the key that a click on a hint stands for; every other event as it is. Who takes
+    /// keys before the app does asks first.
+    pub fn translated(&self, event: Event) -> Event {
+        if let Event::Mouse(mouse) = &event
+            && mouse.kind == MouseEventKind::Down(MouseButton::Left)
+            && self.help.is_none()
+            && let Some(code) = view::hit(&self.hits.keys, mouse.column, mouse.row)
+        {
+            return Event::Key(KeyEvent::new(code, KeyModifiers::NONE));
+        }
+        event
     }
 
     fn on_key(&mut self, key: KeyEvent) -> Action {
@@ -35,16 +50,22 @@ impl App {
                 _ => Action::None,
             };
         }
-        if self.help {
-            self.help = false;
-            return if key.code == KeyCode::Char('q') { Action::Quit } else { Action::Redraw };
+        if let Some(help) = &mut self.help {
+            if !help.on_key(key.code) {
+                self.help = None;
+            }
+            return Action::Redraw;
+        }
+        // What cannot be seen is not to change.
+        if self.hits.is_compact && !keys::has(View::Compact, key.code) {
+            return Action::None;
         }
         if self.typing_filter {
             return self.on_filter_key(key.code);
         }
         match key.code {
             KeyCode::Char('q') => return Action::Quit,
-            KeyCode::Char('?') => self.help = true,
+            KeyCode::Char('?') => self.help = Some(Help::default()),
             KeyCode::Char('p') => self.toggle_pause(),
             KeyCode::Tab => self.show_tab(self.tab.turned(1)),
             KeyCode::BackTab => self.show_tab(self.tab.turned(Tab::ALL.len() - 1)),
@@ -111,7 +132,7 @@ impl App {
     fn on_mouse(&mut self, mouse: MouseEvent) -> Action {
         let at = Position::new(mouse.column, mouse.row);
         match mouse.kind {
-            MouseEventKind::Down(MouseButton::Left) => self.click(at),
+            MouseEventKind::Down(MouseButton::Left) => return self.click(at),
             MouseEventKind::ScrollUp => self.wheel(at, -WHEEL),
             MouseEventKind::ScrollDown => self.wheel(at, WHEEL),
             _ => return Action::None,
@@ -119,9 +140,12 @@ impl App {
         Action::Redraw
     }
 
-    fn click(&mut self, at: Position) {
-        if self.help {
-            self.help = false;
+    fn click(&mut self, at: Position) -> Action {
+        if self.help.take().is_some() {
+        } else if self.hits.track.contains(at)
+            && let Some(playback) = self.playback
+        {
+            return Action::Seek(self.track.moment(self.hits.track, at.x, playback.length_us));
         } else if let Some(&(_, tab)) = self.hits.tabs.iter().find(|(area, _)| area.contains(at)) {
             self.show_tab(tab);
         } else if self.open.is_some() {
@@ -135,10 +159,13 @@ impl App {
                 self.select(row);
             }
         }
+        Action::Redraw
     }
 
     fn wheel(&mut self, at: Position, lines: isize) {
-        if self.open.is_none() && self.hits.rows.contains(at) {
+        if let Some(help) = &mut self.help {
+            help.scroll_by(lines);
+        } else if self.open.is_none() && self.hits.rows.contains(at) {
             self.move_by(lines.signum());
         } else {
             self.page(lines);

@@ -6,18 +6,25 @@
 
 mod app;
 mod events;
+mod help;
 mod input;
+mod keys;
 #[cfg(feature = "lessons")]
 pub mod lesson;
 mod list;
+mod loading;
 mod order;
+mod signs;
 mod subject;
 mod terminal;
 mod text;
 mod theme;
+mod track;
 mod view;
 
 pub use app::{Action, App, Playback};
 pub use events::events;
+pub use loading::draw_progress;
 pub use terminal::{Guard, terminal_as_stdin};
 pub use theme::Theme;
+pub use track::{Gap, Mark, Track};

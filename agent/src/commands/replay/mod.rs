@@ -2,6 +2,7 @@
 
 mod player;
 mod screen;
+mod timeline;
 
 use std::{
     fs::File,

@@ -2,52 +2,11 @@
 
 use std::{fs::File, io::Seek};
 
+use super::timeline::{Progress, Timeline};
 use crate::{
-    model::{
-        Model,
-        event::Event,
-        output::{FindingState, Output},
-        snapshot::Snapshot,
-    },
-    record::{Damage, ReadError, Reader, RecordEntry},
+    model::{Model, event::Event, output::Output, snapshot::Snapshot},
+    record::{ReadError, Reader, RecordEntry},
 };
-
-/// Findings that can be jumped to; further ones are left out.
-const MAX_FINDINGS: usize = 10_000;
-
-/// Result of a look through the whole recording. Times are ns of `CLOCK_MONOTONIC`.
-#[derive(Debug)]
-pub(super) struct Timeline {
-    pub(super) begin_ns: u64,
-    pub(super) end_ns: u64,
-    /// Times at which findings were made, or became worse.
-    pub(super) findings: Vec<u64>,
-    pub(super) damages: Vec<Damage>,
-    pub(super) damage_count: u64,
-}
-
-impl Timeline {
-    fn of(reader: &mut Reader<File>) -> Result<Self, ReadError> {
-        let setup = reader.header().setup.clone();
-        let (begin_ns, mut end_ns, mut findings) =
-            (setup.attached_ns, setup.attached_ns, Vec::new());
-        let (mut model, mut out) = (Model::new(setup), Vec::new());
-        while let Some(entry) = reader.next_entry()? {
-            match entry {
-                RecordEntry::Batch(now_ns) | RecordEntry::Finish(now_ns) => {
-                    end_ns = end_ns.max(now_ns)
-                }
-                entry => entry.give(&mut model, &mut out),
-            }
-            let found = out.drain(..).any(is_new);
-            if found && findings.last() != Some(&end_ns) && findings.len() < MAX_FINDINGS {
-                findings.push(end_ns);
-            }
-        }
-        let (damages, damage_count) = (reader.damages().to_vec(), reader.damage_count());
-        Ok(Self { begin_ns, end_ns, findings, damages, damage_count })
-    }
-}
 
 /// Plays a recording.
 pub(super) struct Player {
@@ -71,8 +30,8 @@ impl Player {
     ///
     /// # Errors
     /// Nothing of it can be read.
-    pub(super) fn open(file: File) -> Result<Self, ReadError> {
-        let timeline = Timeline::of(&mut from_beginning(&file)?)?;
+    pub(super) fn open(file: File, progress: &Progress) -> Result<Self, ReadError> {
+        let timeline = Timeline::of(&mut from_beginning(&file)?, progress)?;
         let reader = from_beginning(&file)?;
         let model = Model::new(reader.header().setup.clone());
         let (position_ns, out) = (timeline.begin_ns, Vec::new());
@@ -146,28 +105,20 @@ impl Player {
 
     /// Returns when the next finding was made.
     pub(super) fn next_finding(&self) -> Option<u64> {
-        self.timeline.findings.iter().copied().find(|at| *at > self.position_ns)
+        self.timeline.moments().find(|at| *at > self.position_ns)
     }
 
     /// Returns when the last finding before `than_ns` was made.
     pub(super) fn finding_before(&self, than_ns: u64) -> Option<u64> {
-        self.timeline.findings.iter().copied().rev().find(|at| *at < than_ns)
+        self.timeline.moments().rev().find(|at| *at < than_ns)
     }
 }
 
 /// Begins to read. All readers share the place in the file: one that was there before is of no use
 /// any more.
-fn from_beginning(mut file: &File) -> Result<Reader<File>, ReadError> {
+pub(super) fn from_beginning(mut file: &File) -> Result<Reader<File>, ReadError> {
     file.rewind()?;
     Reader::new(file.try_clone()?)
-}
-
-/// True if a finding begins.
-fn is_new(output: Output) -> bool {
-    match output {
-        Output::Finding(finding) => finding.state == FindingState::Begun,
-        _ => false,
-    }
 }
 
 #[cfg(test)]
@@ -185,7 +136,7 @@ mod tests {
     fn player() -> (NamedTempFile, Player) {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(&recording(&busy_entries())).unwrap();
-        let player = Player::open(file.reopen().unwrap()).unwrap();
+        let player = Player::open(file.reopen().unwrap(), &Progress::default()).unwrap();
         (file, player)
     }
 
@@ -225,7 +176,7 @@ mod tests {
             seen.push(at);
         }
         assert!(!seen.is_empty());
-        assert_eq!(seen, player.timeline.findings);
+        assert_eq!(seen, player.timeline.moments().collect::<Vec<_>>());
         player.seek(player.timeline.end_ns).unwrap();
         let back: Vec<u64> = std::iter::from_fn(|| {
             let at = player.finding_before(player.position_ns())?;

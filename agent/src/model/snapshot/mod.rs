@@ -174,6 +174,9 @@ pub struct ListenerView {
     pub rates: Rates,
     /// Wait in the accept queue of all connections accepted since watched.
     pub wait: WaitView,
+    /// Begin of the period of each refresh in the histories below, ns, oldest first. Each ends
+    /// where the next begins, the last one at the snapshot.
+    pub history_from_ns: Vec<u64>,
     /// Depth peak of each refresh, oldest first; bounded.
     pub depth_history: Vec<u32>,
     /// Accepts in each refresh, oldest first; bounded.

@@ -1,11 +1,14 @@
 //! The frame of every view: header, tabs and footer.
 
+use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+use super::hints;
 use super::parts::{Row, columns, raw, span, spread};
 use crate::model::snapshot::{Owner, Severity, Snapshot};
-use crate::tui::app::{App, Hits, Open, Playback, Tab};
+use crate::tui::app::{App, Hits, Playback, Tab};
+use crate::tui::keys::{self, Press};
 use crate::tui::list::Listing;
 use crate::tui::text::{clock, compact, escape, grouped, percent};
 use crate::tui::theme::Theme;
@@ -117,89 +120,48 @@ fn letters(theme: Theme) -> Row {
     row
 }
 
-/// Returns the keys that do something here, or the filter.
-pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
-    let theme = app.theme;
+/// Returns the keys that do something here, or the filter. Remembers for the mouse where they are.
+pub(super) fn footer(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) -> Line<'static> {
     if let (Some(list), None) = (app.list(), &app.open)
         && (app.typing_filter || !list.filter().is_empty())
     {
-        return filter_line(app, list, snapshot, width);
+        return filter_line(app, list, snapshot, area, hits);
     }
     let sort = match app.list() {
         Some(list) if list.order().1 => format!("sort: {} ▴", list.order_name()),
         Some(list) => format!("sort: {}", list.order_name()),
         None => String::new(),
     };
-    let opens = if app.tab == Tab::Threads { "connections" } else { "open" };
-    let keys: &[(&str, &str)] = match (&app.open, app.tab) {
-        (Some(Open::Connection(_)), _) => &[
-            ("Esc", "back"),
-            ("←→", "exchange"),
-            ("w", "worst"),
-            ("↑↓", "scroll"),
-            ("p", "pause"),
-            ("?", "help"),
-            ("q", "quit"),
-        ],
-        (Some(Open::Listener(_)), _) => {
-            &[("Esc", "back"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")]
-        }
-        (None, Tab::Findings) => &[
-            ("↑↓", "select"),
-            ("↵", "open"),
-            ("Tab", "views"),
-            ("p", "pause"),
-            ("?", "help"),
-            ("q", "quit"),
-        ],
-        (None, _) => &[
-            ("↵", opens),
-            ("Tab", "views"),
-            ("s", &sort),
-            ("/", "filter"),
-            ("p", "pause"),
-            ("?", "help"),
-            ("q", "quit"),
-            ("r", "flip"),
-            ("↑↓", "select"),
-        ],
-    };
-    let mut row = Row::new();
-    for (key, does) in keys {
-        let item =
-            [span(format!(" {key}"), theme.strong()), span(format!(" {does} "), theme.dim())];
-        if columns(&row) + columns(&item) <= width {
-            row.extend(item);
-        }
-    }
-    Line::from(row)
+    let shown = keys::of(app.view(), app.playback.is_some()).filter(|key| !key.hint.is_empty());
+    let hints = shown.map(|key| (key.presses, if key.hint == "sort" { &sort } else { key.hint }));
+    hints::line(app.theme, Row::new(), hints, area, &mut hits.keys)
 }
 
-fn filter_line(app: &App, list: &dyn Listing, snapshot: &Snapshot, width: usize) -> Line<'static> {
+fn filter_line(
+    app: &App,
+    list: &dyn Listing,
+    snapshot: &Snapshot,
+    area: Rect,
+    hits: &mut Hits,
+) -> Line<'static> {
     let theme = app.theme;
+    let (shown, all) = (grouped(list.len() as u64), grouped(list.all(snapshot) as u64));
     let mut row = vec![
         span(" filter ", theme.reversed()),
         span(format!(" {}", escape(&list.filter().into())), theme.strong()),
         raw(if app.typing_filter { "▏" } else { " " }),
-        span(
-            format!(
-                "  {} of {}   ",
-                grouped(list.len() as u64),
-                grouped(list.all(snapshot) as u64)
-            ),
-            theme.dim(),
-        ),
+        span(format!("  {shown} of {all}  "), theme.dim()),
     ];
     let looks_in = match app.tab {
         Tab::Connections => "address, command, pid, state, kind, tid N",
         Tab::Threads => "name, pid or tid",
         Tab::Queues | Tab::Findings => "address, command or pid",
     };
-    let text = if app.typing_filter {
-        format!("{looks_in}   ↵ keeps   Esc clears")
+    let hints: &[(&[Press], &str)] = if app.typing_filter {
+        row.push(span(format!("{looks_in}  "), theme.dim()));
+        &[(&[("↵", KeyCode::Enter)], "keeps"), (&[("Esc", KeyCode::Esc)], "clears")]
     } else {
-        "/ changes   Esc clears".to_owned()
+        &[(&[("/", KeyCode::Char('/'))], "changes"), (&[("Esc", KeyCode::Esc)], "clears")]
     };
-    row.push(span(text, theme.dim()));
-    spread(row, Row::new(), width)
+    hints::line(theme, row, hints.iter().copied(), area, &mut hits.keys)
 }

@@ -79,7 +79,8 @@ fn page_lines(
     out.extend(wait::histogram(theme, &listener.wait, width));
     out.push(Line::default());
     out.push(title("HISTORY"));
-    out.extend(chart::lines(theme, listener, width, Heights { depth: 4, rates: 2, refused: 1 }));
+    let heights = Heights { depth: 4, rates: 2, refused: 1, axis: 1 };
+    out.extend(chart::lines(theme, listener, snapshot.now_ns, width, heights));
     out.push(Line::default());
     out.push(title("THREADS THAT ACCEPT"));
     out.extend(acceptors::lines(theme, listener, width, usize::MAX));

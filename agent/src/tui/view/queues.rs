@@ -209,10 +209,10 @@ mod tests {
     #[test]
     fn a_long_verdict_takes_from_the_stream_first() {
         let short = Plan::new(21, 2, 5, 14, 0);
-        assert_eq!((short.rows, short.verdict, short.event_log), (2, 6, 6));
+        assert_eq!((short.rows, short.verdict, short.event_log), (2, 6, 5));
         assert_eq!(short.panel, panel::LEAST);
         let long = Plan::new(21, 2, 10, 14, 0);
-        assert_eq!((long.verdict, long.panel, long.event_log), (11, panel::LEAST, 1));
+        assert_eq!((long.verdict, long.panel, long.event_log), (11, panel::LEAST, 0));
         let longer = Plan::new(21, 2, 14, 14, 0);
         assert_eq!((longer.verdict, longer.panel, longer.event_log), (15, 3, 0));
     }

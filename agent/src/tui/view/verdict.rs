@@ -83,6 +83,24 @@ pub(super) fn of<'a>(
     })
 }
 
+/// Returns the listener that a finding is about: itself, or the one behind its connection or
+/// process.
+pub(super) fn listener_of<'a>(
+    snapshot: &'a Snapshot,
+    finding: &Finding,
+) -> Option<&'a ListenerView> {
+    let mut listeners = snapshot.listeners.iter();
+    match subject(snapshot, finding) {
+        Subject::Listener(listener) => Some(listener),
+        Subject::Connection(connection) => {
+            listeners.find(|listener| connection.listener == Some(listener.sock))
+        }
+        Subject::Process(thread) => listeners
+            .find(|listener| listener.pid == thread.pid || listener.holders.contains(&thread.pid)),
+        Subject::Gone => None,
+    }
+}
+
 /// Returns the findings on a connection, worst first.
 pub(super) fn of_connection<'a>(
     snapshot: &'a Snapshot,
