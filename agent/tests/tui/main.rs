@@ -18,6 +18,7 @@
 
 mod connection;
 mod connections;
+mod layout;
 #[cfg(feature = "lessons")]
 mod lesson;
 mod queues;

@@ -85,22 +85,24 @@ fn lines(app: &App, snapshot: &Snapshot, width: usize, room: usize) -> Vec<Line<
     let subject = worst.and_then(|worst| verdict::listener_of(snapshot, worst));
     let selected = subject.or_else(|| app.listeners.selected(snapshot));
     match selected {
-        Some(listener) => out.extend(queue(theme, listener, width)),
+        Some(listener) => {
+            let is_named = worst.is_some_and(|worst| worst.sock == listener.sock);
+            out.extend(queue(theme, listener, !is_named, width));
+        }
         None => out.extend(datagrams(theme, snapshot, width)),
     }
     let spare = |out: &Vec<Line<'_>>| room.saturating_sub(out.len());
     if let Some(worst) = worst {
-        let words = [escape(&worst.text), format!("Try: {}", escape(&worst.fix))];
-        for text in words.iter().filter(|text| !text.is_empty()) {
-            let lines = indented(text, width);
-            if lines.len() < spare(&out) {
-                out.extend(lines);
-            }
+        let (text, fix) = (escape(&worst.text), format!("Try: {}", escape(&worst.fix)));
+        let (text, fix) = (indented(&text, width), indented(&fix, width));
+        if text.len() + fix.len() <= spare(&out) {
+            out.extend(text);
         }
+        out.extend(shortened(fix, spare(&out)));
     }
     for listener in &snapshot.listeners {
         let is_shown = selected.is_some_and(|selected| selected.sock == listener.sock);
-        let lines = queue(theme, listener, width);
+        let lines = queue(theme, listener, true, width);
         if !is_shown && lines.len() < spare(&out) {
             out.extend(lines);
         }
@@ -137,8 +139,13 @@ fn finding(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> 
     out
 }
 
-/// Returns a listener's queue as a sentence.
-fn queue(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
+/// Returns a listener's queue as a sentence, behind its address unless that has just been said.
+fn queue(
+    theme: Theme,
+    listener: &ListenerView,
+    is_named: bool,
+    width: usize,
+) -> Vec<Line<'static>> {
     let limit = grouped(listener.limit.into());
     let waiting = match listener.depth {
         0 => format!("the accept queue is empty, limit {limit}"),
@@ -160,7 +167,25 @@ fn queue(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'stati
     if listener.wait.count > 0 {
         said.push(format!("wait p99 {}", duration(listener.wait.p99)));
     }
-    named(theme, &listener.local.to_string(), &said.join("; "), width)
+    let said = said.join("; ");
+    if is_named {
+        named(theme, &listener.local.to_string(), &said, width)
+    } else {
+        let mut letters = said.chars();
+        let first = letters.next().map(|first| first.to_uppercase().to_string());
+        indented(&format!("{}{}.", first.unwrap_or_default(), letters.as_str()), width)
+    }
+}
+
+/// Returns as many lines as there is room for, with an ellipsis where there were more.
+fn shortened(mut lines: Vec<Line<'static>>, room: usize) -> Vec<Line<'static>> {
+    if lines.len() > room {
+        lines.truncate(room);
+        if let Some(last) = lines.last_mut() {
+            last.push_span(raw(" …"));
+        }
+    }
+    lines
 }
 
 /// Says what there is where no TCP socket listens.

@@ -16,6 +16,7 @@ use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
 use crate::tui::order::worst;
 use crate::tui::text::{escape, grouped};
+use crate::tui::theme::Theme;
 
 /// The least lines that a list of the other exchanges is worth having in.
 const EXCHANGES: usize = 4;
@@ -53,7 +54,7 @@ pub(super) fn draw(
     let rows = app.connections.len().clamp(1, most_rows);
     table(app, snapshot, frame, take(&mut rest, 1 + rows), hits);
     put(frame, take(&mut rest, words.len()), words);
-    put(frame, rest, panel(app, snapshot, selected, width, rest.height.into()));
+    put(frame, rest, panel(app.theme, snapshot, selected, width, rest.height.into()));
 }
 
 fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
@@ -71,15 +72,14 @@ fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits
     put(frame, area, lines);
 }
 
-/// Returns the worst exchange of the selected connection.
-fn panel(
-    app: &App,
+/// Returns the worst exchange of a connection.
+pub(super) fn panel(
+    theme: Theme,
     snapshot: &Snapshot,
     connection: &ConnectionView,
     width: usize,
     height: usize,
 ) -> Vec<Line<'static>> {
-    let theme = app.theme;
     if height < 2 {
         return Vec::new();
     }

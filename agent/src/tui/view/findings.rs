@@ -7,7 +7,7 @@ use ratatui::text::Line;
 
 use super::parts::{columns, cut, paragraph, raw, rule, span, spread};
 use super::queues::first_row;
-use super::{finding, put};
+use super::{about, finding, put};
 use crate::model::snapshot::{Finding, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::text::{clock, escape, left, wrap};
@@ -48,6 +48,7 @@ pub(super) fn draw(
     lines.extend(notes(theme, snapshot, width));
     hits.scroll_end = lines.len().saturating_sub(body.height.into());
     let past = app.scroll.min(hits.scroll_end);
+    about::draw(app, snapshot, selected, frame, (body, lines.len()));
     put(frame, body, lines.into_iter().skip(past).collect());
 }
 
@@ -64,7 +65,8 @@ fn nothing(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>
     out
 }
 
-fn row(theme: Theme, finding: &Finding, selected: bool, width: usize) -> Line<'static> {
+/// Returns a finding in one line.
+pub(super) fn row(theme: Theme, finding: &Finding, selected: bool, width: usize) -> Line<'static> {
     let severity = theme.severity(finding.severity);
     let style = if selected { severity } else { theme.dim() };
     let owner = span(format!(" {} ", finding.owner.letter()), theme.badge(finding.owner));

@@ -18,9 +18,10 @@ use crate::tui::theme::Theme;
 /// Columns of one entry at most, and those from which on two stand side by side.
 const WIDE: u16 = 78;
 const TWO_COLUMNS: u16 = 132;
-/// Columns of keys and signs, and the least that leaves room for the sentence beside them.
+/// Columns of keys and signs; fewer where an entry has less than so many in all.
 const NAME: usize = 16;
-const BESIDE: usize = 44;
+const SHORT_NAME: usize = 6;
+const ROOMY: usize = 56;
 
 const OWNERS: [(Owner, &str); 5] = [
     (Owner::Kernel, "the kernel held it: Nagle, pacing, no CPU free"),
@@ -167,15 +168,15 @@ fn sections(theme: Theme, view: View, replay: bool) -> Vec<Section> {
 /// that has no room.
 fn lines(theme: Theme, section: &Section, width: usize) -> Vec<Line<'static>> {
     let mut out = vec![Line::from(span(format!(" {}", section.title), theme.dim()))];
-    let is_beside = width >= BESIDE;
-    let indent = if is_beside { NAME + 2 } else { 4 };
+    let wide = if width >= ROOMY { NAME } else { SHORT_NAME };
+    let indent = wide + 2;
     for entry in &section.entries {
         let mut said = wrap(&entry.says, width.saturating_sub(indent).max(8)).into_iter();
         let name: usize = entry.name.iter().map(Span::width).sum();
         let mut row = vec![raw("  ")];
         row.extend(entry.name.iter().cloned());
-        if is_beside && name < NAME {
-            row.push(raw(left("", NAME - name)));
+        if name < wide {
+            row.push(raw(left("", wide - name)));
             row.push(raw(said.next().unwrap_or_default()));
         }
         out.push(Line::from(row));

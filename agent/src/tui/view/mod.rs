@@ -1,7 +1,9 @@
 //! Views, one file each, and their parts. A part is lines of text made to a width; a view stacks
 //! parts.
 
+mod about;
 mod acceptors;
+mod aside;
 mod axis;
 mod chart;
 mod chrome;

@@ -7,7 +7,7 @@ use ratatui::text::Line;
 
 use super::listener_table::ListenerTable;
 use super::parts::{paragraph, raw, rule, span};
-use super::{datagrams, event_log, finding, panel, put, unix, verdict};
+use super::{aside, datagrams, event_log, finding, panel, put, unix, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
@@ -77,7 +77,12 @@ pub(super) fn draw(
     separated.extend(words);
     put(frame, take(&mut rest, plan.verdict), separated);
     panel::draw(app.theme, snapshot, listener, frame, take(&mut rest, plan.panel));
-    live(app, snapshot, frame, take(&mut rest, plan.event_log), hits);
+    let (events, beside) = aside::split(take(&mut rest, plan.event_log));
+    live(app, snapshot, frame, events, hits);
+    if let Some(area) = beside {
+        let (width, height) = (area.width.into(), area.height.into());
+        put(frame, area, aside::lines(app.theme, snapshot, listener, width, height));
+    }
     let mut notices = Vec::new();
     for notice in snapshot.notices.iter().rev().take(plan.notices).rev() {
         notices.push(Line::from(vec![

@@ -10,7 +10,7 @@ use super::gauge::bar;
 use super::grid::{self, Column};
 use super::parts::{Row, paragraph, raw, rule, span};
 use super::queues::{first_row, take};
-use super::{pattern, put, verdict};
+use super::{connections, pattern, put, verdict};
 use crate::model::snapshot::{ConnectionView, Owner, Severity, Snapshot, ThreadView};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
@@ -25,6 +25,8 @@ const COUNT: usize = 6;
 const TALL: u16 = 34;
 /// Columns from which on an uneven thread is marked in words.
 const WIDE: usize = 24;
+/// Rows from which on the worst exchange of what a thread serves is shown.
+const EXCHANGE: u16 = 8;
 
 /// Draws the screen.
 pub(super) fn draw(
@@ -60,7 +62,13 @@ pub(super) fn draw(
     let rows = list.len().clamp(1, height.saturating_sub(words.len() + 4).min(height / 2).max(3));
     table(app, snapshot, uneven, frame, take(&mut rest, 1 + rows), hits);
     put(frame, take(&mut rest, words.len()), words);
-    put(frame, rest, served(app.theme, snapshot, selected, width, rest));
+    let lines = served(app.theme, snapshot, selected, width, rest);
+    put(frame, take(&mut rest, lines.len()), lines);
+    take(&mut rest, 1);
+    let served = snapshot.connections.iter().find(|other| serves(selected.tid, other));
+    if let Some(worst) = served.filter(|_| rest.height >= EXCHANGE) {
+        put(frame, rest, connections::panel(app.theme, snapshot, worst, width, rest.height.into()));
+    }
 }
 
 fn table(
@@ -157,7 +165,7 @@ fn cell(
 
 /// Draws a thread's time: on a CPU, the app's own doing; waiting for one, the kernel's; the rest
 /// asleep.
-fn time(theme: Theme, thread: &ThreadView, cells: usize) -> Row {
+pub(super) fn time(theme: Theme, thread: &ThreadView, cells: usize) -> Row {
     let (Some(busy), Some(waits)) = (thread.busy, thread.waits) else {
         return vec![span(left("–", cells), theme.dim())];
     };

@@ -105,6 +105,9 @@ fn drawn(theme: Theme, track: &Track, playback: Playback, cells: u16) -> Vec<(ch
             *begun = (shape(mark.severity), theme.severity(mark.severity));
         }
     }
+    for played in out.iter_mut().take(position) {
+        played.1 = played.1.add_modifier(Modifier::BOLD);
+    }
     if let Some(here) = out.get_mut(position) {
         here.1 = here.1.add_modifier(Modifier::REVERSED | Modifier::BOLD);
     }
@@ -126,18 +129,18 @@ fn words(theme: Theme, track: &Track, playback: Playback, width: usize) -> Line<
     }
     if let Some(worst) = standing.iter().max_by_key(|mark| mark.severity) {
         let severity = theme.severity(worst.severity);
-        let until = match worst.until_us {
-            Some(until_us) => format!("until {}", clock(until_us)),
-            None => "to the end".to_owned(),
+        let from = clock(worst.from_us);
+        let lasts = match worst.until_us {
+            Some(until_us) => format!("{from} to {}  ", clock(until_us)),
+            None => format!("from {from} on  "),
         };
         row.push(span(format!("{} ", shape(worst.severity)), severity));
+        row.push(span(lasts, theme.dim()));
+        if standing.len() > 1 {
+            row.push(span(format!("(+{})  ", standing.len() - 1), theme.dim()));
+        }
         row.push(span(format!("{}: ", escape(&worst.subject)), theme.dim()));
         row.push(span(escape(&worst.headline), severity));
-        let from = clock(worst.from_us);
-        row.push(span(format!("  from {from} {until}"), theme.dim()));
-        if standing.len() > 1 {
-            row.push(span(format!(", and {} more", standing.len() - 1), theme.dim()));
-        }
     } else {
         let next = track.marks.iter().find(|mark| mark.from_us > here);
         let all = count_of(track.marks.len() as u64, "finding");
@@ -192,7 +195,7 @@ mod tests {
         let track = Track { marks: vec![mark(3, Some(7), Severity::Critical)], ..Track::default() };
         let say = |at| words(Theme::plain(), &track, playback(at), 120).to_string();
         assert!(say(0).contains("the next at 00:00, of 1 finding"), "{}", say(0));
-        assert!(say(4).contains("▲ a listener: It is full.  from 00:00 until 00:00"), "{}", say(4));
+        assert!(say(4).contains("▲ 00:00 to 00:00  a listener: It is full."), "{}", say(4));
         assert!(say(9).contains("no finding here or later; 1 finding before"), "{}", say(9));
     }
 }
