@@ -37,6 +37,7 @@ mod record;
 mod report;
 mod rest;
 mod robust;
+mod screen;
 mod secure;
 mod send;
 mod server;
@@ -78,6 +79,7 @@ pub fn all() -> Vec<Case> {
         learn::CASES,
         target::CASES,
         robust::CASES,
+        screen::CASES,
         secure::CASES,
         command::CASES,
         containers::CASES,

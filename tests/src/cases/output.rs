@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, c_int};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -34,7 +34,7 @@ const AT_ONCE: Duration = Duration::from_secs(8);
 const CONNECTIONS: u64 = 400;
 
 /// A child that is killed and reaped when it is dropped.
-struct Guarded(Child);
+pub(super) struct Guarded(pub(super) Child);
 
 impl Guarded {
     fn signal(&self, signal: c_int) {
@@ -43,7 +43,7 @@ impl Guarded {
     }
 
     /// Waits for its end, so long at most.
-    fn ended(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
+    pub(super) fn ended(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait()? {
@@ -129,13 +129,13 @@ fn pipe_with(world: &World, mode: &str, signal: c_int) -> anyhow::Result<()> {
 }
 
 /// A terminal of our own.
-struct Terminal {
+pub(super) struct Terminal {
     master: File,
     slave: OwnedFd,
 }
 
 impl Terminal {
-    fn open() -> anyhow::Result<Self> {
+    pub(super) fn open() -> anyhow::Result<Self> {
         // From the beginning on nobody inherits either end: another case may start a process now.
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
         let opened = |fd: c_int| {
@@ -156,9 +156,14 @@ impl Terminal {
         Ok(Self { master: File::from(master), slave: opened(slave)? })
     }
 
+    /// Types.
+    pub(super) fn write(&mut self, text: &str) -> anyhow::Result<()> {
+        Ok(self.master.write_all(text.as_bytes())?)
+    }
+
     /// Starts a command with it as its three streams. With `controls` it is the controlling
     /// terminal, whose end is announced by SIGHUP.
-    fn start(&self, mut command: Command, controls: bool) -> anyhow::Result<Guarded> {
+    pub(super) fn start(&self, mut command: Command, controls: bool) -> anyhow::Result<Guarded> {
         let stream = || Ok::<_, std::io::Error>(Stdio::from(self.slave.try_clone()?));
         command.stdin(stream()?).stdout(stream()?).stderr(stream()?);
         // SAFETY: system calls that are async-signal-safe and touch the child alone.
@@ -177,7 +182,7 @@ impl Terminal {
 
     /// Waits until there is something to read: false if nothing comes before the deadline. There is
     /// no end of it, since we hold the near end, too.
-    fn await_output(&self, deadline: Instant) -> anyhow::Result<bool> {
+    pub(super) fn await_output(&self, deadline: Instant) -> anyhow::Result<bool> {
         let left = deadline.saturating_duration_since(Instant::now());
         let fd = self.master.as_raw_fd();
         let mut output = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
@@ -187,15 +192,22 @@ impl Terminal {
         Ok(count > 0)
     }
 
+    /// Reads what there is, and waits for it if there is nothing.
+    pub(super) fn read(&mut self) -> anyhow::Result<Vec<u8>> {
+        let mut buffer = vec![0; 4_096];
+        let size = self.master.read(&mut buffer)?;
+        buffer.truncate(size);
+        Ok(buffer)
+    }
+
     /// Reads until this has been written. Returns what was read.
     fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + world.patience();
-        let (mut seen, mut buffer) = (Vec::new(), [0; 4_096]);
+        let mut seen = Vec::new();
         while !String::from_utf8_lossy(&seen).contains(wanted) {
             let shown = String::from_utf8_lossy(&seen);
             ensure!(self.await_output(deadline)?, "no {wanted:?} on the terminal: {shown:?}");
-            let size = self.master.read(&mut buffer)?;
-            seen.extend_from_slice(&buffer[..size]);
+            seen.extend(self.read()?);
         }
         Ok(String::from_utf8_lossy(&seen).into_owned())
     }

@@ -67,9 +67,8 @@ pub(super) fn served(
     height: usize,
 ) -> Vec<Line<'static>> {
     let mut out = Vec::new();
-    let is_own = |thread: &&ThreadView| {
-        thread.pid == listener.pid || listener.holders.contains(&thread.pid)
-    };
+    let is_own =
+        |thread: &&ThreadView| thread.pid == listener.pid || listener.holders.contains(&thread.pid);
     let busiest: Vec<&ThreadView> = snapshot.threads.iter().filter(is_own).collect();
     let for_threads = (busiest.len() + 2).min(height / 3);
     let worst = worst_of(snapshot, listener);
