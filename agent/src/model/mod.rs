@@ -21,7 +21,7 @@
 //!   each. A closed listener gives way; without one the newest listener is not judged.
 //! - **Ignored peers:** 16,384. The one met first is forgotten: the time until its connection is
 //!   queued is reported as part of the handshake, or not.
-//! - **UDP sockets, open:** 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a
+//! - **UDP sockets, open:** 4,096, as in the probes, some 7 KB each; [`MAX_DATAGRAM_VIEWS`] in a
 //!   snapshot. Protocols and QUIC of twice as many, some before a sample shows them, and 4,096
 //!   beginnings of QUIC connections: the oldest give way (`model_datagrams`).
 //!

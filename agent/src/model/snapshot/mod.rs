@@ -15,7 +15,9 @@ pub use connection::{
     ConnectionView, ExchangeVerdict, ExchangeView, HoldView, OwnerTimes, Pieces, Slice, SliceKind,
     ThreadView, Trailing,
 };
-pub use datagram::{DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView};
+pub use datagram::{
+    DatagramHistory, DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView,
+};
 pub use end::{Cause, EndView, ResetTotals};
 pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
 pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};

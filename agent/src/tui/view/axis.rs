@@ -61,7 +61,7 @@ fn age(ns: u64) -> String {
     match seconds {
         0 => format!("{} ms", ns / 1_000_000),
         1..120 if seconds != 60 => format!("{seconds} s"),
-        ..7_200 => format!("{} min", seconds / 60),
+        60..7_200 => format!("{} min", seconds / 60),
         _ => format!("{} h", seconds / 3_600),
     }
 }

@@ -5,8 +5,8 @@ use ratatui::text::Line;
 
 use super::axis;
 use super::parts::{LABEL, Row, columns, label, raw, refusing, span};
-use crate::model::snapshot::{ListenerView, Owner};
-use crate::tui::text::{grouped, rate, right};
+use crate::model::snapshot::{DatagramView, ListenerView, Owner};
+use crate::tui::text::{bytes, grouped, rate, right};
 use crate::tui::theme::Theme;
 
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -80,6 +80,47 @@ pub(super) fn lines(
         let text = axis::text(from_ns, now_ns, cells).unwrap_or_default();
         out.push(Line::from(vec![label(theme, "ago"), span(text, theme.dim())]));
     }
+    out
+}
+
+/// Returns the fill of a UDP socket's receive buffer, and the datagrams that came and were dropped,
+/// over time.
+pub(super) fn datagrams(
+    theme: Theme,
+    socket: &DatagramView,
+    now_ns: u64,
+    width: usize,
+    heights: Heights,
+) -> Vec<Line<'static>> {
+    let cells = width.saturating_sub(LABEL + FIGURE + 1);
+    let history = &socket.history;
+    let a_second = |counts: &[u32]| per_second(counts, &history.from_ns, now_ns);
+    let clamp = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let peaks: Vec<u32> = history.peak_bytes.iter().map(|&bytes| clamp(bytes)).collect();
+    let (arrived, dropped) = (a_second(&history.arrived), a_second(&history.drops));
+    let figure = |now: f64, values: &[u32], style| {
+        let most = f64::from(most(values, cells)) / ONE_A_SECOND as f64;
+        vec![span(rate(now), style), span(format!(", most {}", rate(most)), theme.dim())]
+    };
+    let filled = vec![
+        span(bytes(socket.queued_bytes), theme.strong()),
+        span(format!(" of {}", bytes(socket.buffer_bytes)), theme.dim()),
+    ];
+    let chart = |values, lost, top, style| Chart { values, lost, top, style };
+    let app = theme.owner(Owner::App);
+    let buffer = chart(&peaks, &history.drops, clamp(socket.buffer_bytes), app);
+    let mut out = buffer.labelled(theme, "filled", cells, heights.depth, filled);
+    let kernel = theme.owner(Owner::Kernel);
+    let came = chart(&arrived, &[], top(&arrived, cells), kernel);
+    let figures = figure(socket.rates.arrived, &arrived, theme.strong());
+    out.extend(came.labelled(theme, "in/s", cells, heights.rates, figures));
+    if heights.refused > 0 {
+        let lost = chart(&dropped, &[], top(&dropped, cells), theme.loss());
+        let figures = figure(socket.rates.drops, &dropped, theme.loss());
+        out.extend(lost.labelled(theme, "dropped/s", cells, heights.refused, figures));
+    }
+    let text = axis::text(&history.from_ns, now_ns, cells).unwrap_or_default();
+    out.push(Line::from(vec![label(theme, "ago"), span(text, theme.dim())]));
     out
 }
 

@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::connection_table::{self, ConnectionTable};
-use super::parts::{paragraph, raw, rule, span};
+use super::parts::{paragraph, raw, rule, side_by_side, span};
 use super::queues::{first_row, take};
 use super::{exchange, lanes, owners, proxy, put, verdict};
 use crate::model::snapshot::{ConnectionView, Snapshot};
@@ -20,6 +20,9 @@ use crate::tui::theme::Theme;
 
 /// The least lines that a list of the other exchanges is worth having in.
 const EXCHANGES: usize = 4;
+
+/// Columns from which on there is room beside the steps of an exchange.
+const WIDE: usize = 170;
 
 /// Lines for a proxy above which a blank one stands below it.
 const SPACIOUS: usize = 8;
@@ -90,6 +93,13 @@ pub(super) fn panel(
     let mut out = vec![exchange::sum(theme, connection, worst, width)];
     let steps = timeline::exchange(snapshot, connection, worst);
     let lanes = lanes::lines(theme, &steps, width, height - 1);
+    // Where there is no room below the steps, the other exchanges stand beside them.
+    if width >= WIDE && (height.saturating_sub(EXCHANGES)..height).contains(&lanes.len()) {
+        let beside = width * 3 / 5;
+        let list = exchange::list(theme, connection, Some(worst.seq), width - beside, height - 1);
+        out.extend(side_by_side(lanes::lines(theme, &steps, beside, height - 1), list, beside));
+        return out;
+    }
     if lanes.len() < height {
         out.extend(lanes);
     } else {

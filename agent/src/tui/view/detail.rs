@@ -75,7 +75,7 @@ fn page_lines(
     }
     let title = |text: &'static str| rule(theme, vec![span(text, theme.strong())], width);
     out.push(title("WAIT IN THE ACCEPT QUEUE"));
-    out.push(wait::percentiles(theme, &listener.wait, width));
+    out.push(wait::percentiles(theme, &listener.wait, "accepts", width));
     out.extend(wait::histogram(theme, &listener.wait, width));
     out.push(Line::default());
     out.push(title("HISTORY"));

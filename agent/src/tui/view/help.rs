@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear};
 
-use super::parts::{raw, span};
+use super::parts::{raw, side_by_side, span};
 use super::put;
 use crate::model::snapshot::Owner;
 use crate::tui::help::Help;
@@ -65,7 +65,7 @@ pub(super) fn draw(
     let lines = match (columns, blocks.is_empty()) {
         (_, true) => nothing(theme, help, each),
         (1, _) => blocks.concat(),
-        _ => side_by_side(&blocks, each),
+        _ => halves(&blocks, each),
     };
     let scroll_end = lines.len().saturating_sub(room);
     let past = help.scroll.min(scroll_end);
@@ -189,7 +189,7 @@ fn lines(theme: Theme, section: &Section, width: usize) -> Vec<Line<'static>> {
 }
 
 /// Puts the first sections at the left and the rest at the right, about as many lines in each.
-fn side_by_side(blocks: &[Vec<Line<'static>>], width: usize) -> Vec<Line<'static>> {
+fn halves(blocks: &[Vec<Line<'static>>], width: usize) -> Vec<Line<'static>> {
     let all: usize = blocks.iter().map(Vec::len).sum();
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for block in blocks {
@@ -199,13 +199,5 @@ fn side_by_side(blocks: &[Vec<Line<'static>>], width: usize) -> Vec<Line<'static
             second.extend(block.iter().cloned());
         }
     }
-    let mut out = Vec::new();
-    for at in 0..first.len().max(second.len()) {
-        let mut row = first.get(at).cloned().unwrap_or_default();
-        let gap = (width + 1).saturating_sub(row.width());
-        row.push_span(raw(" ".repeat(gap)));
-        row.extend(second.get(at).cloned().unwrap_or_default());
-        out.push(row);
-    }
-    out
+    side_by_side(first, second, width + 1)
 }

@@ -56,14 +56,16 @@ pub(in crate::tui) fn hit(places: &[KeyPlace], column: u16, row: u16) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use KeyCode::{Char, End, Home, Left, Right};
+
     use super::*;
 
     #[test]
     fn each_key_and_the_word_behind_it_can_be_hit() {
         let hints: [(&[Press], &str); 3] = [
-            (&[("←", KeyCode::Left), ("→", KeyCode::Right)], "exchange"),
-            (&[("q", KeyCode::Char('q'))], "quit"),
-            (&[("Home", KeyCode::Home), ("End", KeyCode::End)], "ends"),
+            (&[("←", Left), ("→", Right)], "exchange"),
+            (&[("q", Char('q'))], "quit"),
+            (&[("Home", Home), ("End", End)], "ends"),
         ];
         let area = Rect { x: 2, y: 9, width: 21, height: 1 };
         let mut places = Vec::new();
@@ -73,6 +75,5 @@ mod tests {
         assert_eq!([3, 4, 12].map(hits), [Left, Right, Right].map(Some));
         assert_eq!([15, 16, 20].map(hits), [Char('q'); 3].map(Some));
         assert_eq!((hit(&places, 4, 8), hits(30)), (None, None), "elsewhere");
-        use KeyCode::{Char, Left, Right};
     }
 }

@@ -121,7 +121,7 @@ fn one_column(
     let heights = Heights::within(4 + spare - percentiles, listener);
     let mut out = chart::lines(theme, listener, now_ns, width, heights);
     if percentiles > 0 {
-        out.push(wait::percentiles(theme, &listener.wait, width));
+        out.push(wait::percentiles(theme, &listener.wait, "accepts", width));
     }
     out.push(wait::strip(theme, if percentiles > 0 { "" } else { "wait" }, &listener.wait, width));
     out.extend(acceptors::lines(theme, listener, width, threads));
@@ -129,7 +129,7 @@ fn one_column(
 }
 
 fn figures(theme: Theme, listener: &ListenerView, width: usize, room: usize) -> Vec<Line<'static>> {
-    let mut out = vec![wait::percentiles(theme, &listener.wait, width)];
+    let mut out = vec![wait::percentiles(theme, &listener.wait, "accepts", width)];
     let totals = totals::lines(theme, listener, width);
     if room >= 7 + totals.len() {
         out.extend(wait::histogram(theme, &listener.wait, width));

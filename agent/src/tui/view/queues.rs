@@ -15,6 +15,8 @@ use crate::tui::text::{clip, escape};
 
 /// Lines of the stream, with its title, that are worth having.
 const STREAM_LEAST: usize = 4;
+/// Lines from which on the history of a UDP socket is worth having.
+const SOCKET_LEAST: u16 = 8;
 
 /// The lines of each part of the screen.
 #[derive(Debug, PartialEq, Eq)]
@@ -152,7 +154,15 @@ fn without_listeners(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area
             put(frame, take(&mut rest, words.len()), words);
         }
     }
-    put(frame, rest, nothing(app, snapshot, width));
+    let words = nothing(app, snapshot, width);
+    put(frame, take(&mut rest, words.len() + 1), words);
+    if let Some(socket) = snapshot.datagrams.first()
+        && rest.height >= SOCKET_LEAST
+        && app.listeners.filter().is_empty()
+    {
+        let height = rest.height.into();
+        put(frame, rest, datagrams::panel(app.theme, snapshot, socket, width, height));
+    }
 }
 
 /// Says why no listener is shown: because of the filter, or since there is none yet.

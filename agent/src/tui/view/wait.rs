@@ -42,8 +42,8 @@ pub(super) fn strip(theme: Theme, name: &str, wait: &WaitView, width: usize) -> 
     Line::from(cut(row, width))
 }
 
-/// Returns the percentiles on one line.
-pub(super) fn percentiles(theme: Theme, wait: &WaitView, width: usize) -> Line<'static> {
+/// Returns the percentiles on one line, with what they are of.
+pub(super) fn percentiles(theme: Theme, wait: &WaitView, of: &str, width: usize) -> Line<'static> {
     let mut row = vec![label(theme, "wait")];
     if wait.count == 0 {
         row.push(span("no wait measured yet", theme.dim()));
@@ -55,7 +55,7 @@ pub(super) fn percentiles(theme: Theme, wait: &WaitView, width: usize) -> Line<'
         row.push(span(format!("{name} "), theme.dim()));
         row.push(span(format!("{}  ", duration(us)), theme.strong()));
     }
-    let of: Row = vec![span(format!("of {} accepts", grouped(wait.count)), theme.dim())];
+    let of: Row = vec![span(format!("of {} {of}", grouped(wait.count)), theme.dim())];
     if columns(&row) + columns(&of) <= width {
         row.extend(of);
     }
