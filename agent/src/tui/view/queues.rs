@@ -156,12 +156,12 @@ fn without_listeners(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area
     }
     let words = nothing(app, snapshot, width);
     put(frame, take(&mut rest, words.len() + 1), words);
-    if let Some(socket) = snapshot.datagrams.first()
-        && rest.height >= SOCKET_LEAST
-        && app.listeners.filter().is_empty()
-    {
-        let height = rest.height.into();
-        put(frame, rest, datagrams::panel(app.theme, snapshot, socket, width, height));
+    for socket in &snapshot.datagrams {
+        if rest.height < SOCKET_LEAST || !app.listeners.filter().is_empty() {
+            break;
+        }
+        let lines = datagrams::panel(app.theme, snapshot, socket, width, rest.height.into());
+        put(frame, take(&mut rest, lines.len() + 1), lines);
     }
 }
 

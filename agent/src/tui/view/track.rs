@@ -139,7 +139,8 @@ fn words(theme: Theme, track: &Track, playback: Playback, width: usize) -> Line<
         if standing.len() > 1 {
             row.push(span(format!("(+{})  ", standing.len() - 1), theme.dim()));
         }
-        row.push(span(format!("{}: ", escape(&worst.subject)), theme.dim()));
+        // It is known from the end on: at this moment its figures were others.
+        row.push(span(format!("{}, in the end: ", escape(&worst.subject)), theme.dim()));
         row.push(span(escape(&worst.headline), severity));
     } else {
         let next = track.marks.iter().find(|mark| mark.from_us > here);
@@ -195,7 +196,11 @@ mod tests {
         let track = Track { marks: vec![mark(3, Some(7), Severity::Critical)], ..Track::default() };
         let say = |at| words(Theme::plain(), &track, playback(at), 120).to_string();
         assert!(say(0).contains("the next at 00:00, of 1 finding"), "{}", say(0));
-        assert!(say(4).contains("▲ 00:00 to 00:00  a listener: It is full."), "{}", say(4));
+        assert!(
+            say(4).contains("▲ 00:00 to 00:00  a listener, in the end: It is full."),
+            "{}",
+            say(4)
+        );
         assert!(say(9).contains("no finding here or later; 1 finding before"), "{}", say(9));
     }
 }
