@@ -1,5 +1,6 @@
 //! The command line.
 
+mod errors;
 mod examples;
 #[cfg(feature = "export")]
 mod export;
@@ -67,7 +68,8 @@ impl Cli {
     /// file's name), so it is told of the words as a terminal may show them.
     fn told(words: &[OsString]) -> Option<clap::Error> {
         let shown = |word: &OsString| Untrusted::from(word.as_os_str()).for_terminal().to_string();
-        Self::try_parse_from(words.iter().map(shown)).err()
+        let shown: Vec<String> = words.iter().map(shown).collect();
+        Some(errors::explained(Self::try_parse_from(&shown).err()?, &shown))
     }
 }
 

@@ -4,35 +4,35 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 
-use super::values::port;
+use super::values::{Named, bytes, name, pid, port};
 
 /// Whom to watch; together a union.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
     /// Watch this process, its existing and future sockets, and its children; repeatable
-    #[arg(long, value_name = "PID")]
+    #[arg(long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub pid: Vec<u32>,
     /// Watch whoever listens on this port, and the connections on it; repeatable
-    #[arg(long, value_name = "PORT", value_parser = port)]
+    #[arg(long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     pub port: Vec<u16>,
     /// Watch every process with this name (as `ps -o comm` shows it)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = bytes::<OsString>(Named::Process))]
     pub comm: Option<OsString>,
     /// Watch every process in this cgroup and below it, now and later: a path as
     /// `/proc/PID/cgroup` has it, or below /sys/fs/cgroup; repeatable
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = bytes::<PathBuf>(Named::Cgroup))]
     pub cgroup: Vec<PathBuf>,
     /// Watch this container: its id, the first 12 characters of it or more, or its name;
     /// repeatable
-    #[arg(long, value_name = "ID|NAME")]
+    #[arg(long, value_name = "ID|NAME", value_parser = name(Named::Container))]
     pub container: Vec<String>,
     /// Watch every container of this pod of Kubernetes; repeatable
-    #[arg(long, value_name = "NAMESPACE/NAME")]
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = name(Named::Pod))]
     pub pod: Vec<String>,
     /// Watch this unit of systemd (`nginx` is nginx.service; also a slice, a scope, or web@.service
     /// for all its instances); repeatable
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name(Named::Unit))]
     pub unit: Vec<String>,
     /// Watch every process on the machine
     #[arg(long)]

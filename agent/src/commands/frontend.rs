@@ -286,7 +286,7 @@ impl Consumer for Frontend {
         }
     }
 
-    /// JSON has no object for notices: there they go to standard error.
+    /// Beside JSON they also go to standard error: whoever starts a script sees them there.
     fn notices(&mut self, notices: &[Untrusted]) {
         let announced = match self {
             Self::Text { announced, json: true, .. } | Self::Silent { announced } => announced,
@@ -339,7 +339,16 @@ impl Consumer for Frontend {
                 exporter.refresh(model);
                 Ok(())
             }
-            Self::Text { .. } | Self::Silent { .. } => Ok(()),
+            Self::Text { sink, lines, .. } => {
+                // What is to be said of the run itself does not wait for something to report.
+                let mut text = Vec::new();
+                sink.notices(&mut text, &model.brief())?;
+                if !text.is_empty() {
+                    lines.send(text);
+                }
+                Ok(())
+            }
+            Self::Silent { .. } => Ok(()),
         }
     }
 

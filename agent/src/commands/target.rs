@@ -110,7 +110,8 @@ fn describe(targets: &Targets) -> Vec<Untrusted> {
     }
     words.extend(targets.groups.words().cloned());
     if let Some(name) = &targets.comm {
-        let name = Untrusted::from(String::from_utf8_lossy(name).into_owned());
+        let name =
+            Untrusted::from(String::from_utf8_lossy(targets::kernel_comm(name)).into_owned());
         words.push(compose!("every process called {}", name));
     }
     if targets.all {

@@ -1,5 +1,6 @@
 //! `backscope watch`: the main job.
 
+mod awaited;
 mod command_output;
 mod destination;
 mod picker;
@@ -20,7 +21,7 @@ use std::{
 use anyhow::Context;
 use rustix::{process::geteuid, thread::CapabilitySet};
 
-use self::{command_output::CommandOutput, destination::Plan, session::Session};
+use self::{awaited::Awaited, command_output::CommandOutput, destination::Plan, session::Session};
 use super::{Usage, event_loop, frontend::Frontend, target};
 #[cfg(feature = "export")]
 use crate::export::{Exits, Exporter};
@@ -113,7 +114,8 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(NOT_FOUND));
     }
     let mut resolved = target::resolve(&args.target)?;
-    resolved.notices.extend(nobody_yet(&args.target, &resolved.targets));
+    let awaited = Awaited::of(&resolved.targets);
+    resolved.notices.extend(awaited.shortened());
     let output = match screen && !args.command.is_empty() {
         true => Some(CommandOutput::create()?),
         false => None,
@@ -145,8 +147,8 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let (true, Some(into)) = (is_silent, plan.place()) {
         note!("backscope: recording {} into {into}; Ctrl-C ends it", Untrusted::join(&words, ", "));
     }
-    let session =
-        Session::new(sensor, frontend, command, words, resolved.notices, &args.run, destinations)?;
+    let notices = (resolved.notices, awaited);
+    let session = Session::new(sensor, frontend, command, words, notices, &args.run, destinations)?;
     let outcome = event_loop()?.block_on(session.run());
     if let Some(output) = output {
         output.finish();
@@ -186,18 +188,6 @@ fn check_probe_log(args: &RunArgs, screen: bool) -> anyhow::Result<()> {
         Some(_) => return Ok(()),
     };
     Err(Usage(message.to_owned()).into())
-}
-
-/// Notice that no process has the name that was asked for.
-fn nobody_yet(target: &TargetArgs, targets: &Targets) -> Option<Untrusted> {
-    let name = target.comm.as_ref()?;
-    match targets.every_process().next() {
-        Some(_) => None,
-        None => {
-            let name = Untrusted::from(name.as_os_str());
-            Some(compose!("no process is called {} yet; waiting for one", name))
-        }
-    }
 }
 
 /// The user as whom a command runs: the one that was named, otherwise who called sudo. `None` stands

@@ -12,6 +12,7 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::awaited::Awaited;
 use super::destination::Destinations;
 use super::reported::Reported;
 use crate::{
@@ -59,6 +60,7 @@ pub(super) struct Session {
     attached: Attached,
     command: Option<StoppedCommand>,
     notices: Vec<Untrusted>,
+    awaited: Awaited,
     refresh: Duration,
     duration: Option<Duration>,
     ended: Option<ExitStatus>,
@@ -72,7 +74,7 @@ impl Session {
         frontend: Frontend,
         command: Option<StoppedCommand>,
         words: Vec<Untrusted>,
-        notices: Vec<Untrusted>,
+        (notices, awaited): (Vec<Untrusted>, Awaited),
         args: &RunArgs,
         destinations: Destinations,
     ) -> anyhow::Result<Self> {
@@ -100,6 +102,7 @@ impl Session {
             attached,
             command,
             notices,
+            awaited,
             refresh,
             duration: args.duration,
             ended: None,
@@ -182,6 +185,7 @@ impl Session {
     /// Takes a sample: one refresh.
     fn sample(&mut self) -> anyhow::Result<()> {
         let mut sample = self.live.sensor.sample();
+        self.awaited.look(&sample);
         self.live.take_connections(&mut sample)?;
         self.live.begin_batch()?;
         self.announce()?;
@@ -193,6 +197,7 @@ impl Session {
     fn announce(&mut self) -> anyhow::Result<()> {
         let target = self.target();
         let mut notices = self.notices.clone();
+        notices.extend(self.awaited.notices());
         notices.extend(super::without_listener(&self.live.sensor));
         notices.extend(super::gone(&self.live.sensor));
         notices.extend(super::left_out(&self.live.sensor));

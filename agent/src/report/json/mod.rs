@@ -14,6 +14,7 @@ mod exchange;
 mod finding;
 mod listener;
 mod lost;
+mod notice;
 mod overflow;
 mod parts;
 mod pattern;
@@ -37,7 +38,7 @@ use super::Sink;
 use crate::model::output::{Interest, ListenerOutput, Output, UnixOutput};
 use crate::model::snapshot::Snapshot;
 use crate::model::{Attached, WallClock};
-use crate::text::to_json;
+use crate::text::{Untrusted, to_json};
 use accept::AcceptBody;
 use attached::AttachedBody;
 use connect::ConnectBody;
@@ -47,6 +48,7 @@ pub(crate) use exchange::ExchangeBody;
 pub(crate) use finding::FindingBody;
 pub(crate) use listener::ListenerBody;
 use lost::LostBody;
+use notice::NoticeBody;
 use overflow::OverflowBody;
 pub(crate) use parts::holders_total;
 use pattern::PatternBody;
@@ -61,15 +63,17 @@ use unix::UnixBody;
 pub(crate) use workload::Placed;
 
 /// Writes one JSON object a line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Json {
     clock: WallClock,
+    /// The notices that hold, as far as they were written.
+    notices: Vec<Untrusted>,
 }
 
 impl Json {
     /// Writes wall-clock times by `clock`.
     pub fn new(clock: WallClock) -> Self {
-        Self { clock }
+        Self { clock, notices: Vec::new() }
     }
 
     fn line(
@@ -93,6 +97,18 @@ impl Sink for Json {
 
     fn attached(&mut self, out: &mut dyn io::Write, attached: &Attached) -> io::Result<()> {
         self.line(out, "attached", attached.ts_ns, AttachedBody::from(attached))
+    }
+
+    fn notices(&mut self, out: &mut dyn io::Write, snapshot: &Snapshot) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.notices, snapshot.notices.clone());
+        let now_ns = snapshot.now_ns;
+        for text in before.iter().filter(|text| !self.notices.contains(text)) {
+            self.line(out, "notice", now_ns, NoticeBody::new(text, false))?;
+        }
+        for text in self.notices.iter().filter(|text| !before.contains(text)) {
+            self.line(out, "notice", now_ns, NoticeBody::new(text, true))?;
+        }
+        Ok(())
     }
 
     fn write(

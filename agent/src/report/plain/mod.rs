@@ -339,26 +339,26 @@ impl Sink for Plain {
         Ok(())
     }
 
+    fn notices(&mut self, out: &mut dyn Write, snapshot: &Snapshot) -> io::Result<()> {
+        self.attached_ns =
+            snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
+        for notice in &snapshot.notices {
+            if !self.notices.contains(notice) {
+                let text = notice.for_terminal().to_string();
+                self.event(out, snapshot.now_ns, "note", &text, false)?;
+            }
+        }
+        self.notices.clone_from(&snapshot.notices);
+        Ok(())
+    }
+
     fn write(
         &mut self,
         out: &mut dyn Write,
         outputs: &[Output],
         snapshot: &Snapshot,
     ) -> io::Result<()> {
-        self.attached_ns =
-            snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
-        if self.notices != snapshot.notices {
-            self.notices.clone_from(&snapshot.notices);
-            for notice in &self.notices {
-                self.event(
-                    out,
-                    snapshot.now_ns,
-                    "note",
-                    &notice.for_terminal().to_string(),
-                    false,
-                )?;
-            }
-        }
+        self.notices(out, snapshot)?;
         for output in outputs {
             self.one(out, output, snapshot)?;
         }

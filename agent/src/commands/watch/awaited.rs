@@ -1,0 +1,137 @@
+//! Named targets that nothing matches yet.
+
+use crate::{
+    model::event::Sample,
+    sensor::{
+        Targets,
+        targets::{self, COMM_BYTES, kernel_comm},
+    },
+    text::Untrusted,
+};
+
+/// A command name and ports to which nothing belongs yet. Each is looked for at every refresh until
+/// it is found.
+#[derive(Debug, Default)]
+pub(super) struct Awaited {
+    comm: Option<Vec<u8>>,
+    ports: Vec<u16>,
+    /// The first sample is in: before it nobody knows who listens.
+    has_looked: bool,
+}
+
+impl Awaited {
+    pub(super) fn of(targets: &Targets) -> Self {
+        Self { comm: targets.comm.clone(), ports: targets.ports.clone(), has_looked: false }
+    }
+
+    /// Returns a sentence where the name is longer than those that the kernel keeps.
+    pub(super) fn shortened(&self) -> Option<Untrusted> {
+        let name = self.comm.as_deref().filter(|name| name.len() > COMM_BYTES)?;
+        Some(compose!(
+            "the kernel keeps the first {COMM_BYTES} bytes of a process's name: watching every \
+             process named {}",
+            words(kernel_comm(name))
+        ))
+    }
+
+    /// Learns who runs and who listens now.
+    pub(super) fn look(&mut self, sample: &Sample) {
+        self.has_looked = true;
+        self.comm.take_if(|name| !targets::processes_named(name).is_empty());
+        let listening = sample.listeners.iter().map(|listener| listener.local.port());
+        let bound = sample.datagrams.iter().map(|socket| socket.local.port());
+        for found in listening.chain(bound) {
+            self.ports.retain(|port| *port != found);
+        }
+    }
+
+    /// Returns what is still waited for, one sentence each.
+    pub(super) fn notices(&self) -> Vec<Untrusted> {
+        let mut notices = Vec::new();
+        if !self.has_looked {
+            return notices;
+        }
+        if let Some(name) = &self.comm {
+            notices.push(nobody_named(name, &targets::names_in_another_case(name)));
+        }
+        for port in &self.ports {
+            let told = format!("nothing listens on port {port} yet; watching for a listener");
+            notices.push(told.into());
+        }
+        notices
+    }
+}
+
+/// "no process is named Nginx yet; watching for one. One is named nginx: the case counts".
+fn nobody_named(name: &[u8], in_another_case: &[Untrusted]) -> Untrusted {
+    let mut told =
+        compose!("no process is named {} yet; watching for one", words(kernel_comm(name)));
+    let file = name.rsplit(|byte| *byte == b'/').find(|part| !part.is_empty());
+    if let Some(file) = file
+        && file.len() < name.len()
+    {
+        let hint = compose!(
+            ". A process is named after its program's file, without the folder: try --comm {}",
+            words(kernel_comm(file))
+        );
+        told.push(hint);
+    }
+    if !in_another_case.is_empty() {
+        let hint =
+            compose!(". One is named {}: the case counts", Untrusted::join(in_another_case, ", "));
+        told.push(hint);
+    }
+    told
+}
+
+fn words(name: &[u8]) -> Untrusted {
+    String::from_utf8_lossy(name).into_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::world::listener;
+
+    fn told(name: &str, others: &[&str]) -> String {
+        let others: Vec<Untrusted> = others.iter().map(|name| Untrusted::from(*name)).collect();
+        nobody_named(name.as_bytes(), &others).for_terminal().to_string()
+    }
+
+    #[test]
+    fn what_is_waited_for_is_said_with_what_may_have_been_meant() {
+        assert_eq!(told("nginx", &[]), "no process is named nginx yet; watching for one");
+        assert!(told("Nginx", &["nginx"]).ends_with("One is named nginx: the case counts"));
+        assert!(told("/usr/sbin/nginx", &[]).ends_with("try --comm nginx"));
+        assert!(told("kworker/0:1", &[]).ends_with("try --comm 0:1"));
+        assert!(!told("//", &[]).contains("try"), "there is no file's name in it");
+        assert!(!told("ng\u{1b}inx", &[]).contains('\u{1b}'), "a name comes from outside");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_as_the_kernel_cuts_it() {
+        let of = |name: &str| {
+            let comm = Some(name.as_bytes().to_vec());
+            Awaited::of(&Targets { comm, ..Targets::default() }).shortened()
+        };
+        let told = of("averylongcommandname").expect("16 bytes or more").for_terminal().to_string();
+        assert!(told.ends_with("named averylongcomman"), "{told}");
+        assert!(of("fifteen-bytes-x").is_none());
+    }
+
+    #[test]
+    fn a_port_is_waited_for_until_somebody_listens() {
+        let found = listener(1, 8);
+        let ports = vec![found.local.port(), 9];
+        let mut awaited = Awaited::of(&Targets { ports, ..Targets::default() });
+        assert!(awaited.notices().is_empty(), "nobody has looked");
+        awaited.look(&Sample::default());
+        assert_eq!(awaited.notices().len(), 2);
+        awaited.look(&Sample { listeners: vec![found], ..Sample::default() });
+        let left = awaited.notices();
+        assert_eq!(left.len(), 1);
+        assert!(left[0].for_terminal().to_string().contains("port 9 yet"));
+        awaited.look(&Sample::default());
+        assert_eq!(awaited.notices(), left, "whoever listened may go again");
+    }
+}
