@@ -13,13 +13,23 @@ use demo_servers::{
 };
 
 use super::{Usage, watch};
-use crate::cli::{
-    DEMO_SERVERS_VERB, DemoArgs, Detail, FlightArgs, OutputArgs, RunArgs, RunAsArgs, TargetArgs,
-    WatchArgs,
+use crate::{
+    cli::{
+        DEMO_SERVERS_VERB, DemoArgs, Detail, FlightArgs, OutputArgs, RunArgs, RunAsArgs,
+        TargetArgs, WatchArgs,
+    },
+    privileges,
+    sensor::SensorError,
 };
 
 pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let launcher = Launcher::this_program(&[DEMO_SERVERS_VERB])?;
+    if let Some(choice) = &args.choice
+        && choice.run.rtt.is_some()
+        && let Some(blocker) = privileges::network_blocker("--rtt runs the demo")
+    {
+        return Err(SensorError::Blocked(blocker).into());
+    }
     match args.choice {
         Some(choice) if args.watch => watched(choice, &launcher),
         Some(choice) => {

@@ -131,6 +131,16 @@ impl Lines {
 /// The name under which dropped lines are counted as lost.
 const DROPPED: &str = "output";
 
+/// Returns whether standard output is a terminal that can show the screen, and says so if it is one
+/// that cannot.
+pub(super) fn is_for_screens() -> bool {
+    let is_terminal = io::stdout().is_terminal();
+    if is_terminal && tui::is_dumb() {
+        note!("backscope: this terminal cannot show a screen (TERM=dumb): lines, as with --plain");
+    }
+    is_terminal && !tui::is_dumb()
+}
+
 /// Action that the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UserAction {
@@ -165,6 +175,7 @@ impl Frontend {
 
     pub(super) fn text(json: bool, clock: WallClock, pace: Pace) -> io::Result<Self> {
         let coloured = io::stdout().is_terminal()
+            && !tui::is_dumb()
             && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let sink: Box<dyn Sink> = if json {
             Box::new(Json::new(clock))

@@ -22,8 +22,6 @@ pub struct Calls {
     pub perf_events: bool,
     /// They attach tracing programs again.
     pub tracing: bool,
-    /// They remove a file at the end.
-    pub remove: bool,
     /// They answer at sockets that listen.
     pub serve: bool,
     /// They connect to others by TCP. A filter cannot look behind a pointer, so whom they ask is
@@ -257,11 +255,6 @@ fn rules(calls: &Calls) -> Result<Rules, Error> {
         for request in PERF_IOCTLS {
             allow(&mut rules, libc::SYS_ioctl, &[(1, Eq, *request)])?;
         }
-    }
-    if calls.remove {
-        rules.insert(libc::SYS_unlink, Vec::new());
-        rules.insert(libc::SYS_unlinkat, Vec::new());
-        rules.insert(libc::SYS_rmdir, Vec::new());
     }
     network(&mut rules, calls)?;
     Ok(rules)
@@ -509,13 +502,5 @@ mod tests {
             bytes.iter().sum::<u8>()
         });
         assert_eq!(sum, 6);
-    }
-
-    #[test]
-    fn the_file_of_a_command_can_be_removed() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let path = file.path().to_owned();
-        confined(Calls { remove: true, ..Calls::default() }, move || file.close().unwrap());
-        assert!(!path.exists());
     }
 }

@@ -184,7 +184,6 @@ mod tests {
             bpf: false,
             perf_events: false,
             tracing: false,
-            remove: false,
             serve: false,
             connect: false,
             children: Vec::new(),

@@ -21,3 +21,8 @@ pub use app::{Action, App, Playback};
 pub use events::events;
 pub use terminal::{Guard, terminal_as_stdin};
 pub use theme::Theme;
+
+/// True of a terminal that says of itself that it can only print lines (an editor's, a log's).
+pub fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
+}

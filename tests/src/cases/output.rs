@@ -5,7 +5,7 @@ use std::ffi::{OsStr, c_int};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -19,6 +19,7 @@ use crate::harness::json::{Value, is, number};
 use crate::harness::{Case, Process, World, converse, net};
 
 pub(super) const CASES: &[Case] = &[
+    native("output::a_dumb_terminal_gets_lines", dumb_terminal),
     native("output::a_pipe_that_nobody_reads", pipe),
     native("output::a_terminal_that_stands_still", still_terminal),
     native("output::a_terminal_that_goes_away", lost_terminal),
@@ -281,57 +282,79 @@ fn lost_with(world: &World, mode: Option<&str>, controls: bool) -> anyhow::Resul
     check_recording(world, &file, 1)
 }
 
-/// While the screen is shown, what the command writes goes to a file that nobody else can read. It
-/// is printed at the end, and nothing is left behind.
+/// While the screen is shown, what the command writes goes to a file that has no name and that
+/// nobody else can read. It is printed at the end, and nothing is left behind, whatever ends it.
 fn command_output(world: &World) -> anyhow::Result<()> {
-    for runtime in [true, false] {
+    const WORD: &str = "a-word-of-the-command";
+    for signal in [libc::SIGINT, libc::SIGKILL] {
         let dir = tempfile::tempdir()?;
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700))?;
         let mut command = world.agent_command(&["watch", "--", "sh", "-c"]);
-        command.arg("echo a-word-of-the-command; exec sleep 600").env("TERM", "xterm-256color");
-        let absent = dir.path().join("absent");
-        command.env("XDG_RUNTIME_DIR", if runtime { dir.path() } else { &absent });
-        command.env("TMPDIR", dir.path());
+        command.arg(format!("echo {WORD}; exec sleep 600")).env("TERM", "xterm-256color");
+        command.env("XDG_RUNTIME_DIR", dir.path()).env("TMPDIR", dir.path());
+        let left = || fs::read_dir(dir.path()).map(Iterator::count);
         let mut terminal = Terminal::open()?;
         let mut agent = terminal.start(command, true)?;
         let deadline = Instant::now() + world.patience();
-        let file = loop {
-            if let Some(file) = file_with(dir.path(), "a-word-of-the-command\n")? {
-                break file;
+        let (child, file) = loop {
+            if let Some(child) = child_of(agent.0.id())
+                && let file = PathBuf::from(format!("/proc/{child}/fd/1"))
+                // Before it is started it has the terminal.
+                && fs::metadata(&file).is_ok_and(|metadata| metadata.is_file())
+                && fs::read_to_string(&file).is_ok_and(|text| text == format!("{WORD}\n"))
+            {
+                break (child, file);
             }
             ensure!(Instant::now() < deadline, "the command's output is in no file");
             thread::sleep(Duration::from_millis(20));
         };
-        let mode = fs::metadata(&file)?.mode() & 0o777;
-        ensure!(mode == 0o600, "{}: mode {mode:o}", file.display());
-        let own_folder = file.parent().context("a folder")?;
-        let mode = fs::metadata(own_folder)?.mode() & 0o777;
-        ensure!(mode == 0o700, "{}: mode {mode:o}", own_folder.display());
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        ensure!(!name.contains(&agent.0.id().to_string()), "a name that can be guessed: {name}");
-        agent.signal(libc::SIGINT);
-        terminal.await_text(world, "the command wrote:\r\na-word-of-the-command")?;
-        let status = agent.ended(world.patience())?;
-        ensure!(status.success(), "it ended with {status}");
-        let left = fs::read_dir(dir.path())?.count();
-        ensure!(left == 0, "{left} files are left behind");
+        let metadata = fs::metadata(&file)?;
+        let (links, mode) = (metadata.nlink(), metadata.mode() & 0o777);
+        ensure!(links == 0 && mode == 0o600, "{links} names, mode {mode:o}");
+        ensure!(left()? == 0, "it has a name in a folder");
+        agent.signal(signal);
+        if signal == libc::SIGINT {
+            terminal.await_text(world, &format!("the command wrote:\r\n{WORD}"))?;
+            let status = agent.ended(world.patience())?;
+            ensure!(status.success(), "it ended with {status}");
+        } else {
+            agent.ended(world.patience())?;
+            // What was started has lost its parent.
+            let _ = Command::new("kill").arg(child.to_string()).status();
+        }
+        ensure!(left()? == 0, "something is left behind");
     }
     Ok(())
 }
 
-/// Returns the file below a folder, one level deep at most, that has these contents.
-fn file_with(folder: &Path, contents: &str) -> anyhow::Result<Option<PathBuf>> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let found = match path.is_dir() {
-            true => file_with(&path, contents)?,
-            false => fs::read_to_string(&path).is_ok_and(|text| text == contents).then_some(path),
-        };
-        if found.is_some() {
-            return Ok(found);
-        }
+/// Returns the process that this one has started.
+fn child_of(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// A terminal that says of itself that it can only print lines gets lines, and is told why.
+fn dumb_terminal(world: &World) -> anyhow::Result<()> {
+    const ALTERNATE_SCREEN: &str = "\x1b[?1049h";
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    let pid = demo.pid().to_string();
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("run.bsrec");
+    let file = file.to_string_lossy();
+    let watch = ["watch", "--pid", &pid, "--duration", "1s", "-o", &file];
+    let replay = ["replay", &file, "--speed", "64"];
+    for (args, summed_up) in [(&watch[..], "Summary after"), (&replay[..], "Summary after")] {
+        let mut command = world.agent_command(args);
+        command.env("TERM", "dumb");
+        let mut terminal = Terminal::open()?;
+        let mut agent = terminal.start(command, true)?;
+        let mut shown = terminal.await_text(world, summed_up)?;
+        shown += &terminal.await_text(world, "cost ")?;
+        ensure!(agent.ended(world.patience())?.success());
+        ensure!(shown.contains("TERM=dumb"), "{args:?}: no word on why: {shown}");
+        ensure!(!shown.contains(ALTERNATE_SCREEN), "{args:?}: a screen: {shown}");
+        ensure!(!shown.contains("\x1b["), "{args:?}: colours: {shown}");
     }
-    Ok(None)
+    Ok(())
 }
 
 fn full_disk(world: &World) -> anyhow::Result<()> {

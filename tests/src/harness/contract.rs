@@ -161,6 +161,7 @@ const FIELDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pause", &["state"]),
+    ("notice", &["state", "text"]),
     ("lost", &["probe", "count", "total"]),
     ("summary", &["duration_us", "connects", "resets", "events", "overhead"]),
 ];

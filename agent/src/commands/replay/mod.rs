@@ -3,12 +3,7 @@
 mod player;
 mod screen;
 
-use std::{
-    fs::File,
-    io::{self, IsTerminal},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{fs::File, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use rustix::thread::CapabilitySet;
@@ -16,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     event_loop,
-    frontend::{Frontend, Pace},
+    frontend::{Frontend, Pace, is_for_screens},
     signals::Signals,
 };
 use crate::{
@@ -30,7 +25,7 @@ use crate::{
 
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let context = || format!("cannot replay {}", args.file.display());
-    let on_screen = !args.output.plain && !args.output.json && io::stdout().is_terminal();
+    let on_screen = !args.output.plain && !args.output.json && is_for_screens();
     let damaged = if on_screen {
         tui::terminal_as_stdin()?;
         let file = File::open(&args.file).map_err(ReadError::from).with_context(context)?;

@@ -1,4 +1,6 @@
-//! Named targets that nothing matches yet.
+//! Named targets that nothing matches yet, and processes that do not listen yet.
+
+use std::collections::HashSet;
 
 use crate::{
     model::event::Sample,
@@ -9,19 +11,27 @@ use crate::{
     text::Untrusted,
 };
 
-/// A command name and ports to which nothing belongs yet. Each is looked for at every refresh until
-/// it is found.
+/// Time that a command has to listen until it is said that it does not, ns.
+const STARTS_NS: u64 = 2_000_000_000;
+
+/// A command name and ports to which nothing belongs yet, and who has listened. Each is looked for
+/// at every refresh until it is found.
 #[derive(Debug, Default)]
 pub(super) struct Awaited {
     comm: Option<Vec<u8>>,
     ports: Vec<u16>,
-    /// The first sample is in: before it nobody knows who listens.
-    has_looked: bool,
+    /// Process that this program started.
+    command: Option<u32>,
+    /// Time of the first sample and of the last one: before the first nobody knows who listens.
+    looked_ns: Option<(u64, u64)>,
+    /// Processes that hold a listening socket, or did: who closes it has done so on purpose.
+    have_listened: HashSet<u32>,
 }
 
 impl Awaited {
-    pub(super) fn of(targets: &Targets) -> Self {
-        Self { comm: targets.comm.clone(), ports: targets.ports.clone(), has_looked: false }
+    pub(super) fn of(targets: &Targets, command: Option<u32>) -> Self {
+        let (comm, ports) = (targets.comm.clone(), targets.ports.clone());
+        Self { comm, ports, command, ..Self::default() }
     }
 
     /// Returns a sentence where the name is longer than those that the kernel keeps.
@@ -36,7 +46,12 @@ impl Awaited {
 
     /// Learns who runs and who listens now.
     pub(super) fn look(&mut self, sample: &Sample) {
-        self.has_looked = true;
+        let begin_ns = self.looked_ns.map_or(sample.ts_ns, |(begin_ns, _)| begin_ns);
+        self.looked_ns = Some((begin_ns, sample.ts_ns));
+        for listener in &sample.listeners {
+            self.have_listened.insert(listener.pid);
+            self.have_listened.extend(&listener.holders);
+        }
         self.comm.take_if(|name| !targets::processes_named(name).is_empty());
         let listening = sample.listeners.iter().map(|listener| listener.local.port());
         let bound = sample.datagrams.iter().map(|socket| socket.local.port());
@@ -48,7 +63,7 @@ impl Awaited {
     /// Returns what is still waited for, one sentence each.
     pub(super) fn notices(&self) -> Vec<Untrusted> {
         let mut notices = Vec::new();
-        if !self.has_looked {
+        if self.looked_ns.is_none() {
             return notices;
         }
         if let Some(name) = &self.comm {
@@ -59,6 +74,14 @@ impl Awaited {
             notices.push(told.into());
         }
         notices
+    }
+
+    /// Returns whether it is worth a sentence that this process does not listen: not of one that
+    /// did, nor of a command that has just been started.
+    pub(super) fn should_listen(&self, pid: u32) -> bool {
+        let is_starting = self.command == Some(pid)
+            && self.looked_ns.is_none_or(|(begin_ns, now_ns)| now_ns < begin_ns + STARTS_NS);
+        !is_starting && !self.have_listened.contains(&pid)
     }
 }
 
@@ -112,7 +135,7 @@ mod tests {
     fn a_long_name_is_cut_as_the_kernel_cuts_it() {
         let of = |name: &str| {
             let comm = Some(name.as_bytes().to_vec());
-            Awaited::of(&Targets { comm, ..Targets::default() }).shortened()
+            Awaited::of(&Targets { comm, ..Targets::default() }, None).shortened()
         };
         let told = of("averylongcommandname").expect("16 bytes or more").for_terminal().to_string();
         assert!(told.ends_with("named averylongcomman"), "{told}");
@@ -123,7 +146,7 @@ mod tests {
     fn a_port_is_waited_for_until_somebody_listens() {
         let found = listener(1, 8);
         let ports = vec![found.local.port(), 9];
-        let mut awaited = Awaited::of(&Targets { ports, ..Targets::default() });
+        let mut awaited = Awaited::of(&Targets { ports, ..Targets::default() }, None);
         assert!(awaited.notices().is_empty(), "nobody has looked");
         awaited.look(&Sample::default());
         assert_eq!(awaited.notices().len(), 2);
@@ -133,5 +156,29 @@ mod tests {
         assert!(left[0].for_terminal().to_string().contains("port 9 yet"));
         awaited.look(&Sample::default());
         assert_eq!(awaited.notices(), left, "whoever listened may go again");
+    }
+
+    #[test]
+    fn who_has_listened_is_not_told_to_listen() {
+        let held =
+            crate::model::event::ListenerSample { pid: 7, holders: vec![7, 8], ..listener(1, 8) };
+        let mut awaited = Awaited::of(&Targets::default(), None);
+        assert!(awaited.should_listen(7), "it has not been seen to");
+        awaited.look(&Sample { listeners: vec![held], ..Sample::default() });
+        awaited.look(&Sample::default());
+        assert!(!awaited.should_listen(7) && !awaited.should_listen(8));
+        assert!(awaited.should_listen(9));
+    }
+
+    #[test]
+    fn a_command_has_time_to_start() {
+        let mut awaited = Awaited::of(&Targets::default(), Some(7));
+        let at = |ts_ns| Sample { ts_ns, ..Sample::default() };
+        assert!(!awaited.should_listen(7) && awaited.should_listen(8));
+        awaited.look(&at(5_000_000_000));
+        awaited.look(&at(5_900_000_000));
+        assert!(!awaited.should_listen(7));
+        awaited.look(&at(7_000_000_000));
+        assert!(awaited.should_listen(7));
     }
 }

@@ -22,7 +22,11 @@ use anyhow::Context;
 use rustix::{process::geteuid, thread::CapabilitySet};
 
 use self::{awaited::Awaited, command_output::CommandOutput, destination::Plan, session::Session};
-use super::{Usage, event_loop, frontend::Frontend, target};
+use super::{
+    Usage, event_loop,
+    frontend::{Frontend, is_for_screens},
+    target,
+};
 #[cfg(feature = "export")]
 use crate::export::{Exits, Exporter};
 use crate::{
@@ -47,7 +51,7 @@ const RING_BYTES: &str = "BACKSCOPE_RING_BYTES";
 pub(super) fn run(args: WatchArgs) -> anyhow::Result<ExitCode> {
     let shown = match args.output {
         OutputArgs { json: true, .. } => Shown::Json,
-        OutputArgs { plain: false, .. } if io::stdout().is_terminal() => Shown::Screen,
+        OutputArgs { plain: false, .. } if is_for_screens() => Shown::Screen,
         OutputArgs { .. } => Shown::Plain,
     };
     watch(args, shown)
@@ -114,8 +118,6 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(NOT_FOUND));
     }
     let mut resolved = target::resolve(&args.target)?;
-    let awaited = Awaited::of(&resolved.targets);
-    resolved.notices.extend(awaited.shortened());
     let output = match screen && !args.command.is_empty() {
         true => Some(CommandOutput::create()?),
         false => None,
@@ -129,10 +131,11 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let Some(command) = &command {
         resolved.targets.pids.push(command.pid());
     }
-    if let Some(output) = &output {
-        let told = format!("the command's output goes to {}", output.place());
-        resolved.notices.push(told.into());
+    if let (Some(_), Some(command)) = (&output, &command) {
+        resolved.notices.push(CommandOutput::notice(command.pid()));
     }
+    let awaited = Awaited::of(&resolved.targets, command.as_ref().map(StoppedCommand::pid));
+    resolved.notices.extend(awaited.shortened());
     let words = target_words(resolved.words, command.as_ref(), &args);
     let mut sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
@@ -141,7 +144,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if screen {
         tui::terminal_as_stdin()?;
     }
-    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some(), &shown)?);
+    sensor.sandbox = Some(confine(&sensor, command.as_ref(), &shown)?);
     let is_silent = matches!(shown, Shown::Nowhere);
     let frontend = shown.frontend(clock)?;
     if let (true, Some(into)) = (is_silent, plan.place()) {
@@ -162,12 +165,10 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
 fn confine(
     sensor: &Sensor,
     command: Option<&StoppedCommand>,
-    removes_output: bool,
     shown: &Shown,
 ) -> anyhow::Result<Sandbox> {
     let mut needs = Needs::of_watch(sensor.needed(), sensor.attaches_again());
     needs.calls.tracing = sensor.has_pauses();
-    needs.calls.remove = removes_output;
     shown.add_calls(&mut needs.calls);
     if let Some(command) = command {
         // It may be another user's, or become so.
@@ -306,11 +307,11 @@ fn start(
     Ok(Some(started))
 }
 
-/// Sentences on watched processes that hold no listening socket.
-fn without_listener(sensor: &Sensor) -> Vec<Untrusted> {
+/// Sentences on watched processes that hold no listening socket, and did not.
+fn without_listener(sensor: &Sensor, awaited: &Awaited) -> Vec<Untrusted> {
     let mut sentences = Vec::new();
     for (pid, comm) in sensor.without_listener() {
-        if targets::exists(pid) {
+        if awaited.should_listen(pid) && targets::exists(pid) {
             sentences.push(compose!(
                 "{} {pid} has no listening TCP socket; still watching for one",
                 comm

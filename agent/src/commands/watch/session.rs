@@ -198,7 +198,7 @@ impl Session {
         let target = self.target();
         let mut notices = self.notices.clone();
         notices.extend(self.awaited.notices());
-        notices.extend(super::without_listener(&self.live.sensor));
+        notices.extend(super::without_listener(&self.live.sensor, &self.awaited));
         notices.extend(super::gone(&self.live.sensor));
         notices.extend(super::left_out(&self.live.sensor));
         notices.extend(super::beside(&self.live.sensor));
