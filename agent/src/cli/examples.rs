@@ -106,6 +106,7 @@ or failed while running
 pub(super) const LISTENERS_EXAMPLES: &str = "\
 Examples:
   sudo backscope listeners
+  sudo backscope listeners --watch --interval 2s
   sudo backscope listeners --pid 4242 --json
   sudo backscope listeners --pod default/cart-0";
 

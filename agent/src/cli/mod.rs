@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod complete;
 mod errors;
 mod examples;
 #[cfg(feature = "export")]
@@ -12,7 +13,7 @@ mod run;
 mod target;
 mod values;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
@@ -99,7 +100,7 @@ pub enum Verb {
     /// Compare two recordings: what got better, what got worse, and what they cannot show
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(DiffArgs),
-    /// Show every listening socket once: its queues, limits, drops and owner
+    /// Show every listening socket, trouble first: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]
     Listeners(ListenersArgs),
     /// Learn what the kernel does for a backend: predict, run a real server, and see
@@ -302,6 +303,18 @@ pub struct ListenersArgs {
     /// Print one JSON object per line
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+    /// Look again and again until Ctrl-C; on a terminal each look takes the place of the last one.
+    /// Packets dropped since then are marked: 687 (+12)
+    #[arg(long, help_heading = "Output")]
+    pub watch: bool,
+    /// Time between two looks [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = values::interval, requires = "watch")]
+    #[arg(help_heading = "Output")]
+    pub interval: Option<Duration>,
+    /// Stop after this time, such as 10s or 5min
+    #[arg(long, value_name = "TIME", value_parser = values::duration, requires = "watch")]
+    #[arg(help_heading = "Output")]
+    pub duration: Option<Duration>,
 }
 
 /// Arguments of `doctor`.

@@ -22,6 +22,7 @@ pub(crate) mod fuzzing;
 mod look;
 mod maps;
 mod members;
+mod net_namespaces;
 mod options;
 mod places;
 mod probe_log;
@@ -56,11 +57,12 @@ pub use self::{
     clock::now_ns,
     command::{STOPPED_VERB, StoppedCommand, stop_then_exec},
     error::SensorError,
-    look::{Look, listening_on, look, refused_at_most, trial, would_need},
+    look::{Look, Looker, listening_on, look, refused_at_most, trial, would_need},
+    net_namespaces::NetNamespaces,
     options::Options,
     targets::Targets,
     user::User,
-    workload::{GroupError, GroupNames, Groups, ResolvedGroups, resolve_groups},
+    workload::{GroupError, GroupNames, Groups, NamesInUse, ResolvedGroups, resolve_groups},
 };
 pub use crate::model::Tier;
 use crate::{

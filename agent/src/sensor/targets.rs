@@ -200,6 +200,21 @@ pub fn names_in_another_case(name: &[u8]) -> Vec<Untrusted> {
     names
 }
 
+/// Returns every process with its command name, but for the kernel's own.
+pub fn running() -> Vec<(u32, Untrusted)> {
+    const KTHREADD: u32 = 2;
+    let mut found = Vec::new();
+    for pid in procfs::processes() {
+        if pid != KTHREADD
+            && procfs::parent(pid).is_some_and(|parent| parent != KTHREADD)
+            && let Some(comm) = comm_of(pid)
+        {
+            found.push((pid, comm));
+        }
+    }
+    found
+}
+
 fn processes_where(mut is_meant: impl FnMut(&[u8]) -> bool) -> Vec<u32> {
     let own = std::process::id();
     let mut pids = procfs::processes();

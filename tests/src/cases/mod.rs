@@ -22,6 +22,7 @@ mod interop;
 mod learn;
 mod ledger;
 mod listener;
+mod listeners;
 mod loaded;
 mod mcp;
 mod otlp;
@@ -59,6 +60,7 @@ pub fn all() -> Vec<Case> {
         export::CASES,
         otlp::CASES,
         ledger::CASES,
+        listeners::CASES,
         receive::CASES,
         rest::CASES,
         budget::CASES,

@@ -210,13 +210,28 @@ fn is_notice(object: &Value, state: &str, text: &str) -> bool {
         && object["text"].as_str().is_some_and(|told| told.contains(text))
 }
 
-/// A server under a name of its own, in a folder that goes with it.
-fn server_named(world: &World, name: &str) -> anyhow::Result<(tempfile::TempDir, Process)> {
+/// A server under a name of its own.
+fn server_named(world: &World, name: &str) -> anyhow::Result<Process> {
+    let script = format!(
+        "import socket\n\
+         open('/proc/self/comm','w').write('{name}')\n\
+         s=socket.create_server(('127.0.0.1',7002))\n\
+         while True: c,_=s.accept(); c.recv(9); c.send(b'x'); c.close()\n"
+    );
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", &script]);
+    let server = Process::start(python)?;
+    net::await_listening(7002, world.patience())?;
+    Ok(server)
+}
+
+/// A program that does nothing, under a name of its own, in a folder that goes with it.
+fn sleeper_named(name: &str) -> anyhow::Result<(tempfile::TempDir, Process)> {
     let folder = tempfile::tempdir()?;
     let program = folder.path().join(name);
-    copy_program(&world.demo_servers(), &program)?;
+    copy_program(std::path::Path::new("/bin/sleep"), &program)?;
     let mut command = std::process::Command::new(&program);
-    command.args(["slow-acceptor", "--accept-delay", "0ms", "--listen", "127.0.0.1:7002"]);
+    command.arg("600");
     Ok((folder, Process::start(command)?))
 }
 
@@ -233,12 +248,10 @@ fn nobody_has_the_name_yet(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch_queues().args(["--comm", NAME]).start()?;
     let told = "no process is named Awaited-one yet; watching for one";
     agent.await_object("what is waited for", |object| is_notice(object, "begun", told))?;
-    let (_folder, server) = server_named(world, NAME)?;
-    net::await_listening(7002, world.patience())?;
+    let (_folder, _sleeper) = sleeper_named(NAME)?;
     agent.await_object("that it came", |object| is_notice(object, "ended", told))?;
-    converse(([127, 0, 0, 1], 7002).into())?;
-    agent.await_accepted(7002, 1)?;
     agent.stop()?;
+    let server = server_named(world, NAME)?;
 
     // Whose name is there is not waited for; whose differs in case is.
     for (name, state) in [(NAME, None), ("awaited-ONE", Some("One is named Awaited-one"))] {
@@ -277,13 +290,12 @@ fn nobody_listens_yet(world: &World) -> anyhow::Result<()> {
 /// The kernel keeps 15 bytes of a name, and so many are compared.
 fn long_name(world: &World) -> anyhow::Result<()> {
     const NAME: &str = "a-server-with-a-long-name";
-    let (_folder, _server) = server_named(world, NAME)?;
-    net::await_listening(7002, world.patience())?;
+    let _server = server_named(world, NAME)?;
     let mut agent = world.watch_queues().args(["--comm", NAME]).start()?;
     agent.await_object("that it is cut", |object| {
         is_notice(object, "begun", "the first 15 bytes") && is_notice(object, "begun", &NAME[..15])
     })?;
-    converse(([127, 0, 0, 1], 7002).into())?;
+    TcpStream::connect(("127.0.0.1", 7002))?;
     agent.await_accepted(7002, 1)?;
     let ended = agent.stop()?;
     let waits = ended.objects.iter().find(|object| is_notice(object, "begun", "yet"));
@@ -317,7 +329,7 @@ fn closed_listener(world: &World) -> anyhow::Result<()> {
 
 /// Errors name what was meant: an option, an example of a value, the processes of that name.
 fn what_was_meant(world: &World) -> anyhow::Result<()> {
-    let (_folder, server) = server_named(world, "meant-one")?;
+    let (_folder, server) = sleeper_named("meant-one")?;
     let pid = server.pid().to_string();
     for (args, wanted) in [
         (["watch", "--pid", "meant-one"], &["--comm meant-one", &pid][..]),

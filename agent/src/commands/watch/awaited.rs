@@ -19,6 +19,8 @@ const STARTS_NS: u64 = 2_000_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Awaited {
     comm: Option<Vec<u8>>,
+    /// Nothing else was named: whoever is watched has the name, or had it when it began.
+    is_comm_alone: bool,
     ports: Vec<u16>,
     /// Process that this program started.
     command: Option<u32>,
@@ -31,7 +33,8 @@ pub(super) struct Awaited {
 impl Awaited {
     pub(super) fn of(targets: &Targets, command: Option<u32>) -> Self {
         let (comm, ports) = (targets.comm.clone(), targets.ports.clone());
-        Self { comm, ports, command, ..Self::default() }
+        let is_comm_alone = Targets { comm: None, ..targets.clone() }.is_empty();
+        Self { comm, is_comm_alone, ports, command, ..Self::default() }
     }
 
     /// Returns a sentence where the name is longer than those that the kernel keeps.
@@ -44,15 +47,16 @@ impl Awaited {
         ))
     }
 
-    /// Learns who runs and who listens now.
-    pub(super) fn look(&mut self, sample: &Sample) {
+    /// Learns who runs and who listens now, and how many processes are watched.
+    pub(super) fn look(&mut self, sample: &Sample, watched: usize) {
         let begin_ns = self.looked_ns.map_or(sample.ts_ns, |(begin_ns, _)| begin_ns);
         self.looked_ns = Some((begin_ns, sample.ts_ns));
         for listener in &sample.listeners {
             self.have_listened.insert(listener.pid);
             self.have_listened.extend(&listener.holders);
         }
-        self.comm.take_if(|name| !targets::processes_named(name).is_empty());
+        let is_watched = self.is_comm_alone && watched > 0;
+        self.comm.take_if(|name| is_watched || !targets::processes_named(name).is_empty());
         let listening = sample.listeners.iter().map(|listener| listener.local.port());
         let bound = sample.datagrams.iter().map(|socket| socket.local.port());
         for found in listening.chain(bound) {
@@ -148,13 +152,13 @@ mod tests {
         let ports = vec![found.local.port(), 9];
         let mut awaited = Awaited::of(&Targets { ports, ..Targets::default() }, None);
         assert!(awaited.notices().is_empty(), "nobody has looked");
-        awaited.look(&Sample::default());
+        awaited.look(&Sample::default(), 0);
         assert_eq!(awaited.notices().len(), 2);
-        awaited.look(&Sample { listeners: vec![found], ..Sample::default() });
+        awaited.look(&Sample { listeners: vec![found], ..Sample::default() }, 0);
         let left = awaited.notices();
         assert_eq!(left.len(), 1);
         assert!(left[0].for_terminal().to_string().contains("port 9 yet"));
-        awaited.look(&Sample::default());
+        awaited.look(&Sample::default(), 0);
         assert_eq!(awaited.notices(), left, "whoever listened may go again");
     }
 
@@ -164,8 +168,8 @@ mod tests {
             crate::model::event::ListenerSample { pid: 7, holders: vec![7, 8], ..listener(1, 8) };
         let mut awaited = Awaited::of(&Targets::default(), None);
         assert!(awaited.should_listen(7), "it has not been seen to");
-        awaited.look(&Sample { listeners: vec![held], ..Sample::default() });
-        awaited.look(&Sample::default());
+        awaited.look(&Sample { listeners: vec![held], ..Sample::default() }, 0);
+        awaited.look(&Sample::default(), 0);
         assert!(!awaited.should_listen(7) && !awaited.should_listen(8));
         assert!(awaited.should_listen(9));
     }
@@ -175,10 +179,24 @@ mod tests {
         let mut awaited = Awaited::of(&Targets::default(), Some(7));
         let at = |ts_ns| Sample { ts_ns, ..Sample::default() };
         assert!(!awaited.should_listen(7) && awaited.should_listen(8));
-        awaited.look(&at(5_000_000_000));
-        awaited.look(&at(5_900_000_000));
+        awaited.look(&at(5_000_000_000), 0);
+        awaited.look(&at(5_900_000_000), 0);
         assert!(!awaited.should_listen(7));
-        awaited.look(&at(7_000_000_000));
+        awaited.look(&at(7_000_000_000), 0);
         assert!(awaited.should_listen(7));
+    }
+
+    #[test]
+    fn a_process_that_has_renamed_itself_is_found() {
+        let targets = Targets { comm: Some(b"no-such-name".to_vec()), ..Targets::default() };
+        let mut awaited = Awaited::of(&targets, None);
+        awaited.look(&Sample::default(), 0);
+        assert_eq!(awaited.notices().len(), 1);
+        awaited.look(&Sample::default(), 1);
+        assert!(awaited.notices().is_empty());
+        // Beside another target nobody knows whom it is that is watched.
+        let mut awaited = Awaited::of(&Targets { pids: vec![1], ..targets }, None);
+        awaited.look(&Sample::default(), 1);
+        assert_eq!(awaited.notices().len(), 1);
     }
 }

@@ -185,7 +185,7 @@ impl Session {
     /// Takes a sample: one refresh.
     fn sample(&mut self) -> anyhow::Result<()> {
         let mut sample = self.live.sensor.sample();
-        self.awaited.look(&sample);
+        self.awaited.look(&sample, self.live.sensor.processes());
         self.live.take_connections(&mut sample)?;
         self.live.begin_batch()?;
         self.announce()?;
