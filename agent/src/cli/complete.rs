@@ -31,6 +31,10 @@ const PROGRAM: &str = "backscope";
 /// The environment variable by which a script asks. Its value is the shell.
 const ASKED: &str = "BACKSCOPE_COMPLETE";
 
+/// As a file in `$fpath` the script is itself the function that zsh calls to complete.
+const FROM_FPATH: &str = "\nif [[ \"$funcstack[1]\" == _backscope ]]; then\n    \
+                          _clap_dynamic_completer_backscope \"$@\"\nfi\n";
+
 /// Answers a shell that asks for completions, without any right. Returns the status to exit with,
 /// `None` if nobody asks.
 pub fn answer() -> Option<ExitCode> {
@@ -60,6 +64,9 @@ pub(crate) fn script(shell: Shell) -> io::Result<Vec<u8>> {
     };
     let mut script = Vec::new();
     completer.write_registration(ASKED, PROGRAM, PROGRAM, PROGRAM, &mut script)?;
+    if shell == Shell::Zsh {
+        script.extend_from_slice(FROM_FPATH.as_bytes());
+    }
     Ok(script)
 }
 

@@ -6,6 +6,7 @@ mod browser;
 mod budget;
 mod close;
 mod command;
+mod completion;
 mod containers;
 mod coverage;
 mod datagram;
@@ -82,6 +83,7 @@ pub fn all() -> Vec<Case> {
         robust::CASES,
         secure::CASES,
         command::CASES,
+        completion::CASES,
         containers::CASES,
         record::CASES,
         report::CASES,
