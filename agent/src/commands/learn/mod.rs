@@ -21,7 +21,7 @@ use crate::{
     learn::{self, CatalogueEntry, Lesson, Outcome, Progress, live},
     privileges,
     sensor::SensorError,
-    text::to_json,
+    text::{count_of, to_json, were},
     tui::lesson::list_text,
 };
 
@@ -138,7 +138,11 @@ impl LessonRun {
             if outcome.broken.is_empty() || unseen == 0 || again == 0 {
                 return Ok(outcome);
             }
-            tell(&format!("{unseen} events were missed, so the round runs again"));
+            tell(&format!(
+                "{} {} missed, so the round runs again",
+                count_of(unseen, "event"),
+                were(unseen)
+            ));
         }
     }
 }

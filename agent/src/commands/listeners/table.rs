@@ -10,7 +10,7 @@ use crate::{
         workload::Workload,
     },
     sensor::{self, Look},
-    text::{Untrusted, count},
+    text::{Untrusted, count, named},
 };
 
 /// Writes the tables.
@@ -114,9 +114,7 @@ fn process(look: &Look, comm: &Untrusted, pid: u32, holders: u64) -> String {
         Some(label) => format!(" ({})", label.for_terminal()),
         None => String::new(),
     };
-    let name = comm.for_terminal().to_string();
-    let name = if name.is_empty() { "pid" } else { &name };
-    format!("{name} {pid}{more}{place}")
+    format!("{}{more}{place}", named(comm, pid).for_terminal())
 }
 
 /// The column of network namespaces, where there is more than our own.
@@ -167,7 +165,7 @@ impl<'a> Places<'a> {
         {
             return Some(label.for_terminal().to_string());
         }
-        Some(format!("of {} {pid}", comm.for_terminal()))
+        Some(format!("of {}", named(comm, pid).for_terminal()))
     }
 }
 

@@ -38,7 +38,7 @@ use crate::{
     },
     record,
     sensor::{Options, Sensor, StoppedCommand, Targets, User, now_ns, targets},
-    text::{Untrusted, count},
+    text::{Untrusted, count, named},
     tui,
 };
 
@@ -313,8 +313,8 @@ fn without_listener(sensor: &Sensor, awaited: &Awaited) -> Vec<Untrusted> {
     for (pid, comm) in sensor.without_listener() {
         if awaited.should_listen(pid) && targets::exists(pid) {
             sentences.push(compose!(
-                "{} {pid} has no listening TCP socket; still watching for one",
-                comm
+                "{} has no listening TCP socket; still watching for one",
+                named(&comm, pid)
             ));
         }
     }

@@ -8,7 +8,7 @@ use super::facts::FindingVerdict;
 use crate::model::output::{FindingOutput, FindingState, Output};
 use crate::model::snapshot::{Finding, Owner, Severity};
 use crate::model::stats::Scope;
-use crate::text::Untrusted;
+use crate::text::{Untrusted, named};
 
 /// A finding stands this long after its condition was last true, ns, so that it can be read.
 const HOLD_NS: u64 = 3_000_000_000;
@@ -31,7 +31,7 @@ pub(in crate::model) struct Subject {
 impl Subject {
     /// A process.
     pub(in crate::model) fn process(pid: u32, comm: &Untrusted) -> Self {
-        Self { id: Scope::Process(pid), text: compose!("{} {pid}", comm), pid: Some(pid) }
+        Self { id: Scope::Process(pid), text: named(comm, pid), pid: Some(pid) }
     }
 }
 

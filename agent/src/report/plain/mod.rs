@@ -20,7 +20,7 @@ use crate::model::output::{
 use crate::model::snapshot::{
     Finding, ListenerView, Owner, PatternView, Severity, Snapshot, Totals,
 };
-use crate::text::{Untrusted, count, count_of, duration_us, percent, wrap};
+use crate::text::{Untrusted, count, count_of, duration_us, named, percent, wrap};
 use exchanges::{Exchanges, owners};
 use table::TextTable;
 use unix::UnixLines;
@@ -182,12 +182,12 @@ impl Plain {
 
     fn hidden(&mut self, out: &mut dyn Write, ts_ns: u64) -> io::Result<()> {
         for (budget, name, what) in [
-            (self.accepts, "accept", "accepts"),
-            (self.refusals, "overflow", "refused packets"),
-            (self.connects, "connect", "failed connects"),
+            (self.accepts, "accept", "more accept"),
+            (self.refusals, "overflow", "more refused packet"),
+            (self.connects, "connect", "more failed connect"),
         ] {
             if budget.hidden > 0 {
-                let text = format!("… and {} more {what}", count(budget.hidden));
+                let text = format!("… and {}", count_of(budget.hidden, what));
                 self.event(out, ts_ns, name, &text, name != "accept")?;
             }
         }
@@ -308,8 +308,8 @@ impl Plain {
             let [p50, p90, p99, max] = [wait.p50, wait.p90, wait.p99, wait.max].map(duration_us);
             writeln!(
                 out,
-                "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({} accepts)",
-                count(wait.count)
+                "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({})",
+                count_of(wait.count, "accept")
             )?;
         }
         Ok(())
@@ -456,9 +456,8 @@ fn pattern_text(view: &PatternView) -> String {
         kind += &format!(", {}", io.name());
     }
     format!(
-        "{} {}: {kind} ({:.2}): {}",
-        view.comm.for_terminal(),
-        view.pid,
+        "{}: {kind} ({:.2}): {}",
+        named(&view.comm, view.pid).for_terminal(),
         view.confidence,
         view.headline
     )
@@ -496,8 +495,8 @@ fn cost_text(cost: &Cost) -> String {
     let probes = match (cost.probe_ns, cost.probe_runs) {
         (Some(ns), Some(runs)) if runs > 0 => {
             format!(
-                "{} probe runs on the whole machine of {} ns each, ",
-                count(runs),
+                "{} on the whole machine of {} ns each, ",
+                count_of(runs, "probe run"),
                 count(ns / runs)
             )
         }

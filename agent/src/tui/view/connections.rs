@@ -123,7 +123,13 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
              for accept() is shown on QUEUES.",
         ),
         n => (
-            format!("{} connections are open; nothing is known about their time.", grouped(n)),
+            match n {
+                1 => "1 connection is open; nothing is known about its time.".to_owned(),
+                n => format!(
+                    "{} connections are open; nothing is known about their time.",
+                    grouped(n)
+                ),
+            },
             "This is so with --detail queues, and for connections on which nothing has been \
              sent or received since the watch began.",
         ),

@@ -59,12 +59,12 @@ pub(super) fn sum(
 }
 
 /// Returns the number of exchanges, the one that goes on included.
-fn count(connection: &ConnectionView) -> String {
+fn number(connection: &ConnectionView) -> u64 {
     let mut count = connection.exchanges;
     if let Some(current) = &connection.current {
         count = count.max(current.seq.into());
     }
-    grouped(count)
+    count
 }
 
 fn attribute(connection: &ConnectionView, exchange: &ExchangeView) -> &'static str {
@@ -135,7 +135,10 @@ pub(super) fn strip(
     exchange: Option<&ExchangeView>,
     width: usize,
 ) -> Line<'static> {
-    let mut row = vec![span(format!(" {} EXCHANGES  ", count(connection)), theme.dim())];
+    let mut row = vec![span(
+        format!(" {}  ", crate::text::count_of(number(connection), "exchange").to_uppercase()),
+        theme.dim(),
+    )];
     let hint: Row = vec![
         span("  ←→", theme.strong()),
         span(" choose  ", theme.dim()),

@@ -15,7 +15,9 @@ const TITLE: usize = 24;
 
 /// Returns two lines: on all exchanges since the attach, and on those of the last few seconds.
 pub(super) fn totals(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
-    let all = format!(" TIME OF {} EXCHANGES", compact(snapshot.times.exchanges));
+    let exchanges = snapshot.times.exchanges;
+    let noun = crate::text::noun(exchanges, "exchange").to_uppercase();
+    let all = format!(" TIME OF {} {noun}", compact(exchanges));
     let recent = format!(" the latest {}", compact(snapshot.recent_times.exchanges));
     vec![
         line(theme, &all, &snapshot.times, width),

@@ -126,7 +126,7 @@ fn headline(
     };
     let mut row = vec![
         span(" PROXY  ", theme.dim()),
-        span(format!("{} {}", escape(&proxy.comm), proxy.pid), theme.strong()),
+        span(escape(&crate::text::named(&proxy.comm, proxy.pid)), theme.strong()),
     ];
     if snapshot.proxies.len() > 1 {
         row.push(span(format!(" and {} more", snapshot.proxies.len() - 1), theme.dim()));

@@ -171,7 +171,7 @@ fn time(theme: Theme, thread: &ThreadView, cells: usize) -> Row {
 
 /// Returns a thread's name and id: "worker-1 4243".
 pub(super) fn name(thread: &ThreadView) -> String {
-    format!("{} {}", escape(&thread.comm), thread.tid)
+    escape(&crate::text::named(&thread.comm, thread.tid))
 }
 
 /// Returns the connections that a thread serves, as many as the room takes.

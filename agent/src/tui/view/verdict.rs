@@ -12,7 +12,7 @@ use crate::model::snapshot::{
 use crate::model::timeline::sentence;
 use crate::tui::order::{counted_us, worst};
 use crate::tui::subject::{Subject, subject};
-use crate::tui::text::{count_of, duration, escape, fine, grouped, percent, wrap};
+use crate::tui::text::{duration, escape, fine, grouped, percent, wrap};
 use crate::tui::theme::{Theme, shape};
 
 /// Returns the worst finding on a listener, or a sentence on it when there is none.
@@ -148,14 +148,15 @@ fn quiet(theme: Theme, mark: char, headline: &str, text: &str, width: usize) -> 
 fn words(listener: &ListenerView) -> (char, String, String) {
     let totals = &listener.totals;
     let waiting = match listener.depth {
-        0 => "none is waiting".to_owned(),
-        1 => "1 is waiting".to_owned(),
-        n => format!("{} are waiting", grouped(n.into())),
+        0 => "no client waits".to_owned(),
+        1 => "1 client waits".to_owned(),
+        n => format!("{} clients wait", grouped(n.into())),
     };
     let limit = grouped(listener.limit.into());
     let arrived = totals.queued.max(totals.accepted).max(u64::from(listener.depth));
     if listener.closed {
-        let text = format!("It had accepted {}.", count_of(totals.accepted, "connection"));
+        let text =
+            format!("It had accepted {}.", crate::text::count_of(totals.accepted, "connection"));
         return ('○', format!("{} has stopped listening.", listener.local), text);
     }
     if totals.overflows() > 0 {
@@ -168,7 +169,10 @@ fn words(listener: &ListenerView) -> (char, String, String) {
         );
     }
     if arrived == 0 {
-        let text = format!("It is listening, with room for {limit} connections to wait.");
+        let text = format!(
+            "It is listening, with room for {} to wait.",
+            crate::text::count_of(listener.limit.into(), "connection")
+        );
         return ('○', "No connection has arrived since the watch began.".to_owned(), text);
     }
     if totals.accepted == 0 {

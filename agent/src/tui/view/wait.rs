@@ -55,7 +55,8 @@ pub(super) fn percentiles(theme: Theme, wait: &WaitView, width: usize) -> Line<'
         row.push(span(format!("{name} "), theme.dim()));
         row.push(span(format!("{}  ", duration(us)), theme.strong()));
     }
-    let of: Row = vec![span(format!("of {} accepts", grouped(wait.count)), theme.dim())];
+    let of: Row =
+        vec![span(format!("of {}", crate::text::count_of(wait.count, "accept")), theme.dim())];
     if columns(&row) + columns(&of) <= width {
         row.extend(of);
     }

@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::model::snapshot::{ConnectionView, SliceKind, Snapshot};
 use crate::model::timeline;
 use crate::model::workload::Workloads;
-use crate::text::Untrusted;
+use crate::text::{Untrusted, named};
 use crate::tui::text::escape;
 
 /// Returns the name of a kind of slice, in twelve characters at most.
@@ -46,7 +46,7 @@ pub(super) fn thread(snapshot: &Snapshot, connection: &ConnectionView, tid: u32)
 /// Returns a process's name and id, with its container or unit if that fits into the width: "nginx
 /// 4242 · web".
 pub(super) fn process(workloads: &Workloads, comm: &Untrusted, pid: u32, width: usize) -> String {
-    let process = format!("{} {pid}", escape(comm));
+    let process = escape(&named(comm, pid));
     let Some(label) = workloads.label(pid) else { return process };
     let with_place = format!("{process} · {}", escape(&label));
     if with_place.width() <= width { with_place } else { process }
