@@ -110,7 +110,7 @@ pub(super) fn processes(begin: &OsStr) -> Vec<CompletionCandidate> {
     let mut found = Vec::new();
     for (pid, comm) in targets::running() {
         let id = pid.to_string();
-        if id.starts_with(&*begin) || comm.as_came().starts_with(&*begin) {
+        if id.starts_with(&*begin) || comm.for_terminal().to_string().starts_with(&*begin) {
             found.push(described(id, &comm));
         }
     }
@@ -120,7 +120,7 @@ pub(super) fn processes(begin: &OsStr) -> Vec<CompletionCandidate> {
 /// Returns the names of processes that a shell can pass on as they are.
 pub(super) fn names() -> Vec<CompletionCandidate> {
     let names: BTreeSet<Untrusted> = targets::running().into_iter().map(|(_, comm)| comm).collect();
-    plain(names.iter().map(|name| name.as_came().to_owned()))
+    plain(names.iter().map(|name| name.for_terminal().to_string()))
 }
 
 /// Returns the ports on which somebody listens in this network namespace.

@@ -81,7 +81,7 @@ fn only_traceable(targets: &mut Targets) -> anyhow::Result<()> {
             "you may not watch {}: you could not trace it. The capabilities of this \
              program's file let you watch what is yours; the group of a file that only its group \
              can run may watch everything, as root may (sudo)",
-            named(&name, *pid).as_came()
+            named(&name, *pid).for_terminal()
         ))
         .into());
     }

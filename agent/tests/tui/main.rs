@@ -26,6 +26,7 @@ mod scene;
 mod threads;
 #[path = "../../examples/picture/traffic.rs"]
 mod traffic;
+mod words;
 
 use backscope::model::snapshot::Snapshot;
 use backscope::tui::{Action, App, Theme};
