@@ -146,9 +146,8 @@ impl Report {
         for gap in &self.gaps {
             writeln!(out, "  {}", gap.for_terminal())?;
         }
-        match &self.sandbox {
-            Some(sandbox) => write_sandbox(out, sandbox)?,
-            None => {}
+        if let Some(sandbox) = &self.sandbox {
+            write_sandbox(out, sandbox)?;
         }
         self.write_commands(out)
     }
