@@ -21,6 +21,7 @@ pub mod compare;
 pub mod digest;
 #[cfg(feature = "export")]
 pub mod export;
+mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -30,10 +31,12 @@ pub mod learn;
 #[cfg(feature = "mcp")]
 mod mcp;
 pub mod model;
+pub mod preferences;
 pub mod privileges;
 pub mod protocol;
 pub mod record;
 pub mod report;
 mod run;
 pub mod sensor;
+pub mod time_of_day;
 pub mod tui;

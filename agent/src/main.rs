@@ -3,7 +3,13 @@
 use std::panic::{self, PanicHookInfo};
 use std::process::{self, ExitCode};
 
-use backscope::{cli::Cli, commands, outlet::note, privileges, text::Untrusted};
+use backscope::{
+    cli::{Cli, complete},
+    commands,
+    outlet::note,
+    privileges,
+    text::Untrusted,
+};
 
 /// Exit status after a fault of this program itself, as Rust has it.
 const FAULT: i32 = 101;
@@ -12,6 +18,9 @@ fn main() -> ExitCode {
     // Before an argument is read, or a file opened.
     privileges::begin();
     panic::set_hook(Box::new(end_after_fault));
+    if let Some(status) = complete::answer() {
+        return status;
+    }
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(status) => return status,

@@ -8,16 +8,25 @@ use backscope_abi as abi;
 use backscope_abi::{counter, process};
 
 use crate::{
-    kernel::{config, current, now, read},
+    kernel::{config, current, now, offset, read},
     live::Find,
     maps::{CALLS, TARGETS, count, emit},
 };
 
 #[inline(always)]
-fn report(task: *const c_void, what: u32, parent: u32) {
+fn report(task: *const c_void, what: u32, parent: u32, status: u32) {
     let tgid = read!(task, task_tgid as u32);
     let comm = read!(task, task_comm as [u8; 16]);
-    emit(&abi::Process { kind: abi::PROCESS, what, ts_ns: now(), tgid, parent, comm });
+    emit(&abi::Process {
+        kind: abi::PROCESS,
+        what,
+        ts_ns: now(),
+        tgid,
+        parent,
+        status,
+        _pad: 0,
+        comm,
+    });
 }
 
 #[inline(always)]
@@ -46,7 +55,7 @@ fn fork(ctx: BtfTracePointContext) -> i32 {
         count(counter::TARGETS_FULL);
         return 0;
     }
-    report(child, process::FORK, parent_tgid);
+    report(child, process::FORK, parent_tgid, process::NO_STATUS);
     0
 }
 
@@ -65,7 +74,7 @@ fn exec(ctx: BtfTracePointContext) -> i32 {
         count(counter::TARGETS_FULL);
     }
     if target(tgid) {
-        report(task, process::EXEC, 0);
+        report(task, process::EXEC, 0, process::NO_STATUS);
     }
     0
 }
@@ -75,6 +84,29 @@ fn named(task: *const c_void) -> bool {
     let comm = read!(task, task_comm as [u8; 16]);
     let wanted = config!(comm);
     u128::from_ne_bytes(comm) == u128::from_ne_bytes(wanted)
+}
+
+/// Flag of `signal_struct.flags`: the whole process exits (`include/linux/sched/signal.h`).
+const SIGNAL_GROUP_EXIT: u32 = 4;
+
+/// Returns the wait status of a process whose last thread ends, as its parent will read it: that of
+/// the whole where it exits as a whole, otherwise that of its first thread.
+#[inline(always)]
+fn status(task: *const c_void, signal: *const c_void) -> u32 {
+    let places = [
+        offset!(signal_flags),
+        offset!(signal_group_exit_code),
+        offset!(task_group_leader),
+        offset!(task_exit_code),
+    ];
+    if places.contains(&abi::ABSENT) {
+        return process::NO_STATUS;
+    }
+    if read!(signal, signal_flags as u32) & SIGNAL_GROUP_EXIT != 0 {
+        return read!(signal, signal_group_exit_code as u32);
+    }
+    let leader = read!(task, task_group_leader as u64) as *const c_void;
+    read!(leader, task_exit_code as u32)
 }
 
 /// End of the current thread. The process ends with its last one.
@@ -95,6 +127,6 @@ fn exit(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let _ = TARGETS.remove(tgid);
-    report(task, process::EXIT, 0);
+    report(task, process::EXIT, 0, status(task, signal));
     0
 }

@@ -22,7 +22,7 @@ type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] =
     [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 29] = [
+const SERVERS: [Need; 32] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
@@ -40,6 +40,9 @@ const SERVERS: [Need; 29] = [
     ("puma", "puma"),
     ("/usr/sbin/php-fpm*", "php-fpm"),
     ("jq", "jq"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
+    ("mandoc", "mandoc"),
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     // Fetches Go's compiler.

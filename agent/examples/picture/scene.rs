@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 
 use backscope::model::event::Stage;
 use backscope::model::snapshot::{
-    Acceptor, Finding, ListenerView, LogEntry, Owner, Rates, Severity, Snapshot, StreamKind,
+    Acceptor, Finding, ListenerView, LogEntry, Owner, Rates, Severity, Snapshot, Stood, StreamKind,
     Totals, WaitView,
 };
 
 const ATTACH_NS: u64 = 1_000_000_000_000;
 const ELAPSED_US: u64 = 12_500_000;
+/// Refreshes in the histories, and the length of one.
+const PERIODS: u32 = 50;
+const PERIOD_NS: u64 = 250_000_000;
 
 /// The incident.
 pub(crate) fn incident() -> Snapshot {
@@ -22,22 +25,31 @@ pub(crate) fn incident() -> Snapshot {
         tier: "full".into(),
         cost_share: Some(0.004),
         lost: 0,
+        not_kept: 0,
         listeners: vec![overflowing(), calm()],
         connections: Vec::new(),
         connections_open: 0,
+        connections_listed: 0,
+        found: None,
         pause_since_ns: None,
         paused_us: None,
         times: Default::default(),
         recent_times: Default::default(),
+        held: Default::default(),
+        recent_held: Default::default(),
         threads: Vec::new(),
         patterns: Vec::new(),
         datagrams: Vec::new(),
         datagrams_open: 0,
         unix: Vec::new(),
         event_log: event_log(),
+        events_logged: 8,
         findings: vec![finding()],
+        past_findings: Vec::new(),
         notices: Vec::new(),
         workloads: Default::default(),
+        ended: Default::default(),
+        recording: None,
     }
 }
 
@@ -53,21 +65,20 @@ struct Load {
     overflows: Vec<u32>,
 }
 
-/// Returns a load that steps up after a third of the time. The queue fills at the difference to
-/// the accepts, and then refuses the rest.
+/// Returns a load that stepped up before the watch began. The queue fills at the difference to the
+/// accepts, and then refuses the rest.
 fn rising_load() -> Load {
-    const PERIODS: u32 = 96;
     let mut load = Load {
         depth: Vec::new(),
         accepts: Vec::new(),
         arrivals: Vec::new(),
         overflows: Vec::new(),
     };
-    let mut depth = 4;
-    for at in 0..PERIODS {
-        let growth = if at < 30 { 0 } else { 3 + at % 2 + at / 3 };
+    let mut depth = 103;
+    for at in 40..40 + PERIODS {
+        let growth = 3 + at % 2 + at / 3;
         let refused = if depth + growth > 512 { 4 + at % 3 } else { 0 };
-        let arrived: u32 = if at < 30 { 9 } else { 14 } + at * 7 % 3;
+        let arrived: u32 = 14 + at * 7 % 3;
         depth = (depth + growth).min(512);
         load.depth.push(depth);
         load.accepts.push(9 + at * 5 % 3);
@@ -75,6 +86,12 @@ fn rising_load() -> Load {
         load.overflows.push(refused);
     }
     load
+}
+
+/// The beginnings of the periods.
+fn periods() -> Vec<u64> {
+    let now_ns = ATTACH_NS + ELAPSED_US * 1_000;
+    (0..PERIODS).map(|at| now_ns - u64::from(PERIODS - at) * PERIOD_NS).collect()
 }
 
 /// The listener whose queue is full.
@@ -121,6 +138,7 @@ fn overflowing() -> ListenerView {
             max: 1_261_000,
             buckets: [0, 3, 41, 380, 52],
         },
+        history_from_ns: periods(),
         depth_history: load.depth,
         accept_history: load.accepts,
         arrival_history: load.arrivals,
@@ -142,7 +160,7 @@ fn overflowing() -> ListenerView {
 /// A listener with nothing wrong.
 pub(crate) fn calm() -> ListenerView {
     let history: Vec<u32> =
-        (0..96).map(|at| u32::from(at % 7 == 3) + u32::from(at % 19 == 2)).collect();
+        (0..PERIODS).map(|at| u32::from(at % 7 == 3) + u32::from(at % 19 == 2)).collect();
     ListenerView {
         sock: 2,
         local: address("127.0.0.1:9090"),
@@ -171,10 +189,11 @@ pub(crate) fn calm() -> ListenerView {
         },
         rates: Rates { accepts: 2.0, arrivals: 2.0, overflows: 0.0 },
         wait: WaitView { count: 26, p50: 38, p90: 61, p99: 80, max: 80, buckets: [26, 0, 0, 0, 0] },
+        history_from_ns: periods(),
         depth_history: history.clone(),
         accept_history: history.clone(),
         arrival_history: history,
-        overflow_history: vec![0; 96],
+        overflow_history: vec![0; PERIODS as usize],
         acceptors: vec![Acceptor {
             pid: 4250,
             tid: 4250,
@@ -200,6 +219,7 @@ fn finding() -> Finding {
         subject: "0.0.0.0:8080".into(),
         pid: None,
         since_ns: ATTACH_NS + 5_100_000_000,
+        stood: Stood::once(ATTACH_NS + 5_100_000_000, ATTACH_NS + ELAPSED_US * 1_000),
         headline: "Clients are being refused: 132 so far, 18 a second.".into(),
         text: "The kernel completed their handshakes; \
                the one accepting thread, worker-1, was not there to take them. \
@@ -218,6 +238,8 @@ fn finding() -> Finding {
         fix: "give accept() a thread of its own, or accept until EAGAIN on each wakeup. \
               A longer backlog (somaxconn allows 4096) buys time, not speed."
             .into(),
+        explained_by: None,
+        explains: Vec::new(),
     }
 }
 

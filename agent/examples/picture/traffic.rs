@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use backscope::model::event::{HoldReason, Role, Side, TcpState};
 use backscope::model::snapshot::{
     ConnectionView, ExchangeVerdict, ExchangeView, Finding, HoldView, Io, Owner, OwnerTimes,
-    PatternName, PatternThread, PatternView, Severity, Slice, SliceKind, Snapshot, ThreadView,
-    Trailing, Units, WaitView,
+    PatternName, PatternThread, PatternView, Severity, Slice, SliceKind, Snapshot, Stood,
+    ThreadView, Trailing, Units, WaitView,
 };
 
 use super::scene;
@@ -51,6 +51,7 @@ pub(crate) fn traffic() -> Snapshot {
         peer_us: 15_000,
         unknown_us: 0,
     };
+    (snapshot.held, snapshot.recent_held) = (snapshot.times.into(), snapshot.recent_times.into());
     snapshot.threads = threads();
     snapshot.patterns = vec![pattern()];
     snapshot.findings = vec![finding(now)];
@@ -166,6 +167,7 @@ pub(crate) fn connection(
         acceptor: Some((PID, "api-server".into())),
         exchanges: recent.len() as u64,
         times,
+        held: times.into(),
         current: None,
         worst: recent.iter().max_by_key(|exchange| exchange.total_us).cloned(),
         recent,
@@ -312,6 +314,7 @@ fn finding(now: u64) -> Finding {
         subject: "10.0.0.9:40122 → :8080".into(),
         pid: None,
         since_ns: now - 8_000_000_000,
+        stood: Stood::once(now - 8_000_000_000, now),
         headline: "Nagle and the peer's delayed ACK held 9 responses for 41 ms each.".into(),
         text: "The response is written in two pieces: 4 B, then 200 B. \
                The second waits in the kernel until the first is acknowledged, \
@@ -326,6 +329,8 @@ fn finding(now: u64) -> Finding {
         fix: "write both in one writev(), or set TCP_NODELAY: \
               removes 41 ms from each such response."
             .into(),
+        explained_by: None,
+        explains: Vec::new(),
     }
 }
 

@@ -44,10 +44,22 @@ Examples:
   sudo backscope watch -- python3 -m http.server
   sudo backscope watch --pid 4242 -o incident.bsrec
   sudo backscope watch --pid 4242 --duration 1min --report now.html
+  sudo backscope watch --pid 4242 --save-to /srv/incident   the keys w, r and R write there
+  sudo backscope watch --pid 4242 --theme light --clock utc
+
+Configuration file, for the screen and for lines at a terminal; no script is changed by it:
+  $XDG_CONFIG_HOME/backscope/config.toml, else ~/.config/backscope/config.toml; under sudo that of
+  the user who called sudo. BACKSCOPE_CONFIG=FILE names another, and empty none. Its keys:
+  theme = \"auto\"       auto, dark, light or none, as --theme
+  clock = \"local\"      elapsed, local or utc, as --clock
+  interval = \"500ms\"   as --interval
+  [columns]            of the lists queues, connections and threads, by name and in order:
+  threads = [\"thread\", \"on-cpu\"]
 
 Exit status:
   0 done   1 failed while running   2 invalid arguments   \
 3 a privilege or kernel feature is missing
+  1 also if the recording that -o asked for had to end early, and the watch went on.
   With -- CMD, that of CMD, unless backscope was told to stop or failed itself.";
 
 pub(super) const RECORD_EXAMPLES: &str = "\
@@ -92,6 +104,7 @@ Examples:
   backscope replay incident.bsrec --speed 8
   backscope replay incident.bsrec --json | jq 'select(.type == \"finding\")'
   backscope replay incident.bsrec --plain --speed 1
+  backscope replay incident.bsrec --plain --clock utc
 
 Keys on the screen, in addition to those of watch:
   p, space    pause, resume          + -       faster, slower
@@ -106,6 +119,7 @@ or failed while running
 pub(super) const LISTENERS_EXAMPLES: &str = "\
 Examples:
   sudo backscope listeners
+  sudo backscope listeners --watch --interval 2s
   sudo backscope listeners --pid 4242 --json
   sudo backscope listeners --pod default/cart-0";
 

@@ -7,7 +7,9 @@ use std::{
 };
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
+use super::complete::triggers;
 use super::values::{duration, size};
 use crate::record::{FlightOptions, Trigger};
 
@@ -29,6 +31,7 @@ pub struct FlightArgs {
     /// Keep what was around each finding of this kind, or of this severity or a graver one, in a
     /// file named after it; repeatable
     #[arg(long, value_name = "KIND|SEVERITY", value_delimiter = ',')]
+    #[arg(add = ArgValueCandidates::new(triggers))]
     pub on_finding: Vec<Trigger>,
     /// Time to keep before and after a finding [default: 1min]
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "on_finding")]

@@ -29,7 +29,7 @@ pub struct AnnotateArgs {
     #[arg(long, requires = "output")]
     pub force: bool,
     /// Comment on slices of at least this time, such as 1ms
-    #[arg(long, value_name = "TIME", default_value = "100us", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "100us", value_parser = super::values::time)]
     pub min: Duration,
 }
 

@@ -3,6 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
+
+use super::complete::lessons;
+
+use super::ThemeArgs;
 
 /// Name of the hidden verb that has those of the bundled servers.
 pub const DEMO_SERVERS_VERB: &str = "demo-servers";
@@ -11,7 +16,7 @@ pub const DEMO_SERVERS_VERB: &str = "demo-servers";
 #[derive(Args, Debug)]
 pub struct LearnArgs {
     /// The lesson: its name, or the number of its lecture [default: the next one not yet done]
-    #[arg(value_name = "LESSON")]
+    #[arg(value_name = "LESSON", add = ArgValueCandidates::new(lessons))]
     pub lesson: Option<String>,
     /// List the lessons, and show which are done
     #[arg(long, conflicts_with_all = ["lesson", "auto", "recorded", "plain"])]
@@ -29,6 +34,9 @@ pub struct LearnArgs {
     /// Print one JSON object per line
     #[arg(long, requires = "list")]
     pub json: bool,
+    /// Arguments on colours.
+    #[command(flatten)]
+    pub theme: ThemeArgs,
     /// For authors: record each round into this folder
     #[arg(long, value_name = "DIR", hide = true, requires = "auto", conflicts_with = "recorded")]
     pub record: Option<PathBuf>,

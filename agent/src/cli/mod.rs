@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod complete;
+mod errors;
 mod examples;
 #[cfg(feature = "export")]
 mod export;
@@ -7,11 +9,12 @@ mod flight;
 mod formats;
 #[cfg(feature = "lessons")]
 mod lessons;
+mod look;
 mod run;
 mod target;
 mod values;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
@@ -31,8 +34,10 @@ pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
 pub use lessons::{DEMO_SERVERS_VERB, DemoArgs, LearnArgs};
+pub use look::{LookArgs, ThemeArgs};
 pub use run::{Detail, OutputArgs, RunArgs, TierArg};
 pub use target::{RunAsArgs, TargetArgs};
+pub(crate) use values::interval;
 use values::speed;
 pub use values::{MAX_SPEED, MIN_SPEED};
 
@@ -67,7 +72,8 @@ impl Cli {
     /// file's name), so it is told of the words as a terminal may show them.
     fn told(words: &[OsString]) -> Option<clap::Error> {
         let shown = |word: &OsString| Untrusted::from(word.as_os_str()).for_terminal().to_string();
-        Self::try_parse_from(words.iter().map(shown)).err()
+        let shown: Vec<String> = words.iter().map(shown).collect();
+        Some(errors::explained(Self::try_parse_from(&shown).err()?, &shown))
     }
 }
 
@@ -97,7 +103,7 @@ pub enum Verb {
     /// Compare two recordings: what got better, what got worse, and what they cannot show
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(DiffArgs),
-    /// Show every listening socket once: its queues, limits, drops and owner
+    /// Show every listening socket, trouble first: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]
     Listeners(ListenersArgs),
     /// Learn what the kernel does for a backend: predict, run a real server, and see
@@ -212,6 +218,9 @@ pub struct WatchArgs {
     /// Arguments on the output.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Arguments on how it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
     /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
@@ -268,6 +277,9 @@ pub struct ReplayArgs {
     /// Arguments on the output.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Arguments on how it looks.
+    #[command(flatten)]
+    pub look: LookArgs,
     /// Replay this many times as fast as real time [default: 1 on the screen; otherwise as fast as
     /// possible]
     #[arg(long, value_name = "FACTOR", value_parser = speed)]
@@ -300,6 +312,18 @@ pub struct ListenersArgs {
     /// Print one JSON object per line
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+    /// Look again and again until Ctrl-C; on a terminal each look takes the place of the last one.
+    /// Packets dropped since then are marked: 687 (+12)
+    #[arg(long, help_heading = "Output")]
+    pub watch: bool,
+    /// Time between two looks [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = values::interval, requires = "watch")]
+    #[arg(help_heading = "Output")]
+    pub interval: Option<Duration>,
+    /// Stop after this time, such as 10s or 5min
+    #[arg(long, value_name = "TIME", value_parser = values::duration, requires = "watch")]
+    #[arg(help_heading = "Output")]
+    pub duration: Option<Duration>,
 }
 
 /// Arguments of `doctor`.

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::values::{budget, duration, interval};
 use crate::sensor::Tier;
@@ -17,6 +17,10 @@ pub struct OutputArgs {
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
+    /// On the screen, let the keys w, r and R write their files into DIR [default: the working
+    /// directory]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["plain", "json"])]
+    pub save_to: Option<PathBuf>,
 }
 
 /// Arguments on the run: its time, and its detail.

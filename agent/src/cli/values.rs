@@ -1,6 +1,10 @@
 //! Values of options that have bounds.
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
+
+use clap::builder::{OsStringValueParser, StringValueParser, TypedValueParser};
+
+use crate::sensor::targets;
 
 /// The slowest and the fastest replay.
 pub const MIN_SPEED: f64 = 0.25;
@@ -10,20 +14,91 @@ pub const MAX_SPEED: f64 = 64.0;
 pub(super) fn port(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(port) if port > 0 => Ok(port),
-        _ => Err("a port is a number from 1 to 65535".to_owned()),
+        _ => Err("a port is a number from 1 to 65535, such as 8080".to_owned()),
     }
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it as 10s or 5min"))?;
-    if duration.is_zero() { Err("must be longer than zero".to_owned()) } else { Ok(duration) }
+/// A process by its number. Where a name is given, the processes that have it are named.
+pub(super) fn pid(text: &str) -> Result<u32, String> {
+    const RULE: &str = "a process id is a number above 0, such as 4242";
+    match text.parse() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ if text.is_empty() || text.parse::<f64>().is_ok() => Err(RULE.to_owned()),
+        _ => Err(match targets::processes_named(text.as_bytes())[..] {
+            [] => format!("{RULE}; a process is watched by its name with --comm NAME"),
+            ref pids => format!("{RULE}; did you mean --comm {text} ({})?", some_of(pids)),
+        }),
+    }
 }
 
-pub(super) fn interval(text: &str) -> Result<Duration, String> {
+/// "process 4242", "processes 4242, 4243, 4244 and 17 more".
+fn some_of(pids: &[u32]) -> String {
+    const MOST: usize = 5;
+    let named: Vec<String> = pids.iter().take(MOST).map(u32::to_string).collect();
+    let more = match pids.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let noun = if pids.len() == 1 { "process" } else { "processes" };
+    format!("{noun} {}{more}", named.join(", "))
+}
+
+/// Things that are watched by name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Named {
+    Process,
+    Cgroup,
+    Container,
+    Pod,
+    Unit,
+}
+
+impl Named {
+    /// Returns what to write in place of nothing.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Process => "it is empty, and every process has a name, such as nginx",
+            Self::Cgroup => "it is empty: write a path, such as /system.slice/nginx.service",
+            Self::Container => "it is empty: write an id or a name, such as web",
+            Self::Pod => "it is empty: write NAMESPACE/NAME, such as default/cart-0",
+            Self::Unit => "it is empty: write the name of a unit, such as nginx",
+        }
+    }
+}
+
+/// Parses a name of any bytes, but for the empty one.
+pub(super) fn bytes<T>(named: Named) -> impl TypedValueParser<Value = T>
+where
+    T: From<OsString> + Clone + Send + Sync + 'static,
+{
+    OsStringValueParser::new()
+        .try_map(move |text| if text.is_empty() { Err(named.rule()) } else { Ok(T::from(text)) })
+}
+
+/// Parses a name, but for the empty one.
+pub(super) fn name(named: Named) -> impl TypedValueParser<Value = String> {
+    StringValueParser::new()
+        .try_map(move |text| if text.is_empty() { Err(named.rule()) } else { Ok(text) })
+}
+
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "a time is a number with its unit, such as 500ms, 10s or 5min".to_owned())
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let duration = time(text)?;
+    if duration.is_zero() {
+        Err("it must be longer than zero, such as 10s or 5min".to_owned())
+    } else {
+        Ok(duration)
+    }
+}
+
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval < Duration::from_millis(50) {
-        Err("must be 50ms or more".to_owned())
+        Err("it must be 50ms or more, such as 500ms or 1s".to_owned())
     } else {
         Ok(interval)
     }
@@ -33,7 +108,7 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
 pub(super) fn budget(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').trim_end().parse::<f64>() {
         Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
-        _ => Err("a budget is a percentage above 0, such as 1% or 0.5%".to_owned()),
+        _ => Err("write a percentage above 0 and up to 100, such as 1% or 0.5%".to_owned()),
     }
 }
 
@@ -55,7 +130,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     match size {
         Some(size) if size >= LEAST_SIZE => Ok(size),
-        Some(_) => Err("must be 1M or more".to_owned()),
+        Some(_) => Err("it must be 1M or more, such as 200M or 64MiB".to_owned()),
         None => Err(NO_SIZE.to_owned()),
     }
 }
@@ -67,7 +142,7 @@ const LEAST_SIZE: u64 = 1_000_000;
 pub(super) fn speed(text: &str) -> Result<f64, String> {
     match text.trim_end_matches(['x', '×']).parse::<f64>() {
         Ok(speed) if (MIN_SPEED..=MAX_SPEED).contains(&speed) => Ok(speed),
-        _ => Err(format!("a speed is a number from {MIN_SPEED} to {MAX_SPEED}")),
+        _ => Err(format!("a speed is a number from {MIN_SPEED} to {MAX_SPEED}, such as 2")),
     }
 }
 

@@ -5,14 +5,9 @@ use std::{
     process::ExitCode,
 };
 
-use clap::CommandFactory;
-
-use crate::cli::Cli;
+use crate::cli::complete;
 
 pub(super) fn run(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
-    // It panics where it cannot write.
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "backscope", &mut script);
-    io::stdout().write_all(&script)?;
+    io::stdout().write_all(&complete::script(shell)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,13 +13,23 @@ use demo_servers::{
 };
 
 use super::{Usage, watch};
-use crate::cli::{
-    DEMO_SERVERS_VERB, DemoArgs, Detail, FlightArgs, OutputArgs, RunArgs, RunAsArgs, TargetArgs,
-    WatchArgs,
+use crate::{
+    cli::{
+        DEMO_SERVERS_VERB, DemoArgs, Detail, FlightArgs, LookArgs, OutputArgs, RunArgs, RunAsArgs,
+        TargetArgs, WatchArgs,
+    },
+    privileges,
+    sensor::SensorError,
 };
 
 pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let launcher = Launcher::this_program(&[DEMO_SERVERS_VERB])?;
+    if let Some(choice) = &args.choice
+        && choice.run.rtt.is_some()
+        && let Some(blocker) = privileges::network_blocker("--rtt runs the demo")
+    {
+        return Err(SensorError::Blocked(blocker).into());
+    }
     match args.choice {
         Some(choice) if args.watch => watched(choice, &launcher),
         Some(choice) => {
@@ -56,7 +66,8 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
         command: launcher.command_line(&choice.server),
         // A server of our own, some of which take root.
         run_as: RunAsArgs { as_root: true, user: None },
-        output: OutputArgs { plain: false, json: false },
+        output: OutputArgs { plain: false, json: false, save_to: None },
+        look: LookArgs::default(),
         run: RunArgs {
             duration: choice.run.duration,
             interval: None,

@@ -16,7 +16,7 @@ use crate::{
     kernel::preflight::Preflight,
     model::Sandbox,
     privileges::{
-        self,
+        self, CommandNeeds,
         sandbox::{self, Needs},
     },
     sensor::{self, Chosen, SensorError},
@@ -51,6 +51,8 @@ pub(crate) struct Report {
     refused: Vec<Refused>,
     /// Sentences on what this kernel does not show.
     gaps: Vec<Untrusted>,
+    /// Capabilities that each command takes.
+    commands: Vec<CommandNeeds>,
     /// Rights that a watch keeps after the attach; `null` if `watch` cannot run here.
     sandbox: Option<Sandbox>,
 }
@@ -84,6 +86,7 @@ impl Report {
             hooks: BTreeMap::new(),
             refused: Vec::new(),
             gaps: Vec::new(),
+            commands: Vec::new(),
             sandbox,
         };
         match outcome {
@@ -117,7 +120,8 @@ impl Report {
         };
         writeln!(out, "capabilities  {capabilities}")?;
         if let Some(blocker) = &self.blocker {
-            return writeln!(out, "\nwatch cannot run here: {}", blocker.for_terminal());
+            writeln!(out, "\nwatch cannot run here: {}", blocker.for_terminal())?;
+            return self.write_commands(out);
         }
         writeln!(out, "tier          {}\n", self.tier.as_deref().unwrap_or_default())?;
         let mut rows = Vec::new();
@@ -142,10 +146,18 @@ impl Report {
         for gap in &self.gaps {
             writeln!(out, "  {}", gap.for_terminal())?;
         }
-        match &self.sandbox {
-            Some(sandbox) => write_sandbox(out, sandbox),
-            None => Ok(()),
+        if let Some(sandbox) = &self.sandbox {
+            write_sandbox(out, sandbox)?;
         }
+        self.write_commands(out)
+    }
+
+    fn write_commands(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "\nWhat each command takes:")?;
+        for needs in &self.commands {
+            writeln!(out, "  {}", needs.words())?;
+        }
+        Ok(())
     }
 }
 
@@ -184,8 +196,9 @@ fn confine(outcome: &Result<Chosen, SensorError>) -> anyhow::Result<Option<Sandb
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let outcome = sensor::trial(args.tier.map(Into::into), args.detail == Detail::Events);
     let machine = Preflight::of_this_machine();
+    let commands = CommandNeeds::of_all();
     let sandbox = confine(&outcome)?;
-    let report = Report::new(machine, outcome, sandbox);
+    let report = Report { commands, ..Report::new(machine, outcome, sandbox) };
     let mut out = io::stdout().lock();
     if args.json {
         out.write_all(&to_json(&report)?)?;
@@ -227,6 +240,7 @@ mod tests {
             Report::new(machine(Some("integrity")), Ok(chosen), Some(Sandbox::default()));
         report.hooks.insert("accept".into(), Some("inet_csk_accept".into()));
         report.hooks.insert("syn".into(), None);
+        report.commands = CommandNeeds::of_all();
         let object = keeps_to("doctor", &report);
         assert_eq!((&object["can_watch"], &object["blocker"]), (&true.into(), &Value::Null));
         assert_eq!(object["refused"][0]["signal"], "listen");

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{Usage, watch};
 use crate::{
-    cli::{Detail, ExportArgs, FlightArgs, OutputArgs, WatchArgs},
+    cli::{Detail, ExportArgs, FlightArgs, LookArgs, OutputArgs, WatchArgs},
     export::{
         Address, Exits, Url,
         otlp::{Endpoint, Otlp, SpanQueue},
@@ -37,12 +37,13 @@ pub(super) fn run(mut args: ExportArgs) -> anyhow::Result<ExitCode> {
     let megabytes = exits.max_bytes().div_ceil(1 << 20);
     note!("backscope: metrics, and what is on its way, take at most {megabytes} MiB");
     let ExportArgs { target, command, run_as, run, .. } = args;
-    let output = OutputArgs { plain: false, json: false };
+    let output = OutputArgs { plain: false, json: false, save_to: None };
     let args = WatchArgs {
         target,
         command,
         run_as,
         output,
+        look: LookArgs::default(),
         run,
         recording: None,
         report: None,

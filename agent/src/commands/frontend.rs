@@ -7,7 +7,7 @@ use ratatui::crossterm::event::Event as Input;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep};
 
-use super::signals::Signals;
+use super::{look::Look, signals::Signals, take};
 #[cfg(feature = "export")]
 use crate::export::Exporter;
 use crate::{
@@ -16,14 +16,10 @@ use crate::{
         output::{Interest, Lost, Output},
     },
     outlet::Outlet,
-    report::{
-        Sink,
-        json::Json,
-        plain::{Colour, Plain},
-    },
+    report::{Sink, json::Json, plain::Plain},
     run::{self, Consumer},
     text::{Untrusted, count_of},
-    tui::{self, Action, App, Guard, Theme},
+    tui::{self, Action, App, Guard, Selected, Take},
 };
 
 /// A way to show a run.
@@ -48,6 +44,7 @@ pub(super) struct Screen {
     app: App,
     input: Receiver<io::Result<Input>>,
     clock: WallClock,
+    look: Look,
 }
 
 /// Lines on their way to standard output.
@@ -79,6 +76,12 @@ const AHEAD: usize = 1 << 16;
 const AHEAD_AT_END: usize = 1 << 20;
 /// Time in all for which a reader is waited for, once a signal has ended the run.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Screen {
+    fn copy(&mut self) {
+        take::copy(&mut self.app, &self.guard);
+    }
+}
 
 impl Lines {
     fn new(pace: Pace) -> io::Result<Self> {
@@ -131,27 +134,42 @@ impl Lines {
 /// The name under which dropped lines are counted as lost.
 const DROPPED: &str = "output";
 
+/// Returns whether standard output is a terminal that can show the screen, and says so if it is one
+/// that cannot.
+pub(super) fn is_for_screens() -> bool {
+    let is_terminal = io::stdout().is_terminal();
+    if is_terminal && tui::is_dumb() {
+        note!("backscope: this terminal cannot show a screen (TERM=dumb): lines, as with --plain");
+    }
+    is_terminal && !tui::is_dumb()
+}
+
 /// Action that the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UserAction {
     Continue,
+    /// Show another part of the list of connections ([`Frontend::look`]).
+    Look,
     Quit,
+    /// To take something along; [`Frontend::tell`] says what came of it.
+    Take(Take),
 }
 
 impl Frontend {
-    pub(super) fn screen(clock: WallClock) -> io::Result<Self> {
-        let guard = Guard::enter()?;
+    pub(super) fn screen(clock: WallClock, look: &Look) -> io::Result<Self> {
+        let guard = Guard::enter(look.theme())?;
         Ok(Self::Screen(Box::new(Screen {
             guard,
-            app: App::new(Theme::from_env()),
+            app: look.app(clock),
             input: tui::events()?,
             clock,
+            look: look.clone(),
         })))
     }
 
     /// Returns lines of a watch, whose reader may fall behind.
-    pub(super) fn live_text(json: bool, clock: WallClock) -> io::Result<Self> {
-        Self::text(json, clock, Pace::Live)
+    pub(super) fn live_text(json: bool, clock: WallClock, look: &Look) -> io::Result<Self> {
+        Self::text(json, clock, look, Pace::Live)
     }
 
     pub(super) fn silent() -> Self {
@@ -163,19 +181,22 @@ impl Frontend {
         Self::Export(Box::new(exporter))
     }
 
-    pub(super) fn text(json: bool, clock: WallClock, pace: Pace) -> io::Result<Self> {
-        let coloured = io::stdout().is_terminal()
-            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    pub(super) fn text(json: bool, clock: WallClock, look: &Look, pace: Pace) -> io::Result<Self> {
         let sink: Box<dyn Sink> = if json {
             Box::new(Json::new(clock))
         } else {
-            Box::new(Plain::new(if coloured { Colour::Loss } else { Colour::Never }))
+            Box::new(Plain::new(look.colour()).with_times(look.times(clock)))
         };
         Ok(Self::Text { sink, lines: Lines::new(pace)?, announced: Vec::new(), json })
     }
 
     pub(super) fn is_screen(&self) -> bool {
         matches!(self, Self::Screen(_))
+    }
+
+    /// True where nothing is shown.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self, Self::Silent { .. })
     }
 
     /// True where nobody looks at single events as they come.
@@ -228,11 +249,41 @@ impl Frontend {
         match screen.app.on_event(input) {
             Action::Quit => return Ok(UserAction::Quit),
             Action::Suspend => screen.guard.suspend()?,
-            Action::None => return Ok(UserAction::Continue),
+            Action::Take(Take::Copy) => screen.copy(),
+            Action::Take(take) => return Ok(UserAction::Take(take)),
+            // A watch has no time line.
+            Action::None | Action::Seek(_) => return Ok(UserAction::Continue),
             Action::Redraw => {}
+        }
+        if screen.app.query_due().is_some() {
+            return Ok(UserAction::Look);
         }
         screen.guard.draw(&mut screen.app)?;
         Ok(UserAction::Continue)
+    }
+
+    /// Shows the part of the list of connections that the user went to.
+    pub(super) fn look(&mut self, model: &Model) -> io::Result<()> {
+        let Self::Screen(screen) = self else { return Ok(()) };
+        if let Some(query) = screen.app.query_due() {
+            screen.app.show_found(model.find(&query));
+        }
+        screen.guard.draw(&mut screen.app)
+    }
+
+    /// Shows a line of feedback on a key.
+    pub(super) fn tell(&mut self, told: Untrusted) -> io::Result<()> {
+        let Self::Screen(screen) = self else { return Ok(()) };
+        screen.app.tell(told);
+        screen.guard.draw(&mut screen.app)
+    }
+
+    /// Returns what is selected on a screen, and its view as text if it has one.
+    pub(super) fn selected(&self) -> Option<(Selected, Option<String>)> {
+        let Self::Screen(screen) = self else { return None };
+        let selected = screen.app.selected()?;
+        let view = screen.app.view_of(&selected);
+        Some((selected, view))
     }
 
     /// Waits until the reader has nearly everything, or has gone: false then.
@@ -286,7 +337,7 @@ impl Consumer for Frontend {
         }
     }
 
-    /// JSON has no object for notices: there they go to standard error.
+    /// Beside JSON they also go to standard error: whoever starts a script sees them there.
     fn notices(&mut self, notices: &[Untrusted]) {
         let announced = match self {
             Self::Text { announced, json: true, .. } | Self::Silent { announced } => announced,
@@ -331,7 +382,7 @@ impl Consumer for Frontend {
     fn refresh(&mut self, model: &Model) -> io::Result<()> {
         match self {
             Self::Screen(screen) => {
-                screen.app.update(model.snapshot());
+                screen.app.update(model.view(&screen.app.query()));
                 screen.guard.draw(&mut screen.app)
             }
             #[cfg(feature = "export")]
@@ -339,14 +390,23 @@ impl Consumer for Frontend {
                 exporter.refresh(model);
                 Ok(())
             }
-            Self::Text { .. } | Self::Silent { .. } => Ok(()),
+            Self::Text { sink, lines, .. } => {
+                // What is to be said of the run itself does not wait for something to report.
+                let mut text = Vec::new();
+                sink.notices(&mut text, &model.brief())?;
+                if !text.is_empty() {
+                    lines.send(text);
+                }
+                Ok(())
+            }
+            Self::Silent { .. } => Ok(()),
         }
     }
 
     /// Gives the terminal back. The screen goes, the summary stays.
     fn before_summary(&mut self, _: &Model) -> io::Result<()> {
         if let Self::Screen(screen) = self {
-            *self = Self::live_text(false, screen.clock)?;
+            *self = Self::live_text(false, screen.clock, &screen.look)?;
         }
         if let Self::Text { lines, .. } = self {
             lines.is_last = true;

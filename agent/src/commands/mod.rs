@@ -16,6 +16,7 @@ mod learn;
 #[cfg(feature = "lessons")]
 mod lesson_process;
 pub(crate) mod listeners;
+mod look;
 mod man;
 #[cfg(feature = "mcp")]
 mod mcp;
@@ -25,6 +26,7 @@ mod report;
 mod schema;
 mod signals;
 mod table;
+mod take;
 mod target;
 mod watch;
 
@@ -34,6 +36,7 @@ use anyhow::Context;
 
 use crate::{
     cli::{Cli, Verb},
+    preferences::PreferencesError,
     privileges,
     record::{CreateError, ReadError},
     sensor::{self, GroupError, SensorError, targets::TargetError},
@@ -184,6 +187,7 @@ pub fn status_of(error: &anyhow::Error) -> Option<ExitCode> {
             return None;
         }
         if cause.is::<Usage>()
+            || cause.is::<PreferencesError>()
             || cause.is::<TargetError>()
             || cause.is::<GroupError>()
             || cause.is::<CreateError>()

@@ -3,16 +3,17 @@
 use std::process::ExitCode;
 
 use super::watch;
-use crate::cli::{OutputArgs, RecordArgs, WatchArgs};
+use crate::cli::{LookArgs, OutputArgs, RecordArgs, WatchArgs};
 
 pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
     let RecordArgs { target, command, run_as, run, recording, report, flight, force } = args;
-    let output = OutputArgs { plain: false, json: false };
+    let output = OutputArgs { plain: false, json: false, save_to: None };
     watch::run_silently(WatchArgs {
         target,
         command,
         run_as,
         output,
+        look: LookArgs::default(),
         run,
         recording: Some(recording),
         flight,

@@ -37,3 +37,11 @@ impl Signals {
         self.have_come
     }
 }
+
+/// Lets a write beyond the limit of file sizes (`ulimit -f`) fail, where it would end the program.
+/// The signal is caught and not ignored: a command that is started next would inherit that.
+pub(super) fn survive_file_limit() -> anyhow::Result<()> {
+    // Who listens may go; the handler stays.
+    drop(signal(SignalKind::from_raw(libc::SIGXFSZ)).context("cannot catch signals")?);
+    Ok(())
+}

@@ -6,7 +6,7 @@ use crate::{
     cli::TargetArgs,
     privileges::{self, Caller},
     sensor::{self, GroupNames, SensorError, Targets, targets},
-    text::Untrusted,
+    text::{Untrusted, named},
 };
 
 /// Targets, and notices on them for the user.
@@ -78,10 +78,10 @@ fn only_traceable(targets: &mut Targets) -> anyhow::Result<()> {
     if let Some(pid) = targets.pids.iter().find(|pid| !privileges::may_trace(**pid)) {
         let name = targets::comm_of(*pid).unwrap_or_default();
         return Err(SensorError::Blocked(format!(
-            "you may not watch {} {pid}: you could not trace it. The capabilities of this \
+            "you may not watch {}: you could not trace it. The capabilities of this \
              program's file let you watch what is yours; the group of a file that only its group \
              can run may watch everything, as root may (sudo)",
-            name.for_terminal()
+            named(&name, *pid).for_terminal()
         ))
         .into());
     }
@@ -103,14 +103,15 @@ fn describe(targets: &Targets) -> Vec<Untrusted> {
     let mut words = Vec::new();
     for pid in &targets.pids {
         let comm = targets::comm_of(*pid).unwrap_or_default();
-        words.push(compose!("{} {pid}", comm));
+        words.push(named(&comm, *pid));
     }
     for port in &targets.ports {
         words.push(format!("port {port}").into());
     }
     words.extend(targets.groups.words().cloned());
     if let Some(name) = &targets.comm {
-        let name = Untrusted::from(String::from_utf8_lossy(name).into_owned());
+        let name =
+            Untrusted::from(String::from_utf8_lossy(targets::kernel_comm(name)).into_owned());
         words.push(compose!("every process called {}", name));
     }
     if targets.all {

@@ -53,7 +53,7 @@ pub struct FindingFacts {
     pub headline: Untrusted,
     /// Time from the attach until it began, µs.
     pub begun_us: u64,
-    /// Time for which it stood, µs.
+    /// Time for which it stood in all, µs.
     pub stood_us: u64,
     /// Numbers by name.
     pub evidence: BTreeMap<&'static str, f64>,
@@ -89,7 +89,7 @@ fn owner<S: serde::Serializer>(owner: &Owner, to: S) -> Result<S::Ok, S::Error> 
     to.serialize_str(owner.name())
 }
 
-/// Findings of one recording by kind and subject. Of several of one subject the gravest counts.
+/// Findings of one recording by kind and subject. Of several processes of one name the gravest counts.
 type Stories<'a> = BTreeMap<(&'static str, String), &'a FindingStory>;
 
 fn stories(side: &Side) -> Stories<'_> {
@@ -188,7 +188,7 @@ fn judge(
     if needs_exchanges && !without.header.setup.exchanges {
         return (Verdict::Unknown, Some("the other recording has no exchanges (--detail queues)"));
     }
-    let took_ns = story.begun_ns.saturating_sub(with.header.setup.attached_ns);
+    let took_ns = story.from_ns().saturating_sub(with.header.setup.attached_ns);
     let watched_ns = match needs_exchanges {
         true => without.duration_ns().saturating_sub(without.paused_ns()),
         false => without.duration_ns(),
@@ -210,8 +210,8 @@ fn facts(side: &Side, story: &FindingStory) -> FindingFacts {
         owner: finding.owner,
         subject: finding.subject.clone(),
         headline: finding.headline.clone(),
-        begun_us: story.begun_ns.saturating_sub(side.header.setup.attached_ns) / 1_000,
-        stood_us: story.ended_ns.saturating_sub(story.begun_ns) / 1_000,
+        begun_us: story.from_ns().saturating_sub(side.header.setup.attached_ns) / 1_000,
+        stood_us: finding.stood.total_ns / 1_000,
         evidence: finding.evidence.iter().copied().collect(),
     }
 }

@@ -179,7 +179,7 @@ fn what_a_short_recording_cannot_show_is_not_judged() {
 #[test]
 fn a_finding_that_a_short_recording_had_no_time_for_is_not_gone() {
     let long = side(Doing { refusals: 5, ..CALM });
-    let took_ns = long.digest.findings.stories()[0].begun_ns - long.header.setup.attached_ns;
+    let took_ns = long.digest.findings.stories()[0].from_ns() - long.header.setup.attached_ns;
     assert!(took_ns > SECOND / 2, "{took_ns}");
     let mut side_without = side(CALM);
     side_without.end_ns = side_without.header.setup.attached_ns + took_ns / 2;

@@ -1,87 +1,53 @@
-//! Findings from beginning to end.
+//! The findings of a run, as the model kept them.
+
+use std::cmp::Reverse;
 
 use crate::model::{
-    event::SockId,
-    output::{FindingOutput, FindingState},
-    snapshot::Finding,
+    output::Summary,
+    snapshot::{Finding, chain},
 };
 
-/// Findings that are kept; of further ones only the number is known.
-const MAX: usize = 1_000;
-
-/// A finding from its beginning to its end.
+/// A finding of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FindingStory {
-    /// As it was last told.
+    /// As it last was, with the times at which it stood.
     pub finding: Finding,
-    /// Time at which it began, ns of `CLOCK_MONOTONIC`.
-    pub begun_ns: u64,
-    /// Time at which it ended, or the run did.
-    pub ended_ns: u64,
-    /// Its condition held at the end of the run.
+    /// It stood at the end of the run.
     pub is_standing: bool,
-    /// Time at which it was last told: its text and its figures are of then.
-    pub told_ns: u64,
-    /// Times that it was told anew in between.
-    pub changes: u64,
 }
 
-/// The findings of a run.
+impl FindingStory {
+    /// Returns when it was first found, ns of `CLOCK_MONOTONIC`.
+    pub fn from_ns(&self) -> u64 {
+        self.finding.stood.from_ns()
+    }
+
+    /// Returns when its condition last held, ns of `CLOCK_MONOTONIC`. Its text and its figures are of
+    /// then.
+    pub fn until_ns(&self) -> u64 {
+        self.finding.stood.until_ns()
+    }
+}
+
+/// The findings of a run; none before it is over. The model keeps so many of them as it says in its
+/// own documentation.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     stories: Vec<FindingStory>,
-    /// Findings beyond those that are kept.
     left_out: u64,
 }
 
 impl Findings {
-    pub(super) fn take(&mut self, output: &FindingOutput) {
-        let FindingOutput { ts_ns, state, finding } = output;
-        let is_full = self.stories.len() == MAX;
-        let standing = self.standing(finding.kind, finding.sock);
-        match (standing, state) {
-            (Some(story), FindingState::Ended) => {
-                // The text of an end has the last figures.
-                story.finding = finding.clone();
-                story.is_standing = false;
-                (story.ended_ns, story.told_ns) = (*ts_ns, *ts_ns);
-            }
-            (Some(story), FindingState::Begun | FindingState::Changed) => {
-                story.finding = finding.clone();
-                story.changes += 1;
-                (story.ended_ns, story.told_ns) = (*ts_ns, *ts_ns);
-            }
-            (None, FindingState::Ended) => {}
-            (None, FindingState::Begun | FindingState::Changed) if is_full => {
-                self.left_out += 1;
-            }
-            (None, FindingState::Begun | FindingState::Changed) => {
-                self.stories.push(FindingStory {
-                    finding: finding.clone(),
-                    begun_ns: *ts_ns,
-                    ended_ns: *ts_ns,
-                    told_ns: *ts_ns,
-                    is_standing: true,
-                    changes: 0,
-                });
-            }
-        }
-    }
-
-    /// The run ended.
-    pub(super) fn end(&mut self, ts_ns: u64) {
-        for story in &mut self.stories {
-            if story.is_standing {
-                story.ended_ns = ts_ns;
-            }
-        }
-    }
-
-    fn standing(&mut self, kind: &str, sock: SockId) -> Option<&mut FindingStory> {
-        let mut newest = self.stories.iter_mut().rev();
-        newest.find(|story| {
-            story.is_standing && story.finding.kind == kind && story.finding.sock == sock
-        })
+    pub(super) fn of(summary: &Summary) -> Self {
+        let story = |finding: &Finding, is_standing: bool| FindingStory {
+            finding: finding.clone(),
+            is_standing,
+        };
+        let standing = summary.standing_findings.iter().map(|finding| story(finding, true));
+        let past = summary.past_findings.iter().map(|finding| story(finding, false));
+        let mut stories: Vec<FindingStory> = standing.chain(past).collect();
+        stories.sort_by_key(FindingStory::from_ns);
+        Self { stories, left_out: summary.findings_left_out }
     }
 
     /// Returns the findings in the order in which they began.
@@ -89,14 +55,20 @@ impl Findings {
         &self.stories
     }
 
-    /// Returns the findings, the gravest first, and those that lasted longest first among equals.
+    /// Returns the findings, the gravest first, and those that stood longest first among equals.
+    /// What follows from a finding is right behind it.
     pub fn worst_first(&self) -> Vec<&FindingStory> {
-        let mut stories: Vec<&FindingStory> = self.stories.iter().collect();
-        stories.sort_by_key(|story| {
-            let lasted_ns = story.ended_ns.saturating_sub(story.begun_ns);
-            (std::cmp::Reverse(story.finding.severity), std::cmp::Reverse(lasted_ns))
-        });
-        stories
+        chain::in_order(
+            self.stories.iter().collect(),
+            |story: &&FindingStory| story.finding.severity,
+            |cause, effect| {
+                // The same finding may come again later.
+                let at_once =
+                    cause.from_ns() <= effect.until_ns() && effect.from_ns() <= cause.until_ns();
+                at_once && chain::explains(&cause.finding, &effect.finding)
+            },
+            |story| Reverse(story.finding.stood.total_ns),
+        )
     }
 
     /// Returns the number of findings beyond those that are kept.

@@ -93,7 +93,7 @@ pub struct Digest {
     pub clock: WallClock,
     /// Listeners over time.
     pub listeners: Listeners,
-    /// Findings from beginning to end.
+    /// Findings, once the run is over.
     pub findings: Findings,
     /// The exchanges that took longest.
     pub worst: Worst,
@@ -121,6 +121,8 @@ pub struct Digest {
     pub notices: Vec<Untrusted>,
     /// The totals; `None` until the run is over, and of a recording that breaks off.
     pub summary: Option<Summary>,
+    /// It was summed up while the watch went on.
+    pub so_far: bool,
     /// Damage to the recording, the first of it, and its extent.
     pub damages: (Vec<Damage>, u64),
 }
@@ -148,6 +150,7 @@ impl Digest {
             lost: BTreeMap::new(),
             notices: Vec::new(),
             summary: None,
+            so_far: false,
             damages: (Vec::new(), 0),
         }
     }
@@ -157,10 +160,22 @@ impl Digest {
     /// # Errors
     /// The file cannot be read.
     pub fn of<R: Read>(reader: &mut Reader<R>, worst: usize) -> Result<Self, ReadError> {
+        Self::until(reader, worst, u64::MAX)
+    }
+
+    /// Sums up the beginning of a recording, up to a moment in ns of `CLOCK_MONOTONIC`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn until<R: Read>(
+        reader: &mut Reader<R>,
+        worst: usize,
+        until_ns: u64,
+    ) -> Result<Self, ReadError> {
         let Header { written_by, attached, clock, .. } = reader.header().clone();
         let mut digest = Self::new(attached, clock, worst);
         digest.written_by = Some(written_by);
-        match run::play(reader, &mut digest) {
+        match run::play_until(reader, &mut digest, until_ns) {
             Ok(_) => {}
             Err(PlayError::Read(error) | PlayError::Write(error)) => return Err(error.into()),
         }
@@ -203,7 +218,6 @@ impl Digest {
             }
             Output::Pattern(pattern) => keep(&mut self.patterns, pattern.view.pid, &pattern.view),
             Output::Proxy(proxy) => keep(&mut self.proxies, proxy.view.pid, &proxy.view),
-            Output::Finding(finding) => self.findings.take(finding),
             Output::Pause(pause) => {
                 if self.pauses.len() < MAX_PAUSES {
                     self.pauses.push(*pause);
@@ -214,13 +228,15 @@ impl Digest {
             }
             Output::Summary(summary) => {
                 self.close_stretch(summary.ts_ns);
-                self.findings.end(summary.ts_ns);
+                self.findings = Findings::of(summary);
                 self.summary = Some(summary.clone());
             }
             Output::Unix(unix) => self.sockets.unix(unix),
             Output::Datagrams(datagrams) => self.sockets.datagrams(datagrams),
             Output::Quic(quic) => self.sockets.quic(quic),
-            Output::Syn(_)
+            // The summary has them all.
+            Output::Finding(_)
+            | Output::Syn(_)
             | Output::SynAckRetransmit(_)
             | Output::Process(_)
             | Output::SocketEvent(_) => {}

@@ -89,6 +89,29 @@ fn it_has_what_the_model_reported() {
 }
 
 #[test]
+fn a_finding_that_comes_and_goes_is_one_story() {
+    let mut world = World::with_limit(4);
+    for _ in 0..3 {
+        world.refuse(0, Stage::Syn);
+        (0..12).for_each(|_| world.sample_after(SECOND));
+    }
+    world.refuse(0, Stage::Syn);
+    world.sample_after(SECOND);
+    let mut entries = entries_of(world.given);
+    let whole = digest_of(&recording(&entries), 5);
+    entries.push(RecordEntry::Finish(world.now));
+    let digest = digest_of(&recording(&entries), 5);
+    let [story] = digest.findings.stories() else { panic!("not one") };
+    let stood = &story.finding.stood;
+    assert!(story.is_standing && stood.times == 4 && stood.stretches.len() == 4, "{story:?}");
+    assert_eq!(
+        whole.findings.stories(),
+        digest.findings.stories(),
+        "without its end it says as much"
+    );
+}
+
+#[test]
 fn the_worst_exchanges_are_the_worst() {
     let mut all: Vec<u64> = Vec::new();
     for output in reported() {

@@ -15,7 +15,7 @@ use super::{
 use crate::model::{
     Attached, WallClock,
     event::{Event, ListenerSample, ProcessWorkload, Stage},
-    snapshot::{Finding, Owner, Severity},
+    snapshot::{Finding, Owner, Severity, Stood},
     tests::{
         facts::{Build, server},
         world::{LISTENER, MS, SECOND, START, World, address, listener},
@@ -199,12 +199,15 @@ fn finding(kind: &'static str, subject: &str) -> Finding {
         subject: subject.into(),
         pid: None,
         since_ns: 0,
+        stood: Stood::default(),
         headline: "".into(),
         text: "".into(),
         inferred: false,
         claims: Vec::new(),
         evidence: Vec::new(),
         fix: "".into(),
+        explained_by: None,
+        explains: Vec::new(),
     }
 }
 

@@ -23,7 +23,7 @@ use show::Shown;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. `fuzz/fuzz_targets` has a file for each, and `fuzz/corpus` a folder.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("http", http),
     ("http2", http2),
     ("tls", tls),
@@ -39,6 +39,7 @@ pub const TARGETS: [Target; 15] = [
     ("workload", workload),
     ("capture", capture),
     ("converted", converted),
+    ("config", config),
 ];
 
 /// `/proc/PID/cgroup`, then a file of a container's runtime. A zero separates them.
@@ -136,6 +137,13 @@ pub fn btf(bytes: &[u8]) {
     btf.arity("tcp_check");
     btf.tracepoint_arity("kfree_skb");
     btf.enumerator("DROP_LISTEN");
+}
+
+/// The configuration file.
+pub fn config(bytes: &[u8]) {
+    if let Err(error) = crate::preferences::check(&String::from_utf8_lossy(bytes)) {
+        assert!(error.to_string().len() < 1_000, "{error}");
+    }
 }
 
 /// Reads first bytes as a client's and as a server's.

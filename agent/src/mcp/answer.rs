@@ -76,7 +76,7 @@ struct LeftOut {
 struct FoundBody<'a> {
     #[serde(flatten)]
     finding: FindingBody<'a>,
-    /// Since the begin of the run.
+    /// Since the begin of the run: when it was first found, and when it last held.
     begun_s: f64,
     ended_s: f64,
     /// It held at the end of the run.
@@ -191,8 +191,8 @@ fn found(story: &FindingStory, begin_ns: u64) -> FoundBody<'_> {
     let state = if story.is_standing { FindingState::Begun } else { FindingState::Ended };
     FoundBody {
         finding: FindingBody::of(&story.finding, state),
-        begun_s: since(begin_ns, story.begun_ns),
-        ended_s: since(begin_ns, story.ended_ns),
+        begun_s: since(begin_ns, story.from_ns()),
+        ended_s: since(begin_ns, story.until_ns()),
         standing: story.is_standing,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{Accept, InAccept};
+use super::lately::{Lately, SPAN_NS};
 use super::snapshot::Acceptor;
 use crate::text::Untrusted;
 
@@ -15,8 +16,9 @@ pub(super) const MAX_ACCEPTORS: usize = 256;
 pub(super) struct Acceptors {
     /// By (process, thread).
     threads: BTreeMap<(u32, u32), AcceptorThread>,
-    /// Start of the present period.
+    /// Start of the present period, and of the first.
     period_ns: u64,
+    begun_ns: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ struct AcceptorThread {
     last_ns: u64,
     /// Accepts in the present period.
     accepts: u64,
+    /// Totals of accepts.
+    lately: Lately<1>,
     /// Time inside `accept` in the present period.
     inside_ns: u64,
     /// A call of this thread was seen to begin: from then on it is known when it is not inside.
@@ -35,7 +39,7 @@ struct AcceptorThread {
 
 impl Acceptors {
     pub(super) fn new(period_ns: u64) -> Self {
-        Self { threads: BTreeMap::new(), period_ns }
+        Self { threads: BTreeMap::new(), period_ns, begun_ns: period_ns }
     }
 
     /// Counts an accept.
@@ -94,7 +98,10 @@ impl Acceptors {
                 thread.view.in_accept_share = Some(inside_ns as f64 / elapsed_ns as f64);
                 longest_ns = longest_ns.max(Some(inside_ns));
             }
-            thread.view.rate = super::rate(thread.accepts, elapsed_ns);
+            thread.lately.push(now_ns, [thread.view.accepts]);
+            if let Some((elapsed_ns, [accepts])) = thread.lately.growth(now_ns) {
+                thread.view.rate = super::rate(accepts, elapsed_ns);
+            }
             (thread.accepts, thread.inside_ns, thread.gap) = (0, 0, false);
         }
         self.period_ns = now_ns;
@@ -143,6 +150,7 @@ impl Acceptors {
                 self.threads.remove(&id);
             }
         }
+        let begun_ns = self.begun_ns.max(self.period_ns.saturating_sub(SPAN_NS));
         self.threads.entry((pid, tid)).or_insert_with(|| AcceptorThread {
             view: Acceptor {
                 pid,
@@ -155,6 +163,7 @@ impl Acceptors {
             },
             last_ns: now_ns,
             accepts: 0,
+            lately: Lately::from(begun_ns),
             inside_ns: 0,
             calls_seen: false,
             gap: false,

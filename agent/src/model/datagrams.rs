@@ -10,11 +10,14 @@ use super::histogram::{Precision, WaitHistogram};
 use super::output::{DatagramOutput, Output, QuicOutput};
 use super::quic::Flows;
 use super::snapshot::{
-    DatagramProtocol, DatagramRates, DatagramTotals, DatagramView, QuicView, WaitView,
+    DatagramHistory, DatagramProtocol, DatagramRates, DatagramTotals, DatagramView, QuicView,
+    WaitView,
 };
 
 /// UDP sockets in a snapshot: the worst and the busiest.
 pub const MAX_DATAGRAM_VIEWS: usize = 256;
+/// Refreshes that a socket's histories go back.
+const MAX_PERIODS: usize = 128;
 /// Sockets of which the protocol is known: some before a sample shows them, some never shown.
 const MAX_SPOKEN: usize = 2 * MAX_DATAGRAMS as usize;
 /// Length of the window that rates are taken over, ns.
@@ -32,6 +35,15 @@ struct Point {
     drops: u64,
     /// Longest wait since the point before, µs.
     longest_us: u64,
+}
+
+/// Figures of one refresh in the histories.
+#[derive(Clone, Copy, Debug)]
+struct Period {
+    from_ns: u64,
+    peak_bytes: u64,
+    arrived: u32,
+    drops: u32,
 }
 
 fn datagrams(flow: Option<DatagramFlow>) -> u64 {
@@ -57,6 +69,7 @@ pub(super) struct Datagrams {
     pub(super) sample: DatagramSample,
     ts_ns: u64,
     history: VecDeque<Point>,
+    periods: VecDeque<Period>,
     waits: WaitHistogram,
 }
 
@@ -66,6 +79,7 @@ impl Datagrams {
             sample: sample.clone(),
             ts_ns: 0,
             history: VecDeque::new(),
+            periods: VecDeque::new(),
             waits: WaitHistogram::new(Precision::Coarse),
         }
     }
@@ -88,8 +102,27 @@ impl Datagrams {
             self.waits.record_many(wait_us, count.into());
         }
         self.waits.refresh();
+        self.remember(sample);
         self.ts_ns = ts_ns;
         self.sample = sample.clone();
+    }
+
+    /// Adds the period since the sample before; the first sample begins none.
+    fn remember(&mut self, sample: &DatagramSample) {
+        if self.ts_ns == 0 {
+            return;
+        }
+        let since =
+            |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
+        self.periods.push_back(Period {
+            from_ns: self.ts_ns,
+            peak_bytes: sample.peak_bytes.max(sample.queued_bytes),
+            arrived: since(datagrams(sample.arrived), datagrams(self.sample.arrived)),
+            drops: since(sample.drops, self.sample.drops),
+        });
+        while self.periods.len() > MAX_PERIODS {
+            self.periods.pop_front();
+        }
     }
 
     /// Returns the oldest and the newest point.
@@ -176,6 +209,16 @@ impl Datagrams {
             wait: self.wait(),
             at_least: sample.at_least,
             unread_us: self.unread_us(),
+            history: DatagramHistory::default(),
+        }
+    }
+
+    fn past(&self) -> DatagramHistory {
+        DatagramHistory {
+            from_ns: self.periods.iter().map(|period| period.from_ns).collect(),
+            peak_bytes: self.periods.iter().map(|period| period.peak_bytes).collect(),
+            arrived: self.periods.iter().map(|period| period.arrived).collect(),
+            drops: self.periods.iter().map(|period| period.drops).collect(),
         }
     }
 
@@ -326,7 +369,11 @@ impl Sockets {
         let mut sockets: Vec<_> = self.table.iter().collect();
         sockets.sort_by_key(|(_, socket)| Reverse(socket.weight()));
         sockets.truncate(MAX_DATAGRAM_VIEWS);
-        sockets.into_iter().map(|(&sock, socket)| self.view(sock, socket)).collect()
+        let full = |(&sock, socket): (&SockId, &Datagrams)| DatagramView {
+            history: socket.past(),
+            ..self.view(sock, socket)
+        };
+        sockets.into_iter().map(full).collect()
     }
 
     /// Number of open sockets.

@@ -7,12 +7,13 @@ use super::output::OverflowOutput;
 use super::snapshot::{LogEntry, StreamKind};
 
 /// Entries kept; the oldest goes first.
-pub const MAX_STREAM: usize = 1_000;
+pub const MAX_STREAM: usize = 5_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct EventLog {
     /// By time, oldest first.
     entries: VecDeque<LogEntry>,
+    logged: u64,
 }
 
 impl EventLog {
@@ -53,8 +54,14 @@ impl EventLog {
         self.entries.iter().cloned().collect()
     }
 
+    /// Number of entries that there ever were.
+    pub(super) fn logged(&self) -> u64 {
+        self.logged
+    }
+
     /// Puts an entry in its place.
     pub(super) fn push(&mut self, entry: LogEntry) {
+        self.logged += 1;
         // Records of several CPUs come nearly in order, so the place is near the end.
         let before = self.entries.iter().rposition(|other| other.ts_ns <= entry.ts_ns);
         let place = before.map_or(0, |at| at + 1);

@@ -18,6 +18,8 @@ use crate::text::errno_name;
 /// Figures of one refresh in the histories.
 #[derive(Clone, Copy, Debug)]
 struct Point {
+    /// Its beginning.
+    from_ns: u64,
     depth: u32,
     accepts: u32,
     arrivals: u32,
@@ -220,12 +222,13 @@ impl Listener {
         let elapsed_ns = now_ns.saturating_sub(start_ns);
         let figures = self.end_period(now_ns, elapsed_ns, sample, inside, delays_ns);
         self.recent.push(start_ns, now_ns, figures);
+        let lately = self.recent.figures();
         self.rates = Rates {
-            accepts: super::rate(figures.accepts, elapsed_ns),
-            arrivals: super::rate(figures.arrivals, elapsed_ns),
-            overflows: super::rate(figures.overflows, elapsed_ns),
+            accepts: self.recent.rate(lately.accepts),
+            arrivals: self.recent.rate(lately.arrivals),
+            overflows: self.recent.rate(lately.overflows),
         };
-        self.remember(sample.peak.max(sample.depth), &figures, history);
+        self.remember(start_ns, sample.peak.max(sample.depth), &figures, history);
         let waiting = sample.depth > 0 && sample.closed_ns.is_none();
         self.stalled_since_ns = match self.stalled_since_ns {
             since @ Some(_) if waiting && figures.accepts == 0 => since,
@@ -414,6 +417,7 @@ impl Listener {
             totals: totals_of(sample),
             rates: self.rates,
             wait: self.wait.as_ref().map(WaitHistogram::view).unwrap_or_default(),
+            history_from_ns: Vec::new(),
             depth_history: Vec::new(),
             accept_history: Vec::new(),
             arrival_history: Vec::new(),
@@ -428,6 +432,7 @@ impl Listener {
     pub(super) fn full_view(&self, somaxconn: Option<u32>) -> Option<ListenerView> {
         let history = |figure: fn(&Point) -> u32| self.history.iter().map(figure).collect();
         Some(ListenerView {
+            history_from_ns: self.history.iter().map(|point| point.from_ns).collect(),
             depth_history: history(|point| point.depth),
             accept_history: history(|point| point.accepts),
             arrival_history: history(|point| point.arrivals),
@@ -471,9 +476,10 @@ impl Listener {
         }
     }
 
-    fn remember(&mut self, depth: u32, figures: &Figures, bound: usize) {
+    fn remember(&mut self, from_ns: u64, depth: u32, figures: &Figures, bound: usize) {
         let clamp = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         self.history.push_back(Point {
+            from_ns,
             depth,
             accepts: clamp(figures.accepts),
             arrivals: clamp(figures.arrivals),

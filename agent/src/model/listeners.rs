@@ -8,7 +8,7 @@ use super::event::{
     Stage,
 };
 use super::exchange::Ignoring;
-use super::finding::{Sharers, Shares};
+use super::finding::{Places, Sharers, Shares};
 use super::histogram::{Precision, WaitHistogram};
 use super::ignored::Ignored;
 use super::listener::Listener;
@@ -263,6 +263,10 @@ impl Listeners {
         Some(self.local(sock)?.port())
     }
 
+    pub(super) fn get(&self, sock: SockId) -> Option<&Listener> {
+        self.table.get(&sock)
+    }
+
     fn sample_of(&self, sock: SockId) -> Option<&ListenerSample> {
         self.table.get(&sock)?.sample.as_ref()
     }
@@ -394,6 +398,33 @@ impl Listeners {
     fn somaxconn_of(&self, listener: &Listener) -> Option<u32> {
         let sample = listener.sample.as_ref()?;
         self.somaxconn.get(&sample.netns).copied()
+    }
+}
+
+impl Places for Listeners {
+    fn place(&self, listener: SockId) -> Option<(SocketAddr, u32)> {
+        let sample = self.sample_of(listener)?;
+        Some((sample.local, sample.netns))
+    }
+
+    fn netns(&self, pid: u32) -> Option<u32> {
+        let mut found = None;
+        for listener in self.table.values() {
+            let Some(sample) = &listener.sample else { continue };
+            if listener.closed || !sample.holders.contains(&pid) {
+                continue;
+            }
+            // A process may have moved, or got a listener from elsewhere.
+            if matches!(found, Some(netns) if netns != sample.netns) {
+                return None;
+            }
+            found = Some(sample.netns);
+        }
+        found
+    }
+
+    fn holds(&self, pid: u32, listener: SockId) -> bool {
+        matches!(self.sample_of(listener), Some(sample) if sample.holders.contains(&pid))
     }
 }
 

@@ -17,11 +17,11 @@
 //! - **Wait histograms:** 96 KiB (three digits) for the first 128 listeners that have waits, 2 KiB
 //!   (one digit) for more.
 //! - **Accepting threads of a listener:** 256. The one that accepted least recently is forgotten.
-//! - **Patterns:** 256 listeners, each by its last 256 connections and 256 threads, some 150 bytes
+//! - **Patterns:** 256 listeners, each by its last 256 connections and 256 threads, some 170 bytes
 //!   each. A closed listener gives way; without one the newest listener is not judged.
 //! - **Ignored peers:** 16,384. The one met first is forgotten: the time until its connection is
 //!   queued is reported as part of the handshake, or not.
-//! - **UDP sockets, open:** 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a
+//! - **UDP sockets, open:** 4,096, as in the probes, some 7 KB each; [`MAX_DATAGRAM_VIEWS`] in a
 //!   snapshot. Protocols and QUIC of twice as many, some before a sample shows them, and 4,096
 //!   beginnings of QUIC connections: the oldest give way (`model_datagrams`).
 //!
@@ -53,7 +53,7 @@
 //!
 //! Threads and processors:
 //!
-//! - **Threads:** [`MAX_THREADS`]. Further ones are not shown; they count as lost under
+//! - **Threads:** [`MAX_THREADS`], each with up to 22 totals of the last seconds, 48 bytes each. Further ones are not shown; they count as lost under
 //!   `model_threads`.
 //! - **Calls of threads:** 1,024 threads, each the last 96 calls, or more that are quick. The time
 //!   of further threads is known only where one call has it.
@@ -78,6 +78,8 @@
 //! - **Requests put aside by event loops:** 8,192, and 512 answers of each listener or process.
 //!   Further ones are taken for slow.
 //! - **Standing findings:** 256. The mildest and newest gives way to a worse one.
+//! - **Past findings:** 256, by subject and kind. The mildest gives way, among equals the one that
+//!   ended first. Of the times at which one stood, 32.
 //! - **Event log:** [`MAX_STREAM`] entries. The oldest goes.
 //! - **Connections and threads in a snapshot:** [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`]. The
 //!   worst and the busiest are there.
@@ -89,6 +91,7 @@ mod connections;
 mod connects;
 mod crossings;
 mod datagrams;
+mod ended;
 pub mod event;
 mod event_log;
 mod exchange;
@@ -96,6 +99,7 @@ mod figures;
 mod finding;
 mod histogram;
 mod ignored;
+mod lately;
 mod listener;
 mod listeners;
 mod long_poll;
@@ -106,6 +110,7 @@ mod processors;
 mod proxy;
 mod quic;
 mod recent;
+mod recording;
 mod refresh;
 mod refusals;
 mod sharing;
@@ -126,7 +131,9 @@ mod window;
 pub mod workload;
 
 pub use attached::{Attached, Sandbox};
+pub use ended::Ended;
 pub use figures::{ConnectionCount, Figures};
+pub use recording::{Recording, RecordingStop};
 pub use wall_clock::WallClock;
 
 use std::collections::BTreeMap;
@@ -140,7 +147,7 @@ pub use connections::{
 pub use datagrams::MAX_DATAGRAM_VIEWS;
 use event::{
     Accept, Census, Closed, Connect, ConnectionSample, Cost, Event, Exchange, Overflow, Process,
-    ProcessChange, SocketEvent, SynAckRetransmit,
+    SocketEvent, SynAckRetransmit,
 };
 use event_log::EventLog;
 pub use event_log::MAX_STREAM;
@@ -153,7 +160,7 @@ use pause::Pauses;
 use proxy::Proxies;
 pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
 use serde::{Deserialize, Serialize};
-use snapshot::{ExchangeView, SliceKind, Snapshot, ThreadView};
+use snapshot::{ConnectionQuery, ExchangeView, FoundConnections, SliceKind, Snapshot, ThreadView};
 pub use stats::MAX_GREETED;
 use stats::StatsByScope;
 pub use summary::Ending;
@@ -220,7 +227,8 @@ fn is_port(part: &str) -> bool {
 /// 2. [`apply`](Self::apply) with each event. `accept`, `overflow`, `exchange`, `socket_event`,
 ///    `process`, `connect` and `scan` each handle one kind. A sample is a refresh: `sample`, in
 ///    `refresh.rs`, brings every part up to date, judges (`judge_…`) and reports (`report_…`).
-/// 3. [`snapshot`](Self::snapshot) or [`brief`](Self::brief), when a front-end draws.
+/// 3. [`view`](Self::view), [`snapshot`](Self::snapshot) or [`brief`](Self::brief), when a
+///    front-end draws; [`find`](Self::find) for another part of the list of connections.
 /// 4. [`finish`](Self::finish), in `summary.rs`, at the end; in parts where somebody shows them.
 ///
 /// Exchanges that are over come back from the connections through `reporter`, which sums and
@@ -250,6 +258,9 @@ pub struct Model {
     seen: u64,
     pauses: Pauses,
     workloads: Workloads,
+    ended: Ended,
+    recording: Option<Recording>,
+    recording_stopped: Option<RecordingStop>,
 }
 
 impl Model {
@@ -276,6 +287,9 @@ impl Model {
             seen: 0,
             pauses: Pauses::default(),
             workloads: Workloads::default(),
+            ended: Ended::default(),
+            recording: None,
+            recording_stopped: None,
         }
     }
 
@@ -287,6 +301,47 @@ impl Model {
     /// Replaces the notices on the watch itself.
     pub fn set_notices(&mut self, notices: Vec<Untrusted>) {
         self.notices = notices;
+    }
+
+    /// Says what becomes of the recording of this run; `None` where it is not recorded. The first
+    /// one that ends early is remembered to the end.
+    pub fn set_recording(&mut self, recording: Option<Recording>) {
+        if let Some(Recording { stopped: Some(stopped), .. }) = &recording {
+            self.recording_stopped.get_or_insert_with(|| stopped.clone());
+        }
+        self.recording = recording;
+    }
+
+    /// Returns a connection as it is reported at the end of a run; `None` if it is not known, or not
+    /// any more.
+    pub fn connection(&self, sock: event::SockId) -> Option<Output> {
+        let mut out = Vec::new();
+        self.connections.report(self.now_ns, sock, &mut out);
+        out.pop()
+    }
+
+    /// Hands over every connection that is open, as it is reported at the end of a run.
+    pub fn each_open(&self, mut take: impl FnMut(&Output)) {
+        for sock in self.connections.open_socks() {
+            if let Some(output) = self.connection(sock) {
+                take(&output);
+            }
+        }
+    }
+
+    /// Sums up the run so far, as at its end.
+    pub fn sum_up(&mut self) -> output::Summary {
+        self.summary()
+    }
+
+    /// How the first recording that ended early did; `None` if none has.
+    pub fn recording_stopped(&self) -> Option<&RecordingStop> {
+        self.recording_stopped.as_ref()
+    }
+
+    /// Time of the newest event, ns of `CLOCK_MONOTONIC`.
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
     }
 
     /// Replaces the description of the watched processes and ports.
@@ -349,6 +404,14 @@ impl Model {
             }
             Event::Census(census) => self.census(census, out),
             Event::Pause(pause) => self.pause(pause, out),
+            Event::TargetEnd(end) => {
+                self.advance(end.ts_ns);
+                self.ended.take(end);
+            }
+            Event::Closing(closing) => {
+                self.advance(closing.ts_ns);
+                self.connections.closing(closing);
+            }
             Event::Workload(process) => {
                 self.advance(process.ts_ns);
                 self.workloads.note(process.pid, &process.workload);
@@ -383,17 +446,44 @@ impl Model {
         }
     }
 
-    /// Returns the state as a screen shows it now.
+    /// Returns the state as a screen shows it now, whose list of connections is as the query
+    /// asks. It costs most of what there is: [`find`](Self::find) gives the list alone.
+    pub fn view(&self, query: &ConnectionQuery) -> Snapshot {
+        Snapshot { found: self.find(query), ..self.snapshot() }
+    }
+
+    /// Returns a window of the list of connections; `None` if the snapshot holds all of them.
+    pub fn find(&self, query: &ConnectionQuery) -> Option<FoundConnections> {
+        if self.connections.listed() <= MAX_CONNECTION_VIEWS {
+            return None;
+        }
+        let mut found = self.connections.find(self.now_ns, query, self.findings.socks());
+        self.proxies.complete_views(&mut found.rows);
+        if let Some(open) = &mut found.open {
+            self.proxies.complete_views(std::slice::from_mut(open));
+        }
+        Some(found)
+    }
+
+    /// Returns the state as it is now, with the worst connections alone where there are many.
     pub fn snapshot(&self) -> Snapshot {
+        let mut connections = self.connections.views(self.now_ns, self.findings.socks());
+        self.proxies.complete_views(&mut connections);
         Snapshot {
             listeners: self.listeners.full_views(),
-            connections: self.connections.views(self.now_ns),
+            connections,
             threads: self.threads(),
             patterns: self.patterns.views(),
             proxies: self.proxies.views(),
             event_log: self.event_log.entries(),
+            past_findings: self.findings.past(),
             ..self.brief()
         }
+    }
+
+    /// Whether a connection is known, and has not ended.
+    pub fn knows(&self, sock: event::SockId) -> bool {
+        self.connections.get(sock).is_some_and(|connection| connection.closed_ns().is_none())
     }
 
     /// Returns the threads of the snapshot alone.
@@ -401,18 +491,23 @@ impl Model {
         self.threads.views(&self.connections.by_thread())
     }
 
-    /// Returns the snapshot without connections, threads, the event log and histories. These cost
-    /// most, and text has no use for them between samples.
+    /// Returns the snapshot without connections, threads, the event log, past findings and histories.
+    /// These cost most, and text has no use for them between samples.
     pub fn brief(&self) -> Snapshot {
+        let (held, recent_held) = self.proxies.times(self.pauses.since_ns().unwrap_or(self.now_ns));
+        let (lost, not_kept) = self.losses();
         Snapshot {
             now_ns: self.now_ns,
             elapsed_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
             target: self.setup.target.clone(),
             tier: self.setup.tier.clone(),
             cost_share: self.cost_share,
-            lost: self.lost.values().fold(0, |sum, count| sum.saturating_add(*count)),
+            lost,
+            not_kept,
             listeners: self.listeners.views(),
             connections: Vec::new(),
+            connections_listed: self.connections.listed(),
+            found: None,
             connections_open: self.connections.open(),
             pause_since_ns: self.pauses.since_ns(),
             paused_us: self.pauses.total_ns(self.now_ns).map(|ns| ns / 1_000),
@@ -421,6 +516,8 @@ impl Model {
                 .connections
                 .times
                 .recent(self.pauses.since_ns().unwrap_or(self.now_ns)),
+            held,
+            recent_held,
             threads: Vec::new(),
             patterns: Vec::new(),
             proxies: Vec::new(),
@@ -428,9 +525,13 @@ impl Model {
             datagrams_open: self.datagrams.open(),
             unix: self.unix.clone(),
             event_log: Vec::new(),
+            events_logged: self.event_log.logged(),
             findings: self.findings.view(),
+            past_findings: Vec::new(),
             notices: self.notices.clone(),
             workloads: self.workloads.clone(),
+            ended: self.ended.clone(),
+            recording: self.recording.clone(),
         }
     }
 
@@ -516,7 +617,7 @@ impl Model {
     fn process(&mut self, process: &Process, out: &mut Vec<Output>) {
         self.advance(process.ts_ns);
         self.patterns.process(process);
-        if process.change == ProcessChange::Exited {
+        if process.change.is_end() {
             self.listeners.exited(process.pid);
             self.stats.exited(process.pid);
         }
@@ -527,6 +628,7 @@ impl Model {
 
     fn connect(&mut self, connect: &Connect, out: &mut Vec<Output>) {
         self.advance(connect.ts_ns);
+        self.proxies.connect(connect);
         if self.connections.connects.connected(connect) {
             self.proxies.failed(connect);
             out.push(Output::Connect(connect.clone()));
@@ -587,10 +689,7 @@ fn reporter(
         stats.reported(now_ns, facts, connection, view, |connection| {
             proxies.calls(connection.origin.pid)
         });
-        let caller = match connection {
-            Some(connection) => proxies.over(now_ns, facts, connection, view),
-            None => None,
-        };
+        let caller = proxies.over(now_ns, facts, connection, view);
         let is_inferred = matches!(
             view.slices.last(),
             Some(last) if last.kind == SliceKind::DelayedAck && !last.proved

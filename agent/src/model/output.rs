@@ -9,9 +9,10 @@ use super::event::{
 use super::exchange;
 use super::snapshot::{
     ConnectTotals, ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding,
-    ListenerView, OwnerTimes, PatternView, Protocol, ProxyView, QuicView, ResetTotals, SliceKind,
-    Totals, WaitView,
+    HolderTimes, ListenerView, OwnerTimes, PatternView, Protocol, ProxyView, QuicView, ResetTotals,
+    SliceKind, Totals, WaitView,
 };
+use super::{Ended, RecordingStop};
 use crate::text::Untrusted;
 
 /// Things that a front-end wants to hear of one by one. The sums have everything all the same.
@@ -338,22 +339,38 @@ pub struct Summary {
     pub resets: Option<ResetTotals>,
     /// Where the time of all exchanges went.
     pub times: OwnerTimes,
+    /// The same by holder: waits for upstreams are told apart, and calls that are part of them count
+    /// once.
+    pub held: HolderTimes,
     /// Time of all exchanges by kind, µs: kinds that took any, with delayed ACKs that held nobody.
     pub phases_us: Vec<(SliceKind, u64)>,
     /// Duration of exchanges, without a delayed ACK that held nobody, µs.
     pub exchange: WaitView,
     /// Totals over all UDP sockets; `None` where they were not watched (`--detail queues`).
     pub datagrams: Option<DatagramTotals>,
-    /// Findings made.
+    /// Findings made, each time that one began.
     pub findings: u64,
+    /// Findings that stood at the end, worst first.
+    pub standing_findings: Vec<Finding>,
+    /// Findings that had ended, as they last were, worst first, then the one that ended last; bounded.
+    pub past_findings: Vec<Finding>,
+    /// Findings that are in neither list since there were too many.
+    pub findings_left_out: u64,
     /// Records that probes wanted to deliver; `delivered + lost`.
     pub seen: u64,
     /// Records that reached the agent.
     pub delivered: u64,
     /// Records lost because the ring buffer was full.
     pub lost: u64,
+    /// Everything else that was lost: entries for which a table of the kernel or of the agent had no
+    /// room, by the names of `lost`.
+    pub not_kept: u64,
     /// Cost of backscope itself; `None` when no sample was taken.
     pub cost: Option<super::event::Cost>,
     /// Time in which exchanges were not watched, to keep to a budget, µs; `None` if there was none.
     pub paused_us: Option<u64>,
+    /// Targets that have ended.
+    pub ended: Box<Ended>,
+    /// The recording of the run, if it ended early.
+    pub recording_stopped: Option<Box<RecordingStop>>,
 }

@@ -74,6 +74,7 @@ impl Model {
                 self.pauses.ended_ns = pause.ts_ns;
                 self.pauses.over_ns = self.pauses.over_ns.saturating_add(lasted_ns);
                 self.connections.skip(lasted_ns);
+                self.proxies.skip(lasted_ns);
                 self.stats.skip(lasted_ns);
                 self.findings.skip(lasted_ns);
             }

@@ -170,6 +170,12 @@ impl Recent {
         sum
     }
 
+    /// Returns the end of the last period in the window whose figures are so.
+    pub(super) fn last_ns(&self, are_so: impl Fn(&Figures) -> bool) -> Option<u64> {
+        let mut newest_first = self.periods.iter().rev();
+        newest_first.find(|period| are_so(&period.figures)).map(|period| period.end_ns)
+    }
+
     /// Returns `count` as events a second over the window.
     pub(super) fn rate(&self, count: u64) -> f64 {
         let span_ns = match (self.periods.front(), self.periods.back()) {

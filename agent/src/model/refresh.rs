@@ -6,8 +6,9 @@ use super::{
     finding::{ConnectionFacts, ListenerFacts, STALL_NS, Subject},
     listener::Listener,
     output::{ListenerOutput, Lost, Output, UnixOutput},
+    pattern::Load,
     reporter,
-    snapshot::StreamKind,
+    snapshot::{ListenerView, StreamKind},
     stats::Scope,
 };
 
@@ -46,6 +47,7 @@ impl Model {
         }
         self.datagrams.forget_closed();
         self.findings.expire(sample.ts_ns, in_pause, out);
+        self.findings.link(sample.ts_ns, &self.listeners, out);
         self.report_lost(sample, out);
         self.seen = sample.seen;
         self.take_cost(sample);
@@ -105,6 +107,9 @@ impl Model {
                 undecided: denied_share.is_none()
                     && stalled_ns < STALL_NS
                     && self.may_be_denied(ts_ns, listener),
+                shape: self.patterns.shape(view.sock),
+                load: self.load(ts_ns, listener),
+                held_up_by: self.held_up_by(ts_ns, listener, &view),
             };
             if view.closed {
                 self.findings.judge_closed(ts_ns, &facts, out);
@@ -143,6 +148,37 @@ impl Model {
         figures.delayed_share()
     }
 
+    /// Workers of a listener that each serve one connection at a time, if more came lately than
+    /// they could serve: none of them was free, and connections waited long or were refused.
+    fn load(&self, ts_ns: u64, listener: &Listener) -> Option<Load> {
+        let (recent, figures) = (&listener.recent, listener.recent.figures());
+        if !self.watches_exchanges() || !self.is_behind(ts_ns, listener) && figures.overflows == 0 {
+            return None;
+        }
+        let workers = self.patterns.workers(ts_ns, listener.sample.as_ref()?.sock)?;
+        if !workers.are_used_up() {
+            return None;
+        }
+        let (arrivals, refused) = (recent.rate(figures.arrivals), recent.rate(figures.overflows));
+        Some(Load { workers, arrivals, refused })
+    }
+
+    /// Whether connections wait long to be accepted, or did lately.
+    fn is_behind(&self, ts_ns: u64, listener: &Listener) -> bool {
+        listener.recent.figures().long_waits > 0 || listener.stalled_ns(ts_ns) >= STALL_NS
+    }
+
+    /// A thread that accepts on a listener, and that handlers held lately while others waited.
+    fn held_up_by(&self, ts_ns: u64, listener: &Listener, view: &ListenerView) -> Option<u32> {
+        if !self.watches_exchanges() || !self.is_behind(ts_ns, listener) {
+            return None;
+        }
+        let stats = self.stats.recent_figures(Scope::Socket(view.sock), ts_ns)?;
+        let tid = stats.app.blocking_tid;
+        let accepts = view.acceptors.iter().any(|acceptor| acceptor.tid == tid);
+        if accepts && stats.app.is_blocking() { Some(tid) } else { None }
+    }
+
     /// Whether long waits at a listener began so lately that exchanges may show more of them yet.
     fn exchanges_may_show_more(&self, ts_ns: u64, listener: &Listener) -> bool {
         self.watches_exchanges() && listener.long_ns(ts_ns) < REPORTED_NS
@@ -174,12 +210,19 @@ impl Model {
             let stats = entry.recent_figures(ts_ns);
             let cpu = self.connections.processors.facts(ts_ns, stats.ready_pid);
             let sees_calls = self.stats.sees_calls();
+            let (mut shape, mut load) = (None, None);
+            if let Scope::Socket(sock) = id {
+                shape = self.patterns.shape(sock);
+                load = self.listeners.get(sock).and_then(|listener| self.load(ts_ns, listener));
+            }
             let connection_facts = ConnectionFacts {
                 stats: &stats,
                 stuck: &entry.stuck,
                 cpu,
                 now_ns: ts_ns,
                 sees_calls,
+                shape,
+                load,
             };
             self.findings.judge_connections(
                 ts_ns,

@@ -71,14 +71,21 @@ impl Model {
         true
     }
 
-    fn summary(&mut self) -> Summary {
-        self.connections.totals.refresh();
-        let mut lost = 0;
-        for index in counter::RECORDS {
-            let name = Untrusted::from(counter::NAMES[index as usize]);
-            let of_kind = self.lost.get(&name).copied().unwrap_or(0);
-            lost = of_kind.saturating_add(lost);
+    /// Returns the records that were lost, and what was not kept since a table had no room for it.
+    /// Every front-end tells these two.
+    pub(super) fn losses(&self) -> (u64, u64) {
+        let records = counter::RECORDS.map(|index| Untrusted::from(counter::NAMES[index as usize]));
+        let (mut lost, mut not_kept) = (0_u64, 0_u64);
+        for (name, count) in &self.lost {
+            let sum = if records.contains(name) { &mut lost } else { &mut not_kept };
+            *sum = sum.saturating_add(*count);
         }
+        (lost, not_kept)
+    }
+
+    pub(super) fn summary(&mut self) -> Summary {
+        self.connections.totals.refresh();
+        let (lost, not_kept) = self.losses();
         let (listeners, totals, wait) = self.listeners.totals();
         let mut summary = Summary {
             ts_ns: self.now_ns,
@@ -90,15 +97,22 @@ impl Model {
             connects: None,
             resets: None,
             times: self.connections.times.all(),
+            held: self.proxies.times(self.now_ns).0,
             phases_us: self.connections.times.kinds(),
             exchange: self.connections.totals.view(),
             datagrams: None,
             findings: self.findings.made(),
+            standing_findings: self.findings.view(),
+            past_findings: self.findings.past(),
+            findings_left_out: self.findings.left_out(),
             seen: self.seen,
             delivered: self.seen.saturating_sub(lost),
             lost,
+            not_kept,
             cost: self.cost.map(|(_, cost)| cost),
             paused_us: self.pauses.total_ns(self.now_ns).map(|ns| ns / 1_000),
+            ended: Box::new(self.ended.clone()),
+            recording_stopped: self.recording_stopped.clone().map(Box::new),
         };
         if self.setup.exchanges {
             summary.connects = Some(self.connections.connects.totals());

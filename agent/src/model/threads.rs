@@ -1,4 +1,4 @@
-//! Time of the watched threads, from one sample to the next.
+//! Time of the watched threads.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use rustc_hash::FxHashMap;
 
 use super::event::{Accept, Exchange, Sample, ThreadSample, ThreadUse};
+use super::lately::Lately;
 use super::snapshot::ThreadView;
 
 /// Threads followed; further ones are not shown.
@@ -28,6 +29,11 @@ struct ThreadUsage {
     /// The newest sample.
     sample: ThreadSample,
     view: ThreadView,
+    /// Totals of accepts, reads, writes, and time on a CPU and ready without one, ns.
+    lately: Lately<5>,
+    accepts: u64,
+    /// Share of the last period on a CPU.
+    busy: Option<f64>,
     /// Time that it was ready without a CPU in the last period, ns.
     delay_ns: Option<u64>,
 }
@@ -55,14 +61,22 @@ impl Threads {
         let mut before = std::mem::take(&mut self.table);
         for thread in sample.threads.iter().take(MAX_THREADS) {
             // A thread id may come again in another process.
-            let old = match before.remove(&thread.tid) {
-                Some(old) if old.sample.pid == thread.pid => Some(old.sample),
-                _ => None,
-            };
-            let accepted = accepts.get(&thread.tid).copied().unwrap_or(0);
-            let view = view(thread, old.as_ref(), accepted, elapsed_ns);
-            let delay_ns = old.map(|old| thread.run_delay_ns.saturating_sub(old.run_delay_ns));
-            self.table.insert(thread.tid, ThreadUsage { sample: thread.clone(), view, delay_ns });
+            let old = before.remove(&thread.tid).filter(|old| old.sample.pid == thread.pid);
+            let (mut busy, mut delay_ns) = (None, None);
+            let (mut lately, mut total) = (Lately::default(), 0);
+            if let Some(old) = old {
+                let cpu_ns = thread.cpu_ns.saturating_sub(old.sample.cpu_ns);
+                busy = share(cpu_ns, elapsed_ns);
+                delay_ns = Some(thread.run_delay_ns.saturating_sub(old.sample.run_delay_ns));
+                (lately, total) = (old.lately, old.accepts);
+            }
+            total += accepts.get(&thread.tid).copied().unwrap_or(0);
+            let totals = [total, thread.reads, thread.writes, thread.cpu_ns, thread.run_delay_ns];
+            lately.push(sample.ts_ns, totals);
+            let view = view(thread, lately.growth(sample.ts_ns));
+            let sample = thread.clone();
+            let usage = ThreadUsage { sample, view, lately, accepts: total, busy, delay_ns };
+            self.table.insert(thread.tid, usage);
         }
         self.refused = self.refused.max(sample.threads.len().saturating_sub(MAX_THREADS) as u64);
         self.sampled_ns = sample.ts_ns;
@@ -75,7 +89,7 @@ impl Threads {
 
     /// Share of the last period that a thread was on a CPU.
     pub(super) fn busy(&self, tid: u32) -> Option<f64> {
-        self.table.get(&tid)?.view.busy
+        self.table.get(&tid)?.busy
     }
 
     /// Time that a thread was ready without a CPU in the last period, ns.
@@ -100,12 +114,12 @@ impl Threads {
     }
 }
 
-fn view(
-    thread: &ThreadSample,
-    before: Option<&ThreadSample>,
-    accepts: u64,
-    elapsed_ns: u64,
-) -> ThreadView {
+/// Returns a part of a time; `None` of none.
+fn share(part_ns: u64, of_ns: u64) -> Option<f64> {
+    if of_ns == 0 { None } else { Some((part_ns as f64 / of_ns as f64).min(1.0)) }
+}
+
+fn view(thread: &ThreadSample, growth: Option<(u64, [u64; 5])>) -> ThreadView {
     let mut view = ThreadView {
         pid: thread.pid,
         tid: thread.tid,
@@ -118,16 +132,14 @@ fn view(
         asleep: None,
         connections: 0,
     };
-    let Some(before) = before else { return view };
+    let Some((elapsed_ns, [accepts, reads, writes, cpu_ns, delay_ns])) = growth else {
+        return view;
+    };
     view.accepts = super::rate(accepts, elapsed_ns);
-    view.reads = super::rate(thread.reads.saturating_sub(before.reads), elapsed_ns);
-    view.writes = super::rate(thread.writes.saturating_sub(before.writes), elapsed_ns);
-    if elapsed_ns > 0 {
-        let share = |ns: u64| (ns as f64 / elapsed_ns as f64).min(1.0);
-        let busy = share(thread.cpu_ns.saturating_sub(before.cpu_ns));
-        let waits = share(thread.run_delay_ns.saturating_sub(before.run_delay_ns));
-        view.busy = Some(busy);
-        view.waits = Some(waits);
+    view.reads = super::rate(reads, elapsed_ns);
+    view.writes = super::rate(writes, elapsed_ns);
+    (view.busy, view.waits) = (share(cpu_ns, elapsed_ns), share(delay_ns, elapsed_ns));
+    if let (Some(busy), Some(waits)) = (view.busy, view.waits) {
         view.asleep = Some((1.0 - busy - waits).max(0.0));
     }
     view

@@ -22,8 +22,8 @@ pub struct Calls {
     pub perf_events: bool,
     /// They attach tracing programs again.
     pub tracing: bool,
-    /// They remove a file at the end.
-    pub remove: bool,
+    /// They cut a file that is open for writing: a recording that can be written no further.
+    pub cut: bool,
     /// They answer at sockets that listen.
     pub serve: bool,
     /// They connect to others by TCP. A filter cannot look behind a pointer, so whom they ask is
@@ -176,15 +176,13 @@ const STATISTICS: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
-/// Calls of the thread that makes files in a folder, where Landlock holds it: it makes, writes, cuts
-/// and removes them, has memory, and waits.
+/// Calls of the thread that makes files in a folder, where Landlock holds it: it writes and cuts
+/// them, has memory, and waits.
 const FILES: &[c_long] = &[
-    libc::SYS_openat,
     libc::SYS_write,
     libc::SYS_ftruncate,
     libc::SYS_fchown,
     libc::SYS_fsync,
-    libc::SYS_unlinkat,
     libc::SYS_brk,
     libc::SYS_mremap,
     libc::SYS_getrandom,
@@ -258,10 +256,8 @@ fn rules(calls: &Calls) -> Result<Rules, Error> {
             allow(&mut rules, libc::SYS_ioctl, &[(1, Eq, *request)])?;
         }
     }
-    if calls.remove {
-        rules.insert(libc::SYS_unlink, Vec::new());
-        rules.insert(libc::SYS_unlinkat, Vec::new());
-        rules.insert(libc::SYS_rmdir, Vec::new());
+    if calls.cut {
+        rules.insert(libc::SYS_ftruncate, Vec::new());
     }
     network(&mut rules, calls)?;
     Ok(rules)
@@ -332,14 +328,20 @@ pub(super) fn apply_to_statistics() -> Result<(), Error> {
     install(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
 }
 
-/// Confines the calling thread to these calls alone: it makes and removes files.
+/// Confines the calling thread to these calls alone: it makes files, and where it `removes` removes
+/// some. No file that is there already can be opened.
 ///
 /// # Errors
 /// This kernel has no filters.
-pub(super) fn apply_to_files() -> Result<(), Error> {
+pub(super) fn apply_to_files(removes: bool) -> Result<(), Error> {
     let mut rules = Rules::new();
     for call in STATISTICS.iter().chain(FILES) {
         rules.insert(*call, Vec::new());
+    }
+    let new = (libc::O_CREAT | libc::O_EXCL) as u64;
+    allow(&mut rules, libc::SYS_openat, &[(2, MaskedEq(new), new)])?;
+    if removes {
+        rules.insert(libc::SYS_unlinkat, Vec::new());
     }
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         allow(&mut rules, call, &[(2, MaskedEq(libc::PROT_EXEC as u64), 0)])?;
@@ -481,8 +483,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let refused = thread::spawn(move || {
-            apply_to_files().unwrap();
-            let mut file = File::create(&path).unwrap();
+            apply_to_files(true).unwrap();
+            let mut file = File::create_new(&path).unwrap();
             file.write_all(b"text").unwrap();
             file.set_len(2).unwrap();
             [
@@ -494,6 +496,51 @@ mod tests {
         });
         assert_eq!(refused.join().unwrap(), [true; 4]);
         assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"te");
+    }
+
+    #[test]
+    fn who_makes_files_opens_none_that_is_there_and_removes_only_where_it_may() {
+        for removes in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+            fs::write(&old, "text").unwrap();
+            let (refused, removed) = thread::spawn(move || {
+                apply_to_files(removes).unwrap();
+                let options = |create_new| {
+                    let mut options = File::options();
+                    options.write(true).create(true).create_new(create_new);
+                    options
+                };
+                let refused = [
+                    is_refused(File::open(&old)),
+                    is_refused(File::options().write(true).open(&old)),
+                    is_refused(options(false).open(&old)),
+                    is_refused(options(false).open(&new)),
+                ];
+                // The kernel's own answer: it is there.
+                let taken = options(true).open(&old).unwrap_err();
+                assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+                options(true).open(&new).unwrap().write_all(b"new").unwrap();
+                let removed =
+                    rustix::fs::unlinkat(rustix::fs::CWD, &new, rustix::fs::AtFlags::empty());
+                (refused, removed)
+            })
+            .join()
+            .unwrap();
+            assert_eq!(refused, [true; 4]);
+            let errno = if removes { Ok(()) } else { Err(rustix::io::Errno::PERM) };
+            assert_eq!(removed, errno);
+            assert_eq!(fs::read(folder.path().join("old")).unwrap(), b"text");
+        }
+    }
+
+    #[test]
+    fn a_recording_is_cut_only_by_who_records() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"text").unwrap();
+        let other = file.try_clone().unwrap();
+        assert!(is_refused(confined(Calls::default(), move || other.set_len(2))));
+        confined(Calls { cut: true, ..Calls::default() }, move || file.set_len(2)).unwrap();
     }
 
     #[test]
@@ -509,13 +556,5 @@ mod tests {
             bytes.iter().sum::<u8>()
         });
         assert_eq!(sum, 6);
-    }
-
-    #[test]
-    fn the_file_of_a_command_can_be_removed() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let path = file.path().to_owned();
-        confined(Calls { remove: true, ..Calls::default() }, move || file.close().unwrap());
-        assert!(!path.exists());
     }
 }

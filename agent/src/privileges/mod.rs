@@ -12,6 +12,7 @@
 //! starts another; `sandbox` says where that cannot be had.
 
 mod filter;
+mod needs;
 pub mod sandbox;
 mod trace;
 
@@ -25,6 +26,7 @@ use rustix::{
     },
 };
 
+pub use needs::{CommandNeeds, network_blocker};
 pub use trace::may_trace;
 
 /// Who called this program, as far as it decides what they may watch.

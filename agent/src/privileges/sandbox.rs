@@ -77,17 +77,18 @@ pub fn enter_for_statistics() -> io::Result<Confined> {
     Ok(Confined(()))
 }
 
-/// Confines the calling thread to making, writing and removing files in one folder, as who runs this
-/// program could. Returns what is missing of that on this kernel, too.
+/// Confines the calling thread to making files in one folder and writing them, as who runs this
+/// program could, and where it `removes` to removing files there. It opens none that is there.
+/// Returns what is missing of that on this kernel, too.
 ///
 /// # Errors
 /// The kernel does not let go of the other rights, or has no filter of system calls.
-pub fn enter_for_files(folder: &Path) -> io::Result<(Confined, Option<String>)> {
+pub fn enter_for_files(folder: &Path, removes: bool) -> io::Result<(Confined, Option<String>)> {
     // Root records into folders that are another's, and under sudo for the user that called it.
     keep(CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN)?;
     set_no_new_privs(true)?;
-    let gap = close_all_but(folder).err();
-    filter::apply_to_files().map_err(io::Error::other)?;
+    let gap = close_all_but(folder, removes).err();
+    filter::apply_to_files(removes).map_err(io::Error::other)?;
     CONFINED.fetch_add(1, Ordering::Relaxed);
     Ok((Confined(()), gap))
 }
@@ -141,8 +142,11 @@ fn close_files() -> Result<u32, String> {
 }
 
 /// The same, but for files in one folder.
-fn close_all_but(folder: &Path) -> Result<u32, String> {
-    let files = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
+fn close_all_but(folder: &Path, removes: bool) -> Result<u32, String> {
+    let mut files = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg;
+    if removes {
+        files |= AccessFs::RemoveFile;
+    }
     let folder = PathFd::new(folder).map_err(|error| format!("no Landlock: {error}"))?;
     told(everything().and_then(|ruleset| {
         ruleset.create()?.add_rule(PathBeneath::new(folder, files))?.restrict_self()
@@ -184,7 +188,7 @@ mod tests {
             bpf: false,
             perf_events: false,
             tracing: false,
-            remove: false,
+            cut: false,
             serve: false,
             connect: false,
             children: Vec::new(),
@@ -201,6 +205,20 @@ mod tests {
         let (sandbox, is_closed) = confined.join().unwrap();
         assert!(sandbox.capabilities.is_empty() && sandbox.seccomp, "{sandbox:?}");
         assert_eq!(sandbox.landlock.is_some(), is_closed, "{sandbox:?}");
+    }
+
+    #[test]
+    fn who_makes_files_makes_them_in_one_folder() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (path, beside) = (folder.path().to_owned(), other.path().join("file"));
+        let confined = thread::spawn(move || {
+            let (_confined, gap) = enter_for_files(&path, false).unwrap();
+            let new = |path| fs::File::options().write(true).create_new(true).open(path).is_ok();
+            (gap, new(path.join("file")), new(beside))
+        });
+        let (gap, inside, outside) = confined.join().unwrap();
+        assert!(inside, "{gap:?}");
+        assert_eq!(outside, gap.is_some(), "{gap:?}");
     }
 
     /// This is why a watch has none.

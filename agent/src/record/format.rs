@@ -83,6 +83,16 @@ pub struct Header {
     pub refresh: Duration,
 }
 
+impl Header {
+    /// Returns the header of a recording of the same watch that begins at this time.
+    pub(super) fn at(&self, ts_ns: u64) -> Self {
+        let mut header = self.clone();
+        header.setup.attached_ns = ts_ns;
+        header.attached.ts_ns = ts_ns;
+        header
+    }
+}
+
 /// One input of the model. A writer need not own the event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RecordEntry<E = Event> {

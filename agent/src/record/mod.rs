@@ -10,6 +10,7 @@ mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod older;
+mod on_demand;
 mod reader;
 mod recorder;
 mod resume;
@@ -18,9 +19,11 @@ pub(crate) mod tests;
 mod writer;
 
 pub use flight::Trigger;
-pub(crate) use flight::{Files, Flight, Folder, Options as FlightOptions};
+pub(crate) use flight::{EXTENSION, Flight, Options as FlightOptions, stamp};
 pub use format::{Header, RecordEntry, Totals, VERSION};
+pub(crate) use on_demand::OnDemand;
 pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader, check_file};
 pub(crate) use recorder::Recorder;
 pub use resume::Resumption;
+pub(crate) use writer::bare;
 pub use writer::{CreateError, STDOUT, WriteError, Writer, caller_of_sudo, check_path, create};

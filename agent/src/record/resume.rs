@@ -19,8 +19,8 @@ use crate::{
     bounded::Bounded,
     model::event::{
         Accept, AcceptFails, Census, Cost, CpuState, DatagramFlow, DatagramSample, Event,
-        LeftQueue, ListenerSample, Opened, Pause, ProcessChange, ProcessWorkload, Recognised, Role,
-        Sample, SockId,
+        LeftQueue, ListenerSample, Opened, Pause, ProcessWorkload, Recognised, Role, Sample,
+        SockId,
     },
     text::{Untrusted, duration_us},
 };
@@ -218,7 +218,7 @@ impl Known {
             Event::Workload(process) => {
                 self.workloads.insert(process.pid, process.clone());
             }
-            Event::Process(process) if process.change == ProcessChange::Exited => {
+            Event::Process(process) if process.change.is_end() => {
                 self.workloads.remove(process.pid);
             }
             _ => {}

@@ -122,6 +122,34 @@ pub struct Writer<W: Write> {
     encoder: Encoder,
     /// Entries written.
     entries: u64,
+    /// Bytes of whole chunks.
+    length: u64,
+    /// Time of the batch whose entries come now, and of the newest one that is written, ns of
+    /// `CLOCK_MONOTONIC`.
+    batch_ns: Option<u64>,
+    reaches_ns: Option<u64>,
+    /// Bytes that the disk of a test takes.
+    #[cfg(test)]
+    room: u64,
+}
+
+impl WriteError {
+    /// Returns the reason alone: "No space left on device".
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Io(error) => bare(error),
+            Self::Encode(_) | Self::TooLarge(_) => self.to_string(),
+        }
+    }
+}
+
+/// Returns the text of an error of the system without its number.
+pub(crate) fn bare(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
 }
 
 impl<W: Write> Writer<W> {
@@ -131,9 +159,32 @@ impl<W: Write> Writer<W> {
     /// `out` takes no more.
     pub fn new(out: W, header: &Header) -> Result<Self, WriteError> {
         let (numbers, encoder) = (Numbers::default(), Encoder::default());
-        let mut writer = Self { out, numbers, encoder, entries: 0 };
+        let (entries, length, batch_ns, reaches_ns) = (0, 0, None, None);
+        let mut writer = Self {
+            out,
+            numbers,
+            encoder,
+            entries,
+            length,
+            batch_ns,
+            reaches_ns,
+            #[cfg(test)]
+            room: u64::MAX,
+        };
         let head = head(header, &mut writer.numbers)?;
         writer.put_bytes(&head)?;
+        Ok(writer)
+    }
+
+    /// Begins a recording in the middle of a watch, with what has to be known of before.
+    ///
+    /// # Errors
+    /// `out` takes no more.
+    pub(super) fn resumed(out: W, header: &Header, beginning: &[Body]) -> Result<Self, WriteError> {
+        let mut writer = Self::new(out, header)?;
+        for body in beginning {
+            writer.put(Some(body.clone()))?;
+        }
         Ok(writer)
     }
 
@@ -145,6 +196,9 @@ impl<W: Write> Writer<W> {
         &mut self,
         entry: &RecordEntry<E>,
     ) -> Result<(), WriteError> {
+        if let RecordEntry::Batch(now_ns) = entry {
+            self.batch_ns = Some(*now_ns);
+        }
         let body = self.encoder.write(entry)?;
         self.put(body)
     }
@@ -170,20 +224,61 @@ impl<W: Write> Writer<W> {
         Ok(self.out)
     }
 
+    /// Gives `out` back without an end.
+    pub(super) fn leave(self) -> W {
+        self.out
+    }
+
     fn put(&mut self, body: Option<Body>) -> Result<(), WriteError> {
         match body {
             Some(body) => {
                 self.entries += body.entries;
                 let bytes = self.numbers.chunk(&body)?;
-                self.put_bytes(&bytes)
+                self.put_bytes(&bytes)?;
+                self.reaches_ns = self.batch_ns;
+                Ok(())
             }
             None => Ok(()),
         }
     }
 
     fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        #[cfg(test)]
+        self.fail_if_full(bytes)?;
         self.out.write_all(bytes)?;
-        Ok(self.out.flush()?)
+        self.out.flush()?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Lets the disk be full after so many bytes.
+    #[cfg(test)]
+    pub(crate) fn fail_after(&mut self, bytes: u64) {
+        self.room = bytes;
+    }
+
+    #[cfg(test)]
+    fn fail_if_full(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let left = self.room.saturating_sub(self.length) as usize;
+        if left >= bytes.len() {
+            return Ok(());
+        }
+        self.out.write_all(&bytes[..left])?;
+        Err(io::Error::from_raw_os_error(libc::ENOSPC))
+    }
+
+    /// Time up to which everything is written, ns of `CLOCK_MONOTONIC`; `None` if there is nothing
+    /// but the header.
+    pub fn reaches_ns(&self) -> Option<u64> {
+        self.reaches_ns
+    }
+}
+
+impl Writer<File> {
+    /// Cuts a file that can take no more behind its last whole chunk. Where the system refuses, a
+    /// reader leaves the rest out.
+    pub fn cut(&self) {
+        let _ = self.out.set_len(self.length);
     }
 }
 

@@ -26,6 +26,12 @@ pub trait Sink {
     /// Those of `out`.
     fn attached(&mut self, out: &mut dyn io::Write, attached: &Attached) -> io::Result<()>;
 
+    /// Writes notices on the watch itself that are new.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn notices(&mut self, out: &mut dyn io::Write, snapshot: &Snapshot) -> io::Result<()>;
+
     /// Writes what the model reported since the last call. `snapshot` is the state after it.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use super::{Consumer, Run};
 use crate::{
     model::{
         Attached, Setup, WallClock,
-        event::{ConnectionPart, Event, Sample},
+        event::{Closing, ConnectionPart, Event, Sample},
     },
     record::{Header, RecordEntry},
     sensor::{Sensor, now_ns},
@@ -76,7 +76,19 @@ impl<C: Consumer> Live<C> {
                 self.drain()?;
             }
         }
-        Ok(())
+        self.take_closing(sample.ts_ns)
+    }
+
+    /// Takes the states of connections that this host has closed. The kernel lists those of all
+    /// processes; only those that are watched go further.
+    fn take_closing(&mut self, ts_ns: u64) -> anyhow::Result<()> {
+        let mut sockets = self.sensor.closing();
+        sockets.retain(|one| self.run.model.knows(one.sock));
+        if sockets.is_empty() {
+            return Ok(());
+        }
+        self.begin_batch()?;
+        self.end_batch(&Event::Closing(Closing { ts_ns, sockets }))
     }
 }
 

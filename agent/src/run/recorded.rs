@@ -46,10 +46,30 @@ pub(crate) fn play<R: Read>(
     reader: &mut Reader<R>,
     visitor: &mut impl Visitor,
 ) -> Result<u64, PlayError> {
+    play_until(reader, visitor, u64::MAX)
+}
+
+/// Gives a visitor the rest of a recording up to a moment, ns of `CLOCK_MONOTONIC`, as if it ended
+/// with the last batch before that. Returns the end.
+///
+/// # Errors
+/// As [`play`].
+pub(crate) fn play_until<R: Read>(
+    reader: &mut Reader<R>,
+    visitor: &mut impl Visitor,
+    until_ns: u64,
+) -> Result<u64, PlayError> {
     let setup = reader.header().setup.clone();
     let mut end_ns = setup.attached_ns;
     let (mut model, mut out) = (Model::new(setup), Vec::new());
+    let mut whole = true;
     while let Some(entry) = reader.next_entry().map_err(PlayError::Read)? {
+        if let RecordEntry::Batch(batch_ns) = entry
+            && batch_ns > until_ns
+        {
+            whole = false;
+            break;
+        }
         visitor.entry(&entry).map_err(PlayError::Write)?;
         match &entry {
             RecordEntry::Finish(finish_ns) => {
@@ -78,7 +98,7 @@ pub(crate) fn play<R: Read>(
         }
     }
     // What follows the end is damage, which the reader notes.
-    while reader.next_entry().map_err(PlayError::Read)?.is_some() {}
+    while whole && reader.next_entry().map_err(PlayError::Read)?.is_some() {}
     Ok(end_ns)
 }
 

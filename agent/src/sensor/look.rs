@@ -2,14 +2,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    iter,
+    iter, mem,
 };
 
+use aya::Ebpf;
 use backscope_abi::Config;
 use rustix::{fd::AsFd, thread::CapabilitySet};
 
 use super::{
-    attach::{self, Chosen, Signal, sys},
+    attach::{self, Chosen, Loaded, Signal, sys},
     error::SensorError,
     machine,
     maps::Maps,
@@ -55,26 +56,69 @@ pub struct Look {
 /// # Errors
 /// As for [`Sensor::attach`](super::Sensor::attach).
 pub fn look(targets: &Targets) -> Result<Look, SensorError> {
-    let mut sample = {
+    Ok(Looker::begin(targets)?.look())
+}
+
+/// Looks at the listening sockets of these targets, again and again.
+pub struct Looker {
+    /// As they were at the beginning.
+    targets: Targets,
+    has_looked: bool,
+    loaded: Loaded,
+    maps: Maps,
+    /// Held, as its programs go with it.
+    _ebpf: Ebpf,
+}
+
+impl Looker {
+    /// Loads what looks. Attaches nothing.
+    ///
+    /// # Errors
+    /// As for [`Sensor::attach`](super::Sensor::attach).
+    pub fn begin(targets: &Targets) -> Result<Self, SensorError> {
         let _raised = privileges::raise();
         machine()?;
         attach::raise_memlock();
         let options = Options { targets: targets.clone(), ..Options::default() };
         let (loaded, mut ebpf) = attach::attach_scan(&options)?;
-        let mut maps = Maps::new(&mut ebpf)?;
-        let mut sampler = Sampler::new(&loaded.chosen, loaded.knows_acked);
-        sampler.scan(&loaded.scan, targets, &maps);
-        sampler.sample(&mut maps)
-    };
-    // Its holders are those that the caller may trace.
-    sample.listeners.retain(|one| !one.holders.is_empty() || privileges::may_trace(one.pid));
-    let pids: BTreeSet<u32> = standing_for(&sample).collect();
-    let mut workloads = BTreeMap::new();
-    // With the caller's rights: the files of a runtime may not be theirs to read.
-    for process in WorkloadPlaces::new().refresh(pids.into_iter()) {
-        workloads.insert(process.pid, process.workload);
+        let maps = Maps::new(&mut ebpf)?;
+        Ok(Self { targets: targets.clone(), has_looked: false, loaded, maps, _ebpf: ebpf })
     }
-    Ok(Look { sample, workloads })
+
+    /// Returns the capabilities that it takes to look on.
+    pub fn needed(&self) -> CapabilitySet {
+        needed(false, || self.maps.can_be_read())
+    }
+
+    /// Returns the sockets that are there now: of those that the caller may trace.
+    pub fn look(&mut self) -> Look {
+        let mut sample = {
+            let _raised = privileges::raise();
+            // Nothing says that a socket has gone: each look begins with none.
+            for (id, _) in self.maps.listeners() {
+                self.maps.forget_listener(id);
+            }
+            let mut targets = self.targets.clone();
+            if mem::replace(&mut self.has_looked, true) {
+                targets.resolve_running();
+                for pid in targets.first_processes(backscope_abi::MAX_TARGETS as usize) {
+                    self.maps.note_target(pid);
+                }
+            }
+            let mut sampler = Sampler::new(&self.loaded.chosen, self.loaded.knows_acked);
+            sampler.scan(&self.loaded.scan, &targets, &self.maps);
+            sampler.sample(&mut self.maps)
+        };
+        // Its holders are those that the caller may trace.
+        sample.listeners.retain(|one| !one.holders.is_empty() || privileges::may_trace(one.pid));
+        let pids: BTreeSet<u32> = standing_for(&sample).collect();
+        let mut workloads = BTreeMap::new();
+        // With the caller's rights: the files of a runtime may not be theirs to read.
+        for process in WorkloadPlaces::new().refresh(pids.into_iter()) {
+            workloads.insert(process.pid, process.workload);
+        }
+        Look { sample, workloads }
+    }
 }
 
 /// The processes that stand for listeners.

@@ -15,6 +15,7 @@ mod clock;
 mod command;
 mod core_dumps;
 mod decode;
+mod ends;
 mod error;
 mod existing;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -22,6 +23,7 @@ pub(crate) mod fuzzing;
 mod look;
 mod maps;
 mod members;
+mod net_namespaces;
 mod options;
 mod places;
 mod probe_log;
@@ -42,12 +44,13 @@ use self::{
     attach::{AcceptHooks, Loaded, sys},
     budget::{Budget, Spent},
     decode::{Capabilities, DecodeContext, Decoded, FirstBytes},
+    ends::Ends,
     maps::Maps,
     places::Places,
     probe_log::ProbeLog,
     sample::{
-        Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler, Threads,
-        WAITED_NS, note_pending_accepts,
+        Closing, Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler,
+        Threads, WAITED_NS, note_pending_accepts,
     },
     workload::WorkloadPlaces,
 };
@@ -56,17 +59,21 @@ pub use self::{
     clock::now_ns,
     command::{STOPPED_VERB, StoppedCommand, stop_then_exec},
     error::SensorError,
-    look::{Look, listening_on, look, refused_at_most, trial, would_need},
+    look::{Look, Looker, listening_on, look, refused_at_most, trial, would_need},
+    net_namespaces::NetNamespaces,
     options::Options,
     targets::Targets,
     user::User,
-    workload::{GroupError, GroupNames, Groups, ResolvedGroups, resolve_groups},
+    workload::{GroupError, GroupNames, Groups, NamesInUse, ResolvedGroups, resolve_groups},
 };
 pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::Sandbox,
-    model::event::{Event, Exchange, OtherListener, Pause, ProcessChange, Sample, ThreadUse},
+    model::event::{
+        ClosingSocket, EndedProcess, Event, Exchange, OtherListener, Pause, ProcessChange, Sample,
+        ThreadUse,
+    },
     privileges::{self, Caller},
     text::Untrusted,
 };
@@ -113,9 +120,11 @@ pub struct Sensor {
     /// Processes that may have come by a listener, to be scanned.
     adopt: BTreeSet<u32>,
     connections: Connections,
+    closing: Closing,
     datagrams: Datagrams,
     threads: Threads,
     quotas: Quotas,
+    ends: Ends,
     context: DecodeContext,
     first: FirstBytes,
     /// What there was of it when the scan began.
@@ -207,9 +216,11 @@ impl Sensor {
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
             connections: Connections::new(capabilities),
+            closing: Closing::default(),
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
             quotas: Quotas::open(),
+            ends: Ends::default(),
             context: DecodeContext::new(&loaded.chosen, capabilities),
             first: FirstBytes::new(options.paths),
             first_made: [0; 3],
@@ -230,6 +241,9 @@ impl Sensor {
             loaded,
         };
         sensor.find_existing();
+        if sensor.loaded.chosen.has(Signal::ConnectionEnd) {
+            sensor.closing = Closing::open(&sensor.maps.targets());
+        }
         if let Some(share) = options.budget {
             sensor.budget = Some(Budget::new(share, Instant::now(), clock::own_cpu_ns()));
         }
@@ -366,6 +380,7 @@ impl Sensor {
             Event::Opened(opened) => met = self.workloads.met(opened.pid),
             Event::Process(process) => {
                 let pid = process.pid;
+                self.ends.note(process, &self.targets);
                 // It may be another's program now.
                 if self.targets.traceable_only && !privileges::may_trace(pid) {
                     self.maps.forget_target(pid);
@@ -386,6 +401,15 @@ impl Sensor {
         self.sampler.ends();
         self.connections.scan_is_due();
         self.sample()
+    }
+
+    /// Returns connections that are closing, of all processes of the targets' network namespaces.
+    /// None in a pause.
+    pub fn closing(&mut self) -> Vec<ClosingSocket> {
+        if self.budget.as_ref().is_some_and(Budget::is_pause) {
+            return Vec::new();
+        }
+        self.closing.ask()
     }
 
     fn scan(&mut self) {
@@ -551,6 +575,21 @@ impl Sensor {
         self.targets.only_processes()
             && self.maps.targets().is_empty()
             && (groups.is_empty() || groups.are_over())
+    }
+
+    /// True if the end of this process, which was named as a target, has been seen.
+    pub fn saw_end_of(&self, pid: u32) -> bool {
+        self.ends.know(pid)
+    }
+
+    /// Targets that have ended since the last call.
+    pub fn ended(&mut self) -> Vec<EndedProcess> {
+        self.ends.take()
+    }
+
+    /// The same once nobody is left ([`Sensor::all_ended`]), with those whose end was not seen.
+    pub fn ended_at_last(&mut self) -> Vec<EndedProcess> {
+        self.ends.take_all(&self.targets, now_ns())
     }
 
     /// Watched processes that hold no listening socket, as (pid, comm).

@@ -135,9 +135,7 @@ impl Targets {
             }
         }
         if let Some(name) = &self.comm {
-            let wanted = kernel_comm(name);
-            self.named = procfs::processes();
-            self.named.retain(|pid| procfs::comm_bytes(*pid).as_deref() == Some(wanted));
+            self.named = processes_named(name);
         }
         if !self.groups.is_empty() {
             self.groups.read();
@@ -173,9 +171,55 @@ impl Listening {
     }
 }
 
-/// A command name as the kernel keeps it: 15 bytes.
-pub(super) fn kernel_comm(name: &[u8]) -> &[u8] {
-    &name[..name.len().min(15)]
+/// Bytes of a command name that the kernel keeps (TASK_COMM_LEN, without the NUL).
+pub const COMM_BYTES: usize = 15;
+
+/// A command name as the kernel keeps it.
+pub fn kernel_comm(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(COMM_BYTES)]
+}
+
+/// Returns the processes with this command name, other than this one.
+pub fn processes_named(name: &[u8]) -> Vec<u32> {
+    processes_where(|comm| comm == kernel_comm(name))
+}
+
+/// Returns the command names of running processes that differ from this one in case alone, each
+/// once.
+pub fn names_in_another_case(name: &[u8]) -> Vec<Untrusted> {
+    let wanted = kernel_comm(name);
+    let mut names = Vec::new();
+    processes_where(|comm| {
+        if comm != wanted && comm.eq_ignore_ascii_case(wanted) {
+            names.push(Untrusted::from(String::from_utf8_lossy(comm).into_owned()));
+        }
+        false
+    });
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Returns every process with its command name, but for the kernel's own.
+pub fn running() -> Vec<(u32, Untrusted)> {
+    const KTHREADD: u32 = 2;
+    let mut found = Vec::new();
+    for pid in procfs::processes() {
+        if pid != KTHREADD
+            && procfs::parent(pid).is_some_and(|parent| parent != KTHREADD)
+            && let Some(comm) = comm_of(pid)
+        {
+            found.push((pid, comm));
+        }
+    }
+    found
+}
+
+fn processes_where(mut is_meant: impl FnMut(&[u8]) -> bool) -> Vec<u32> {
+    let own = std::process::id();
+    let mut pids = procfs::processes();
+    pids.retain(|pid| *pid != own && procfs::comm_bytes(*pid).is_some_and(|comm| is_meant(&comm)));
+    pids
 }
 
 /// Children of these processes, and theirs, without the processes themselves.

@@ -1,5 +1,7 @@
 //! Figures with their units, in sentences and in columns.
 
+use super::Untrusted;
+
 /// A duration: "80 µs", "1.2 ms", "412 ms", "1.20 s", "3 min 5 s", "2 h 4 min".
 pub fn duration_us(us: u64) -> String {
     match us {
@@ -71,6 +73,17 @@ pub fn count(value: u64) -> String {
 /// A count of things: "1 connection", "12,345 connections".
 pub fn count_of(value: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(value), if value == 1 { "" } else { "s" })
+}
+
+/// A process or thread by its name and id: "nginx 4242"; by its id alone where its name is not known
+/// or empty: "pid 4242".
+pub fn named(comm: &Untrusted, pid: u32) -> Untrusted {
+    if comm.is_empty() { format!("pid {pid}").into() } else { compose!("{} {pid}", comm) }
+}
+
+/// The noun of so many things, where the figure is written otherwise: "exchange", "exchanges".
+pub fn noun(value: u64, thing: &str) -> String {
+    format!("{thing}{}", if value == 1 { "" } else { "s" })
 }
 
 /// A part of what was over lately: "3 of the last 12 exchanges". Where that is all of one, or some
@@ -258,5 +271,15 @@ mod tests {
         assert_eq!(compact(1_234_567), "1,234k");
         assert_eq!([0.0, 0.4, 1.0, 17.6].map(rate_short), ["0", "0.4", "1.0", "18"]);
         assert_eq!([0.000_4, 0.02, 0.126].map(percent_short), ["<0.1 %", "2.0 %", "13 %"]);
+    }
+
+    #[test]
+    fn one_is_singular_and_nobodys_name_is_empty() {
+        assert_eq!(
+            (noun(1, "exchange"), noun(0, "exchange")),
+            ("exchange".into(), "exchanges".into())
+        );
+        let words = |name: &str| named(&name.into(), 4242).for_terminal().to_string();
+        assert_eq!((words("nginx"), words("")), ("nginx 4242".into(), "pid 4242".into()));
     }
 }

@@ -12,8 +12,8 @@ mod json;
 mod wrap;
 
 pub use figures::{
-    bytes, compact, count, count_of, duration_fine, duration_short, duration_us, errno_name,
-    of_last, percent, percent_short, rate, rate_of, rate_short, times, were,
+    bytes, compact, count, count_of, duration_fine, duration_short, duration_us, errno_name, named,
+    noun, of_last, percent, percent_short, rate, rate_of, rate_short, times, were,
 };
 pub use json::{to_json, to_json_in_html};
 pub(crate) use untrusted::part;

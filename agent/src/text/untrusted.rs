@@ -392,9 +392,10 @@ mod tests {
     }
 
     /// Files that may look at text as it came, with the reason.
-    const MAY_LOOK: [(&str, &str); 7] = [
+    const MAY_LOOK: [(&str, &str); 8] = [
         ("learn/checks/https.rs", "puts one of our own words for another"),
         ("learn/evidence.rs", "reads figures from what the demos printed"),
+        ("model/snapshot/query.rs", "filters"),
         ("model/mod.rs", "tells whether a target is a port"),
         ("model/workload.rs", "cuts the id of a container"),
         ("sensor/targets.rs", "an error, which `note` escapes"),

@@ -8,6 +8,8 @@ use ratatui::crossterm::event::{self, Event};
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::mpsc;
 
+use super::background::Answer;
+
 /// Time within which the reader notices that nobody listens any more.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Typed ahead of the screen; beyond it the terminal's own buffer holds the rest.
@@ -28,15 +30,22 @@ pub fn events() -> io::Result<mpsc::Receiver<io::Result<Event>>> {
 }
 
 fn read(sender: &mpsc::Sender<io::Result<Event>>) {
+    let (mut answer, mut events) = (Answer::default(), Vec::new());
     while !sender.is_closed() {
-        let event = match event::poll(PATIENCE) {
-            Ok(false) => continue,
-            Ok(true) => event::read(),
-            Err(error) => Err(error),
-        };
-        let failed = event.is_err();
-        if sender.blocking_send(event).is_err() || failed {
-            return;
+        let patience = answer.patience().unwrap_or(PATIENCE);
+        match event::poll(patience).and_then(|is_there| is_there.then(event::read).transpose()) {
+            Ok(Some(event)) => answer.take(event, &mut events),
+            Ok(None) => answer.let_go(&mut events),
+            Err(error) => {
+                // The screen may be over.
+                let _ = sender.blocking_send(Err(error));
+                return;
+            }
+        }
+        for event in events.drain(..) {
+            if sender.blocking_send(Ok(event)).is_err() {
+                return;
+            }
         }
     }
 }

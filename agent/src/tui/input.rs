@@ -6,19 +6,22 @@ use ratatui::crossterm::event::{
 use ratatui::layout::Position;
 
 use super::app::{Action, App, Open, Tab};
+use super::found::FoundOrder;
+use super::help::Help;
+use super::keys::{self, View};
 use super::list::Listing;
-use super::order::TID;
 use super::subject::{Subject, subject};
+use super::take::Take;
 use super::view;
+use crate::model::snapshot::TID;
 
-/// Lines that the wheel and the page keys scroll.
+/// Lines that the wheel scrolls.
 const WHEEL: isize = 3;
-const PAGE: isize = 10;
 
 impl App {
     /// Takes a key, a movement of the mouse or a new size, and says what the caller must do.
     pub fn on_event(&mut self, event: Event) -> Action {
-        match event {
+        match self.translated(event) {
             Event::Key(key) if key.kind != KeyEventKind::Release => self.on_key(key),
             Event::Mouse(mouse) => self.on_mouse(mouse),
             Event::Resize(..) => Action::Redraw,
@@ -26,7 +29,21 @@ impl App {
         }
     }
 
+    /// Returns the key that a click on a hint stands for; every other event as it is. Who takes
+    /// keys before the app does asks first.
+    pub fn translated(&self, event: Event) -> Event {
+        if let Event::Mouse(mouse) = &event
+            && mouse.kind == MouseEventKind::Down(MouseButton::Left)
+            && self.help.is_none()
+            && let Some(code) = view::hit(&self.hits.keys, mouse.column, mouse.row)
+        {
+            return Event::Key(KeyEvent::new(code, KeyModifiers::NONE));
+        }
+        event
+    }
+
     fn on_key(&mut self, key: KeyEvent) -> Action {
+        self.told = None;
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
                 KeyCode::Char('c') => Action::Quit,
@@ -35,24 +52,36 @@ impl App {
                 _ => Action::None,
             };
         }
-        if self.help {
-            self.help = false;
-            return if key.code == KeyCode::Char('q') { Action::Quit } else { Action::Redraw };
+        if let Some(help) = &mut self.help {
+            if !help.on_key(key.code) {
+                self.help = None;
+            }
+            return Action::Redraw;
+        }
+        // What cannot be seen is not to change.
+        if self.hits.is_compact && !keys::has(View::Compact, key.code) {
+            return Action::None;
         }
         if self.typing_filter {
             return self.on_filter_key(key.code);
         }
         match key.code {
             KeyCode::Char('q') => return Action::Quit,
-            KeyCode::Char('?') => self.help = true,
+            KeyCode::Char('?') => self.help = Some(Help::default()),
             KeyCode::Char('p') => self.toggle_pause(),
             KeyCode::Tab => self.show_tab(self.tab.turned(1)),
             KeyCode::BackTab => self.show_tab(self.tab.turned(Tab::ALL.len() - 1)),
             KeyCode::Char(digit @ '1'..='4') => {
                 self.show_tab(Tab::ALL[digit as usize - '1' as usize])
             }
+            KeyCode::Enter if self.open.is_some() => self.jump(),
             KeyCode::Enter => self.open_selected(),
+            KeyCode::Backspace if self.open.is_some() => self.back(),
             KeyCode::Esc => self.back(),
+            KeyCode::Char('y') => return Action::Take(Take::Copy),
+            KeyCode::Char('w') => return Action::Take(Take::Write),
+            KeyCode::Char('r') => return Action::Take(Take::Record),
+            KeyCode::Char('R') => return Action::Take(Take::Report),
             code => return self.on_list_key(code),
         }
         Action::Redraw
@@ -67,12 +96,18 @@ impl App {
             (KeyCode::Right | KeyCode::Char('l'), Some(Open::Connection(_))) => {
                 self.turn_exchange(1)
             }
-            (KeyCode::Char('w'), Some(Open::Connection(_))) => {
+            (KeyCode::Char('W'), Some(Open::Connection(_))) => {
                 self.exchange = None;
                 self.scroll = 0;
             }
+            (KeyCode::Char('s'), None) if self.tab == Tab::Findings => {
+                self.order_findings(FoundOrder::sort_next)
+            }
+            (KeyCode::Char('S'), None) if self.tab == Tab::Findings => {
+                self.order_findings(FoundOrder::reverse)
+            }
             (KeyCode::Char('s'), None) => self.change_list(|list| list.sort_next()),
-            (KeyCode::Char('S' | 'r'), None) => self.change_list(|list| list.reverse()),
+            (KeyCode::Char('S'), None) => self.change_list(|list| list.reverse()),
             (KeyCode::Char('/'), _) => {
                 self.show_tab(if self.tab == Tab::Findings { Tab::Queues } else { self.tab });
                 self.typing_filter = true;
@@ -101,8 +136,10 @@ impl App {
             KeyCode::Down | KeyCode::Char('j') => self.move_by(1),
             KeyCode::Home | KeyCode::Char('g') => self.move_by(isize::MIN),
             KeyCode::End | KeyCode::Char('G') => self.move_by(isize::MAX),
-            KeyCode::PageUp => self.page(-PAGE),
-            KeyCode::PageDown => self.page(PAGE),
+            KeyCode::PageUp => self.turn_page(-1),
+            KeyCode::PageDown => self.turn_page(1),
+            KeyCode::Char('<') => self.scroll_stream(-1),
+            KeyCode::Char('>') => self.scroll_stream(1),
             _ => return Action::None,
         }
         Action::Redraw
@@ -111,7 +148,7 @@ impl App {
     fn on_mouse(&mut self, mouse: MouseEvent) -> Action {
         let at = Position::new(mouse.column, mouse.row);
         match mouse.kind {
-            MouseEventKind::Down(MouseButton::Left) => self.click(at),
+            MouseEventKind::Down(MouseButton::Left) => return self.click(at),
             MouseEventKind::ScrollUp => self.wheel(at, -WHEEL),
             MouseEventKind::ScrollDown => self.wheel(at, WHEEL),
             _ => return Action::None,
@@ -119,9 +156,12 @@ impl App {
         Action::Redraw
     }
 
-    fn click(&mut self, at: Position) {
-        if self.help {
-            self.help = false;
+    fn click(&mut self, at: Position) -> Action {
+        if self.help.take().is_some() {
+        } else if self.hits.track.contains(at)
+            && let Some(playback) = self.playback
+        {
+            return Action::Seek(self.track.moment(self.hits.track, at.x, playback.length_us));
         } else if let Some(&(_, tab)) = self.hits.tabs.iter().find(|(area, _)| area.contains(at)) {
             self.show_tab(tab);
         } else if self.open.is_some() {
@@ -135,13 +175,16 @@ impl App {
                 self.select(row);
             }
         }
+        Action::Redraw
     }
 
     fn wheel(&mut self, at: Position, lines: isize) {
-        if self.open.is_none() && self.hits.rows.contains(at) {
+        if let Some(help) = &mut self.help {
+            help.scroll_by(lines);
+        } else if self.open.is_none() && self.hits.rows.contains(at) {
             self.move_by(lines.signum());
         } else {
-            self.page(lines);
+            self.scroll_by(lines);
         }
     }
 
@@ -162,12 +205,40 @@ impl App {
         }
     }
 
-    fn page(&mut self, lines: isize) {
+    fn scroll_by(&mut self, lines: isize) {
         match self.tab {
             _ if self.open.is_some() => self.scroll = self.scroll.saturating_add_signed(lines),
             Tab::Findings => self.scroll = self.scroll.saturating_add_signed(lines),
             Tab::Queues => self.stream_scroll = self.stream_scroll.saturating_add_signed(lines),
             Tab::Connections | Tab::Threads => self.move_by(lines),
+        }
+    }
+
+    /// Moves by as much as is on screen: of the list, or of what is scrolled where no list is. On
+    /// the first tab that is the stream, unless there are more listeners than fit.
+    fn turn_page(&mut self, pages: isize) {
+        let rows = usize::from(self.hits.rows.height);
+        let is_list = match self.tab {
+            _ if self.open.is_some() => false,
+            Tab::Queues => self.listeners.len() > rows,
+            Tab::Connections | Tab::Threads => true,
+            Tab::Findings => false,
+        };
+        if is_list {
+            self.move_by(pages.saturating_mul(rows.max(1) as isize));
+        } else if self.open.is_none() && self.tab == Tab::Queues {
+            self.scroll_stream(pages);
+        } else {
+            self.scroll_by(pages.saturating_mul(self.hits.page.max(1) as isize / 2));
+        }
+    }
+
+    /// Scrolls the stream by as much as is on screen.
+    fn scroll_stream(&mut self, pages: isize) {
+        if self.tab == Tab::Queues && self.open.is_none() {
+            let rows = self.hits.stream_rows.max(1) as isize;
+            self.stream_scroll =
+                self.stream_scroll.saturating_add_signed(pages.saturating_mul(rows));
         }
     }
 
@@ -178,7 +249,8 @@ impl App {
             Tab::Connections => self.connections.select(row, snapshot),
             Tab::Threads => self.threads.select(row, snapshot),
             Tab::Findings => {
-                self.finding = row.min(snapshot.findings.len().saturating_sub(1));
+                let rows = snapshot.findings.len() + snapshot.past_findings.len();
+                self.finding = row.min(rows.saturating_sub(1));
                 self.scroll = 0;
             }
         }
@@ -189,6 +261,7 @@ impl App {
         self.open = None;
         self.scroll = 0;
         self.typing_filter = false;
+        self.jumps.clear();
     }
 
     /// Drills down: to the selected listener or connection, to what a finding is about, to the
@@ -219,10 +292,16 @@ impl App {
         self.exchange = None;
     }
 
-    /// Drills down to the subject of the selected finding.
+    /// Drills down to the subject of the selected finding. One that has ended opens itself: its
+    /// subject tells nothing of it any more.
     fn open_subject(&mut self) {
         let Some(snapshot) = &self.shown else { return };
-        let Some(finding) = snapshot.findings.get(self.finding) else { return };
+        let Some(found) = self.selected_finding() else { return };
+        let finding = found.finding;
+        if found.is_past {
+            self.open = Some(Open::Past(Box::new(finding.clone())));
+            return;
+        }
         match subject(snapshot, finding) {
             Subject::Listener(listener) => self.open = Some(Open::Listener(listener.sock)),
             Subject::Connection(connection) => {
@@ -253,7 +332,7 @@ impl App {
     /// Goes a step back: out of the drill-down, then out of the filter.
     fn back(&mut self) {
         self.scroll = 0;
-        if self.open.take().is_none() {
+        if !self.jump_back() && self.open.take().is_none() {
             self.typing_filter = false;
             self.change_list(|list| list.filter_mut().clear());
         }

@@ -1,7 +1,7 @@
 //! Lists: which rows are shown, in which order, and which one is selected.
 
 use super::order::{By, Key};
-use crate::model::snapshot::{Finding, Snapshot};
+use crate::model::snapshot::{ConnectionQuery, Finding, FoundConnections, Selection, Snapshot};
 
 /// Findings that the first selection is looked for in: the worst ones.
 const FINDINGS: usize = 16;
@@ -14,8 +14,23 @@ pub(super) trait Item: Sized {
     /// Name of the order of the snapshot.
     const AS_GIVEN: &'static str;
 
-    /// Returns all rows.
+    /// Returns the rows that the snapshot holds.
     fn all(snapshot: &Snapshot) -> &[Self];
+
+    /// Number of rows that a list without a filter has.
+    fn count(snapshot: &Snapshot) -> usize {
+        Self::all(snapshot).len()
+    }
+
+    /// Returns the window of the list, where the snapshot does not hold all rows.
+    fn found(_: &Snapshot) -> Option<&FoundConnections> {
+        None
+    }
+
+    /// Returns the rows of such a window.
+    fn rows_of(_: &FoundConnections) -> &[Self] {
+        &[]
+    }
 
     /// Returns what stays the same from one snapshot to the next, and differs from row to row.
     fn id(&self) -> u64;
@@ -37,8 +52,13 @@ pub(super) trait Item: Sized {
 pub(super) struct List<T> {
     /// Positions in the snapshot, in the order shown.
     rows: Vec<usize>,
-    /// Position of the selected row in `rows`.
+    /// Where the model has filtered and ordered them: the row that the first of `rows` is, and
+    /// the number of all.
+    window: Option<(usize, usize)>,
+    /// The selected row.
     cursor: usize,
+    /// The user chose a row that the window does not hold.
+    is_away: bool,
     /// The row that the user chose; until then the one with the worst finding is selected.
     chosen: Option<u64>,
     by: By,
@@ -51,7 +71,9 @@ impl<T> Default for List<T> {
     fn default() -> Self {
         Self {
             rows: Vec::new(),
+            window: None,
             cursor: 0,
+            is_away: false,
             chosen: None,
             by: By::Known,
             reversed: false,
@@ -108,6 +130,10 @@ pub(super) trait Listing {
 
 impl<T: Item> Listing for List<T> {
     fn rebuild(&mut self, snapshot: &Snapshot) {
+        if let Some(found) = T::found(snapshot) {
+            return self.follow(found);
+        }
+        (self.window, self.is_away) = (None, false);
         let items = T::all(snapshot);
         let needle = self.filter.to_lowercase();
         self.rows.clear();
@@ -130,11 +156,14 @@ impl<T: Item> Listing for List<T> {
     }
 
     fn len(&self) -> usize {
-        self.rows.len()
+        match self.window {
+            Some((_, all)) => all,
+            None => self.rows.len(),
+        }
     }
 
     fn all(&self, snapshot: &Snapshot) -> usize {
-        T::all(snapshot).len()
+        T::count(snapshot)
     }
 
     fn cursor(&self) -> usize {
@@ -142,12 +171,13 @@ impl<T: Item> Listing for List<T> {
     }
 
     fn select(&mut self, row: usize, snapshot: &Snapshot) {
-        self.cursor = row.min(self.rows.len().saturating_sub(1));
+        self.cursor = row.min(self.len().saturating_sub(1));
         self.chosen = self.selected(snapshot).map(T::id);
+        self.is_away = self.chosen.is_none();
     }
 
     fn choose(&mut self, id: u64) {
-        self.chosen = Some(id);
+        (self.chosen, self.is_away) = (Some(id), false);
     }
 
     fn order(&self) -> (By, bool) {
@@ -187,13 +217,64 @@ impl<T: Item> List<T> {
         snapshot: &'a Snapshot,
         first: usize,
     ) -> impl Iterator<Item = &'a T> {
-        self.rows.iter().skip(first).filter_map(|&at| T::all(snapshot).get(at))
+        let (items, begin) = (Self::items(snapshot), self.begin());
+        self.rows.iter().skip(first.saturating_sub(begin)).filter_map(move |&at| items.get(at))
     }
 
     /// Returns the selected row.
     pub(super) fn selected<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a T> {
-        let index = *self.rows.get(self.cursor)?;
-        T::all(snapshot).get(index)
+        let index = *self.rows.get(self.cursor.checked_sub(self.begin())?)?;
+        Self::items(snapshot).get(index)
+    }
+
+    /// Returns the selection for a list that the model filters and orders.
+    pub(super) fn selection(&self) -> Selection {
+        match self.chosen {
+            _ if self.is_away => Selection::Row(self.cursor),
+            Some(id) => Selection::Sock(id, self.cursor),
+            None => Selection::Finding,
+        }
+    }
+
+    /// True if the window that is shown does not answer this query: it has another filter or
+    /// order, or ends so near that the screen may show what is beyond it.
+    pub(super) fn misses(&self, found: &FoundConnections, query: &ConnectionQuery) -> bool {
+        const NEAR: usize = 64;
+        let asked = |query: &ConnectionQuery| {
+            (query.filter.clone(), query.order, query.reversed, query.open)
+        };
+        let end = found.first + found.rows.len();
+        let begins_near = found.first > 0 && self.cursor < found.first + NEAR;
+        let ends_near = end < found.matching && self.cursor + NEAR >= end;
+        asked(&found.query) != asked(query) || self.is_away || begins_near || ends_near
+    }
+
+    /// Takes the rows as the model has filtered and ordered them.
+    fn follow(&mut self, found: &FoundConnections) {
+        self.rows.clear();
+        self.rows.extend(0..found.rows.len());
+        self.window = Some((found.first, found.matching));
+        self.cursor = found.cursor;
+        if self.is_away {
+            // It is there now, and the selection stays with it.
+            let row = found.cursor.saturating_sub(found.first);
+            self.chosen = T::rows_of(found).get(row).map(T::id);
+            self.is_away = false;
+        }
+    }
+
+    fn begin(&self) -> usize {
+        match self.window {
+            Some((first, _)) => first,
+            None => 0,
+        }
+    }
+
+    fn items(snapshot: &Snapshot) -> &[T] {
+        match T::found(snapshot) {
+            Some(found) => T::rows_of(found),
+            None => T::all(snapshot),
+        }
     }
 
     fn row_of(&self, id: u64, items: &[T]) -> Option<usize> {

@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 
 use super::list::Item;
 use super::text::total;
-use crate::model::event::{Role, TcpState};
+use crate::model::event::TcpState;
 use crate::model::snapshot::{
-    ConnectionView, ExchangeView, Finding, ListenerView, Snapshot, ThreadView,
+    ConnectionFilter, ConnectionKey, ConnectionOrder, ConnectionView, ExchangeView, Finding,
+    FoundConnections, ListenerView, Snapshot, ThreadView,
 };
 use crate::model::timeline::counted;
 
@@ -35,6 +36,8 @@ pub(super) enum By {
     Worst,
     /// Time that the app held.
     App,
+    /// Time that upstreams held.
+    Upstream,
     /// Time that the kernel held.
     Kernel,
     /// Time that the peer held.
@@ -76,6 +79,7 @@ impl By {
             Self::Last => "last time",
             Self::Worst => "worst time",
             Self::App => "app's time",
+            Self::Upstream => "upstreams' time",
             Self::Kernel => "kernel's time",
             Self::Peer => "peer's time",
             Self::In => "bytes in",
@@ -92,6 +96,27 @@ impl By {
     }
 }
 
+impl By {
+    /// Returns the order of connections by this column.
+    pub(super) fn connection_order(self) -> ConnectionOrder {
+        match self {
+            Self::Address => ConnectionOrder::Address,
+            Self::State => ConnectionOrder::State,
+            Self::Exchanges => ConnectionOrder::Exchanges,
+            Self::Last => ConnectionOrder::Last,
+            Self::Worst => ConnectionOrder::Longest,
+            Self::App => ConnectionOrder::App,
+            Self::Upstream => ConnectionOrder::Upstream,
+            Self::Kernel => ConnectionOrder::Kernel,
+            Self::Peer => ConnectionOrder::Peer,
+            Self::In => ConnectionOrder::In,
+            Self::Out => ConnectionOrder::Out,
+            Self::Retransmits => ConnectionOrder::Retransmits,
+            _ => ConnectionOrder::Worst,
+        }
+    }
+}
+
 /// The value of a row in the column that the list is sorted by.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
@@ -99,6 +124,8 @@ pub(super) enum Key {
     Figure(Reverse<u64>),
     /// Text.
     Text(String),
+    /// The value of a connection.
+    Connection(ConnectionKey),
 }
 
 fn figure(value: u64) -> Key {
@@ -148,6 +175,7 @@ impl Item for ConnectionView {
         By::Exchanges,
         By::Last,
         By::App,
+        By::Upstream,
         By::Kernel,
         By::Peer,
         By::Worst,
@@ -167,34 +195,27 @@ impl Item for ConnectionView {
     }
 
     fn key(&self, by: By) -> Key {
-        match by {
-            By::Address => Key::Text(self.peer.to_string()),
-            By::State => Key::Text(state(self.state).to_owned()),
-            By::Exchanges => figure(self.exchanges),
-            By::App => figure(self.times.app_us),
-            By::Kernel => figure(self.times.kernel_us),
-            By::Peer => figure(self.times.peer_us),
-            By::Worst => figure(time(worst(self))),
-            By::In => figure(self.bytes_in),
-            By::Out => figure(self.bytes_out),
-            By::Retransmits => figure(self.retransmits),
-            _ => figure(time(last(self))),
+        Key::Connection(by.connection_order().key(self))
+    }
+
+    fn count(snapshot: &Snapshot) -> usize {
+        match &snapshot.found {
+            Some(_) => snapshot.connections_listed,
+            None => snapshot.connections.len(),
         }
     }
 
-    /// Looks at the addresses, the process, its pid, the state, and what the worst exchange's time
-    /// went on; for "tid N" at the thread that serves it.
+    fn found(snapshot: &Snapshot) -> Option<&FoundConnections> {
+        snapshot.found.as_ref()
+    }
+
+    fn rows_of(found: &FoundConnections) -> &[Self] {
+        &found.rows
+    }
+
+    /// As [`ConnectionFilter::matches`].
     fn matches(&self, needle: &str) -> bool {
-        if let Some(Ok(tid)) = needle.strip_prefix(TID).map(str::parse) {
-            return serves(tid, self);
-        }
-        self.peer.to_string().contains(needle)
-            || self.local.to_string().contains(needle)
-            || self.comm.as_came().to_lowercase().contains(needle)
-            || self.pid.to_string() == needle
-            || state(self.state).starts_with(needle)
-            || worst_kind(self).contains(needle)
-            || (self.role == Role::Client && needle == "client")
+        ConnectionFilter::new(needle).matches(self)
     }
 }
 
@@ -244,50 +265,19 @@ impl Item for ThreadView {
     }
 }
 
-/// The beginning of a filter for the connections of a thread; its id follows.
-pub(super) const TID: &str = "tid ";
-
-/// True if the thread read or wrote the connection's last exchange. If there was none, the thread
-/// that accepted the connection counts.
-pub(super) fn serves(tid: u32, connection: &ConnectionView) -> bool {
-    match last(connection) {
-        Some(exchange) => [exchange.read_tid, exchange.write_tid].contains(&Some(tid)),
-        None => matches!(&connection.acceptor, Some((acceptor, _)) if *acceptor == tid),
-    }
-}
-
-/// Returns the time of an exchange, µs; 0 where there is none.
-fn time(exchange: Option<&ExchangeView>) -> u64 {
-    match exchange {
-        Some(exchange) => counted_us(exchange),
-        None => 0,
-    }
-}
-
-/// Returns the name of what most of the worst exchange's time went on; "" where it is not known.
-fn worst_kind(connection: &ConnectionView) -> &'static str {
-    if let Some(exchange) = worst(connection)
-        && let Some(verdict) = exchange.verdict
-    {
-        verdict.kind.name()
-    } else {
-        ""
-    }
-}
-
 /// Returns the exchange that a connection is in, or that was its last.
 pub(super) fn last(connection: &ConnectionView) -> Option<&ExchangeView> {
-    connection.current.as_ref().or(connection.recent.last())
+    connection.last()
 }
 
 /// Returns the longest exchange of a connection, be it over or not.
 pub(super) fn worst(connection: &ConnectionView) -> Option<&ExchangeView> {
-    connection.worst.iter().chain(&connection.current).max_by_key(|exchange| counted_us(exchange))
+    connection.longest()
 }
 
 /// Returns the time of an exchange without a delayed ACK at its end, µs.
 pub(super) fn counted_us(exchange: &ExchangeView) -> u64 {
-    exchange.total_us.saturating_sub(trailing_us(exchange))
+    exchange.counted_us()
 }
 
 /// Returns for how long the peer delayed the ACK that nobody waited for, µs.
@@ -295,13 +285,10 @@ pub(super) fn trailing_us(exchange: &ExchangeView) -> u64 {
     total(exchange.slices[counted(exchange).len()..].iter().map(|slice| slice.us))
 }
 
-/// Returns the name of a state.
+/// Returns the name of a state: the kernel's, but for the one in which all is well.
 pub(super) fn state(state: TcpState) -> &'static str {
     match state {
         TcpState::Established => "open",
-        TcpState::SynSent => "syn-sent",
-        TcpState::Closing => "closing",
-        TcpState::CloseWait => "close-wait",
-        TcpState::Closed => "closed",
+        _ => state.name(),
     }
 }

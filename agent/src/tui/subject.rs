@@ -19,9 +19,7 @@ pub(super) fn subject<'a>(snapshot: &'a Snapshot, finding: &Finding) -> Subject<
     let sock = finding.sock;
     if let Some(listener) = snapshot.listeners.iter().find(|listener| listener.sock == sock) {
         Subject::Listener(listener)
-    } else if let Some(connection) =
-        snapshot.connections.iter().find(|connection| connection.sock == sock)
-    {
+    } else if let Some(connection) = snapshot.connection(sock) {
         Subject::Connection(connection)
     } else if let Some(thread) =
         snapshot.threads.iter().find(|thread| u64::from(thread.pid) == sock)

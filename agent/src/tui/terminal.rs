@@ -19,6 +19,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_current_process_group};
 use rustix::stdio::dup2_stdin;
 
+use super::background;
+use super::theme::Theme;
 use crate::outlet::Outlet;
 
 /// Full-screen mode is on; its output leaves here. One for the process, as the terminal is.
@@ -39,6 +41,7 @@ const ON_ITS_WAY: Duration = Duration::from_millis(10);
 pub struct Guard {
     terminal: Terminal<CrosstermBackend<Frames>>,
     outlet: Outlet,
+    theme: Theme,
     /// The newest screen was left out.
     left_out: bool,
 }
@@ -62,21 +65,35 @@ impl Write for Frames {
 }
 
 impl Guard {
-    /// Takes the terminal of standard output.
+    /// Takes the terminal of standard output. A theme that follows the terminal asks it for its
+    /// background.
     ///
     /// # Errors
     /// Fails if standard output or input is not a terminal, or refuses the mode.
-    pub fn enter() -> io::Result<Self> {
+    pub fn enter(theme: Theme) -> io::Result<Self> {
         restore_on_panic();
         let outlet = Outlet::stdout()?;
         enter(&outlet)?;
+        if theme.follows()
+            && let Some(question) = background::question()
+        {
+            outlet.send_anyway(question.to_vec(), 0);
+        }
         let frames = Frames { outlet: outlet.clone(), frame: Vec::new() };
         match Terminal::new(CrosstermBackend::new(frames)) {
-            Ok(terminal) => Ok(Self { terminal, outlet, left_out: false }),
+            Ok(terminal) => Ok(Self { terminal, outlet, theme, left_out: false }),
             Err(error) => {
                 restore();
                 Err(error)
             }
+        }
+    }
+
+    /// Returns the theme, as it is by what the terminal has answered so far.
+    pub fn theme(&self) -> Theme {
+        match background::answer() {
+            Some(background) => self.theme.on(background),
+            None => self.theme,
         }
     }
 
@@ -85,6 +102,7 @@ impl Guard {
     /// # Errors
     /// Fails if the terminal's size can't be read.
     pub fn draw(&mut self, app: &mut super::App) -> io::Result<()> {
+        app.theme = self.theme();
         self.draw_by(|frame| app.draw(frame))
     }
 
@@ -102,6 +120,12 @@ impl Guard {
             Err(_) if is_hung_up(io::stdout()) => Ok(()),
             outcome => outcome.map(drop),
         }
+    }
+
+    /// Puts text into the clipboard of whoever sits at the terminal, if that takes it.
+    pub fn copy(&self, text: &str) {
+        self.outlet
+            .send_anyway(super::clipboard::sequence(text, std::env::var_os("TMUX").is_some()), 0);
     }
 
     /// Waits until the terminal takes a screen again, if the newest was left out; otherwise for
@@ -172,6 +196,7 @@ fn entered() -> MutexGuard<'static, Option<Outlet>> {
 /// more to try.
 fn restore() {
     let Some(outlet) = entered().take() else { return };
+    background::await_answer();
     let mut commands = Vec::new();
     if execute!(commands, DisableMouseCapture, LeaveAlternateScreen, Show).is_ok() {
         outlet.send_anyway(commands, 0);
@@ -220,7 +245,8 @@ mod tests {
         let viewport = Viewport::Fixed(Rect::new(0, 0, 20, 1));
         let terminal =
             Terminal::with_options(CrosstermBackend::new(frames), TerminalOptions { viewport });
-        let mut guard = Guard { terminal: terminal.unwrap(), outlet, left_out: false };
+        let mut guard =
+            Guard { terminal: terminal.unwrap(), outlet, theme: Theme::plain(), left_out: false };
         let draw = |guard: &mut Guard| {
             guard.draw_by(|frame| frame.render_widget("lesson", frame.area())).unwrap();
         };

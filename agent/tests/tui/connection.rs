@@ -62,7 +62,7 @@ fn left_and_right_choose_the_exchange_and_w_the_worst() {
         screen.key(KeyCode::Right);
     }
     assert_shows(&screen.text(), &["exchange 12, the latest: "]);
-    screen.key(KeyCode::Char('w'));
+    screen.key(KeyCode::Char('W'));
     assert_shows(&screen.text(), &["exchange 7, the worst: "]);
     for _ in 0..20 {
         screen.key(KeyCode::Left);
@@ -267,9 +267,12 @@ fn time_spent_upstream_and_what_is_no_request_are_said() {
     let peer = SocketAddr::from(([10, 0, 1, 1], 9_004));
     for connection in &mut snapshot.connections {
         for exchange in connection.worst.iter_mut().chain(&mut connection.recent) {
-            exchange.upstream = vec![Join { sock: 9, seq: 1, peer, confidence: 0.95 }];
             for slice in exchange.slices.iter_mut().filter(|slice| slice.kind == SliceKind::App) {
                 slice.upstream_us = Some(slice.us / 2);
+                let start_ns = slice.start_ns + slice.us / 4 * 1_000;
+                let end_ns = start_ns + slice.us / 2 * 1_000;
+                let call = Join::new(9, 1, peer, 0.95);
+                exchange.upstream.push(Join { start_ns, end_ns, counts: true, ..call });
             }
         }
     }

@@ -63,7 +63,7 @@ fn s_goes_through_the_columns_and_r_turns_the_order() {
     screen.key(KeyCode::Home);
     assert_shows(&screen.text(), &["▾LAST"]);
     assert_shows(&screen.selected(), &["10.0.0.39:40000", "139 µs"]);
-    screen.key(KeyCode::Char('r'));
+    screen.key(KeyCode::Char('S'));
     screen.key(KeyCode::Home);
     assert_shows(&screen.text(), &["▴LAST", "sort: last time ▴"]);
     assert_shows(&screen.selected(), &["10.0.0.0:40000", "100 µs"]);
@@ -160,9 +160,8 @@ fn ten_thousand_connections_draw_at_once() {
 /// A proxy with four upstreams; the last of them is slow, and the name of the process means harm.
 fn proxied() -> Snapshot {
     let side = |connections, exchanges| ProxySide { connections, exchanges };
+    let address = |port: u16| SocketAddr::from(([10, 0, 1, 1], port));
     let upstream = |port, us, slow| UpstreamView {
-        unanswered: 0,
-        peer: SocketAddr::from(([10, 0, 1, 1], port)),
         side: side(4, 500),
         share: 0.25,
         time: WaitView {
@@ -174,7 +173,7 @@ fn proxied() -> Snapshot {
             ..WaitView::default()
         },
         slow,
-        connect_fails: 0,
+        ..UpstreamView::new(address(port))
     };
     let mut snapshot = traffic::traffic();
     snapshot.proxies = vec![ProxyView {

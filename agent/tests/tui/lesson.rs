@@ -6,7 +6,9 @@ use backscope::tui::lesson::{LessonAction, LessonApp};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{
+    Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 
 use super::{assert_buffer, assert_shows, lines};
 
@@ -45,6 +47,16 @@ impl Study {
 
     fn key(&mut self, code: KeyCode) -> LessonAction {
         self.app.on_event(&Event::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+    }
+
+    /// Clicks on a hint in the last line.
+    fn click(&mut self, hint: &str) -> LessonAction {
+        let foot = lines(&self.buffer()).pop().unwrap_or_default();
+        let at = foot.find(hint).expect("a hint");
+        let (column, row) = (foot[..at].chars().count() as u16, self.size.1 - 1);
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        let modifiers = KeyModifiers::NONE;
+        self.app.on_event(&Event::Mouse(MouseEvent { kind, column, row, modifiers }))
     }
 
     /// Predicts and plays the recording.
@@ -114,6 +126,21 @@ fn the_reveal_comes_step_by_step_and_leads_to_the_change() {
     assert_page("second_question", &mut study);
     study.run('d');
     assert_page("second_reveal", &mut study);
+}
+
+#[test]
+fn the_hints_can_be_clicked() {
+    let mut study = Study::new(Theme::colour(), Some("accept-queue"));
+    assert_eq!(study.click("→ choose"), LessonAction::Redraw);
+    let LessonAction::Run { lesson, round } = study.click("↵ run") else {
+        panic!("nothing is run")
+    };
+    study.app.ran(Ok(outcome(lesson, round)));
+    assert_eq!(study.click("e evidence"), LessonAction::Redraw);
+    assert_eq!(study.click("e back"), LessonAction::Redraw);
+    assert_eq!(study.click("l lessons"), LessonAction::Redraw);
+    assert_shows(&study.text(), &["lessons done"]);
+    assert_eq!(study.click("q quit"), LessonAction::Quit);
 }
 
 #[test]

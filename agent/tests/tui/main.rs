@@ -2,7 +2,7 @@
 //!
 //! A test that draws a screen compares all of it with a file in `snapshots/`, by
 //! [`assert_screen`]. The name says the view and the size: `connection_nagle_80x24.snap`. Colours
-//! are not in the files; tests of their own look at them. Assertions beside a snapshot are for what
+//! are not in these files: `look.rs` has others for them. Assertions beside a snapshot are for what
 //! it does not say: keys, order, what must be gone.
 //!
 //! To review and accept a screen that is new or was changed on purpose:
@@ -16,16 +16,27 @@
 //!
 //! A test that goes takes its files with it: nothing else removes them.
 
+mod chain;
 mod connection;
 mod connections;
+#[path = "../../examples/keys/crowd.rs"]
+mod crowd;
+mod incidents;
+mod layout;
 #[cfg(feature = "lessons")]
 mod lesson;
+mod lists;
+mod look;
+mod past;
 mod queues;
 #[path = "../../examples/picture/scene.rs"]
 mod scene;
+mod take;
 mod threads;
 #[path = "../../examples/picture/traffic.rs"]
 mod traffic;
+mod upstream;
+mod words;
 
 use backscope::model::snapshot::Snapshot;
 use backscope::tui::{Action, App, Theme};

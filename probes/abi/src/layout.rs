@@ -279,6 +279,14 @@ layout! {
     task_signal = "task_struct"."signal",
     /// Threads of a process that have not begun to exit.
     signal_live = "signal_struct"."live",
+    /// State of the process: that it exits as a whole, among others.
+    signal_flags = "signal_struct"."flags",
+    /// Wait status of a process that exits as a whole.
+    signal_group_exit_code = "signal_struct"."group_exit_code",
+    /// First thread of the process.
+    task_group_leader = "task_struct"."group_leader",
+    /// Wait status of a thread that has ended.
+    task_exit_code = "task_struct"."exit_code",
     /// Kernel stack of a thread.
     task_stack = "task_struct"."stack",
     /// Start of a packet's buffer.

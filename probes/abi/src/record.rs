@@ -468,6 +468,8 @@ pub mod process {
     pub const EXEC: u32 = 1;
     /// A target ended.
     pub const EXIT: u32 = 2;
+    /// Value of [`super::Process::status`] where it is not known.
+    pub const NO_STATUS: u32 = u32::MAX;
 }
 
 /// A watched process began, changed its image or ended.
@@ -484,6 +486,10 @@ pub struct Process {
     pub tgid: u32,
     /// Its parent, for a fork.
     pub parent: u32,
+    /// Wait status of an exit, as wait(2) has it; [`process::NO_STATUS`] where it is not known.
+    pub status: u32,
+    /// Padding.
+    pub _pad: u32,
     /// Command name.
     pub comm: [u8; 16],
 }

@@ -207,12 +207,12 @@ fn rotation(world: &World) -> anyhow::Result<()> {
 }
 
 /// A small disk, for as long as it lives.
-struct Disk {
+pub(super) struct Disk {
     folder: tempfile::TempDir,
 }
 
 impl Disk {
-    fn of(bytes: u64) -> anyhow::Result<Self> {
+    pub(super) fn of(bytes: u64) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "none"])
@@ -224,7 +224,7 @@ impl Disk {
         Ok(Self { folder })
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 }

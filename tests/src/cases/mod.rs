@@ -6,6 +6,7 @@ mod browser;
 mod budget;
 mod close;
 mod command;
+mod completion;
 mod containers;
 mod coverage;
 mod datagram;
@@ -22,11 +23,14 @@ mod interop;
 mod learn;
 mod ledger;
 mod listener;
+mod listeners;
 mod loaded;
+mod look;
 mod mcp;
 mod otlp;
 mod output;
 mod overflow;
+mod past;
 mod pattern;
 mod payload;
 mod privileges;
@@ -37,11 +41,15 @@ mod record;
 mod report;
 mod rest;
 mod robust;
+mod screen;
 mod secure;
 mod send;
 mod server;
 mod socket_events;
+mod states;
 mod target;
+mod time_line;
+mod upstream;
 mod waiting;
 
 use crate::harness::{Case, Since, Tiers, Varies, Where, World};
@@ -53,12 +61,14 @@ pub fn all() -> Vec<Case> {
         listener::CASES,
         output::CASES,
         overflow::CASES,
+        past::CASES,
         demo::CASES,
         interop::CASES,
         execution::CASES,
         export::CASES,
         otlp::CASES,
         ledger::CASES,
+        listeners::CASES,
         receive::CASES,
         rest::CASES,
         budget::CASES,
@@ -77,9 +87,13 @@ pub fn all() -> Vec<Case> {
         first_answer::CASES,
         learn::CASES,
         target::CASES,
+        upstream::CASES,
         robust::CASES,
+        screen::CASES,
+        time_line::CASES,
         secure::CASES,
         command::CASES,
+        completion::CASES,
         containers::CASES,
         record::CASES,
         report::CASES,
@@ -91,8 +105,10 @@ pub fn all() -> Vec<Case> {
         privileges::CASES,
         server::CASES,
         loaded::CASES,
+        look::CASES,
         mcp::CASES,
         socket_events::CASES,
+        states::CASES,
         &field::cases(),
     ]
     .concat();

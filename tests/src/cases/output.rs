@@ -4,11 +4,10 @@
 use std::ffi::{OsStr, c_int};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,9 +15,11 @@ use anyhow::{Context, ensure};
 
 use super::{native, record};
 use crate::harness::json::{Value, is, number};
+use crate::harness::terminal::{Guarded, Terminal};
 use crate::harness::{Case, Process, World, converse, net};
 
 pub(super) const CASES: &[Case] = &[
+    native("output::a_dumb_terminal_gets_lines", dumb_terminal),
     native("output::a_pipe_that_nobody_reads", pipe),
     native("output::a_terminal_that_stands_still", still_terminal),
     native("output::a_terminal_that_goes_away", lost_terminal),
@@ -32,35 +33,6 @@ pub(super) const CASES: &[Case] = &[
 const AT_ONCE: Duration = Duration::from_secs(8);
 /// What so many connections are told with fills any pipe and any terminal.
 const CONNECTIONS: u64 = 400;
-
-/// A child that is killed and reaped when it is dropped.
-struct Guarded(Child);
-
-impl Guarded {
-    fn signal(&self, signal: c_int) {
-        // SAFETY: a system call on a child that has not been reaped.
-        unsafe { libc::kill(self.0.id().cast_signed(), signal) };
-    }
-
-    /// Waits for its end, so long at most.
-    fn ended(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
-        let begin = Instant::now();
-        loop {
-            if let Some(status) = self.0.try_wait()? {
-                return Ok(status);
-            }
-            ensure!(begin.elapsed() < patience, "it still runs after {patience:?}");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Waits until a thread of this name is blocked in `write`.
 fn await_blocked_write(world: &World, pid: u32, name: &str) -> anyhow::Result<()> {
@@ -126,79 +98,6 @@ fn pipe_with(world: &World, mode: &str, signal: c_int) -> anyhow::Result<()> {
     ensure!(status.success(), "it ended with {status}: {stderr}");
     ensure!(stderr.contains("nobody read it"), "the loss is not told: {stderr}");
     check_recording(world, &file, CONNECTIONS)
-}
-
-/// A terminal of our own.
-struct Terminal {
-    master: File,
-    slave: OwnedFd,
-}
-
-impl Terminal {
-    fn open() -> anyhow::Result<Self> {
-        // From the beginning on nobody inherits either end: another case may start a process now.
-        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-        let opened = |fd: c_int| {
-            ensure!(fd >= 0, "no terminal: {}", std::io::Error::last_os_error());
-            // SAFETY: a descriptor that was just opened, and that nobody else owns.
-            Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-        };
-        // SAFETY: a plain system call without pointers.
-        let master = opened(unsafe { libc::posix_openpt(flags) })?;
-        let fd = master.as_raw_fd();
-        let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: calls on a descriptor that is open, and a pointer to a struct of ours.
-        let slave = unsafe {
-            libc::unlockpt(fd);
-            libc::ioctl(fd, libc::TIOCSWINSZ, &raw const size);
-            libc::ioctl(fd, libc::TIOCGPTPEER, flags)
-        };
-        Ok(Self { master: File::from(master), slave: opened(slave)? })
-    }
-
-    /// Starts a command with it as its three streams. With `controls` it is the controlling
-    /// terminal, whose end is announced by SIGHUP.
-    fn start(&self, mut command: Command, controls: bool) -> anyhow::Result<Guarded> {
-        let stream = || Ok::<_, std::io::Error>(Stdio::from(self.slave.try_clone()?));
-        command.stdin(stream()?).stdout(stream()?).stderr(stream()?);
-        // SAFETY: system calls that are async-signal-safe and touch the child alone.
-        unsafe {
-            command.pre_exec(move || {
-                libc::setsid();
-                if controls {
-                    libc::ioctl(0, libc::TIOCSCTTY, 0);
-                }
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
-        Ok(Guarded(command.spawn()?))
-    }
-
-    /// Waits until there is something to read: false if nothing comes before the deadline. There is
-    /// no end of it, since we hold the near end, too.
-    fn await_output(&self, deadline: Instant) -> anyhow::Result<bool> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let fd = self.master.as_raw_fd();
-        let mut output = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // SAFETY: a pointer to one structure of ours.
-        let count = unsafe { libc::poll(&raw mut output, 1, c_int::try_from(left.as_millis())?) };
-        ensure!(count >= 0, "poll: {}", std::io::Error::last_os_error());
-        Ok(count > 0)
-    }
-
-    /// Reads until this has been written. Returns what was read.
-    fn await_text(&mut self, world: &World, wanted: &str) -> anyhow::Result<String> {
-        let deadline = Instant::now() + world.patience();
-        let (mut seen, mut buffer) = (Vec::new(), [0; 4_096]);
-        while !String::from_utf8_lossy(&seen).contains(wanted) {
-            let shown = String::from_utf8_lossy(&seen);
-            ensure!(self.await_output(deadline)?, "no {wanted:?} on the terminal: {shown:?}");
-            let size = self.master.read(&mut buffer)?;
-            seen.extend_from_slice(&buffer[..size]);
-        }
-        Ok(String::from_utf8_lossy(&seen).into_owned())
-    }
 }
 
 /// A watch on a terminal, of a server that has accepted a connection.
@@ -281,57 +180,78 @@ fn lost_with(world: &World, mode: Option<&str>, controls: bool) -> anyhow::Resul
     check_recording(world, &file, 1)
 }
 
-/// While the screen is shown, what the command writes goes to a file that nobody else can read. It
-/// is printed at the end, and nothing is left behind.
+/// While the screen is shown, what the command writes goes to a file that has no name and that
+/// nobody else can read. It is printed at the end, and nothing is left behind, whatever ends it.
 fn command_output(world: &World) -> anyhow::Result<()> {
-    for runtime in [true, false] {
+    const WORD: &str = "a-word-of-the-command";
+    for signal in [libc::SIGINT, libc::SIGKILL] {
         let dir = tempfile::tempdir()?;
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700))?;
         let mut command = world.agent_command(&["watch", "--", "sh", "-c"]);
-        command.arg("echo a-word-of-the-command; exec sleep 600").env("TERM", "xterm-256color");
-        let absent = dir.path().join("absent");
-        command.env("XDG_RUNTIME_DIR", if runtime { dir.path() } else { &absent });
-        command.env("TMPDIR", dir.path());
+        command.arg(format!("echo {WORD}; exec sleep 600")).env("TERM", "xterm-256color");
+        command.env("XDG_RUNTIME_DIR", dir.path()).env("TMPDIR", dir.path());
+        let left = || fs::read_dir(dir.path()).map(Iterator::count);
         let mut terminal = Terminal::open()?;
         let mut agent = terminal.start(command, true)?;
         let deadline = Instant::now() + world.patience();
-        let file = loop {
-            if let Some(file) = file_with(dir.path(), "a-word-of-the-command\n")? {
-                break file;
+        let (child, file) = loop {
+            if let Some(child) = child_of(agent.0.id())
+                && let file = PathBuf::from(format!("/proc/{child}/fd/1"))
+                // Before it is started it has the terminal.
+                && fs::metadata(&file).is_ok_and(|metadata| metadata.is_file())
+                && fs::read_to_string(&file).is_ok_and(|text| text == format!("{WORD}\n"))
+            {
+                break (child, file);
             }
             ensure!(Instant::now() < deadline, "the command's output is in no file");
             thread::sleep(Duration::from_millis(20));
         };
-        let mode = fs::metadata(&file)?.mode() & 0o777;
-        ensure!(mode == 0o600, "{}: mode {mode:o}", file.display());
-        let own_folder = file.parent().context("a folder")?;
-        let mode = fs::metadata(own_folder)?.mode() & 0o777;
-        ensure!(mode == 0o700, "{}: mode {mode:o}", own_folder.display());
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        ensure!(!name.contains(&agent.0.id().to_string()), "a name that can be guessed: {name}");
-        agent.signal(libc::SIGINT);
-        terminal.await_text(world, "the command wrote:\r\na-word-of-the-command")?;
-        let status = agent.ended(world.patience())?;
-        ensure!(status.success(), "it ended with {status}");
-        let left = fs::read_dir(dir.path())?.count();
-        ensure!(left == 0, "{left} files are left behind");
+        let metadata = fs::metadata(&file)?;
+        let (links, mode) = (metadata.nlink(), metadata.mode() & 0o777);
+        ensure!(links == 0 && mode == 0o600, "{links} names, mode {mode:o}");
+        ensure!(left()? == 0, "it has a name in a folder");
+        agent.signal(signal);
+        if signal == libc::SIGINT {
+            terminal.await_text(world, &format!("the command wrote:\r\n{WORD}"))?;
+            let status = agent.ended(world.patience())?;
+            ensure!(status.success(), "it ended with {status}");
+        } else {
+            agent.ended(world.patience())?;
+            // What was started has lost its parent.
+            let _ = Command::new("kill").arg(child.to_string()).status();
+        }
+        ensure!(left()? == 0, "something is left behind");
     }
     Ok(())
 }
 
-/// Returns the file below a folder, one level deep at most, that has these contents.
-fn file_with(folder: &Path, contents: &str) -> anyhow::Result<Option<PathBuf>> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let found = match path.is_dir() {
-            true => file_with(&path, contents)?,
-            false => fs::read_to_string(&path).is_ok_and(|text| text == contents).then_some(path),
-        };
-        if found.is_some() {
-            return Ok(found);
-        }
+/// Returns the process that this one has started.
+fn child_of(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// A terminal that says of itself that it can only print lines gets lines, and is told why.
+fn dumb_terminal(world: &World) -> anyhow::Result<()> {
+    const ALTERNATE_SCREEN: &str = "\x1b[?1049h";
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    let pid = demo.pid().to_string();
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("run.bsrec");
+    let file = file.to_string_lossy();
+    let watch = ["watch", "--pid", &pid, "--duration", "1s", "-o", &file];
+    let replay = ["replay", &file, "--speed", "64"];
+    for args in [&watch[..], &replay[..]] {
+        let mut command = world.agent_command(args);
+        command.env("TERM", "dumb");
+        let mut terminal = Terminal::open()?;
+        let mut agent = terminal.start(command, true)?;
+        let shown = terminal.await_text(world, "  cost ")?;
+        ensure!(agent.ended(world.patience())?.success());
+        ensure!(shown.contains("TERM=dumb"), "{args:?}: no word on why: {shown}");
+        ensure!(!shown.contains(ALTERNATE_SCREEN), "{args:?}: a screen: {shown}");
+        ensure!(!shown.contains("\x1b["), "{args:?}: colours: {shown}");
     }
-    Ok(None)
+    Ok(())
 }
 
 fn full_disk(world: &World) -> anyhow::Result<()> {

@@ -452,6 +452,11 @@ fn file_capabilities(world: &World) -> anyhow::Result<()> {
         return skip("no file can be given capabilities here");
     };
     let caller = Caller { program, user: NOBODY, group: NOBODY };
+    for args in [&["learn", "nagle", "--auto"][..], &["demo", "nagle", "--rtt", "10ms"]] {
+        caller.check_refused(args, 3, "CAP_NET_ADMIN")?;
+    }
+    let (status, _, said) = caller.ended(&["demo", "nagle", "--duration", "300ms"])?;
+    ensure!(status == Some(0), "a demo on loopback takes nothing: {status:?}: {said}");
     let secret = tempfile::tempdir()?;
     let recording = record(world, secret.path())?;
     let recording = recording.to_str().context("a path")?;

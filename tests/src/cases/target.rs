@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::{Context, ensure};
 
 use super::{any_tier, native};
-use crate::harness::json::{is, listens_on, number};
+use crate::harness::json::{Value, is, listens_on, number};
 use crate::harness::{Agent, Case, Demo, Process, World, converse, copy_program, net, skip};
 
 pub(super) const CASES: &[Case] = &[
@@ -25,6 +25,11 @@ pub(super) const CASES: &[Case] = &[
     any_tier("target::thread_id", thread_id),
     any_tier("target::in_another_pid_namespace", in_another_pid_namespace),
     any_tier("target::no_socket_yet", no_socket_yet),
+    native("target::nobody_has_the_name_yet", nobody_has_the_name_yet),
+    native("target::nobody_listens_on_the_port_yet", nobody_listens_yet),
+    native("target::a_name_longer_than_the_kernels", long_name),
+    native("target::who_has_closed_its_listener_is_no_fault", closed_listener),
+    native("target::what_was_meant", what_was_meant),
     native("target::no_such_process", no_such_process),
     native("target::unusable_arguments", unusable_arguments),
     any_tier("target::dies", dies),
@@ -195,6 +200,153 @@ fn no_socket_yet(world: &World) -> anyhow::Result<()> {
     agent.await_listener(demo.addr.port(), "any figures", |_| true)?;
     let ended = agent.stop()?;
     ensure!(ended.stderr.contains("no listening"), "it is to say so: {:?}", ended.stderr);
+    Ok(())
+}
+
+/// The text of a notice that begins, or ends.
+fn is_notice(object: &Value, state: &str, text: &str) -> bool {
+    is(object, "notice")
+        && object["state"] == state
+        && object["text"].as_str().is_some_and(|told| told.contains(text))
+}
+
+/// A server under a name of its own.
+fn server_named(world: &World, name: &str) -> anyhow::Result<Process> {
+    let script = format!(
+        "import socket\n\
+         open('/proc/self/comm','w').write('{name}')\n\
+         s=socket.create_server(('127.0.0.1',7002))\n\
+         while True: c,_=s.accept(); c.recv(9); c.send(b'x'); c.close()\n"
+    );
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", &script]);
+    let server = Process::start(python)?;
+    net::await_listening(7002, world.patience())?;
+    Ok(server)
+}
+
+/// A program that does nothing, under a name of its own, in a folder that goes with it.
+fn sleeper_named(name: &str) -> anyhow::Result<(tempfile::TempDir, Process)> {
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join(name);
+    copy_program(std::path::Path::new("/bin/sleep"), &program)?;
+    let mut command = std::process::Command::new(&program);
+    command.arg("600");
+    Ok((folder, Process::start(command)?))
+}
+
+/// It is said at once, with what may have been meant, and until there is one.
+fn nobody_has_the_name_yet(world: &World) -> anyhow::Result<()> {
+    const NAME: &str = "Awaited-one";
+    let mut agent = world.watch_queues().args(["--comm", "/opt/Awaited-one"]).start()?;
+    agent.await_object("what is waited for", |object| {
+        is_notice(object, "begun", "watching for one") && is_notice(object, "begun", NAME)
+    })?;
+    let ended = agent.stop()?;
+    ensure!(!ended.objects.iter().any(|object| is_notice(object, "ended", "")), "it never came");
+
+    let mut agent = world.watch_queues().args(["--comm", NAME]).start()?;
+    let told = "no process is named Awaited-one yet; watching for one";
+    agent.await_object("what is waited for", |object| is_notice(object, "begun", told))?;
+    let (_folder, _sleeper) = sleeper_named(NAME)?;
+    agent.await_object("that it came", |object| is_notice(object, "ended", told))?;
+    agent.stop()?;
+    let server = server_named(world, NAME)?;
+
+    // Whose name is there is not waited for; whose differs in case is.
+    for (name, state) in [(NAME, None), ("awaited-ONE", Some("One is named Awaited-one"))] {
+        let mut agent = world.watch_queues().args(["--comm", name]).start()?;
+        if let Some(hint) = state {
+            agent.await_object("the hint", |object| is_notice(object, "begun", hint))?;
+            agent.stop()?;
+        } else {
+            agent.await_object("its listener", |object| listens_on(object, 7002))?;
+            let ended = agent.stop()?;
+            let waits = ended.objects.iter().find(|object| is_notice(object, "begun", "yet"));
+            ensure!(waits.is_none(), "{waits:?}");
+        }
+    }
+    drop(server);
+    Ok(())
+}
+
+fn nobody_listens_yet(world: &World) -> anyhow::Result<()> {
+    let plain = world
+        .agent_command(&["watch", "--port", "7003", "--plain", "--duration", "1500ms"])
+        .output()?;
+    let text = String::from_utf8_lossy(&plain.stdout).into_owned();
+    let told = "nothing listens on port 7003 yet";
+    let at = text.lines().find(|line| line.contains(told)).context("it is said")?;
+    let at: f64 = at.trim_start().split(' ').next().unwrap_or_default().parse()?;
+    ensure!(at < 1.0, "at once, not at the end: {text}");
+    let mut agent = world.watch_queues().args(["--port", "7003"]).start()?;
+    agent.await_object("what is waited for", |object| is_notice(object, "begun", told))?;
+    let _demo =
+        world.demo(&["slow-acceptor", "--accept-delay", "0ms", "--listen", "127.0.0.1:7003"])?;
+    agent.await_object("that it came", |object| is_notice(object, "ended", told))?;
+    agent.stop().map(drop)
+}
+
+/// The kernel keeps 15 bytes of a name, and so many are compared.
+fn long_name(world: &World) -> anyhow::Result<()> {
+    const NAME: &str = "a-server-with-a-long-name";
+    let _server = server_named(world, NAME)?;
+    let mut agent = world.watch_queues().args(["--comm", NAME]).start()?;
+    agent.await_object("that it is cut", |object| {
+        is_notice(object, "begun", "the first 15 bytes") && is_notice(object, "begun", &NAME[..15])
+    })?;
+    TcpStream::connect(("127.0.0.1", 7002))?;
+    agent.await_accepted(7002, 1)?;
+    let ended = agent.stop()?;
+    let waits = ended.objects.iter().find(|object| is_notice(object, "begun", "yet"));
+    ensure!(waits.is_none(), "it is there: {waits:?}");
+    Ok(())
+}
+
+/// A server that listens for one connection, takes it and closes its listener.
+const ONE_CONNECTION: &str = "import socket,sys\n\
+    s=socket.create_server(('127.0.0.1',7004))\n\
+    c,_=s.accept()\n\
+    s.close()\n\
+    sys.stdin.readline()\n";
+
+fn closed_listener(world: &World) -> anyhow::Result<()> {
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", ONE_CONNECTION]);
+    let server = Process::start(python)?;
+    net::await_listening(7004, world.patience())?;
+    let watch = world.watch_queues().pid(server.pid()).args(["--duration", "2s"]);
+    let mut agent = watch.start()?;
+    agent.await_object("its listener", |object| listens_on(object, 7004))?;
+    let _client = TcpStream::connect(("127.0.0.1", 7004))?;
+    agent.await_accepted(7004, 1)?;
+    // Many refreshes come after the listener is closed.
+    let ended = agent.ended()?;
+    let told = ended.objects.iter().find(|object| is_notice(object, "begun", "no listening"));
+    ensure!(told.is_none(), "it is no fault: {told:?}");
+    Ok(())
+}
+
+/// Errors name what was meant: an option, an example of a value, the processes of that name.
+fn what_was_meant(world: &World) -> anyhow::Result<()> {
+    let (_folder, server) = sleeper_named("meant-one")?;
+    let pid = server.pid().to_string();
+    for (args, wanted) in [
+        (["watch", "--pid", "meant-one"], &["--comm meant-one", &pid][..]),
+        (["watch", "--pid", "no-such-one"], &["such as 4242", "--comm NAME"]),
+        (["watch", "--pdi", "4242"], &["'--pid'"]),
+        (["watch", "--port", "http"], &["from 1 to 65535", "such as 8080"]),
+        (["watch", "--comm", ""], &["it is empty"]),
+        (["watch", "--duration", "soon"], &["500ms, 10s or 5min"]),
+    ] {
+        let output = world.agent_command(&args).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(2), "{args:?}: {}: {said}", output.status);
+        for word in wanted {
+            ensure!(said.contains(word), "{args:?}: no {word:?} in {said}");
+        }
+        ensure!(!said.contains("digit found") && !said.contains("-- --"), "{args:?}: {said}");
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The contract of the event stream: the fields that every object of a type has.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, bail, ensure};
 
@@ -161,8 +161,21 @@ const FIELDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pause", &["state"]),
+    ("notice", &["state", "text"]),
     ("lost", &["probe", "count", "total"]),
-    ("summary", &["duration_us", "connects", "resets", "events", "overhead"]),
+    (
+        "summary",
+        &[
+            "duration_us",
+            "connects",
+            "resets",
+            "findings",
+            "findings_list",
+            "findings_left_out",
+            "events",
+            "overhead",
+        ],
+    ),
 ];
 
 /// Fields inside fields.
@@ -245,12 +258,47 @@ pub(super) fn check_stream(objects: &[Value]) -> anyhow::Result<()> {
         check(object).with_context(|| object.to_string())?;
     }
     check_ids(objects)?;
+    check_findings(objects)?;
     let events = &objects[objects.len() - 1]["events"];
     let [seen, delivered, lost] = ["seen", "delivered", "lost"].map(|name| events[name].as_u64());
     ensure!(
         seen.is_some() && seen == delivered.zip(lost).map(|(delivered, lost)| delivered + lost),
         "seen is not delivered + lost: {events}"
     );
+    Ok(())
+}
+
+/// Checks that the summary lists every finding that was reported, once, in its last state. A tail may
+/// have been explained by another finding, and is then not listed.
+fn check_findings(objects: &[Value]) -> anyhow::Result<()> {
+    let Some(summary) = objects.last() else { return Ok(()) };
+    let list = summary["findings_list"].as_array().context("no findings_list")?;
+    let key = |finding: &Value| (finding["kind"].to_string(), finding["sock"].to_string());
+    let mut listed = BTreeMap::new();
+    for finding in list {
+        ensure!(listed.insert(key(finding), finding).is_none(), "listed twice: {finding}");
+    }
+    let mut reported = BTreeMap::new();
+    for finding in objects.iter().filter(|object| is(object, "finding")) {
+        reported.insert(key(finding), finding);
+    }
+    for (key, finding) in &listed {
+        ensure!(reported.contains_key(key), "listed and not reported: {finding}");
+    }
+    if summary["findings_left_out"] != 0 {
+        return Ok(());
+    }
+    for (key, last) in &reported {
+        let Some(finding) = listed.get(key) else {
+            ensure!(last["kind"] == "tail", "not listed: {last}");
+            continue;
+        };
+        let ended = |finding: &Value| finding["state"] == "ended";
+        ensure!(ended(finding) == ended(last), "listed as {finding}, reported last as {last}");
+        if ended(last) {
+            ensure!(finding["headline"] == last["headline"], "not as it last was: {finding}");
+        }
+    }
     Ok(())
 }
 

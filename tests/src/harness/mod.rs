@@ -15,6 +15,7 @@ pub mod net;
 mod process;
 mod run;
 pub mod schema;
+pub mod terminal;
 pub mod trace;
 pub mod truth;
 pub mod web;

@@ -121,6 +121,11 @@ impl World {
         let mut command = Command::new(self.agent());
         command.args(args);
         without_sudo(&mut command);
+        // Whatever the user who runs the tests prefers.
+        command.env("BACKSCOPE_CONFIG", "");
+        for name in ["BACKSCOPE_THEME", "NO_COLOR", "COLORFGBG"] {
+            command.env_remove(name);
+        }
         command
     }
 }

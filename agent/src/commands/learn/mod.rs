@@ -14,13 +14,14 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use super::Usage;
+use super::{Usage, frontend::is_for_screens, look::Look};
 use crate::{
     cli::LearnArgs,
     kernel::preflight::Preflight,
     learn::{self, CatalogueEntry, Lesson, Outcome, Progress, live},
+    privileges,
     sensor::SensorError,
-    text::to_json,
+    text::{count_of, to_json, were},
     tui::lesson::list_text,
 };
 
@@ -47,10 +48,11 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
         Some(named) => lessons.iter().position(|run| run.entry.slug == named.slug),
         None => lessons.iter().position(|run| !progress.is_done(&run.lesson)),
     };
-    if args.plain || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    if args.plain || !io::stdin().is_terminal() || !is_for_screens() {
         return lines::run(&lessons[at.unwrap_or(0)], progress);
     }
-    screen::run(lessons, progress, at, args.recorded)
+    let look = Look::read(args.theme, true)?;
+    screen::run(lessons, progress, at, args.recorded, look.theme())
 }
 
 fn find(name: &str) -> anyhow::Result<&'static CatalogueEntry> {
@@ -64,13 +66,16 @@ fn find(name: &str) -> anyhow::Result<&'static CatalogueEntry> {
 
 /// Fails now with what would be said after the first prediction.
 fn check_privileges(named: Option<&CatalogueEntry>) -> anyhow::Result<()> {
-    let Some(blocker) = Preflight::of_this_machine().blocker() else { return Ok(()) };
+    let network = privileges::network_blocker("it runs");
+    let Some(blocker) = network.or_else(|| Preflight::of_this_machine().blocker()) else {
+        return Ok(());
+    };
     let lesson = match named {
         Some(entry) => format!(" {}", entry.slug),
         None => String::new(),
     };
-    let why = "a lesson runs a real server and watches what the kernel does with it, but here the \
-               kernel cannot be watched";
+    let why = "a lesson runs a real server and watches what the kernel does with it, and here it \
+               cannot";
     let way =
         format!("To see the lesson from a recording instead: backscope learn{lesson} --recorded");
     Err(SensorError::Blocked(format!("{why}: {blocker}. {way}")).into())
@@ -130,11 +135,16 @@ impl LessonRun {
             let evidence = live::run(&scenario, recording, tell)?;
             let outcome = learn::judge(&self.lesson, round, evidence, false);
             again -= 1;
-            let unseen = outcome.evidence.snapshot.lost;
+            let snapshot = &outcome.evidence.snapshot;
+            let unseen = snapshot.lost.saturating_add(snapshot.not_kept);
             if outcome.broken.is_empty() || unseen == 0 || again == 0 {
                 return Ok(outcome);
             }
-            tell(&format!("{unseen} events were missed, so the round runs again"));
+            tell(&format!(
+                "{} {} missed, so the round runs again",
+                count_of(unseen, "event"),
+                were(unseen)
+            ));
         }
     }
 }
@@ -163,6 +173,15 @@ struct LessonRow<'a> {
     right: usize,
 }
 
+/// Returns the columns of the terminal, if that is where standard output goes.
+fn columns() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let (columns, _) = ratatui::crossterm::terminal::size().ok()?;
+    Some(usize::from(columns)).filter(|columns| *columns > 0)
+}
+
 fn list(json: bool) -> anyhow::Result<ExitCode> {
     let progress = Progress::load();
     let mut lessons = Vec::new();
@@ -171,7 +190,7 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
     }
     let mut out = io::stdout().lock();
     if !json {
-        out.write_all(list_text(&lessons, &progress).as_bytes())?;
+        out.write_all(list_text(&lessons, &progress, columns()).as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
     for lesson in &lessons {

@@ -1,8 +1,9 @@
 //! A lesson on the screen.
 
-use std::{process::ExitCode, sync::Arc, thread};
+use std::{io, process::ExitCode, sync::Arc, thread};
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use ratatui::crossterm::event::Event;
+use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver, UnboundedSender};
 
 use super::LessonRun;
 use crate::{
@@ -27,10 +28,11 @@ pub(super) fn run(
     progress: Progress,
     at: Option<usize>,
     recorded: bool,
+    theme: Theme,
 ) -> anyhow::Result<ExitCode> {
     let lessons = runs.iter().map(|run| run.lesson.clone()).collect();
-    let mut app = LessonApp::new(Theme::from_env(), lessons, progress, at, recorded);
-    let mut guard = Guard::enter()?;
+    let mut app = LessonApp::new(theme, lessons, progress, at, recorded);
+    let mut guard = Guard::enter(theme)?;
     let (sender, mut words) = mpsc::unbounded_channel();
     let runs = Arc::new(runs);
     // Not waited for: who leaves amid a run leaves at once, and what it started ends with this
@@ -39,18 +41,22 @@ pub(super) fn run(
         let (runs, sender) = (runs.clone(), sender.clone());
         thread::spawn(move || work(&runs[lesson], round, &sender));
     };
-    event_loop()?.block_on(show(&mut app, &mut guard, &mut words, &mut start))?;
+    // It reads on while the terminal is given back, which may have an answer to come.
+    let mut input = events()?;
+    event_loop()?.block_on(show(&mut app, &mut guard, &mut input, &mut words, &mut start))?;
+    drop(guard);
     Ok(ExitCode::SUCCESS)
 }
 
 async fn show(
     app: &mut LessonApp,
     guard: &mut Guard,
+    input: &mut Receiver<io::Result<Event>>,
     words: &mut UnboundedReceiver<Word>,
     start: &mut dyn FnMut(usize, usize),
 ) -> anyhow::Result<()> {
-    let mut input = events()?;
     loop {
+        app.set_theme(guard.theme());
         guard.draw_by(|frame| app.draw(frame))?;
         tokio::select! {
             () = guard.is_due() => {}

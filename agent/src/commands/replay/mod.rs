@@ -2,12 +2,13 @@
 
 mod player;
 mod screen;
+mod timeline;
 
 use std::{
     fs::File,
     io::{self, IsTerminal},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context;
@@ -16,32 +17,40 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     event_loop,
-    frontend::{Frontend, Pace},
+    frontend::{Frontend, Pace, is_for_screens},
+    look::Look,
     signals::Signals,
+    take::Keeper,
 };
 use crate::{
     cli::ReplayArgs,
-    model::Model,
+    model::{Model, WallClock},
     privileges::sandbox::{self, Calls, Needs},
     record::{Damage, ReadError, Reader, RecordEntry},
     run::Run,
+    text::Untrusted,
     tui,
 };
 
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let context = || format!("cannot replay {}", args.file.display());
-    let on_screen = !args.output.plain && !args.output.json && io::stdout().is_terminal();
+    let for_terminal = !args.output.json && io::stdout().is_terminal();
+    let on_screen = !args.output.plain && !args.output.json && is_for_screens();
+    let look = Look::read(args.look, for_terminal)?;
     let damaged = if on_screen {
         tui::terminal_as_stdin()?;
         let file = File::open(&args.file).map_err(ReadError::from).with_context(context)?;
+        let name = args.file.file_stem().map(Untrusted::from).unwrap_or_default();
+        let clock = WallClock { mono_ns: 0, wall: SystemTime::UNIX_EPOCH };
+        let keeper = Keeper::open(args.output.save_to.as_deref(), &[name], clock)?;
         confine()?;
-        screen::run(file, args.speed.unwrap_or(1.0)).with_context(context)?
+        screen::run(file, args.speed.unwrap_or(1.0), keeper, &look).with_context(context)?
     } else {
         let file = File::open(&args.file).map_err(ReadError::from).with_context(context)?;
         confine()?;
         let mut reader = Reader::new(file).with_context(context)?;
         event_loop()?
-            .block_on(text(&mut reader, args.output.json, args.speed))
+            .block_on(text(&mut reader, args.output.json, &look, args.speed))
             .with_context(context)?;
         tell(reader.damages(), reader.damage_count())
     };
@@ -74,9 +83,14 @@ pub(super) fn tell(damages: &[Damage], count: u64) -> bool {
 
 /// Writes all of it, as fast as it is read or at this speed. A signal ends it early, with the
 /// summary up to there.
-async fn text(reader: &mut Reader<File>, json: bool, speed: Option<f64>) -> anyhow::Result<()> {
+async fn text(
+    reader: &mut Reader<File>,
+    json: bool,
+    look: &Look,
+    speed: Option<f64>,
+) -> anyhow::Result<()> {
     let header = reader.header().clone();
-    let frontend = Frontend::text(json, header.clock, Pace::Reader)?;
+    let frontend = Frontend::text(json, header.clock, look, Pace::Reader)?;
     let mut signals = Signals::catch()?;
     let mut run = Run::new(Model::new(header.setup.clone()), frontend, None);
     run.consumer.attached(&header.attached)?;

@@ -1,53 +1,22 @@
 //! Playback of a recording: any moment of it can be shown.
 
-use std::{fs::File, io::Seek};
-
-use crate::{
-    model::{
-        Model,
-        event::Event,
-        output::{FindingState, Output},
-        snapshot::Snapshot,
-    },
-    record::{Damage, ReadError, Reader, RecordEntry},
+use std::{
+    fs::File,
+    io::{Seek, SeekFrom},
 };
 
-/// Findings that can be jumped to; further ones are left out.
-const MAX_FINDINGS: usize = 10_000;
-
-/// Result of a look through the whole recording. Times are ns of `CLOCK_MONOTONIC`.
-#[derive(Debug)]
-pub(super) struct Timeline {
-    pub(super) begin_ns: u64,
-    pub(super) end_ns: u64,
-    /// Times at which findings were made, or became worse.
-    pub(super) findings: Vec<u64>,
-    pub(super) damages: Vec<Damage>,
-    pub(super) damage_count: u64,
-}
-
-impl Timeline {
-    fn of(reader: &mut Reader<File>) -> Result<Self, ReadError> {
-        let setup = reader.header().setup.clone();
-        let (begin_ns, mut end_ns, mut findings) =
-            (setup.attached_ns, setup.attached_ns, Vec::new());
-        let (mut model, mut out) = (Model::new(setup), Vec::new());
-        while let Some(entry) = reader.next_entry()? {
-            match entry {
-                RecordEntry::Batch(now_ns) | RecordEntry::Finish(now_ns) => {
-                    end_ns = end_ns.max(now_ns)
-                }
-                entry => entry.give(&mut model, &mut out),
-            }
-            let found = out.drain(..).any(is_new);
-            if found && findings.last() != Some(&end_ns) && findings.len() < MAX_FINDINGS {
-                findings.push(end_ns);
-            }
-        }
-        let (damages, damage_count) = (reader.damages().to_vec(), reader.damage_count());
-        Ok(Self { begin_ns, end_ns, findings, damages, damage_count })
-    }
-}
+use super::timeline::{Progress, Timeline};
+use crate::{
+    digest::Digest,
+    model::{
+        Model, WallClock,
+        event::Event,
+        output::Output,
+        snapshot::{ConnectionQuery, FoundConnections, Snapshot},
+    },
+    record::{Header, ReadError, Reader, RecordEntry},
+    report::page::WORST,
+};
 
 /// Plays a recording.
 pub(super) struct Player {
@@ -71,8 +40,8 @@ impl Player {
     ///
     /// # Errors
     /// Nothing of it can be read.
-    pub(super) fn open(file: File) -> Result<Self, ReadError> {
-        let timeline = Timeline::of(&mut from_beginning(&file)?)?;
+    pub(super) fn open(file: File, progress: &Progress) -> Result<Self, ReadError> {
+        let timeline = Timeline::of(&mut from_beginning(&file)?, progress)?;
         let reader = from_beginning(&file)?;
         let model = Model::new(reader.header().setup.clone());
         let (position_ns, out) = (timeline.begin_ns, Vec::new());
@@ -91,6 +60,11 @@ impl Player {
         Ok(player)
     }
 
+    /// Returns the clocks of the recording.
+    pub(super) fn clock(&self) -> WallClock {
+        self.reader.header().clock
+    }
+
     /// Position in the recording, ns of `CLOCK_MONOTONIC`.
     pub(super) fn position_ns(&self) -> u64 {
         self.position_ns
@@ -100,9 +74,38 @@ impl Player {
         self.position_ns >= self.timeline.end_ns
     }
 
-    /// Returns the state to show, if it has changed since the last call.
-    pub(super) fn refreshed(&mut self) -> Option<Snapshot> {
-        if std::mem::take(&mut self.refreshed) { Some(self.model.snapshot()) } else { None }
+    /// Returns the state to show, if it has changed since the last call, with the list of
+    /// connections as the query asks.
+    pub(super) fn refreshed(&mut self, query: &ConnectionQuery) -> Option<Snapshot> {
+        if std::mem::take(&mut self.refreshed) { Some(self.model.view(query)) } else { None }
+    }
+
+    /// Returns another part of the list of connections.
+    pub(super) fn find(&self, query: &ConnectionQuery) -> Option<FoundConnections> {
+        self.model.find(query)
+    }
+
+    /// Header of the recording.
+    pub(super) fn header(&self) -> &Header {
+        self.reader.header()
+    }
+
+    /// The model at this position.
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Sums up the recording up to this position. It reads it once more, from the beginning.
+    ///
+    /// # Errors
+    /// The file can't be read any more.
+    pub(super) fn digest(&mut self) -> Result<Digest, ReadError> {
+        // Both readers read at the one place that the file has.
+        let place = self.file.stream_position()?;
+        let mut digest = Digest::until(&mut from_beginning(&self.file)?, WORST, self.position_ns)?;
+        self.file.seek(SeekFrom::Start(place))?;
+        digest.so_far = !self.at_end();
+        Ok(digest)
     }
 
     /// Goes to a moment; back from the beginning on, as a model knows no way back.
@@ -146,28 +149,20 @@ impl Player {
 
     /// Returns when the next finding was made.
     pub(super) fn next_finding(&self) -> Option<u64> {
-        self.timeline.findings.iter().copied().find(|at| *at > self.position_ns)
+        self.timeline.moments().find(|at| *at > self.position_ns)
     }
 
     /// Returns when the last finding before `than_ns` was made.
     pub(super) fn finding_before(&self, than_ns: u64) -> Option<u64> {
-        self.timeline.findings.iter().copied().rev().find(|at| *at < than_ns)
+        self.timeline.moments().rev().find(|at| *at < than_ns)
     }
 }
 
 /// Begins to read. All readers share the place in the file: one that was there before is of no use
 /// any more.
-fn from_beginning(mut file: &File) -> Result<Reader<File>, ReadError> {
+pub(super) fn from_beginning(mut file: &File) -> Result<Reader<File>, ReadError> {
     file.rewind()?;
     Reader::new(file.try_clone()?)
-}
-
-/// True if a finding begins.
-fn is_new(output: Output) -> bool {
-    match output {
-        Output::Finding(finding) => finding.state == FindingState::Begun,
-        _ => false,
-    }
 }
 
 #[cfg(test)]
@@ -185,7 +180,7 @@ mod tests {
     fn player() -> (NamedTempFile, Player) {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(&recording(&busy_entries())).unwrap();
-        let player = Player::open(file.reopen().unwrap()).unwrap();
+        let player = Player::open(file.reopen().unwrap(), &Progress::default()).unwrap();
         (file, player)
     }
 
@@ -196,12 +191,16 @@ mod tests {
         let mut straight = Vec::new();
         for second in 0..40 {
             player.seek(begin + second * SECOND).unwrap();
-            straight.push(player.refreshed());
+            straight.push(player.refreshed(&ConnectionQuery::default()));
         }
         assert!(straight.windows(2).any(|pair| pair[0] != pair[1]));
         for second in (0..40).rev().step_by(7) {
             player.seek(begin + second * SECOND).unwrap();
-            assert_eq!(player.refreshed(), straight[second as usize], "second {second}");
+            assert_eq!(
+                player.refreshed(&ConnectionQuery::default()),
+                straight[second as usize],
+                "second {second}"
+            );
         }
     }
 
@@ -209,10 +208,10 @@ mod tests {
     fn only_what_had_come_is_shown() {
         let (_file, mut player) = player();
         player.seek(player.timeline.begin_ns + 10 * SECOND).unwrap();
-        let snapshot = player.refreshed().unwrap();
+        let snapshot = player.refreshed(&ConnectionQuery::default()).unwrap();
         let behind_ns = player.position_ns().checked_sub(snapshot.now_ns);
         assert!(behind_ns.is_some_and(|behind_ns| behind_ns < 2 * SECOND), "{behind_ns:?}");
-        assert_eq!(player.refreshed(), None, "nothing new has come");
+        assert_eq!(player.refreshed(&ConnectionQuery::default()), None, "nothing new has come");
     }
 
     #[test]
@@ -221,11 +220,11 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(at) = player.next_finding() {
             player.seek(at).unwrap();
-            assert!(!player.refreshed().unwrap().findings.is_empty());
+            assert!(!player.refreshed(&ConnectionQuery::default()).unwrap().findings.is_empty());
             seen.push(at);
         }
         assert!(!seen.is_empty());
-        assert_eq!(seen, player.timeline.findings);
+        assert_eq!(seen, player.timeline.moments().collect::<Vec<_>>());
         player.seek(player.timeline.end_ns).unwrap();
         let back: Vec<u64> = std::iter::from_fn(|| {
             let at = player.finding_before(player.position_ns())?;

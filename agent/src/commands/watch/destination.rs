@@ -11,9 +11,11 @@ use anyhow::Context;
 use super::Shown;
 use crate::{
     cli::WatchArgs,
-    commands::Usage,
+    commands::{Usage, take::Keeper},
+    files::{Files, Folder, Removes},
     model::WallClock,
-    record::{self, Files, Flight, FlightOptions, Folder, Header, Recorder, WriteError, Writer},
+    record::{self, Flight, FlightOptions, Header, Recorder, WriteError, Writer},
+    text::Untrusted,
 };
 
 /// What is asked for.
@@ -54,13 +56,17 @@ impl Plan {
     pub(super) fn open(&self, clock: WallClock) -> anyhow::Result<(Destinations, Option<String>)> {
         let (recording, gap) = match (&self.recording, &self.flight) {
             (_, Some(options)) => {
-                let started = Folder::open(&options.folder).and_then(Files::start);
+                let started = Folder::open(&options.folder)
+                    .and_then(|folder| Files::start(folder, Removes::Files));
                 let (files, gap) = started
                     .with_context(|| format!("cannot record into {}", options.folder.display()))?;
                 (Some(Destination::Flight(Box::new((options.clone(), files)))), gap)
             }
             (Some(path), None) => {
-                (Some(Destination::File(record::create(path, self.replace)?)), None)
+                let file = record::create(path, self.replace)?;
+                let is_stdout = path == Path::new(record::STDOUT);
+                let way = if is_stdout { Destination::Stdout } else { Destination::File };
+                (Some(way(file)), None)
             }
             (None, None) => (None, None),
         };
@@ -68,13 +74,20 @@ impl Plan {
             Some(path) => Some(record::create(path, self.replace)?),
             None => None,
         };
-        Ok((Destinations { recording, report, clock }, gap))
+        let into = self.place().unwrap_or_default().into();
+        Ok((Destinations { recording, into, report, keeper: None, clock }, gap))
     }
 
     /// Names where a recording goes.
     pub(super) fn place(&self) -> Option<String> {
         let path = self.recording.as_ref()?.display();
         Some(if self.is_flight() { format!("files of {path}") } else { path.to_string() })
+    }
+
+    /// True of a recording that is a file of its own, which is cut if it can be written no further.
+    pub(super) fn is_file(&self) -> bool {
+        !self.is_flight()
+            && self.recording.as_ref().is_some_and(|path| path != Path::new(record::STDOUT))
     }
 
     /// Names the files that are there at the end. A flight recorder names its own.
@@ -125,13 +138,18 @@ fn check_report(path: &Path, recording: Option<&Path>, replace: bool) -> anyhow:
 /// Files that a run is written into, and the clocks when they were opened.
 pub(super) struct Destinations {
     pub(super) recording: Option<Destination>,
+    /// Its name, for a sentence.
+    pub(super) into: Untrusted,
     pub(super) report: Option<File>,
+    /// What keys of the screen ask for, where there is one.
+    pub(super) keeper: Option<Keeper>,
     pub(super) clock: WallClock,
 }
 
 /// Where a run is recorded.
 pub(super) enum Destination {
     File(File),
+    Stdout(File),
     Flight(Box<(FlightOptions, Files)>),
 }
 
@@ -143,6 +161,7 @@ impl Destination {
     pub(super) fn recorder(self, header: &Header) -> Result<Recorder, WriteError> {
         Ok(match self {
             Self::File(file) => Recorder::File(Writer::new(file, header)?),
+            Self::Stdout(file) => Recorder::Stdout(Writer::new(file, header)?),
             Self::Flight(flight) => {
                 let (options, files) = *flight;
                 Recorder::Flight(Box::new(Flight::new(&options, header, files)?))

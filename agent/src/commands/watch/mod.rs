@@ -1,10 +1,12 @@
 //! `backscope watch`: the main job.
 
+mod awaited;
 mod command_output;
 mod destination;
 mod picker;
 mod reported;
 mod session;
+mod taking;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -20,8 +22,15 @@ use std::{
 use anyhow::Context;
 use rustix::{process::geteuid, thread::CapabilitySet};
 
-use self::{command_output::CommandOutput, destination::Plan, session::Session};
-use super::{Usage, event_loop, frontend::Frontend, target};
+use self::{awaited::Awaited, command_output::CommandOutput, destination::Plan, session::Session};
+use super::{
+    Usage, event_loop,
+    frontend::{Frontend, is_for_screens},
+    look::Look,
+    signals,
+    take::Keeper,
+    target,
+};
 #[cfg(feature = "export")]
 use crate::export::{Exits, Exporter};
 use crate::{
@@ -33,8 +42,8 @@ use crate::{
     },
     record,
     sensor::{Options, Sensor, StoppedCommand, Targets, User, now_ns, targets},
-    text::{Untrusted, count},
-    tui,
+    text::{Untrusted, count, named},
+    tui::{self, Theme},
 };
 
 /// Exit status of a shell for a program that is not there.
@@ -46,7 +55,7 @@ const RING_BYTES: &str = "BACKSCOPE_RING_BYTES";
 pub(super) fn run(args: WatchArgs) -> anyhow::Result<ExitCode> {
     let shown = match args.output {
         OutputArgs { json: true, .. } => Shown::Json,
-        OutputArgs { plain: false, .. } if io::stdout().is_terminal() => Shown::Screen,
+        OutputArgs { plain: false, .. } if is_for_screens() => Shown::Screen,
         OutputArgs { .. } => Shown::Plain,
     };
     watch(args, shown)
@@ -74,14 +83,25 @@ enum Shown {
 }
 
 impl Shown {
-    fn frontend(self, clock: WallClock) -> io::Result<Frontend> {
+    fn frontend(self, clock: WallClock, look: &Look) -> io::Result<Frontend> {
         match self {
-            Self::Screen => Frontend::screen(clock),
-            Self::Plain => Frontend::live_text(false, clock),
-            Self::Json => Frontend::live_text(true, clock),
+            Self::Screen => Frontend::screen(clock, look),
+            Self::Plain => Frontend::live_text(false, clock, look),
+            Self::Json => Frontend::live_text(true, clock, look),
             Self::Nowhere => Ok(Frontend::silent()),
             #[cfg(feature = "export")]
             Self::Exported(exits) => Ok(Frontend::export(Exporter::new(*exits, clock))),
+        }
+    }
+
+    /// True if a person looks at it as it comes.
+    fn is_for_terminal(&self) -> bool {
+        match self {
+            Self::Screen => true,
+            Self::Plain => io::stdout().is_terminal(),
+            Self::Json | Self::Nowhere => false,
+            #[cfg(feature = "export")]
+            Self::Exported(_) => false,
         }
     }
 
@@ -98,12 +118,15 @@ impl Shown {
 
 fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let screen = matches!(shown, Shown::Screen);
+    let look = Look::read(args.look, shown.is_for_terminal())?;
+    args.run.interval = args.run.interval.or(look.preferences.interval);
     let plan = Plan::of(&args, &shown)?;
     if plan.is_flight() {
         args.run.keep_cheap();
     }
     check_probe_log(&args.run, screen)?;
-    if args.target.is_empty() && args.command.is_empty() && !choose(&mut args.target)? {
+    if args.target.is_empty() && args.command.is_empty() && !choose(&mut args.target, look.theme())?
+    {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(name) = args.command.first()
@@ -113,7 +136,6 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(NOT_FOUND));
     }
     let mut resolved = target::resolve(&args.target)?;
-    resolved.notices.extend(nobody_yet(&args.target, &resolved.targets));
     let output = match screen && !args.command.is_empty() {
         true => Some(CommandOutput::create()?),
         false => None,
@@ -127,27 +149,32 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let Some(command) = &command {
         resolved.targets.pids.push(command.pid());
     }
-    if let Some(output) = &output {
-        let told = format!("the command's output goes to {}", output.place());
-        resolved.notices.push(told.into());
+    if let (Some(_), Some(command)) = (&output, &command) {
+        resolved.notices.push(CommandOutput::notice(command.pid()));
     }
+    let awaited = Awaited::of(&resolved.targets, command.as_ref().map(StoppedCommand::pid));
+    resolved.notices.extend(awaited.shortened());
     let words = target_words(resolved.words, command.as_ref(), &args);
     let mut sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
-    let (destinations, gap) = plan.open(clock)?;
+    let (mut destinations, gap) = plan.open(clock)?;
     resolved.notices.extend(gap.map(Untrusted::from));
     if screen {
+        let folder = args.output.save_to.as_deref();
+        destinations.keeper = Some(Keeper::open(folder, &words, clock)?);
         tui::terminal_as_stdin()?;
     }
-    sensor.sandbox = Some(confine(&sensor, command.as_ref(), output.is_some(), &shown)?);
+    sensor.sandbox = Some(confine(&sensor, command.as_ref(), plan.is_file(), &shown)?);
     let is_silent = matches!(shown, Shown::Nowhere);
-    let frontend = shown.frontend(clock)?;
+    let frontend = shown.frontend(clock, &look)?;
     if let (true, Some(into)) = (is_silent, plan.place()) {
         note!("backscope: recording {} into {into}; Ctrl-C ends it", Untrusted::join(&words, ", "));
     }
-    let session =
-        Session::new(sensor, frontend, command, words, resolved.notices, &args.run, destinations)?;
-    let outcome = event_loop()?.block_on(session.run());
+    let event_loop = event_loop()?;
+    event_loop.block_on(async { signals::survive_file_limit() })?;
+    let notices = (resolved.notices, awaited);
+    let session = Session::new(sensor, frontend, command, words, notices, &args.run, destinations)?;
+    let outcome = event_loop.block_on(session.run());
     if let Some(output) = output {
         output.finish();
     }
@@ -160,12 +187,12 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
 fn confine(
     sensor: &Sensor,
     command: Option<&StoppedCommand>,
-    removes_output: bool,
+    cuts_recording: bool,
     shown: &Shown,
 ) -> anyhow::Result<Sandbox> {
     let mut needs = Needs::of_watch(sensor.needed(), sensor.attaches_again());
     needs.calls.tracing = sensor.has_pauses();
-    needs.calls.remove = removes_output;
+    needs.calls.cut = cuts_recording;
     shown.add_calls(&mut needs.calls);
     if let Some(command) = command {
         // It may be another user's, or become so.
@@ -186,18 +213,6 @@ fn check_probe_log(args: &RunArgs, screen: bool) -> anyhow::Result<()> {
         Some(_) => return Ok(()),
     };
     Err(Usage(message.to_owned()).into())
-}
-
-/// Notice that no process has the name that was asked for.
-fn nobody_yet(target: &TargetArgs, targets: &Targets) -> Option<Untrusted> {
-    let name = target.comm.as_ref()?;
-    match targets.every_process().next() {
-        Some(_) => None,
-        None => {
-            let name = Untrusted::from(name.as_os_str());
-            Some(compose!("no process is called {} yet; waiting for one", name))
-        }
-    }
 }
 
 /// The user as whom a command runs: the one that was named, otherwise who called sudo. `None` stands
@@ -235,14 +250,14 @@ fn can_run(name: &OsStr) -> bool {
 }
 
 /// Lets the user pick a process; false if they would rather not.
-fn choose(target: &mut TargetArgs) -> anyhow::Result<bool> {
+fn choose(target: &mut TargetArgs, theme: Theme) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         let message = "no target to watch: name one with --pid PID, --port PORT, --comm NAME, \
                        --cgroup PATH, --container ID, --pod NAMESPACE/NAME, --unit NAME, --all, \
                        or -- CMD";
         return Err(Usage(message.to_owned()).into());
     }
-    let picked = picker::pick()?;
+    let picked = picker::pick(theme.settled())?;
     target.pid.extend(picked);
     Ok(picked.is_some())
 }
@@ -316,14 +331,14 @@ fn start(
     Ok(Some(started))
 }
 
-/// Sentences on watched processes that hold no listening socket.
-fn without_listener(sensor: &Sensor) -> Vec<Untrusted> {
+/// Sentences on watched processes that hold no listening socket, and did not.
+fn without_listener(sensor: &Sensor, awaited: &Awaited) -> Vec<Untrusted> {
     let mut sentences = Vec::new();
     for (pid, comm) in sensor.without_listener() {
-        if targets::exists(pid) {
+        if awaited.should_listen(pid) && targets::exists(pid) {
             sentences.push(compose!(
-                "{} {pid} has no listening TCP socket; still watching for one",
-                comm
+                "{} has no listening TCP socket; still watching for one",
+                named(&comm, pid)
             ));
         }
     }

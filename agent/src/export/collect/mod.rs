@@ -364,7 +364,10 @@ fn state_name(state: TcpState) -> &'static str {
     match state {
         TcpState::Established => "established",
         TcpState::SynSent => "syn_sent",
-        TcpState::Closing => "closing",
+        // One value for all of them since the first version.
+        TcpState::Closing | TcpState::FinWait1 | TcpState::FinWait2 | TcpState::LastAck => {
+            "closing"
+        }
         TcpState::CloseWait => "close_wait",
         TcpState::Closed => "closed",
     }

@@ -60,7 +60,7 @@ fn wholes(spans: &[QueuedSpan]) -> Vec<&Span> {
 /// A proxy serves a request of another host, calls an application on this host, and that calls a
 /// database.
 fn chain() -> [ExchangeOutput; 5] {
-    let join = |sock| Some(Join { sock, seq: 1, peer: address("1.1.1.1:1"), confidence: 1.0 });
+    let join = |sock| Some(Join::new(sock, 1, address("1.1.1.1:1"), 1.0));
     let request = exchange(1, Role::Server, "10.0.0.1:80", "10.0.0.9:4000", 0, 100);
     let mut call = exchange(2, Role::Client, "127.0.0.1:5000", "127.0.0.1:8000", 10, 80);
     call.view.downstream = join(1);

@@ -88,7 +88,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
         Step::Held {
             at: None,
             us: held_us,
-            owner: Owner::App,
+            owner: Owner::App.into(),
             counts: true,
             text: format!("{} in the accept queue; nobody calls accept()", facts.shown("depth"))
                 .into(),
@@ -97,7 +97,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
         Step::Held {
             at: None,
             us: facts_us(facts, "patience"),
-            owner: Owner::Kernel,
+            owner: Owner::Kernel.into(),
             counts: true,
             text: "silence, not even a refusal; the clients try again after 1 s".into(),
         },

@@ -172,7 +172,7 @@ fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
             _ => "SYN".to_owned(),
         };
         out.push(arrow(Some(0), Lane::Kernel, Lane::Peer, &syn));
-        let (owner, text) = (Owner::Peer, "TCP: until the server's SYN-ACK".into());
+        let (owner, text) = (Owner::Peer.into(), "TCP: until the server's SYN-ACK".into());
         out.push(Step::Held { at: Some(0), us, owner, counts: true, text });
         out.push(arrow(Some(us), Lane::Peer, Lane::Kernel, "SYN-ACK: connected"));
     }

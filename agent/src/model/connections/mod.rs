@@ -5,6 +5,7 @@ mod compact;
 mod connection;
 mod details;
 mod end;
+mod find;
 mod held;
 mod loopback_pairs;
 mod nested_calls;
@@ -64,7 +65,7 @@ const OLDEST_SHARE: usize = 100;
 pub const MAX_CLOSED_CONNECTIONS: usize = 256;
 /// Exchanges in progress that are kept with all their facts.
 pub const MAX_CURRENT: usize = 4_096;
-/// Connections in a snapshot.
+/// Connections in a snapshot, those that findings are about left out.
 pub const MAX_CONNECTION_VIEWS: usize = 1_000;
 
 /// Called for each exchange that is over, with its facts, its connection if that is known, and its
@@ -94,7 +95,7 @@ fn side(role: Role) -> usize {
 ///   [`came_late`](Self::came_late), or, if no record tells, is found by
 ///   [`counted`](Self::counted) to have ended ([`next_untold`](Self::next_untold)); at the end of the run [`finish`](Self::finish), and
 ///   [`report`](Self::report) for each that is open;
-/// - to show them: [`views`](Self::views), [`by_thread`](Self::by_thread), [`held`](Self::held),
+/// - to show them: [`views`](Self::views), [`find`](Self::find), [`by_thread`](Self::by_thread), [`held`](Self::held),
 ///   and the counts [`open`](Self::open), [`open_at`](Self::open_at), [`known`](Self::known) and
 ///   [`gave_way`](Self::gave_way).
 #[derive(Debug)]

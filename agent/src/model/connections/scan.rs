@@ -1,7 +1,7 @@
 //! Exchanges as a refresh shows them: which are over, and which go on.
 
 use super::{Connections, Told};
-use crate::model::event::{ConnectionSample, Exchange, Sample};
+use crate::model::event::{Closing, ConnectionSample, Exchange, Sample};
 use crate::model::exchange;
 
 /// An answered exchange is reported once nothing has come after it for this long, ns. Until then
@@ -30,6 +30,15 @@ impl Connections {
         self.spans.keep(sample.ts_ns.saturating_sub(HINT_SPAN_NS));
         self.spans.sampled(sample);
         self.settle_quiet(sample.ts_ns, told);
+    }
+
+    /// Takes the states of connections that this host has closed.
+    pub(in crate::model) fn closing(&mut self, closing: &Closing) {
+        for one in &closing.sockets {
+            if let Some(connection) = self.table.open_mut(one.sock) {
+                connection.is_closing(one, &mut self.origins);
+            }
+        }
     }
 
     fn scanned_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl Told) {

@@ -135,6 +135,15 @@ impl Connections {
         self.details.change(sock, seq, change);
     }
 
+    /// Adds time that requests of a connection waited for upstreams, µs.
+    pub(in crate::model) fn add_upstream(&mut self, sock: SockId, us: u64) {
+        if us > 0
+            && let Some(connection) = self.table.get_mut(sock)
+        {
+            connection.add_upstream(us);
+        }
+    }
+
     /// Notes the newest delayed ACK that an end of a connection sent. True if the other end may
     /// learn from it.
     pub(in crate::model) fn acknowledged(&mut self, exchange: &Exchange) -> bool {

@@ -18,6 +18,8 @@ pub(super) enum Sum {
     DelayedAcks,
     DelayedAckUs,
     Retransmits,
+    /// Segments sent again so far, by the socket's own count.
+    AllRetransmits,
     /// Times that bytes were held for a reason, and for how long in all, µs.
     Holds(HoldReason),
     HeldUs(HoldReason),
@@ -29,13 +31,15 @@ pub(super) enum Sum {
     Missed,
     /// SYNs that were sent again.
     SynsAgain,
+    /// Time that its requests waited for upstreams, µs.
+    Upstream,
     /// Packets of the peer that the kernel ignored before the connection was queued, as one number;
     /// for a call 1 if the server ignored it.
     Ignored,
 }
 
-/// Keys of the sums of holds, behind those of the kinds of time and ten more; by reason.
-const HOLDS: u8 = SliceKind::ALL.len() as u8 + 10;
+/// Keys of the sums of holds, behind those of the kinds of time and twelve more; by reason.
+const HOLDS: u8 = SliceKind::ALL.len() as u8 + 12;
 const HELD: u8 = HOLDS + HoldReason::ALL.len() as u8;
 const _: () =
     assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has six bits");
@@ -55,6 +59,8 @@ impl Sum {
             Self::Missed => OTHERS + 7,
             Self::SynsAgain => OTHERS + 8,
             Self::Ignored => OTHERS + 9,
+            Self::Upstream => OTHERS + 10,
+            Self::AllRetransmits => OTHERS + 11,
             Self::Holds(reason) => HOLDS + reason as u8,
             Self::HeldUs(reason) => HELD + reason as u8,
         }

@@ -1,10 +1,9 @@
 //! Views and reports of connections.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::protocols::First;
-use super::{Connection, Connections, MAX_CONNECTION_VIEWS};
+use super::{Connection, Connections};
 use crate::model::event::SockId;
 use crate::model::output::{ConnectionOutput, Output};
 use crate::model::snapshot::ConnectionView;
@@ -18,24 +17,15 @@ impl Connections {
         }
     }
 
-    /// Returns the worst connections first: by the time that the present exchange has taken so far
-    /// or that the longest one took.
-    pub(in crate::model) fn views(&self, now_ns: u64) -> Vec<ConnectionView> {
-        let rank = |sock: SockId, connection: &Connection| {
-            let us = connection.current_us(now_ns).max(connection.worst_us.into());
-            (Reverse(us), connection.closed_ns().is_some(), connection.since_ns(), sock)
-        };
-        let mut order = Vec::with_capacity(self.table.len().min(2 * MAX_CONNECTION_VIEWS));
+    /// Returns the connections that are open.
+    pub(in crate::model) fn open_socks(&self) -> Vec<SockId> {
+        let mut open = Vec::new();
         for (sock, connection) in self.table.iter() {
-            if order.len() == 2 * MAX_CONNECTION_VIEWS {
-                order.select_nth_unstable_by_key(MAX_CONNECTION_VIEWS, |(rank, _)| *rank);
-                order.truncate(MAX_CONNECTION_VIEWS);
+            if connection.closed_ns().is_none() {
+                open.push(sock);
             }
-            order.push((rank(sock, connection), connection));
         }
-        order.sort_unstable_by_key(|(rank, _)| *rank);
-        order.truncate(MAX_CONNECTION_VIEWS);
-        order.iter().map(|((_, _, _, sock), connection)| self.view(*sock, connection)).collect()
+        open
     }
 
     pub(super) fn view(&self, sock: SockId, connection: &Connection) -> ConnectionView {

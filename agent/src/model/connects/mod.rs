@@ -177,6 +177,11 @@ impl Connects {
         Some(&hanging.comm)
     }
 
+    /// Returns those that hang.
+    pub(super) fn pending(&self) -> impl ExactSizeIterator<Item = &Connect> {
+        self.pending.values()
+    }
+
     /// Totals over the run; those that hang now included.
     pub(super) fn totals(&self) -> ConnectTotals {
         ConnectTotals { pending: self.pending.len() as u64, ..self.totals }

@@ -55,12 +55,42 @@ pub enum TcpState {
     Established,
     /// SYN sent, no answer yet.
     SynSent,
-    /// This side has closed (FIN_WAIT1, FIN_WAIT2, CLOSING, LAST_ACK).
+    /// Both sides have closed, and neither's FIN is acknowledged (CLOSING). In a recording of an
+    /// earlier version: this side has closed.
     Closing,
     /// The peer has closed, this side has not.
     CloseWait,
     /// Closed.
     Closed,
+    /// This side has closed, and the peer has not acknowledged that.
+    #[cfg_attr(test, schemars(rename = "fin-wait-1"))]
+    FinWait1,
+    /// This side has closed, the peer has acknowledged that, and has not closed itself.
+    #[cfg_attr(test, schemars(rename = "fin-wait-2"))]
+    FinWait2,
+    /// The peer has closed, then this side, and the peer has not acknowledged that.
+    LastAck,
+}
+
+impl TcpState {
+    /// Name as `ss` and netstat spell it, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Established => "established",
+            Self::SynSent => "syn-sent",
+            Self::Closing => "closing",
+            Self::CloseWait => "close-wait",
+            Self::Closed => "closed",
+            Self::FinWait1 => "fin-wait-1",
+            Self::FinWait2 => "fin-wait-2",
+            Self::LastAck => "last-ack",
+        }
+    }
+
+    /// This side has closed, and its socket is still there.
+    pub fn is_closing(self) -> bool {
+        matches!(self, Self::Closing | Self::FinWait1 | Self::FinWait2 | Self::LastAck)
+    }
 }
 
 /// Some of the connections at one refresh: where there are many, they come in parts, before the
@@ -86,6 +116,27 @@ pub struct Census {
     pub socks: Vec<SockId>,
     /// This is the last part, and the scan has shown everything.
     pub complete: bool,
+}
+
+/// Connections that this host has closed and whose socket is still there, where the kernel lists
+/// them: no file leads to them any more, so that they are in no sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// Time of the refresh.
+    pub ts_ns: u64,
+    /// The connections.
+    pub sockets: Vec<ClosingSocket>,
+}
+
+/// A connection that is closing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosingSocket {
+    /// The connection.
+    pub sock: SockId,
+    /// Its state.
+    pub state: TcpState,
+    /// Segments that this host has sent again on it; `None` where the kernel does not say.
+    pub retransmits: Option<u32>,
 }
 
 /// A connection at one refresh.

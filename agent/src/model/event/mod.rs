@@ -14,6 +14,7 @@ mod listener;
 mod protocol;
 mod quic;
 mod socket_event;
+mod target_end;
 mod thread;
 mod workload;
 
@@ -23,7 +24,9 @@ use crate::text::Untrusted;
 use serde::{Deserialize, Serialize};
 
 pub use connect::{Connect, Outcome};
-pub use connection::{Census, ConnectionPart, ConnectionSample, Opened, Role, TcpState};
+pub use connection::{
+    Census, Closing, ClosingSocket, ConnectionPart, ConnectionSample, Opened, Role, TcpState,
+};
 pub use cpu::{CpuLimit, CpuRefresh, CpuState};
 pub use datagram::{DatagramFlow, DatagramSample};
 pub use end::{Closed, End, Ending, Late, Side, Why};
@@ -39,6 +42,7 @@ pub use protocol::{
 };
 pub use quic::{QuicDatagram, QuicPackets};
 pub use socket_event::{SocketCall, SocketEvent, SocketEventKind};
+pub use target_end::{EndedProcess, TargetEnd, WaitStatus};
 pub use thread::{ThreadSample, WaitKind, Waiting};
 pub use workload::ProcessWorkload;
 
@@ -86,6 +90,10 @@ pub enum Event {
     Pause(Pause),
     /// The cgroup, container, pod and unit of a process.
     Workload(ProcessWorkload),
+    /// Processes that were named as a target have ended.
+    TargetEnd(TargetEnd),
+    /// Connections that this host has closed.
+    Closing(Closing),
 }
 
 impl Event {
@@ -111,7 +119,9 @@ impl Event {
             | Self::Cpu(_)
             | Self::Census(_)
             | Self::Pause(_)
-            | Self::Workload(_) => return false,
+            | Self::Workload(_)
+            | Self::TargetEnd(_)
+            | Self::Closing(_) => return false,
         };
         ts_ns > than_ns
     }
@@ -258,8 +268,28 @@ pub enum ProcessChange {
     },
     /// It took a new image.
     Executed,
-    /// It ended.
+    /// It ended; how is not known.
     Exited,
+    /// It ended with this status.
+    ExitedWith {
+        /// Its status.
+        status: WaitStatus,
+    },
+}
+
+impl ProcessChange {
+    /// True if the process ended.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Exited | Self::ExitedWith { .. })
+    }
+
+    /// Returns the status of a process that ended; `None` where it is not known.
+    pub fn status(self) -> Option<WaitStatus> {
+        match self {
+            Self::ExitedWith { status } => Some(status),
+            Self::Forked { .. } | Self::Executed | Self::Exited => None,
+        }
+    }
 }
 
 /// A watched process began, took a new image or ended.

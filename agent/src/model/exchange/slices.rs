@@ -80,7 +80,7 @@ fn take_out_of(slice: Slice, failures: &[ConnectFailure], slices: &mut Vec<Slice
 
 impl Slice {
     /// Cuts its first `us` off, with as much of its time on a CPU as fits into them.
-    fn cut(&mut self, us: u64) -> Self {
+    pub(in crate::model) fn cut(&mut self, us: u64) -> Self {
         let mut head = Self { us, ..*self };
         if let Some(cpu_us) = &mut self.cpu_us {
             let taken_us = (*cpu_us).min(us);

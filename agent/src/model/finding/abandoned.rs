@@ -1,8 +1,7 @@
 //! Connections end in the accept queue: their peers gave up waiting, or the listener closed and the
 //! kernel reset them.
 
-use super::pace;
-use super::{FindingVerdict, ListenerFacts, Text};
+use super::{Cause, FindingVerdict, ListenerFacts, Text, remedy};
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, count_of, duration_us};
 
@@ -34,7 +33,9 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
         text: Text::default()
             .say("gave-up", late > 0, || gave_up(facts))
             .say("cut", cut > 0, || cut_off(facts))
-            .rest_on("siblings", cut > 0 && facts.siblings > 0),
+            .rest_on("siblings", cut > 0 && facts.siblings > 0)
+            .follows_from(late > cut, Cause::Here("accept-starved"))
+            .follows_from(late > cut && facts.failing.is_some(), Cause::Here("accept-fails")),
         evidence,
         fix: fix(facts).into(),
     })
@@ -92,13 +93,11 @@ fn cut_off(facts: &ListenerFacts<'_>) -> String {
 
 fn fix(facts: &ListenerFacts<'_>) -> String {
     let gave_up = if facts.failing.is_some() {
-        "fix accept() first: the finding accept-fails says why it fails."
+        "fix accept() first: the finding accept-fails says why it fails.".to_owned()
     } else if facts.was_at_limit || facts.held.is_some() {
-        pace::remedy(facts)
+        remedy::remedy(facts)
     } else {
-        "accept faster: give accept() its own thread, or accept until EAGAIN on each wakeup. Where \
-         each worker serves one connection at a time, run more of them (gunicorn --workers, \
-         pm.max_children)."
+        remedy::accept_faster(facts)
     };
     let cut = if facts.siblings > 0 {
         "before closing a listener, take it out of the group and accept what is in its queue; or \
@@ -109,7 +108,7 @@ fn fix(facts: &ListenerFacts<'_>) -> String {
          to the new process."
     };
     match (facts.figures.left_late, facts.figures.cut) {
-        (_, 0) => gave_up.to_owned(),
+        (_, 0) => gave_up,
         (0, _) => cut.to_owned(),
         _ => format!("{gave_up} Then {cut}"),
     }

@@ -1,7 +1,7 @@
 //! Connections are refused because the accept queue is full.
 
 use super::pace::{self, Pace};
-use super::{FindingVerdict, ListenerFacts, Text};
+use super::{Cause, FindingVerdict, ListenerFacts, Text, remedy};
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, count_of, duration_us, rate};
 
@@ -89,7 +89,18 @@ fn has_ignored_acks(facts: &ListenerFacts<'_>) -> bool {
 
 fn text(facts: &ListenerFacts<'_>) -> Text {
     let text = say_what_the_kernel_did(Text::default(), facts);
-    say_what_held_it(say_what_clients_do(text, facts), facts)
+    link(say_what_held_it(say_what_clients_do(text, facts), facts), facts)
+}
+
+/// Names what explains the full queue: that the application is behind or, where it keeps up, a
+/// backlog that was cut. A burst that quick workers take follows from neither.
+fn link(text: Text, facts: &ListenerFacts<'_>) -> Text {
+    let pace = Pace::of(facts);
+    let clamped = pace == Pace::Quick && facts.is_clamped() && !facts.was_at_limit;
+    text.follows_from(pace.is_behind(), Cause::Here("accept-starved"))
+        .follows_from(facts.failing.is_some(), Cause::Here("accept-fails"))
+        .follows_from(pace.is_behind() && pace::answers_hold_it(facts), Cause::Here("slow-app"))
+        .follows_from(clamped, Cause::Here("backlog-clamped"))
 }
 
 /// The kinds of packets that were refused, and the kernel's answer to them.
@@ -132,7 +143,6 @@ fn say_what_the_kernel_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
     .say("limit-changed", limit.is_none(), || {
         "The accept queue was full; its limit was changed in the meantime.".into()
     })
-    .say("limit-now", limit != Some(now), || format!("Its limit is now {}.", count(now.into())))
     .say("syns-dropped", syns, || "The kernel dropped new SYNs without an answer.".into())
     .say("acks-ignored", acks && !resets, || {
         "The kernel ignored final ACKs, and what those clients sent afterwards.".into()
@@ -228,7 +238,7 @@ fn fix(facts: &ListenerFacts<'_>, owner: Owner) -> String {
             }
             _ => "A longer listen() backlog and net.core.somaxconn buy time, not speed.".into(),
         };
-        return format!("{} {longer}", pace::remedy(facts));
+        return format!("{} {longer}", remedy::remedy(facts));
     }
     match (owner, view.somaxconn) {
         (Owner::Kernel, _) => {

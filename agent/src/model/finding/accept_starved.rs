@@ -1,7 +1,6 @@
 //! Connections wait in the accept queue because nobody accepts them.
 
-use super::pace;
-use super::{FindingVerdict, ListenerFacts};
+use super::{Cause, FindingVerdict, ListenerFacts, Text, pace, remedy};
 use crate::model::snapshot::Severity;
 use crate::text::{count_of, duration_us};
 
@@ -31,19 +30,41 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     if let Some(share) = facts.denied_share {
         evidence.push(("without_cpu_share", share));
     }
+    if let Some(load) = &facts.load {
+        evidence.extend([
+            ("workers", load.workers.count as f64),
+            ("workers_busy", load.workers.busy as f64),
+            ("hold_mean_us", (load.workers.hold_ns / 1_000) as f64),
+            ("answer_mean_us", (load.workers.answer_ns / 1_000) as f64),
+            ("capacity_per_second", load.workers.capacity()),
+        ]);
+    }
     evidence.push(("accepts_per_second", facts.recent.rate(facts.figures.accepts)));
     evidence.push(("arrivals_per_second", facts.recent.rate(facts.figures.arrivals)));
     Some(FindingVerdict {
         severity: Severity::Warning,
         owner: pace::owner_of_waits(facts),
         headline: headline(facts),
-        text: pace::say_what_it_did(
-            "The kernel has completed their handshakes.".to_owned().into(),
+        text: link(
+            pace::say_what_it_did(
+                "The kernel has completed their handshakes.".to_owned().into(),
+                facts,
+            ),
             facts,
         ),
         evidence,
-        fix: pace::remedy(facts).into(),
+        fix: remedy::remedy(facts).into(),
     })
+}
+
+/// Names what explains the waits: `accept` that fails, a quota or a lack of CPUs, or answers that
+/// hold the threads which accept.
+fn link(text: Text, facts: &ListenerFacts<'_>) -> Text {
+    let denied = facts.is_denied();
+    text.follows_from(facts.failing.is_some(), Cause::Here("accept-fails"))
+        .follows_from(denied, Cause::Here("throttled"))
+        .follows_from(denied, Cause::Here("cpu-starved"))
+        .follows_from(pace::answers_hold_it(facts), Cause::Here("slow-app"))
 }
 
 fn headline(facts: &ListenerFacts<'_>) -> String {

@@ -1,6 +1,6 @@
 //! Connections that a process asks for are refused, or nobody answers.
 
-use super::{FindingVerdict, Text};
+use super::{Cause, FindingVerdict, Text};
 use crate::model::connects::RecentFigures;
 use crate::model::event::Outcome;
 use crate::model::snapshot::{Owner, Severity, error_name};
@@ -197,6 +197,8 @@ fn text(kind: FailureKind, worst: &RecentFigures, tally: Tally, others: usize) -
             };
             format!("Connects to {addresses} failed, too.")
         })
+        .follows_from(is(FailureKind::Silent), Cause::FullQueue(worst.peer))
+        .about(worst.peer)
 }
 
 /// Returns the name of the error, in brackets.

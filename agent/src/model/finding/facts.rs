@@ -5,7 +5,7 @@ use super::uneven_workers::Shares;
 use crate::model::connections::Held;
 use crate::model::event::NetSettings;
 use crate::model::listener::{Clients, Failing};
-use crate::model::pattern::Family;
+use crate::model::pattern::{Family, Load, Shape};
 use crate::model::processors::Quota;
 use crate::model::recent::{Figures, Recent};
 use crate::model::snapshot::{ListenerView, Owner, Severity};
@@ -55,6 +55,12 @@ pub(in crate::model) struct ListenerFacts<'a> {
     pub(in crate::model) denied_share: Option<f64>,
     /// The thread may have been without a CPU, and exchanges that will tell are not over yet.
     pub(in crate::model) undecided: bool,
+    /// How those who accept share and serve the connections, where that is known.
+    pub(in crate::model) shape: Option<Shape>,
+    /// Workers that each serve one connection at a time, if more came than they could serve.
+    pub(in crate::model) load: Option<Load>,
+    /// A thread that accepts, and that handlers held lately while others waited for it.
+    pub(in crate::model) held_up_by: Option<u32>,
 }
 
 impl ListenerFacts<'_> {
@@ -77,6 +83,18 @@ impl ListenerFacts<'_> {
     /// connections waited.
     pub(super) fn is_denied(&self) -> bool {
         matches!(self.denied_share, Some(share) if share >= 0.5)
+    }
+
+    /// Returns when the last sign of this kind of finding was seen, where that is known better than
+    /// by the refresh: ns of `CLOCK_MONOTONIC`, to the end of its period.
+    pub(super) fn last_sign_ns(&self, kind: &str) -> Option<u64> {
+        let is_sign = match kind {
+            "abandoned" => |figures: &Figures| figures.left_late > 0 || figures.cut > 0,
+            "accept-fails" => |figures: &Figures| figures.fails > 0,
+            "accept-queue-overflow" => |figures: &Figures| figures.overflows > 0,
+            _ => return None,
+        };
+        self.recent.last_ns(is_sign)
     }
 
     /// Tells whether `listen(2)` asked for more than it got.
@@ -106,6 +124,9 @@ pub(in crate::model) struct ConnectionFacts<'a> {
     pub(in crate::model) now_ns: u64,
     /// The calls of the watched processes are watched, too.
     pub(in crate::model) sees_calls: bool,
+    /// As [`ListenerFacts::shape`] and [`ListenerFacts::load`].
+    pub(in crate::model) shape: Option<Shape>,
+    pub(in crate::model) load: Option<Load>,
 }
 
 /// Facts of the processors that checks judge by.

@@ -11,6 +11,7 @@ mod accept_fails;
 mod accept_queue_overflow;
 mod accept_starved;
 mod backlog_clamped;
+mod chain;
 mod close_wait_leak;
 mod closed_unserved;
 mod connect_fails;
@@ -22,6 +23,8 @@ mod facts;
 mod keepalive_race;
 mod nagle_delayed_ack;
 mod pace;
+mod past;
+mod remedy;
 mod retransmits;
 mod send_blocked;
 mod slow_app;
@@ -39,6 +42,7 @@ mod udp_receive_overflow;
 mod unanswered;
 mod uneven_workers;
 mod upstream_imbalance;
+mod was;
 mod zero_window;
 
 use std::net::SocketAddr;
@@ -49,8 +53,12 @@ use super::output::Output;
 use super::pattern::Family;
 use super::proxy::RecentFigures;
 use super::stats::Scope;
+use chain::Cause;
+pub(super) use chain::Places;
 pub(super) use facts::{ConnectionFacts, CpuFacts, LONG_WAIT_US, ListenerFacts, STALL_NS};
 use facts::{FamilyFacts, FindingVerdict};
+#[cfg(test)]
+pub(super) use past::MAX_PAST;
 #[cfg(test)]
 pub(super) use standing::MAX_FINDINGS;
 pub(super) use standing::{Findings, Subject};
@@ -131,7 +139,8 @@ impl Findings {
         };
         for (kind, check) in ON_LISTENERS {
             if let Some(verdict) = check(facts) {
-                self.found(now_ns, kind, &subject, verdict, out);
+                let held_ns = facts.last_sign_ns(kind).unwrap_or(now_ns);
+                self.found_lately(now_ns, held_ns, kind, &subject, verdict, out);
             }
         }
     }
@@ -164,7 +173,7 @@ impl Findings {
         for (kind, check) in ON_CONNECTIONS {
             if kind == "tail" && SAY_MORE.iter().any(|other| self.stands(subject.id, other)) {
                 // The finding that explains it may be newer than the tail.
-                self.withdraw(now_ns, (subject.id, kind), out);
+                self.explain(now_ns, (subject.id, kind), out);
                 continue;
             }
             if let Some(verdict) = check(connection_facts) {

@@ -58,6 +58,15 @@ pub(super) fn owner_of_waits(facts: &ListenerFacts<'_>) -> Owner {
     }
 }
 
+/// Tells whether those who accept are known to be held by requests that they answer: as workers
+/// that each serve one at a time, or as the thread of an event loop with a slow handler. Not if
+/// something else is known to keep them from accepting.
+pub(super) fn answers_hold_it(facts: &ListenerFacts<'_>) -> bool {
+    let other = facts.failing.is_some() || facts.is_denied() || facts.is_attended();
+    let workers = matches!(&facts.load, Some(load) if load.workers.are_held_by_answers());
+    !other && !facts.was_at_limit && (workers || facts.held_up_by.is_some())
+}
+
 /// Says what an application that is behind did.
 pub(super) fn say_what_it_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let stalled = facts.is_stalled();
@@ -82,12 +91,19 @@ pub(super) fn say_what_it_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
                 "The application accepted {accepts} a second; {queued} a second joined the queue."
             )
         });
+    let text = say_how_many_it_can_serve(text, facts);
     if let Some(failing) = facts.failing {
         return text.say("accept-fails", true, || {
             format!("Its calls to accept() fail ({}).", errno_name(failing.errno))
         });
     }
     say_why_it_stopped(say_where_its_threads_were(text, facts), facts)
+}
+
+/// Says how many connections workers can serve that each take one at a time.
+fn say_how_many_it_can_serve(text: Text, facts: &ListenerFacts<'_>) -> Text {
+    let Some(load) = &facts.load else { return text };
+    text.say("capacity", true, || format!("{}, and {}.", load.workers.arithmetic(), load.demand()))
 }
 
 /// Says where the threads were while connections waited. At other times they may well be inside
@@ -167,35 +183,6 @@ fn say_who_holds_it(text: Text, facts: &ListenerFacts<'_>) -> Text {
 
 fn is_at_backlog_0(facts: &ListenerFacts<'_>) -> bool {
     facts.is_stalled() && facts.view.limit == 0
-}
-
-/// The advice for an application that is behind.
-pub(super) fn remedy(facts: &ListenerFacts<'_>) -> &'static str {
-    if facts.failing.is_some() {
-        "fix accept(): the finding accept-fails says why it fails."
-    } else if facts.is_denied() {
-        "give the application more CPU: raise its quota if it has one (cpu.max, a pod's CPU \
-         limit), or run less alongside it."
-    } else if facts.is_attended() {
-        "find out what holds up the accepting thread: too little CPU, a lock around accept(), or \
-         it is stopped."
-    } else if facts.was_at_limit {
-        "raise the application's own connection limit (nginx worker_connections, HAProxy maxconn, \
-         memcached -c), or close idle ones sooner."
-    } else if facts.is_stalled() && facts.held.is_some() {
-        "let no client hold the accepting thread: set a read timeout, use workers that no \
-         connection can hold (threads, an event loop), or put a proxy in front that reads whole \
-         requests first. TCP_DEFER_ACCEPT keeps silent connections in the kernel."
-    } else if facts.is_stalled() && facts.view.totals.accepted == 0 {
-        "call accept() on this socket, or close it; check that the accepting thread is alive."
-    } else if facts.is_stalled() {
-        "look at what the accepting thread does; if the application is at a limit of its own \
-         (maxconn, worker_connections, descriptors), raise it."
-    } else {
-        "give accept() its own thread, or accept until EAGAIN on each wakeup; move slow work off \
-         that thread. Where each worker serves one connection at a time, run more of them \
-         (gunicorn --workers, pm.max_children)."
-    }
 }
 
 /// Names `net.core.somaxconn`, and the network namespace to set it in if that is another one.

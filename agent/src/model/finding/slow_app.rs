@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use super::text::Text;
-use super::{ConnectionFacts, FindingVerdict};
+use super::{Cause, ConnectionFacts, FindingVerdict, remedy};
+use crate::model::pattern::Load;
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats::Tally;
 use crate::text::{count, count_of, duration_us, of_last, percent};
@@ -31,23 +32,33 @@ const GREETING_FIX: &str = "find out what the server does between accept and its
     look up the client's name (sshd UseDNS, vsftpd reverse_lookup_enable), start a process, or \
     delay on purpose.";
 
+const OFF_THE_LOOP: &str = "move computation off the thread that serves the connections (to a \
+    thread pool), or run more processes.";
+
+const OUT_OF_THE_LOOP: &str = "keep sleeps, locks and blocking calls out of the thread that serves \
+    the connections: await them, or give them to a thread pool.";
+
+const OR_WORKERS: &str = " Where each worker serves one connection at a time, run more of them, or \
+    answer sooner.";
+
 /// A thread that lets others wait for so long on average hurts them, µs.
 const BLOCKING_US: u64 = 100_000;
 
 /// A tenth of all exchanges must wait 20 ms or longer for the application, or some during which
 /// others wait for their thread. It is a warning when they take 250 ms on average, or 100 ms with
-/// others waiting: less may be what the work needs.
+/// others waiting: less may be what the work needs. Where answers hold workers that each serve one
+/// connection at a time, and more come than they can serve, any time is too long.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let signs = Signs::of(facts);
-    if !signs.answers() && !signs.greets && !signs.rests {
+    if !signs.answers() && !signs.greets && !signs.rests && signs.exhausted.is_none() {
         return None;
     }
     Some(FindingVerdict {
         severity: if signs.hurt(facts) { Severity::Warning } else { Severity::Info },
         owner: owner(facts, signs.upstream.is_some()),
         headline: signs.headline(facts),
-        text: signs.text(facts),
-        evidence: evidence(facts),
+        text: signs.link(signs.text(facts), facts),
+        evidence: evidence(facts, signs.exhausted),
         fix: signs.fix(facts).into(),
     })
 }
@@ -66,6 +77,9 @@ struct Signs {
     rests: bool,
     /// Calls to this upstream hold most of the time.
     upstream: Option<Upstream>,
+    /// Answers hold workers that each serve one connection at a time, and more come than they can
+    /// serve.
+    exhausted: Option<Load>,
 }
 
 impl Signs {
@@ -80,6 +94,7 @@ impl Signs {
             greets: greeting.count >= 3 && greeting.count * 10 >= stats.greeted,
             rests: facts.are_many(stats.rests.late.count),
             upstream: Upstream::of(facts, many),
+            exhausted: facts.load.filter(|load| load.workers.are_held_by_answers()),
         }
     }
 
@@ -99,17 +114,21 @@ impl Signs {
         let greetings_hurt = self.greets && stats.greetings.mean_us() >= LONG_US;
         let rests_hurt =
             self.rests && stats.rests.late.mean_us() >= LONG_US && has_computed(rest_on_cpu(facts));
-        answers_hurt || blocking_hurts || greetings_hurt || rests_hurt
+        let exhausted = self.exhausted.is_some() && !lacks;
+        answers_hurt || blocking_hurts || greetings_hurt || rests_hurt || exhausted
     }
 
     fn headline(&self, facts: &ConnectionFacts<'_>) -> String {
         let (stats, stuck) = (facts.stats, &facts.stuck.unanswered);
         let mean_and_worst =
             |tally: &Tally| (duration_us(tally.mean_us()), duration_us(tally.worst_us));
-        if self.many {
+        if let (Some(load), None) = (&self.exhausted, &self.upstream) {
+            format!("{}, {}.", load.workers.arithmetic(), load.demand())
+        } else if self.many {
             let (mean, worst) = mean_and_worst(stats.slow(SliceKind::App));
-            if self.upstream.is_some() {
-                format!("Requests wait {mean} for the application's own calls, {worst} at worst.")
+            if let Some(upstream) = &self.upstream {
+                let peer = upstream.peer;
+                format!("Requests wait {mean} for calls, most to {peer}; {worst} at worst.")
             } else if is_several(facts) {
                 format!("Between a read and the next write, {mean} pass, {worst} at worst.")
             } else {
@@ -133,7 +152,7 @@ impl Signs {
     }
 
     fn text(&self, facts: &ConnectionFacts<'_>) -> Text {
-        let mut text = Text::default();
+        let mut text = self.say_what_they_can_serve(Text::default());
         if self.answers() {
             text = say_why_answers_are_late(text, facts, self.upstream.as_ref());
         }
@@ -146,7 +165,54 @@ impl Signs {
         text
     }
 
+    /// Says how many connections the workers can serve, and what holds them.
+    fn say_what_they_can_serve(&self, text: Text) -> Text {
+        let Some(load) = &self.exhausted else { return text };
+        let workers = &load.workers;
+        let share = workers.answer_ns as f64 / workers.hold_ns.max(1) as f64;
+        text.say("capacity", self.upstream.is_some(), || {
+            format!("{}, and {}.", workers.arithmetic(), load.demand())
+        })
+        .say("held-by-answers", true, || {
+            format!(
+                "For {} of that time, a request had been read and its answer not begun.",
+                percent(share.min(1.0))
+            )
+        })
+    }
+
+    /// Names what explains that answers are late: the upstream that calls wait for, or what keeps
+    /// threads off the CPUs.
+    fn link(&self, text: Text, facts: &ConnectionFacts<'_>) -> Text {
+        let (stats, stuck) = (facts.stats, &facts.stuck.on_calls.waits);
+        let text = match &self.upstream {
+            Some(upstream) => {
+                let calls = if self.many { stats.app.joined } else { stuck.count };
+                let us = if self.many { stats.app.upstream_us } else { stuck.us };
+                let mean_us = us.checked_div(calls).unwrap_or(0);
+                text.follows_from(true, Cause::Holder("connect-fails", upstream.peer))
+                    .follows_from(true, Cause::Holder("upstream-imbalance", upstream.peer))
+                    .follows_from(true, Cause::Upstream(upstream.peer, mean_us))
+            }
+            None => text,
+        };
+        let answers_us = stats.slow(SliceKind::App).us.max(1);
+        let denied = |kind| {
+            self.upstream.is_none() && (lacks_cpu(facts) || stats.slow(kind).us >= answers_us)
+        };
+        text.follows_from(denied(SliceKind::Throttled), Cause::Here("throttled"))
+            .follows_from(denied(SliceKind::RunQueue), Cause::Here("cpu-starved"))
+    }
+
     fn fix(&self, facts: &ConnectionFacts<'_>) -> String {
+        if let (Some(load), None) = (&self.exhausted, &self.upstream) {
+            let more = remedy::more_workers(load);
+            // Where answers are quick, their number is what is wrong.
+            if !self.answers() {
+                return more;
+            }
+            return format!("{more} To that end, {}", fix(facts, None));
+        }
         if self.answers() {
             fix(facts, self.upstream.as_ref())
         } else if self.greets {
@@ -157,11 +223,23 @@ impl Signs {
     }
 }
 
-fn evidence(facts: &ConnectionFacts<'_>) -> Vec<(&'static str, f64)> {
+fn evidence(facts: &ConnectionFacts<'_>, exhausted: Option<Load>) -> Vec<(&'static str, f64)> {
     let (stats, stuck) = (facts.stats, &facts.stuck.unanswered);
     let (slow, greeting) = (stats.slow(SliceKind::App), &stats.greetings);
     let rest = &stats.rests.late;
-    vec![
+    let mut evidence = Vec::new();
+    if let Some(Load { workers, arrivals, refused }) = exhausted {
+        evidence.extend([
+            ("workers", workers.count as f64),
+            ("workers_busy", workers.busy as f64),
+            ("hold_mean_us", (workers.hold_ns / 1_000) as f64),
+            ("answer_mean_us", (workers.answer_ns / 1_000) as f64),
+            ("capacity_per_second", workers.capacity()),
+            ("arrivals_per_second", arrivals),
+            ("refused_per_second", refused),
+        ]);
+    }
+    evidence.extend([
         ("exchanges", slow.count as f64),
         ("of", stats.exchanges as f64),
         ("app_mean_us", slow.mean_us() as f64),
@@ -185,7 +263,8 @@ fn evidence(facts: &ConnectionFacts<'_>) -> Vec<(&'static str, f64)> {
         ("rest_max_us", rest.worst_us as f64),
         ("rest_on_cpu_us", stats.rests.cpu_us as f64),
         ("starved_us", stats.app.lack.starved_us as f64),
-    ]
+    ]);
+    evidence
 }
 
 /// The upstream whose calls hold most of the time.
@@ -276,7 +355,7 @@ fn say_why_answers_are_late(
         .say("several-calls", is_several(facts), || SEVERAL.into())
         .say("computed-or-not", alone && slow.count > 0, || doing(facts))
         .infer("lacked-cpu", alone && slow.count > 0 && lacks_cpu(facts), || LACKED.into())
-        .say("held-up", stats.app.blocking.count > 0, || held_up(facts))
+        .say("held-up", stats.app.blocking.count > 0 && facts.load.is_none(), || held_up(facts))
         .infer("parked", put_aside, || PUT_ASIDE.into())
         .say("unseen", alone && is_unseen(facts), || UNSEEN.into())
         .say("stopped", stopped.is_some(), || {
@@ -352,10 +431,8 @@ fn is_put_aside(facts: &ConnectionFacts<'_>) -> bool {
         && !is_blocking(facts)
 }
 
-/// Tells whether other requests lay unread until a thread was done with one of these. Such a thread
-/// was at work, whatever it waited for.
 fn is_blocking(facts: &ConnectionFacts<'_>) -> bool {
-    facts.stats.app.blocking.count >= 2 && facts.stats.app.held_up >= 3
+    facts.stats.app.is_blocking()
 }
 
 fn held_up(facts: &ConnectionFacts<'_>) -> String {
@@ -444,15 +521,16 @@ fn fix(facts: &ConnectionFacts<'_>, upstream: Option<&Upstream>) -> String {
     if is_unseen(facts) {
         return "watch the process with --pid: its calls are seen then.".to_owned();
     }
+    // A worker that serves one connection at a time may sleep and compute: that is its design.
+    let is_loop = !matches!(facts.shape, Some(shape) if shape.is_one_at_a_time());
+    let (computes, blocks) = (has_computed(on_cpu(facts)), is_blocking(facts) && is_loop);
+    if blocks {
+        let advice = if computes { OFF_THE_LOOP } else { OUT_OF_THE_LOOP };
+        let is_known = matches!(facts.shape, Some(shape) if shape.io.is_some());
+        let or = if is_known { "" } else { OR_WORKERS };
+        return format!("{advice}{or}");
+    }
     let fix = match on_cpu(facts) {
-        Some(share) if share >= 0.5 && is_blocking(facts) => {
-            "move computation off the thread that serves the connections (to a thread pool), or \
-             run more processes."
-        }
-        _ if is_blocking(facts) => {
-            "keep sleeps, locks and blocking calls out of the thread that serves the connections: \
-             await them, or give them to a thread pool."
-        }
         _ if lacks_cpu(facts) => {
             "add CPUs or run fewer competing threads; check CPU quotas (cgroup cpu.max) and \
              priorities. Then look again."

@@ -1,7 +1,7 @@
 //! Data wait long in the receive queue before anybody reads them.
 
 use super::text::Text;
-use super::{ConnectionFacts, FindingVerdict};
+use super::{Cause, ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count_of, duration_us, of_last, percent};
 
@@ -82,6 +82,14 @@ fn text(facts: &ConnectionFacts<'_>, reader: Reader) -> Text {
         .say("stopped", stopped.is_some(), || {
             format!("Process {} is stopped (SIGSTOP, or a debugger).", stopped.unwrap_or_default())
         })
+        .follows_from(no_cpu(facts, reader), Cause::Here("throttled"))
+        .follows_from(no_cpu(facts, reader), Cause::Here("cpu-starved"))
+        .follows_from(facts.stats.app.is_blocking(), Cause::Here("slow-app"))
+}
+
+/// Tells whether the readers, or threads that they waited for, are known to have had no CPU.
+fn no_cpu(facts: &ConnectionFacts<'_>, reader: Reader) -> bool {
+    matches!(reader, Reader::NoCpu(_)) || reader.lacks(facts) == Some(true)
 }
 
 const LACKED: &str = "At that time, other threads of the process were ready to run and had no CPU \

@@ -1,7 +1,7 @@
 //! Handshakes pile up: the SYN queue fills, or SYN-ACKs go unanswered.
 
 use super::pace;
-use super::{FindingVerdict, ListenerFacts, Text};
+use super::{Cause, FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, count_of, were};
 
@@ -38,7 +38,9 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
         severity: signs.severity(facts),
         owner,
         headline: signs.headline(facts),
-        text: signs.say_what_it_waits_for(signs.say_what_the_kernel_did(facts), facts, owner),
+        text: signs
+            .say_what_it_waits_for(signs.say_what_the_kernel_did(facts), facts, owner)
+            .follows_from(owner == Owner::App && !signs.lost, Cause::Here("accept-queue-overflow")),
         evidence,
         fix: signs.fix(facts).into(),
     })

@@ -1,5 +1,8 @@
 //! Text of a finding: sentences that are said only if the fact they rest on was observed.
 
+use std::net::SocketAddr;
+
+use super::chain::Cause;
 use crate::text::Untrusted;
 
 /// Sentences of a finding, with the names of the facts that they rest on.
@@ -10,6 +13,8 @@ pub(super) struct Text {
     sentences: Untrusted,
     claims: Vec<&'static str>,
     inferred: bool,
+    causes: Vec<Cause>,
+    peer: Option<SocketAddr>,
 }
 
 impl Text {
@@ -51,6 +56,25 @@ impl Text {
     /// Names a fact that the headline, the severity, the owner or the fix rests on.
     pub(super) fn rest_on(self, claim: &'static str, holds: bool) -> Self {
         self.say(claim, holds, String::new)
+    }
+
+    /// Names a finding that would explain this one, if the facts say so. Those that are named
+    /// first are the better ones.
+    pub(super) fn follows_from(mut self, holds: bool, cause: Cause) -> Self {
+        if holds {
+            self.causes.push(cause);
+        }
+        self
+    }
+
+    /// Says which address the finding is about.
+    pub(super) fn about(self, peer: SocketAddr) -> Self {
+        Self { peer: Some(peer), ..self }
+    }
+
+    /// Returns what would explain the finding, and the address that it is about.
+    pub(super) fn causes(&self) -> (Vec<Cause>, Option<SocketAddr>) {
+        (self.causes.clone(), self.peer)
     }
 
     /// Returns the sentences.

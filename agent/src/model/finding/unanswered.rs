@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{ConnectionFacts, FindingVerdict, Text};
+use super::{Cause, ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::ExchangeStats;
 use crate::text::{count, count_of, duration_us, of_last};
@@ -90,6 +90,38 @@ impl WaitedFor {
     }
 }
 
+impl Text {
+    /// Names what explains calls that this host gave up on: what holds them at their peer.
+    fn waiting_for(self, stats: &ExchangeStats, given_up: bool) -> Self {
+        match stats.unanswered.upstreams.most() {
+            Some((peer, _)) if given_up => self
+                .follows_from(true, Cause::Upstream(peer, stats.unanswered.calls.mean_us()))
+                .follows_from(true, Cause::FullQueue(peer))
+                .about(peer),
+            _ => self,
+        }
+    }
+
+    /// Names what explains requests that got no answer: what holds the calls that they waited for,
+    /// or whatever held them for most of their time, in the accept queue or at the application.
+    fn with_causes(self, waits: WaitedFor, stats: &ExchangeStats) -> Self {
+        let sums = &stats.unanswered;
+        let most = |us: u64| us.saturating_mul(2) >= sums.requests.us.max(1);
+        match waits {
+            WaitedFor::Calls(Some(peer)) => self
+                .follows_from(true, Cause::Holder("upstream-imbalance", peer))
+                .follows_from(true, Cause::Upstream(peer, sums.requests.mean_us())),
+            WaitedFor::Connects(peer, _) => {
+                self.follows_from(true, Cause::Holder("connect-fails", peer))
+            }
+            _ => self
+                .follows_from(most(sums.queue_us), Cause::Here("accept-starved"))
+                .follows_from(most(sums.queue_us), Cause::Here("accept-queue-overflow"))
+                .follows_from(most(sums.app_us), Cause::Here("slow-app")),
+        }
+    }
+}
+
 fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
     let (none, without) = (&stats.unanswered.requests, requests_of(stats));
     let here = stats.unanswered.here.saturating_sub(stats.ends.late_read);
@@ -127,7 +159,8 @@ fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
                     "{} waited for calls that were made for them, mostly to {upstream}.",
                     count(stats.unanswered.joined)
                 )
-            }),
+            })
+            .with_causes(waits, stats),
         evidence: vec![
             ("exchanges", without as f64),
             ("of", stats.exchanges as f64),
@@ -168,7 +201,8 @@ fn of_calls(stats: &ExchangeStats) -> FindingVerdict {
                     "In {} of them, the peer closed the connection without a byte of an answer.",
                     count(there)
                 )
-            }),
+            })
+            .waiting_for(stats, given_up >= there),
         evidence: vec![
             ("exchanges", without as f64),
             ("of", stats.exchanges as f64),

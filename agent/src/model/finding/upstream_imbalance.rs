@@ -1,6 +1,6 @@
 //! One upstream of a proxy is slow, or gets far more than its part.
 
-use super::FindingVerdict;
+use super::{Cause, FindingVerdict, Text};
 use crate::model::proxy::RecentFigures;
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, count_of, duration_us, percent};
@@ -57,14 +57,15 @@ fn slow_verdict(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
             duration_us(slow.median_us),
             duration_us(others_us)
         ),
-        text: format!(
+        text: Text::from(format!(
             "These are medians of the last ten seconds, over {} of {}. Each request that goes \
              there waits for it; that time is in the app slice of the exchange that the call was \
              made for.",
             count(slow.exchanges),
             count_of(all, "call")
-        )
-        .into(),
+        ))
+        .follows_from(true, Cause::Upstream(slow.peer, slow.median_us))
+        .about(slow.peer),
         evidence: vec![
             ("upstreams", recent_figures.len() as f64),
             ("exchanges", slow.exchanges as f64),

@@ -91,6 +91,12 @@ impl Group {
         })
     }
 
+    /// Returns the threads that were seen waiting for a listener of late.
+    pub(super) fn waiting_for(&self, sock: SockId) -> impl Iterator<Item = Id> {
+        let own = self.waiting.iter().filter(move |(_, (listener, _))| *listener == sock);
+        own.map(|(&id, _)| id)
+    }
+
     pub(super) fn sampled(
         &mut self,
         now: &Now<'_>,

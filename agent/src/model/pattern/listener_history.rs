@@ -70,6 +70,11 @@ impl ListenerHistory {
         if self.connections.len() > MAX_CONNECTIONS { self.connections.pop_front() } else { None }
     }
 
+    /// Tells whether there were more connections than are kept.
+    pub(super) fn is_full(&self) -> bool {
+        self.connections.len() >= MAX_CONNECTIONS
+    }
+
     pub(super) fn accepted(&mut self, id: Id, now_ns: u64) {
         self.thread(id, now_ns).accepts += 1;
         self.last_ns = now_ns;

@@ -18,6 +18,7 @@ mod tests;
 mod thread_starts;
 mod waits;
 mod words;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ use listener_history::ListenerHistory;
 use service_history::{Id, ServiceHistory};
 use standing::Standing;
 use thread_starts::ThreadStarts;
+pub(super) use workers::{Load, Shape, Workers};
 
 /// Listeners whose connections are followed; beyond it a closed one gives way.
 pub(super) const MAX_LISTENERS: usize = 256;
@@ -66,8 +68,8 @@ pub(super) struct Family<'a> {
 /// Between samples, `accepted`, `opened`, `exchanged` and `closed` write the histories of
 /// connections, and `process` takes forks. `sampled` then adopts connections that were open at the
 /// attach (`adopt`), takes the listeners (`take_listeners`), judges each group (`now`, `judge`) and
-/// reports patterns that have changed (`rename`, `report`). `views` and `families` read the result;
-/// `finish` reports it once more.
+/// reports patterns that have changed (`rename`, `report`). `views`, `families`, `shape` and
+/// `workers` read the result; `finish` reports it once more.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
     histories: FxHashMap<SockId, ServiceHistory>,
@@ -165,6 +167,30 @@ impl Patterns {
                 reads: group.reads_shared(),
             })
         })
+    }
+
+    /// Returns how those who accept on a listener share and serve its connections, if that is
+    /// known.
+    pub(super) fn shape(&self, sock: SockId) -> Option<Shape> {
+        let place = self.listeners.get(&sock)?.place?;
+        Shape::of(self.groups.get(&place)?.view.as_ref()?)
+    }
+
+    /// Measures the workers of a listener, if each serves one connection at a time.
+    pub(super) fn workers(&self, now_ns: u64, sock: SockId) -> Option<Workers> {
+        if !self.shape(sock)?.is_one_at_a_time() {
+            return None;
+        }
+        let listener = self.listeners.get(&sock)?;
+        let group = self.groups.get(&listener.place?)?;
+        let histories =
+            listener.connections.iter().filter_map(|connection| self.histories.get(connection));
+        let is_alive = |id: Id| self.thread_starts.is_alive(id);
+        let since_ns = match listener.connections.front().and_then(|of| self.histories.get(of)) {
+            Some(oldest) if listener.is_full() => oldest.accepted_ns,
+            _ => 0,
+        };
+        Workers::of(now_ns, since_ns, histories, group.waiting_for(sock), is_alive)
     }
 
     /// Reports each family's pattern once more, at the end of the run.

@@ -41,6 +41,9 @@ pub(super) struct ServiceHistory {
     pub(super) begun_for_it: Option<bool>,
     /// The exchange counted last, and its reads and writes counted.
     counted: (u32, u32, u32),
+    /// Time from a request read to its answer: of the exchanges before that one, and of it, ns.
+    answered_ns: u64,
+    answer_ns: u64,
 }
 
 /// Growth of a history by the facts of an exchange.
@@ -81,7 +84,14 @@ impl ServiceHistory {
             ended_ns: None,
             begun_for_it: None,
             counted: (0, 0, 0),
+            answered_ns: 0,
+            answer_ns: 0,
         }
+    }
+
+    /// Returns the time in which a request was read and its answer not begun, ns.
+    pub(super) fn answering_ns(&self) -> u64 {
+        self.answered_ns.saturating_add(self.answer_ns)
     }
 
     /// Returns the thread that serves it: the first to read or, where the server never reads, to
@@ -106,10 +116,12 @@ impl ServiceHistory {
             std::cmp::Ordering::Equal => (reads_before, writes_before),
             std::cmp::Ordering::Greater => {
                 self.exchanges += 1;
+                (self.answered_ns, self.answer_ns) = (self.answering_ns(), 0);
                 (0, 0)
             }
         };
         self.counted = (exchange.seq, reads.max(before.0), writes.max(before.1));
+        self.answer_ns = answer_ns(exchange).unwrap_or(self.answer_ns);
         Added {
             reader,
             reads: reads.saturating_sub(before.0).into(),
@@ -139,4 +151,10 @@ impl ServiceHistory {
             _ => Some(closed.ts_ns),
         };
     }
+}
+
+/// Returns the time from the last read of a request to the first write of its answer, ns.
+fn answer_ns(exchange: &Exchange) -> Option<u64> {
+    let (inbound, outbound) = (exchange.inbound.as_ref()?, exchange.outbound.as_ref()?);
+    outbound.first_ns.checked_sub(inbound.read_last_ns?)
 }

@@ -67,7 +67,10 @@ impl Evidence<'_> {
                 format!("{acceptors} accept on one listener and serve what they took")
             }
             PatternName::SocketSharding => {
-                format!("{acceptors} accept, each on one of {} listeners", count(facts.listeners))
+                format!(
+                    "{acceptors} accept, each on one of {}",
+                    count_of(facts.listeners, "listener")
+                )
             }
             PatternName::ThreadPerConnection => {
                 format!("a new thread serves each connection{}", self.hand_off())

@@ -2,7 +2,9 @@
 //! their sums.
 
 mod join;
+mod sides;
 mod sums;
+mod totals;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -10,13 +12,15 @@ use std::net::SocketAddr;
 use rustc_hash::FxHashMap;
 
 use super::connections::{Connection, Connections};
-use super::event::{Connect, Exchange, Opened, Role};
+use super::event::{Connect, Exchange, Opened, Outcome, Role};
 use super::output::{ExchangeOutput, Output, ProxyOutput};
-use super::snapshot::{ExchangeView, ProxyView, SliceKind};
+use super::snapshot::{CallFault, ConnectionView, ExchangeView, HolderTimes, ProxyView, SliceKind};
 use crate::text::Untrusted;
-use join::{Called, Id, Served, join};
+use join::{join, take_back};
+use sides::{Called, Id, Served, Uncounted, fault, union_ns};
 pub(super) use sums::RecentFigures;
 use sums::Sums;
+use totals::HolderTotals;
 
 /// Processes that call others. Of further ones no call is joined.
 pub const MAX_CALLERS: usize = 64;
@@ -31,6 +35,8 @@ const SETTLED_NS: u64 = 1_000_000_000;
 const KEPT_NS: u64 = 5_000_000_000;
 /// A call that has found its request is kept for so long for its own report, ns.
 const UNREPORTED_NS: u64 = 60_000_000_000;
+/// Number of a call on a connection that there is not yet.
+const CONNECTING: u32 = 0;
 
 /// One process that calls others.
 #[derive(Debug, Default)]
@@ -55,8 +61,22 @@ impl Process {
         self.is_proxy() && (self.sums.joined > 0 || self.sums.failed > 0)
     }
 
+    /// Whether there is anything to show: beyond what is worth a report, requests that wait for
+    /// calls from the beginning on.
+    fn is_worth_showing(&self) -> bool {
+        let serves = self.is_proxy() || !self.served.is_empty();
+        let calls = self.sums.joined > 0 || self.sums.failed > 0;
+        serves && calls || self.served.values().any(|served| !served.calls.is_empty())
+    }
+
     fn view(&self, pid: u32) -> ProxyView {
-        self.sums.view(pid, self.comm.clone(), |peer| self.slow.contains(&peer))
+        let mut view = self.sums.view(pid, self.comm.clone(), |peer| self.slow.contains(&peer));
+        for call in self.called.values().filter(|call| call.is_awaited()) {
+            let upstream = view.upstream_mut(call.peer);
+            upstream.waiting += 1;
+            upstream.waiting_us = upstream.waiting_us.max(call.us());
+        }
+        view
     }
 }
 
@@ -65,6 +85,7 @@ pub(super) struct Proxies {
     table: BTreeMap<u32, Process>,
     /// Exchanges that are over and wait to be reported with their other side, by process.
     held: VecDeque<(u32, ExchangeOutput)>,
+    totals: HolderTotals,
 }
 
 impl Proxies {
@@ -74,6 +95,25 @@ impl Proxies {
             && let Some(process) = self.entry(opened.pid)
         {
             process.comm.clone_from(&opened.comm);
+            process.called.remove(&(opened.sock, CONNECTING));
+        }
+    }
+
+    /// Takes a connect: one that has no answer yet is a call under way.
+    pub(super) fn connect(&mut self, connect: &Connect) {
+        let id = (connect.sock, CONNECTING);
+        if connect.outcome != Outcome::Pending {
+            if let Some(process) = self.table.get_mut(&connect.pid) {
+                process.called.remove(&id);
+            }
+            return;
+        }
+        let is_full = self.is_full(|one| one.called.len());
+        if let Some(process) = self.entry(connect.pid)
+            && !is_full
+        {
+            process.comm.clone_from(&connect.comm);
+            process.called.insert(id, Called::connecting(connect));
         }
     }
 
@@ -81,7 +121,7 @@ impl Proxies {
     pub(super) fn failed(&mut self, connect: &Connect) {
         if let Some(process) = self.entry(connect.pid) {
             process.comm.clone_from(&connect.comm);
-            process.sums.failed(connect.peer);
+            process.sums.failed(connect);
         }
     }
 
@@ -108,23 +148,70 @@ impl Proxies {
         &mut self,
         now_ns: u64,
         exchange: &Exchange,
-        connection: &Connection,
+        connection: Option<&Connection>,
         view: &mut ExchangeView,
     ) -> Option<u32> {
-        if self.table.is_empty() {
+        let pid = match connection {
+            Some(connection) if !self.table.is_empty() => self.note(exchange, connection),
+            _ => None,
+        };
+        let (Some(pid), Some(connection)) = (pid, connection) else {
+            self.totals.add(now_ns, &view.held());
             return None;
-        }
-        let pid = self.note(exchange, connection)?;
+        };
         let process = self.table.get_mut(&pid)?;
         let is_first = connection.exchanges() <= 1;
-        match exchange.role {
-            Role::Server => process.sums.served(is_first),
+        let id = (exchange.sock, exchange.seq);
+        let is_kept = match exchange.role {
+            Role::Server => {
+                process.sums.served(is_first);
+                process.sums.waited(id, connection.peer(), &view.connects);
+                process.put_off_served(id, view)
+            }
             Role::Client => {
-                process.sums.called(now_ns, connection.peer(), is_first, view);
+                let fault = if view.unanswered { fault(exchange) } else { None };
+                process.sums.called(id, now_ns, connection.peer(), is_first, view, fault);
+                process.put_off_call(id, view, fault)
+            }
+        };
+        if !is_kept {
+            self.totals.add(now_ns, &view.held());
+        }
+        process.complete(id, view, false);
+        Some(pid)
+    }
+
+    /// The time of all exchanges whose calls are known, and of those of the last few seconds.
+    pub(super) fn times(&self, now_ns: u64) -> (HolderTimes, HolderTimes) {
+        (self.totals.all(), self.totals.recent(now_ns))
+    }
+
+    /// A pause has ended that lasted so long.
+    pub(super) fn skip(&mut self, lasted_ns: u64) {
+        self.totals.skip(lasted_ns);
+    }
+
+    /// Adds to the exchanges on screen what is known now of their other sides. Some of it may turn
+    /// out otherwise.
+    pub(super) fn complete_views(&self, views: &mut [ConnectionView]) {
+        if self.table.is_empty() {
+            return;
+        }
+        for view in views {
+            let Some(process) = self.table.get(&view.pid) else { continue };
+            let sock = view.sock;
+            for exchange in &view.recent {
+                if let Some(served) = process.served.get(&(sock, exchange.seq))
+                    && let Some(uncounted) = &served.uncounted
+                {
+                    view.held.give_upstream(served.waited_us(uncounted, true));
+                }
+            }
+            let shown = view.recent.iter_mut().chain(&mut view.worst).chain(&mut view.current);
+            for exchange in shown {
+                process.complete((sock, exchange.seq), exchange, true);
             }
         }
-        process.complete((exchange.sock, exchange.seq), view);
-        Some(pid)
     }
 
     /// Holds the report of a proxy's exchange until its other side is known. Returns the report
@@ -190,7 +277,7 @@ impl Proxies {
                     && !full_served
                 {
                     if let Some(known) = process.served.get_mut(&id) {
-                        new.calls = std::mem::take(&mut known.calls);
+                        new.keep(known);
                     }
                     process.served.insert(id, new);
                 }
@@ -200,8 +287,11 @@ impl Proxies {
                 let connected_ns = if exchange.seq == 1 { connection.asked_ns() } else { None };
                 if !is_decided
                     && !full_called
-                    && let Some(new) = Called::new(exchange, connection.peer(), connected_ns)
+                    && let Some(mut new) = Called::new(exchange, connection.peer(), connected_ns)
                 {
+                    if let Some(known) = process.called.get_mut(&id) {
+                        new.keep(known);
+                    }
                     process.called.insert(id, new);
                 }
             }
@@ -234,11 +324,13 @@ impl Proxies {
                     self.held.push_back((pid, output));
                     continue;
                 }
-                process.complete((output.sock, output.view.seq), &mut output.view);
+                process.complete((output.sock, output.view.seq), &mut output.view, false);
             }
             out.push(Output::Exchange(output));
         }
         for process in self.table.values_mut() {
+            let totals = &mut self.totals;
+            process.count(until_ns, connections, |times| totals.add(now_ns, times));
             process.expire(now_ns);
         }
     }
@@ -272,7 +364,7 @@ impl Proxies {
     pub(super) fn views(&self) -> Vec<ProxyView> {
         let mut views = Vec::new();
         for (&pid, process) in &self.table {
-            if process.is_worth_reporting() {
+            if process.is_worth_showing() {
                 views.push(process.view(pid));
             }
         }
@@ -283,6 +375,18 @@ impl Proxies {
 impl Process {
     /// Joins the calls that were over at `until_ns`.
     fn join(&mut self, until_ns: u64, connections: &mut Connections) {
+        take_back(self.served.values_mut(), self.called.values_mut());
+        self.decide(until_ns, connections);
+        let mut calls: Vec<&mut Called> =
+            self.called.values_mut().filter(|call| !call.is_decided).collect();
+        if !calls.is_empty() {
+            let mut served: Vec<&mut Served> = self.served.values_mut().collect();
+            join(&mut served, &mut calls, true);
+        }
+    }
+
+    /// Joins for good the calls that were over at `until_ns`.
+    fn decide(&mut self, until_ns: u64, connections: &mut Connections) {
         let ready =
             |call: &&mut Called| !call.is_decided && call.end_ns <= until_ns && call.is_over;
         let mut calls: Vec<&mut Called> = self.called.values_mut().filter(ready).collect();
@@ -290,7 +394,7 @@ impl Process {
             return;
         }
         let mut served: Vec<&mut Served> = self.served.values_mut().collect();
-        join(&mut served, &mut calls);
+        join(&mut served, &mut calls, false);
         let mut found: Vec<(Id, Id)> = Vec::new();
         for call in &calls {
             if let Some(join) = call.served {
@@ -304,25 +408,82 @@ impl Process {
                 self.sums.joined(called, served);
             }
             for id in [call, request] {
-                connections.change(id, |view| self.complete(id, view));
+                connections.change(id, |view| self.complete(id, view, false));
             }
         }
     }
 
-    /// Adds its other side to an exchange, as far as that is known.
-    fn complete(&self, id: Id, view: &mut ExchangeView) {
+    /// Adds its other side to an exchange, as far as that is known, or provisionally.
+    fn complete(&self, id: Id, view: &mut ExchangeView, provisional: bool) {
         if let Some(served) = self.served.get(&id) {
-            view.upstream = served.calls.iter().map(|&(join, ..)| join).collect();
+            view.upstream = served.joins(provisional).into_vec();
+            let counted = view.upstream.iter().filter(|join| join.counts);
             for slice in &mut view.slices {
                 if slice.kind != SliceKind::App {
                     continue;
                 }
                 let end_ns = slice.start_ns.saturating_add(slice.us.saturating_mul(1_000));
-                let us = served.on_calls_ns(slice.start_ns, end_ns) / 1_000;
+                let us = union_ns(counted.clone(), slice.start_ns, end_ns) / 1_000;
                 slice.upstream_us = if us > 0 { Some(us) } else { None };
             }
         }
-        view.downstream = self.called.get(&id).and_then(|call| call.served);
+        if let Some(call) = self.called.get(&id)
+            && (call.is_decided || provisional)
+        {
+            view.downstream = call.served;
+        }
+    }
+
+    /// Keeps the time of a served exchange until its calls are known. False if it is not followed.
+    fn put_off_served(&mut self, id: Id, view: &ExchangeView) -> bool {
+        let Some(served) = self.served.get_mut(&id) else { return false };
+        served.uncounted = Some(Uncounted::new(view));
+        true
+    }
+
+    /// Keeps the time of a call until its request is known. False if it is not followed.
+    fn put_off_call(&mut self, id: Id, view: &ExchangeView, fault: Option<CallFault>) -> bool {
+        let Some(call) = self.called.get_mut(&id) else { return false };
+        call.uncounted = Some(view.held());
+        call.fault = fault;
+        if let Some(join) = call.served
+            && let Some(served) = self.served.get_mut(&(join.sock, join.seq))
+        {
+            served.note_fault(id, fault);
+            self.sums.request_of(call, served);
+        }
+        true
+    }
+
+    /// Hands out the time of exchanges whose other side is known, or will not be.
+    fn count(
+        &mut self,
+        until_ns: u64,
+        connections: &mut Connections,
+        mut add: impl FnMut(&HolderTimes),
+    ) {
+        for call in self.called.values_mut() {
+            if !call.is_decided && call.end_ns > until_ns {
+                continue;
+            }
+            let Some(times) = call.uncounted.take() else { continue };
+            let request = call.served.and_then(|join| self.served.get(&(join.sock, join.seq)));
+            // Its time is a part of the request's.
+            if !matches!(request, Some(served) if served.counts(call.id)) {
+                add(&times);
+            }
+        }
+        for served in self.served.values_mut() {
+            if matches!(served.written_ns, Some((_, last_ns)) if last_ns > until_ns) {
+                continue;
+            }
+            let Some(uncounted) = served.uncounted.take() else { continue };
+            let us = served.waited_us(&uncounted, false);
+            let mut times = uncounted.times;
+            times.give_upstream(us);
+            connections.add_upstream(served.id.0, us);
+            add(&times);
+        }
     }
 
     /// Whether the other side of this exchange may become known yet.

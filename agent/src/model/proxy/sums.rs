@@ -8,11 +8,14 @@ use std::net::SocketAddr;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::join::{Called, Served};
+use super::sides::{Called, Served};
 use crate::model::connections::counted_us;
-use crate::model::event::SockId;
+use crate::model::event::{Connect, SockId};
 use crate::model::histogram::{Precision, WaitHistogram};
-use crate::model::snapshot::{ExchangeView, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
+use crate::model::snapshot::{
+    CallFault, ConnectFailure, ExchangeView, FailedCall, ProxySide, ProxyView, Reuse, Spreading,
+    UpstreamView,
+};
 use crate::text::Untrusted;
 
 /// Upstream addresses of one process; exchanges with further ones count in the totals alone.
@@ -33,6 +36,15 @@ struct Upstream {
     time: WaitHistogram,
     /// Connects that failed.
     failed: u64,
+    /// The last call or connect that failed, and which one it was.
+    last_failure: Option<(Which, FailedCall)>,
+}
+
+/// A call by its id, or a connect by its beginning, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Call((SockId, u32)),
+    Connect(u64),
 }
 
 /// Partners of a connection that are told apart; further ones are others.
@@ -121,10 +133,12 @@ impl Sums {
     /// Counts a call that is over; `is_first` of its connection.
     pub(super) fn called(
         &mut self,
+        id: (SockId, u32),
         now_ns: u64,
         peer: SocketAddr,
         is_first: bool,
         view: &ExchangeView,
+        fault: Option<CallFault>,
     ) {
         let us = counted_us(view);
         count(&mut self.upstream, is_first);
@@ -133,6 +147,11 @@ impl Sums {
             count(&mut upstream.side, is_first);
             upstream.unanswered += u64::from(view.unanswered);
             upstream.time.record(us);
+            if let Some(fault) = fault {
+                let ts_ns = view.start_ns.saturating_add(us.saturating_mul(1_000));
+                let failed = FailedCall { fault, ts_ns, us, request: None };
+                upstream.last_failure = Some((Which::Call(id), failed));
+            }
             if self.recent.len() == MAX_RECENT {
                 self.recent.pop_front();
             }
@@ -141,10 +160,50 @@ impl Sums {
     }
 
     /// Counts a connect that failed.
-    pub(super) fn failed(&mut self, peer: SocketAddr) {
+    pub(super) fn failed(&mut self, connect: &Connect) {
         self.failed += 1;
-        if let Some(upstream) = self.upstream(peer) {
+        if let Some(upstream) = self.upstream(connect.peer) {
             upstream.failed += 1;
+            let failed = FailedCall {
+                fault: CallFault::Connect(connect.outcome),
+                ts_ns: connect.ts_ns,
+                us: connect.ts_ns.saturating_sub(connect.asked_ns) / 1_000,
+                request: None,
+            };
+            upstream.last_failure = Some((Which::Connect(connect.asked_ns), failed));
+        }
+    }
+
+    /// Notes the request that waited for these connects.
+    pub(super) fn waited(
+        &mut self,
+        request: (SockId, u32),
+        client: SocketAddr,
+        failures: &[ConnectFailure],
+    ) {
+        for failure in failures {
+            let which = Which::Connect(failure.start_ns);
+            self.note_request(failure.peer, which, (request.0, request.1, client));
+        }
+    }
+
+    /// Notes the request that waited for a call.
+    pub(super) fn request_of(&mut self, call: &Called, served: &Served) {
+        let request = (served.id.0, served.id.1, served.peer);
+        self.note_request(call.peer, Which::Call(call.id), request);
+    }
+
+    fn note_request(
+        &mut self,
+        upstream: SocketAddr,
+        which: Which,
+        request: (SockId, u32, SocketAddr),
+    ) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream)
+            && let Some((last, failed)) = &mut upstream.last_failure
+            && *last == which
+        {
+            failed.request = Some(request);
         }
     }
 
@@ -158,12 +217,14 @@ impl Sums {
             time: WaitHistogram::new(Precision::Fine),
             failed: 0,
             unanswered: 0,
+            last_failure: None,
         }))
     }
 
     /// Counts a call that was joined to the request that it was made for.
     pub(super) fn joined(&mut self, call: &Called, served: &Served) {
         self.joined += 1;
+        self.request_of(call, served);
         if let Some(partners) = entry(&mut self.by_upstream, call.id.0) {
             partners.add(served.id.0, served.peer, call.end_ns);
         }
@@ -259,6 +320,9 @@ impl Sums {
                 time: time.view(),
                 slow: is_slow(peer),
                 connect_fails: upstream.failed,
+                last_failure: upstream.last_failure.map(|(_, failed)| failed),
+                waiting: 0,
+                waiting_us: 0,
             });
         }
         upstreams.sort_by_key(|upstream| (Reverse(upstream.side.exchanges), upstream.peer));

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{ConnectFailure, EndView, Join, Owner, Protocol, TlsView};
+use super::{
+    ConnectFailure, ConnectionOrder, EndView, Holder, HolderTimes, Join, ListedConnection, Owner,
+    Protocol, TlsView,
+};
 use crate::model::event::{
     Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState,
 };
@@ -162,7 +165,7 @@ pub struct Slice {
     /// several answers in turn.
     pub proved: bool,
     /// Of an `App` slice: time that the application waited in it for calls that it made for this
-    /// request, where such are known, µs.
+    /// request, where there is evidence of such, µs.
     pub upstream_us: Option<u64>,
 }
 
@@ -338,6 +341,11 @@ impl ExchangeView {
     pub fn counted(&self) -> impl Iterator<Item = (SliceKind, u64)> {
         exchange::counted(&self.slices)
     }
+
+    /// Its time without a delayed ACK at its end, µs.
+    pub fn counted_us(&self) -> u64 {
+        self.total_us.saturating_sub(exchange::trailing_us(&self.slices).unwrap_or(0))
+    }
 }
 
 /// One connection.
@@ -401,6 +409,8 @@ pub struct ConnectionView {
     pub exchanges: u64,
     /// Where their time went.
     pub times: OwnerTimes,
+    /// The same time by holder: waits for upstreams are told apart.
+    pub held: HolderTimes,
     /// Exchange that it is in now, if any, with its time so far.
     pub current: Option<ExchangeView>,
     /// The last ones that are over, oldest first; bounded.
@@ -423,6 +433,113 @@ pub struct ConnectionView {
     pub trailing: Trailing,
 }
 
+impl ConnectionView {
+    /// A connection of which nothing is known but its ends.
+    pub fn new(sock: SockId, role: Role, local: SocketAddr, peer: SocketAddr) -> Self {
+        Self {
+            sock,
+            role,
+            listener: None,
+            local,
+            peer,
+            pid: 0,
+            comm: Untrusted::default(),
+            protocol: None,
+            tls: None,
+            fast_open: false,
+            multipath: false,
+            state: TcpState::Established,
+            preexisting: false,
+            since_ns: 0,
+            closed_ns: None,
+            ended: None,
+            end: EndView::default(),
+            handshake_us: None,
+            queued_us: None,
+            connect_us: None,
+            syns_again: 0,
+            acceptor: None,
+            multiplexed: false,
+            pipelined: 0,
+            first_request: None,
+            streams: None,
+            exchanges: 0,
+            times: OwnerTimes::default(),
+            held: HolderTimes::default(),
+            current: None,
+            recent: Vec::new(),
+            worst: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            unread_bytes: 0,
+            unsent_bytes: 0,
+            retransmits: 0,
+            holds: Vec::new(),
+            trailing: Trailing::default(),
+        }
+    }
+
+    /// Returns the exchange that it is in, or that was its last.
+    pub fn last(&self) -> Option<&ExchangeView> {
+        self.current.as_ref().or(self.recent.last())
+    }
+
+    /// Returns its longest exchange, be it over or not.
+    pub fn longest(&self) -> Option<&ExchangeView> {
+        self.worst.iter().chain(&self.current).max_by_key(|exchange| exchange.counted_us())
+    }
+}
+
+impl ListedConnection for ConnectionView {
+    fn ends(&self) -> [SocketAddr; 2] {
+        [self.local, self.peer]
+    }
+
+    fn process(&self) -> (u32, &Untrusted) {
+        (self.pid, &self.comm)
+    }
+
+    fn state(&self) -> TcpState {
+        self.state
+    }
+
+    fn role(&self) -> Role {
+        self.role
+    }
+
+    fn is_served_by(&self, tid: u32) -> bool {
+        match self.last() {
+            Some(exchange) => [exchange.read_tid, exchange.write_tid].contains(&Some(tid)),
+            None => matches!(&self.acceptor, Some((acceptor, _)) if *acceptor == tid),
+        }
+    }
+
+    fn worst_kind(&self) -> &'static str {
+        match self.longest().and_then(|exchange| exchange.verdict) {
+            Some(verdict) => verdict.kind.name(),
+            None => "",
+        }
+    }
+
+    fn figure(&self, order: ConnectionOrder) -> u64 {
+        match order {
+            ConnectionOrder::Exchanges => self.exchanges,
+            ConnectionOrder::Last => self.last().map_or(0, ExchangeView::counted_us),
+            ConnectionOrder::Worst | ConnectionOrder::Longest => {
+                self.longest().map_or(0, ExchangeView::counted_us)
+            }
+            ConnectionOrder::App => self.held.of(Holder::App),
+            ConnectionOrder::Upstream => self.held.of(Holder::Upstream),
+            ConnectionOrder::Kernel => self.held.of(Holder::Kernel),
+            ConnectionOrder::Peer => self.held.of(Holder::Peer),
+            ConnectionOrder::In => self.bytes_in,
+            ConnectionOrder::Out => self.bytes_out,
+            ConnectionOrder::Retransmits => self.retransmits,
+            ConnectionOrder::Address | ConnectionOrder::State => 0,
+        }
+    }
+}
+
 /// One thread of a watched process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ThreadView {
@@ -432,13 +549,13 @@ pub struct ThreadView {
     pub tid: u32,
     /// Command name: escape before printing.
     pub comm: Untrusted,
-    /// Accepts a second, over the last period.
+    /// Accepts a second, over the last [`RATE_SECONDS`](super::RATE_SECONDS), as all that follows.
     pub accepts: f64,
     /// Reads a second.
     pub reads: f64,
     /// Writes a second.
     pub writes: f64,
-    /// Share of the last period on a CPU; `None` before the second sample.
+    /// Share of the time on a CPU; `None` before the second sample.
     pub busy: Option<f64>,
     /// Share runnable without a CPU.
     pub waits: Option<f64>,

@@ -51,6 +51,21 @@ pub struct DatagramView {
     pub at_least: u64,
     /// Wait of the oldest datagram in the queue so far, µs; `None` if there is none, or not known.
     pub unread_us: Option<u64>,
+    /// Figures of each refresh; empty in outputs.
+    pub history: DatagramHistory,
+}
+
+/// Figures of a UDP socket in each of the last refreshes, oldest first; bounded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DatagramHistory {
+    /// Begin of the period, ns. It ends where the next begins, the last one at the snapshot.
+    pub from_ns: Vec<u64>,
+    /// Most bytes in the receive buffer.
+    pub peak_bytes: Vec<u64>,
+    /// Datagrams that entered the receive queue.
+    pub arrived: Vec<u32>,
+    /// Datagrams dropped.
+    pub drops: Vec<u32>,
 }
 
 impl DatagramView {

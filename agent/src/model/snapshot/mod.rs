@@ -1,28 +1,42 @@
 //! The state that every front-end renders. A front-end computes nothing beyond layout.
 
+pub mod chain;
 mod connect;
 mod connection;
 mod datagram;
 mod end;
+mod holder;
 mod pattern;
 mod protocol;
 mod proxy;
+mod query;
+mod stood;
 
 use std::net::SocketAddr;
 
+pub use chain::FindingRef;
 pub use connect::{ConnectFailure, ConnectTotals, error_name};
 pub use connection::{
     ConnectionView, ExchangeVerdict, ExchangeView, HoldView, OwnerTimes, Pieces, Slice, SliceKind,
     ThreadView, Trailing,
 };
-pub use datagram::{DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView};
+pub use datagram::{
+    DatagramHistory, DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView,
+};
 pub use end::{Cause, EndView, ResetTotals};
+pub use holder::{CallFault, HeldMost, Holder, HolderTimes, Part, UpstreamWait};
 pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
 pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
-pub use proxy::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
+pub use proxy::{FailedCall, Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
+pub use query::{
+    ConnectionFilter, ConnectionKey, ConnectionOrder, ConnectionQuery, FoundConnections,
+    ListedConnection, Selection, TID,
+};
+pub use stood::{MAX_STRETCHES, Stood, Stretch};
 
 use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
 use super::workload::Workloads;
+use super::{Ended, Recording};
 use crate::text::Untrusted;
 
 /// Holder of a stretch of time.
@@ -80,6 +94,9 @@ pub enum Severity {
     Critical,
 }
 
+/// Window of all rates and shares on a screen, s.
+pub const RATE_SECONDS: u64 = 5;
+
 /// Everything a screen shows, at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -94,12 +111,20 @@ pub struct Snapshot {
     /// CPU time of backscope (agent and probes) as a share of one CPU over the last period; `None`
     /// before the first.
     pub cost_share: Option<f64>,
-    /// Records and map entries lost since the attach.
+    /// Records lost since the attach.
     pub lost: u64,
+    /// Entries for which a table had no room, since the attach.
+    pub not_kept: u64,
     /// Every listener, in the order they became known.
     pub listeners: Vec<ListenerView>,
-    /// Connections, worst first; bounded.
+    /// Connections, worst first; bounded. Beyond the bound those that findings are about.
     pub connections: Vec<ConnectionView>,
+    /// Number of connections that a list without a filter has: open ones, those that closed last,
+    /// and those that are asked for.
+    pub connections_listed: usize,
+    /// Window of the list of connections, where there are more of them than in `connections` and
+    /// somebody asked ([`Model::view`](super::Model::view)).
+    pub found: Option<FoundConnections>,
     /// Number of open connections.
     pub connections_open: u64,
     /// Exchanges are not watched, to keep to a budget, since then; `None` if they are.
@@ -110,6 +135,10 @@ pub struct Snapshot {
     pub times: OwnerTimes,
     /// Where it went over the last few seconds.
     pub recent_times: OwnerTimes,
+    /// The time of all exchanges by holder, as soon as their calls are known: a second later.
+    pub held: HolderTimes,
+    /// The same over the last few seconds.
+    pub recent_held: HolderTimes,
     /// Threads of the watched processes, busiest first; bounded.
     pub threads: Vec<ThreadView>,
     /// UDP sockets, those with most going on first; bounded.
@@ -124,13 +153,35 @@ pub struct Snapshot {
     pub proxies: Vec<ProxyView>,
     /// The newest accepts, overflows and the like, oldest first; bounded.
     pub event_log: Vec<LogEntry>,
-    /// Standing findings, worst first.
+    /// Number of those that there ever were.
+    pub events_logged: u64,
+    /// Standing findings, worst first; what follows from one is right behind it.
     pub findings: Vec<Finding>,
+    /// Findings that have ended and do not stand now, as they last were, worst first, then the one
+    /// that ended last; bounded.
+    pub past_findings: Vec<Finding>,
     /// Plain sentences on the watch itself: "4242 (python3) has no listening socket yet; still
     /// watching".
     pub notices: Vec<Untrusted>,
     /// Cgroup, container, pod and unit of the processes, by their ids.
     pub workloads: Workloads,
+    /// Targets that have ended.
+    pub ended: Ended,
+    /// What becomes of the recording of this run; `None` where it is not recorded.
+    pub recording: Option<Recording>,
+}
+
+impl Snapshot {
+    /// Returns a connection, if its view is here.
+    pub fn connection(&self, sock: SockId) -> Option<&ConnectionView> {
+        let mut all = self.connections.iter();
+        if let Some(connection) = all.find(|connection| connection.sock == sock) {
+            return Some(connection);
+        }
+        let found = self.found.as_ref()?;
+        let mut further = found.rows.iter().chain(found.open.as_deref());
+        further.find(|connection| connection.sock == sock)
+    }
 }
 
 /// One listener.
@@ -170,10 +221,13 @@ pub struct ListenerView {
     pub syn_peak: u32,
     /// Totals since watched.
     pub totals: Totals,
-    /// Figures a second over the last period.
+    /// Figures a second.
     pub rates: Rates,
     /// Wait in the accept queue of all connections accepted since watched.
     pub wait: WaitView,
+    /// Begin of the period of each refresh in the histories below, ns, oldest first. Each ends
+    /// where the next begins, the last one at the snapshot.
+    pub history_from_ns: Vec<u64>,
     /// Depth peak of each refresh, oldest first; bounded.
     pub depth_history: Vec<u32>,
     /// Accepts in each refresh, oldest first; bounded.
@@ -228,7 +282,7 @@ impl Totals {
     }
 }
 
-/// Figures a second over the last refresh period.
+/// Figures a second over the last [`RATE_SECONDS`], the window of findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
     /// Connections accepted.
@@ -267,7 +321,7 @@ pub struct Acceptor {
     pub comm: Untrusted,
     /// Connections it accepted from this listener.
     pub accepts: u64,
-    /// A second, over the last period.
+    /// A second, over the last [`RATE_SECONDS`].
     pub rate: f64,
     /// Share of the last period that it spent inside `accept`; `None` when not known.
     pub in_accept_share: Option<f64>,
@@ -343,8 +397,10 @@ pub struct Finding {
     pub subject: Untrusted,
     /// The process that it is about, or that stands for the socket; `None` if that is not known.
     pub pid: Option<u32>,
-    /// Time at which it was first made.
+    /// Time at which it began; if it has come back, the last time.
     pub since_ns: u64,
+    /// The times at which it stood, the present or last one included.
+    pub stood: Stood,
     /// One line: "Clients are being refused: 132 so far, 18 a second."
     pub headline: Untrusted,
     /// Explanation, a few sentences.
@@ -357,4 +413,8 @@ pub struct Finding {
     pub evidence: Vec<(&'static str, f64)>,
     /// Advice on the change to make, naming the setting.
     pub fix: Untrusted,
+    /// The finding that explains this one; `None` for the root of a chain.
+    pub explained_by: Option<FindingRef>,
+    /// Findings that this one explains.
+    pub explains: Vec<FindingRef>,
 }

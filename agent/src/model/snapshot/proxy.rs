@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::WaitView;
+use super::{CallFault, WaitView};
 use crate::model::event::SockId;
 use crate::text::Untrusted;
 
@@ -18,6 +18,48 @@ pub struct Join {
     pub peer: SocketAddr,
     /// Confidence of the join, up to 1.
     pub confidence: f64,
+    /// The beginning and the end of the other exchange, as far as they are known.
+    pub start_ns: u64,
+    /// See [`Self::start_ns`].
+    pub end_ns: u64,
+    /// Of a call: its time counts as the request's wait for an upstream. One that is only likely
+    /// to be the request's does not.
+    pub counts: bool,
+    /// The other exchange goes on.
+    pub open: bool,
+    /// Of a call: it failed.
+    pub fault: Option<CallFault>,
+}
+
+impl Join {
+    /// A join of which only the ends are known.
+    pub fn new(sock: SockId, seq: u32, peer: SocketAddr, confidence: f64) -> Self {
+        Self {
+            sock,
+            seq,
+            peer,
+            confidence,
+            start_ns: 0,
+            end_ns: 0,
+            counts: false,
+            open: false,
+            fault: None,
+        }
+    }
+}
+
+/// A call or a connect that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedCall {
+    /// How.
+    pub fault: CallFault,
+    /// The time at which it had failed.
+    pub ts_ns: u64,
+    /// Its duration, µs.
+    pub us: u64,
+    /// The request that waited for it, as connection, number and client; `None` while that is not
+    /// known.
+    pub request: Option<(SockId, u32, SocketAddr)>,
 }
 
 /// Connections of one side of a proxy, and exchanges on them.
@@ -102,6 +144,35 @@ pub struct UpstreamView {
     pub slow: bool,
     /// Connects to it that failed.
     pub connect_fails: u64,
+    /// The last call or connect that failed.
+    pub last_failure: Option<FailedCall>,
+    /// Calls and connects that have no answer yet.
+    pub waiting: u64,
+    /// The time for which the longest of them has waited, µs.
+    pub waiting_us: u64,
+}
+
+impl UpstreamView {
+    /// An upstream of which nothing is known yet.
+    pub fn new(peer: SocketAddr) -> Self {
+        Self {
+            peer,
+            side: ProxySide::default(),
+            share: 0.0,
+            unanswered: 0,
+            time: WaitView::default(),
+            slow: false,
+            connect_fails: 0,
+            last_failure: None,
+            waiting: 0,
+            waiting_us: 0,
+        }
+    }
+
+    /// Calls and connects that failed.
+    pub fn failures(&self) -> u64 {
+        self.connect_fails.saturating_add(self.unanswered)
+    }
 }
 
 /// A process that serves and calls others.
@@ -126,4 +197,16 @@ pub struct ProxyView {
     pub imbalance: Option<f64>,
     /// By address, those with most exchanges first; bounded.
     pub upstreams: Vec<UpstreamView>,
+}
+
+impl ProxyView {
+    /// Returns an upstream's figures, if need be new ones.
+    pub(in crate::model) fn upstream_mut(&mut self, peer: SocketAddr) -> &mut UpstreamView {
+        let known = self.upstreams.iter().position(|upstream| upstream.peer == peer);
+        let at = known.unwrap_or_else(|| {
+            self.upstreams.push(UpstreamView::new(peer));
+            self.upstreams.len() - 1
+        });
+        &mut self.upstreams[at]
+    }
 }

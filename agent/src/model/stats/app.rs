@@ -53,6 +53,12 @@ impl AppStats {
         }
     }
 
+    /// Tells whether other requests lay unread until a thread was done with one of these. Such a
+    /// thread was at work, whatever it waited for.
+    pub(in crate::model) fn is_blocking(&self) -> bool {
+        self.blocking.count >= 2 && self.held_up >= 3
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         self.cpu_us = self.cpu_us.saturating_add(other.cpu_us);
         self.known_us = self.known_us.saturating_add(other.known_us);

@@ -34,7 +34,7 @@ use super::snapshot::{Cause, EndView, ExchangeView, Protocol, SliceKind};
 use super::spans::Spans;
 use super::waits::{Pendings, Waits};
 use super::window::Window;
-use crate::text::Untrusted;
+use crate::text::{Untrusted, named};
 use greetings::Greetings;
 pub use greetings::MAX_GREETED;
 use questions::work_of;
@@ -386,7 +386,7 @@ impl StatsByScope {
         Some(self.table.entry(scope).or_insert_with(|| ScopeStats {
             name: match scope {
                 Scope::Socket(_) => origin.near().to_string().into(),
-                Scope::Process(pid) => compose!("{} {pid}", origin.comm),
+                Scope::Process(pid) => named(&origin.comm, pid),
             },
             ..ScopeStats::default()
         }))

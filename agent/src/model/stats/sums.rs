@@ -103,6 +103,7 @@ impl ExchangeStats {
         if let Some(unanswered) = unanswered(exchange, view) {
             if exchange.role == Role::Server && !left_out.app {
                 self.unanswered.add_request(unanswered);
+                self.unanswered.add_waits(view);
             }
             self.unanswered.add_connects(view);
         }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::slices::time_of;
 use super::{Tally, Upstreams};
 use crate::model::connections::counted_us;
 use crate::model::crossings::Unanswered;
@@ -26,6 +27,10 @@ pub(in crate::model) struct UnansweredStats {
     /// Those of them whose connection this host ended, and those that are joined to calls.
     pub(in crate::model) here: u64,
     pub(in crate::model) joined: u64,
+    /// Time of requests in the accept queue, or ignored as that was full, and with the application,
+    /// µs.
+    pub(in crate::model) queue_us: u64,
+    pub(in crate::model) app_us: u64,
     /// Those that waited for connects that failed, for most of their time; of them those that were
     /// refused; and to whom.
     pub(in crate::model) connects: u64,
@@ -49,6 +54,14 @@ impl UnansweredStats {
         self.upstreams.add(peer, 1);
     }
 
+    /// Adds where the time of a request without an answer went.
+    pub(super) fn add_waits(&mut self, view: &ExchangeView) {
+        for kind in [SliceKind::AcceptQueue, SliceKind::Ignored] {
+            self.queue_us = self.queue_us.saturating_add(time_of(view, kind));
+        }
+        self.app_us = self.app_us.saturating_add(time_of(view, SliceKind::App));
+    }
+
     /// Counts a request without an answer that waited for connects that failed.
     pub(super) fn add_connects(&mut self, view: &ExchangeView) {
         let Some(last) = view.connects.last() else { return };
@@ -67,6 +80,8 @@ impl UnansweredStats {
         self.requests.merge(&other.requests);
         self.here += other.here;
         self.joined += other.joined;
+        self.queue_us = self.queue_us.saturating_add(other.queue_us);
+        self.app_us = self.app_us.saturating_add(other.app_us);
         self.connects += other.connects;
         self.refused += other.refused;
         self.unconnected.merge(&other.unconnected);

@@ -92,7 +92,7 @@ fn no_descriptor_left_is_told_with_the_limit() {
     assert_eq!(figures, [24.0, 1_200_000.0, 30.0, 30.0, 35.0].map(Some));
     // What else is said of the same queue does not contradict it.
     for other in world.model.snapshot().findings {
-        assert!(other.kind == "accept-fails" || !other.fix.contains("its own thread"), "{other:?}");
+        assert!(other.kind == "accept-fails" || !other.fix.contains("two accepts"), "{other:?}");
     }
     let view = world.view();
     assert_eq!(
@@ -199,7 +199,7 @@ fn clients_that_give_up_waiting_are_the_applications() {
         "{:?}",
         finding.text
     );
-    assert!(!finding.text.contains("reset by") && finding.fix.contains("accept faster"));
+    assert!(!finding.text.contains("reset by") && finding.fix.contains("between two accepts"));
     assert_eq!(
         (evidence(&finding, "gave_up"), evidence(&finding, "reset_by_close")),
         (Some(20.0), Some(0.0))

@@ -357,7 +357,7 @@ fn the_table_is_bounded_and_the_oldest_give_way_and_are_counted() {
     assert_eq!(connections(&world).len(), 1, "the others are not known any more");
     world.apply(opened(all + 8, Role::Server, false));
     world.sample_after(SECOND);
-    assert_eq!(world.model.snapshot().lost, 7, "a closed one gave way");
+    assert_eq!(world.model.snapshot().not_kept, 7, "a closed one gave way");
 }
 
 #[test]

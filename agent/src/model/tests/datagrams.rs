@@ -3,7 +3,7 @@
 use super::world::{MS, SECOND, START, World, address, udp_socket};
 use crate::model::event::{DatagramFlow, DatagramSample, Event, QuicDatagram, QuicPackets};
 use crate::model::output::Output;
-use crate::model::snapshot::{DatagramView, Finding, Owner, Severity};
+use crate::model::snapshot::{DatagramHistory, DatagramView, Finding, Owner, Severity};
 
 fn flow(datagrams: u64, bytes: Option<u64>) -> Option<DatagramFlow> {
     Some(DatagramFlow { datagrams, bytes })
@@ -96,8 +96,29 @@ fn totals_rates_and_waits_add_up() {
     assert_eq!((view.arrived, view.read), (flow(300, None), flow(300, Some(15_000))));
     assert_eq!((view.rates.arrived, view.rates.read, view.rates.written), (100.0, 100.0, 50.0));
     assert_eq!((view.wait.count, view.wait.max, view.wait.p50), (300, 41_234, 10));
-    assert_eq!(reported(&world).last(), Some(&view), "each refresh reports it");
+    let view = DatagramView { history: DatagramHistory::default(), ..view.clone() };
+    assert_eq!(reported(&world).last(), Some(&&view), "each refresh reports it");
     assert_eq!(world.model.snapshot().findings, [], "all is well");
+}
+
+#[test]
+fn the_history_has_a_period_for_each_refresh_but_the_first() {
+    let mut world = World::new("full", vec![]);
+    for second in 0..200 {
+        let peak_bytes = 100 + second;
+        let arrived = flow(10 * second, None);
+        sampled(
+            &mut world,
+            DatagramSample { peak_bytes, arrived, drops: second / 100, ..udp_socket() },
+        );
+    }
+    let snapshot = world.model.snapshot();
+    let history = &snapshot.datagrams[0].history;
+    assert_eq!((history.from_ns.len(), history.arrived.len()), (128, 128), "it is bounded");
+    assert_eq!(history.from_ns.last(), Some(&(snapshot.now_ns - SECOND)));
+    assert_eq!((history.peak_bytes[127], history.arrived[127]), (299, 10));
+    assert_eq!(history.drops.iter().sum::<u32>(), 1);
+    assert!(reported(&world).iter().all(|view| view.history.from_ns.is_empty()), "not in outputs");
 }
 
 #[test]

@@ -12,7 +12,7 @@ const US: u64 = 1_000;
 const PID: u32 = 4242;
 
 /// What a refresh tells of a cgroup with this process in it.
-fn refresh(ts_ns: u64, throttled_ns: u64, throttled: u64) -> CpuState {
+pub(super) fn refresh(ts_ns: u64, throttled_ns: u64, throttled: u64) -> CpuState {
     let limit = CpuLimit {
         path: "/pods/a".into(),
         quota_us: 13_000,
@@ -27,7 +27,7 @@ fn refresh(ts_ns: u64, throttled_ns: u64, throttled: u64) -> CpuState {
 }
 
 /// The same in between.
-fn look(ts_ns: u64, throttled_ns: u64, throttled: u64) -> CpuState {
+pub(super) fn look(ts_ns: u64, throttled_ns: u64, throttled: u64) -> CpuState {
     let mut state = refresh(ts_ns, throttled_ns, throttled);
     (state.limits[0].path, state.limits[0].pids, state.refresh) = ("".into(), Vec::new(), None);
     state
@@ -93,9 +93,23 @@ pub(super) fn crowded(runnable: u32) -> World {
 /// Connections are accepted after 90 ms. So much of that the thread that accepts and reads them was
 /// ready, without a CPU.
 pub(super) fn accepted_late(delay_ns: u64) -> World {
+    accepted_late_with(delay_ns, |_, _| {})
+}
+
+/// The same, while a quota takes all of that.
+pub(super) fn accepted_late_by_quota(delay_ns: u64) -> World {
+    accepted_late_with(delay_ns, |world, nth| {
+        let (before_ns, after_ns) = (nth * delay_ns, (nth + 1) * delay_ns);
+        world.apply(Event::Cpu(refresh(world.now - 95 * MS, before_ns, 7 * nth)));
+        world.apply(Event::Cpu(look(world.now, after_ns, 7 * (nth + 1))));
+    })
+}
+
+fn accepted_late_with(delay_ns: u64, quota: impl Fn(&mut World, u64)) -> World {
     let mut world = World::with_limit(128);
-    for _ in 0..4 {
+    for nth in 0..4 {
         world.now += 100 * MS;
+        quota(&mut world, nth);
         world.accept(0, 11, 90 * MS, 10 * US);
         let mut exchange = Exchange { sock: world.accepted(), ..server().later(world.now - at(0)) };
         let since_ns = Some(world.now - 300 * MS);

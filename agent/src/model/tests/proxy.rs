@@ -19,10 +19,16 @@ type Id = (SockId, u32);
 /// An exchange that this thread served or made, from these moments on: first its beginning, then
 /// its end.
 #[derive(Clone, Copy)]
-struct Span(SockId, u32, u32, u64, u64);
+pub(super) struct Span(
+    pub(super) SockId,
+    pub(super) u32,
+    pub(super) u32,
+    pub(super) u64,
+    pub(super) u64,
+);
 
 /// Read at the beginning, answered at the end.
-fn served(Span(sock, seq, tid, read_ns, written_ns): Span) -> Exchange {
+pub(super) fn served(Span(sock, seq, tid, read_ns, written_ns): Span) -> Exchange {
     let mut exchange = server();
     let thread = Some(ThreadUse { pid: 4242, tid, ..ThreadUse::default() });
     let inbound = exchange.inbound();
@@ -38,7 +44,7 @@ fn served(Span(sock, seq, tid, read_ns, written_ns): Span) -> Exchange {
 }
 
 /// Written at the beginning, the answer read at the end.
-fn called(Span(sock, seq, tid, written_ns, read_ns): Span) -> Exchange {
+pub(super) fn called(Span(sock, seq, tid, written_ns, read_ns): Span) -> Exchange {
     let mut exchange = client();
     let thread = Some(ThreadUse { pid: 4242, tid, ..ThreadUse::default() });
     let outbound = exchange.outbound();
@@ -71,12 +77,15 @@ fn opened(sock: SockId, role: Role, peer: SocketAddr) -> Event {
     })
 }
 
-fn upstream(port: u16) -> SocketAddr {
+pub(super) fn upstream(port: u16) -> SocketAddr {
     SocketAddr::from(([10, 0, 1, 1], port))
 }
 
 /// A proxy that has these connections, with clients and with upstreams.
-fn proxy(clients: impl IntoIterator<Item = SockId>, upstreams: &[(SockId, u16)]) -> World {
+pub(super) fn proxy(
+    clients: impl IntoIterator<Item = SockId>,
+    upstreams: &[(SockId, u16)],
+) -> World {
     let mut world = World::with_limit(128);
     for &(sock, port) in upstreams {
         world.apply(opened(sock, Role::Client, upstream(port)));
@@ -98,7 +107,7 @@ pub(crate) fn entries() -> Vec<RecordEntry> {
     entries
 }
 
-fn exchanges(world: &World) -> Vec<&ExchangeOutput> {
+pub(super) fn exchanges(world: &World) -> Vec<&ExchangeOutput> {
     world
         .out
         .iter()
@@ -122,7 +131,7 @@ fn joins(world: &World) -> Vec<(Id, Vec<Id>)> {
     joins
 }
 
-fn figures(world: &World) -> ProxyOutput {
+pub(super) fn figures(world: &World) -> ProxyOutput {
     let newest = world.out.iter().rev().find_map(|output| match output {
         Output::Proxy(proxy) => Some(ProxyOutput::clone(proxy)),
         _ => None,

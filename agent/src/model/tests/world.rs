@@ -115,6 +115,8 @@ pub(crate) struct World {
     pub(crate) out: Vec<Output>,
     /// What the model was given.
     pub(crate) given: Vec<Event>,
+    /// What will happen at these times.
+    pub(crate) later: Vec<(u64, Event)>,
     next_sock: SockId,
 }
 
@@ -134,6 +136,7 @@ impl World {
             unix: Vec::new(),
             out: Vec::new(),
             given: Vec::new(),
+            later: Vec::new(),
             next_sock: 1_000_000,
         }
     }
@@ -146,6 +149,16 @@ impl World {
     pub(crate) fn apply(&mut self, event: Event) {
         self.model.apply(&event, &mut self.out);
         self.given.push(event);
+    }
+
+    /// Applies what has happened by now of what is yet to come.
+    pub(crate) fn catch_up(&mut self) {
+        let mut later = std::mem::take(&mut self.later);
+        later.sort_by_key(|&(ts_ns, _)| ts_ns);
+        let due = later.partition_point(|&(ts_ns, _)| ts_ns <= self.now);
+        let rest = later.split_off(due);
+        later.into_iter().for_each(|(_, event)| self.apply(event));
+        self.later = rest;
     }
 
     /// A connection to listener `at` is queued and accepted by `tid` now; it waited, and the call

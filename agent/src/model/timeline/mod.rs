@@ -7,10 +7,10 @@
 mod sentence;
 
 pub(crate) use sentence::comm;
-pub use sentence::{sentence, thread_name};
+pub use sentence::{part_sentence, sentence, thread_name};
 
 use super::event::{Ending, Role, Side};
-use super::snapshot::{ConnectionView, ExchangeView, Owner, Slice, SliceKind, Snapshot};
+use super::snapshot::{ConnectionView, ExchangeView, Holder, Part, Slice, SliceKind, Snapshot};
 use crate::text::Untrusted;
 use crate::text::bytes;
 
@@ -46,7 +46,7 @@ pub enum Step {
         /// Duration, µs.
         us: u64,
         /// Holder.
-        owner: Owner,
+        owner: Holder,
         /// Somebody waited for it.
         counts: bool,
         /// Words for it.
@@ -121,7 +121,7 @@ fn early_arrow(from: Lane, to: Lane, text: impl Into<Untrusted>) -> Step {
 
 /// A hold from before the exchange.
 fn early_hold(kind: SliceKind, us: u64, text: &str) -> Step {
-    Step::Held { at: None, us, owner: kind.owner(), counts: true, text: text.into() }
+    Step::Held { at: None, us, owner: kind.owner().into(), counts: true, text: text.into() }
 }
 
 /// Returns the steps of an exchange: its slices, and between them what passed from lane to lane.
@@ -135,13 +135,15 @@ pub fn exchange(
     for (index, slice) in exchange.slices.iter().enumerate() {
         path.before(slice.kind);
         let counts = index < counted;
-        let mut text = sentence(snapshot, connection, exchange, slice);
-        if !counts {
-            text.push("; nobody waited for it");
+        for part in exchange.parts_of(slice) {
+            let mut text = part_sentence(snapshot, connection, exchange, &part);
+            if !counts {
+                text.push("; nobody waited for it");
+            }
+            let Part { holder: owner, slice: Slice { us, .. } } = part;
+            path.out.push(Step::Held { at: Some(path.at), us, owner, counts, text });
+            path.at = path.at.saturating_add(us);
         }
-        let (at, us, owner) = (Some(path.at), slice.us, slice.kind.owner());
-        path.out.push(Step::Held { at, us, owner, counts, text });
-        path.at = path.at.saturating_add(slice.us);
         path.after(slice.kind);
     }
     if exchange.done {

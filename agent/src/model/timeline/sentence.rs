@@ -1,8 +1,12 @@
 //! Sentences on slices of time.
 
+use crate::model::event::Outcome;
 use crate::model::event::Role;
-use crate::model::snapshot::{ConnectionView, ExchangeView, Protocol, Slice, SliceKind, Snapshot};
-use crate::text::{Untrusted, bytes, duration_fine as fine};
+use crate::model::snapshot::{
+    CallFault, ConnectionView, ExchangeView, Holder, Part, Protocol, Slice, SliceKind, Snapshot,
+    UpstreamWait,
+};
+use crate::text::{Untrusted, bytes, count_of, duration_fine as fine};
 
 /// Returns the name of a thread of a connection; "thread 4243" where it is not known.
 pub fn thread_name(snapshot: &Snapshot, connection: &ConnectionView, tid: u32) -> Untrusted {
@@ -84,6 +88,55 @@ pub fn sentence(
     fixed.into()
 }
 
+/// Returns a sentence on a part of an exchange.
+pub fn part_sentence(
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    exchange: &ExchangeView,
+    part: &Part,
+) -> Untrusted {
+    if part.holder != Holder::Upstream {
+        return sentence(snapshot, connection, exchange, &part.slice);
+    }
+    let tid = exchange.write_tid.or(exchange.read_tid);
+    let who = match tid {
+        Some(tid) => thread_name(snapshot, connection, tid),
+        None => "the app".into(),
+    };
+    let waits = exchange.waits_in(&part.slice);
+    let Some(longest) = waits.iter().max_by_key(|wait| wait.us) else {
+        return compose!("{} waited for an upstream", who);
+    };
+    let more = match waits.iter().filter(|wait| wait.peer != longest.peer).count() {
+        0 => String::new(),
+        others => format!(", and {} beside it", count_of(others as u64, "call")),
+    };
+    compose!("{} {}{}", who, waited_for(longest), more)
+}
+
+/// "waited for 127.0.0.1:9000 to answer".
+fn waited_for(wait: &UpstreamWait) -> String {
+    let peer = wait.peer;
+    match wait.fault {
+        Some(CallFault::Connect(outcome)) => {
+            format!("waited for a connection to upstream {peer}: {}", connect_words(outcome))
+        }
+        Some(fault) => format!("waited for upstream {peer}, which {}", fault.words()),
+        None if wait.open && wait.call.is_none() => {
+            format!("waits for a connection to upstream {peer}: SYN sent, no answer yet")
+        }
+        None if wait.open => format!("waits for upstream {peer}, which has not answered yet"),
+        None => format!("waited until upstream {peer} answered"),
+    }
+}
+
+fn connect_words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Refused => "it refused",
+        outcome => outcome.words(),
+    }
+}
+
 fn accept_queue(slice: &Slice, acceptor: &Untrusted) -> Untrusted {
     let mut text = compose!("connected, in the accept queue, until {} called accept()", acceptor);
     if let Some(cpu) = slice.cpu_us {
@@ -152,6 +205,8 @@ fn app(
     };
     let text = match slice.upstream_us {
         Some(us) => compose!("{} of it {}; {}", fine(us), upstream(exchange), worked),
+        // Waits for calls that are known stand beside it.
+        None if !exchange.upstream.is_empty() => worked,
         None => compose!("{}{}", worked, nested_call(snapshot, exchange)),
     };
     match connection.protocol.and_then(Protocol::waits_for) {
@@ -173,7 +228,7 @@ fn upstream(exchange: &ExchangeView) -> String {
 /// The calls that the app made meanwhile, as the end of a sentence.
 fn nested_call(snapshot: &Snapshot, exchange: &ExchangeView) -> String {
     let Some((sock, seq)) = exchange.inside.first() else { return String::new() };
-    let callee = match snapshot.connections.iter().find(|connection| connection.sock == *sock) {
+    let callee = match snapshot.connection(*sock) {
         Some(callee) => connection_name(callee),
         None => "another service".to_owned(),
     };

@@ -4,12 +4,9 @@ use std::{collections::VecDeque, time::Duration};
 
 use rustc_hash::FxHashSet;
 
-use super::{
-    Heads,
-    files::{Failure, FileId, Files},
-    options::Trigger,
-};
+use super::{EXTENSION, Heads, options::Trigger};
 use crate::{
+    files::{Failure, FileId, Files},
     model::{
         event::{Sample, SockId},
         output::{FindingOutput, FindingState},
@@ -205,7 +202,7 @@ impl Incidents {
             }
         }
         self.written += contents.len() as u64;
-        let id = files.create(name, contents);
+        let id = files.create(name, EXTENSION, contents);
         self.open = Some(OpenFile { id, numbers, entries, until_ns, latest_ns });
         Ok(())
     }

@@ -3,9 +3,8 @@
 //! Entries become chunks once. These go to up to two keepers: [`Rotation`] has the last minutes in
 //! files of which the oldest is removed, [`Incidents`] has the last minute in memory, and makes a
 //! file of it when something is found. A thread with no other rights writes the files
-//! ([`files`]).
+//! ([`crate::files`]).
 
-mod files;
 mod incidents;
 mod options;
 mod rotation;
@@ -14,8 +13,6 @@ use std::borrow::Borrow;
 
 use serde::Serialize;
 
-use files::Failure;
-pub(crate) use files::{Files, Folder};
 use incidents::Incidents;
 pub(crate) use options::Options;
 pub use options::Trigger;
@@ -27,10 +24,14 @@ use super::{
     resume::Known,
     writer::WriteError,
 };
-use crate::model::{
-    WallClock,
-    event::{Event, Sample},
-    output::Output,
+use crate::{
+    files::{Failure, Files, Kept, Outcome},
+    model::{
+        WallClock,
+        event::{Event, Sample},
+        output::Output,
+    },
+    text::{bytes, count_of},
 };
 
 /// Keeps the last minutes of a watch, and what was around its findings.
@@ -54,10 +55,7 @@ struct Heads {
 impl Heads {
     /// Returns the header of a file that begins at this time.
     fn at(&self, ts_ns: u64) -> Header {
-        let mut header = self.header.clone();
-        header.setup.attached_ns = ts_ns;
-        header.attached.ts_ns = ts_ns;
-        header
+        self.header.at(ts_ns)
     }
 
     /// Returns the name of a file that begins at this time, without its extension.
@@ -70,8 +68,30 @@ impl Heads {
     }
 }
 
+/// Extension of recordings.
+pub(crate) const EXTENSION: &str = "bsrec";
+
+/// Returns sentences on the files that are there.
+fn written(kept: &Kept) -> Vec<String> {
+    let mut told = Vec::new();
+    let length = bytes(kept.files.iter().map(|(_, length)| length).sum());
+    let (path, folder) = (&kept.path, kept.path.display());
+    match kept.files.as_slice() {
+        [] => {}
+        [(one, _)] => told.push(format!("recorded into {} ({length})", path.join(one).display())),
+        [(first, _), .., (last, _)] => told.push(format!(
+            "recorded into {} in {folder}, {first} to {last} ({length})",
+            count_of(kept.files.len() as u64, "file")
+        )),
+    }
+    if kept.lost != 0 {
+        told.push(format!("lost since the disk was too slow: {}", count_of(kept.lost, "chunk")));
+    }
+    told
+}
+
 /// A time in names of files: `20261201T095123Z`.
-fn stamp(clock: &WallClock, ts_ns: u64) -> String {
+pub(crate) fn stamp(clock: &WallClock, ts_ns: u64) -> String {
     let time = clock.rfc3339(ts_ns);
     let seconds = time.split('.').next().unwrap_or_default();
     let mut stamp: String = seconds.chars().filter(|c| !matches!(c, '-' | ':')).collect();
@@ -137,8 +157,10 @@ impl Flight {
 
     /// A sample is written, and its chunk closed: what follows can stand at the beginning of a file.
     fn sampled(&mut self, sample: &Sample) -> Result<(), WriteError> {
-        for failure in self.files.failures() {
-            self.failed(failure)?;
+        for outcome in self.files.outcomes() {
+            if let Outcome::Failed(failure) = outcome {
+                self.failed(failure)?;
+            }
         }
         let now_ns = sample.ts_ns;
         let is_due = self.rotation.as_ref().is_some_and(|rotation| rotation.is_due(now_ns))
@@ -202,6 +224,12 @@ impl Flight {
         if let Some(incidents) = &mut self.incidents {
             incidents.end(&mut self.files)?;
         }
-        Ok(self.files.end()?)
+        let (kept, outcomes) = self.files.end()?;
+        for outcome in outcomes {
+            if let Outcome::Failed(failure) = outcome {
+                return Err(WriteError::Io(failure.into()));
+            }
+        }
+        Ok(written(&kept))
     }
 }

@@ -2,11 +2,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{
-    Heads,
-    files::{Failure, FileId, Files},
-};
+use super::{EXTENSION, Heads};
 use crate::{
+    files::{Failure, FileId, Files},
     model::event::Sample,
     record::{
         encoder::Body,
@@ -157,7 +155,7 @@ impl Rotation {
         }
         let length = bytes.len() as u64;
         self.make_room(files, length);
-        let id = files.create(self.heads.name(None, now_ns), bytes);
+        let id = files.create(self.heads.name(None, now_ns), EXTENSION, bytes);
         self.parts.push_back(Part { id, begun_ns: now_ns, bytes: length, beginning: length });
         Ok(())
     }

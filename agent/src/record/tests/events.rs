@@ -3,14 +3,15 @@
 use super::super::{RecordEntry, VERSION};
 use super::{header, read, recording};
 use crate::model::event::{
-    Accept, AcceptFails, Census, ClientHello, Closed, Connect, ConnectionPart, ConnectionSample,
-    Cost, CpuLimit, CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending,
-    Event, Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue,
-    ListenerSample, NetSettings, Opened, OtherListener, Outbound, Outcome, Overflow, Pause, Pauses,
-    Process, ProcessChange, ProcessWorkload, Progress, QuicDatagram, QuicPackets, Recognised,
-    RequestLine, Role, Sample, ServerHello, Side, Sign, SocketCall, SocketEvent, SocketEventKind,
-    Stage, Syn, SynAckRetransmit, TcpState, ThreadSample, ThreadUse, TlsRecord, UnixListener, Used,
-    WaitKind, Waiting, Why,
+    Accept, AcceptFails, Census, ClientHello, Closed, Closing, ClosingSocket, Connect,
+    ConnectionPart, ConnectionSample, Cost, CpuLimit, CpuRefresh, CpuState, DatagramFlow,
+    DatagramSample, DelayedAcks, End, EndedProcess, Ending, Event, Exchange, Hold, HoldReason,
+    Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue, ListenerSample, NetSettings, Opened,
+    OtherListener, Outbound, Outcome, Overflow, Pause, Pauses, Process, ProcessChange,
+    ProcessWorkload, Progress, QuicDatagram, QuicPackets, Recognised, RequestLine, Role, Sample,
+    ServerHello, Side, Sign, SocketCall, SocketEvent, SocketEventKind, Stage, Syn,
+    SynAckRetransmit, TargetEnd, TcpState, ThreadSample, ThreadUse, TlsRecord, UnixListener, Used,
+    WaitKind, WaitStatus, Waiting, Why,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup, udp_socket};
 use crate::model::workload::{Container, Pod, Workload};
@@ -278,6 +279,8 @@ pub(crate) fn every() -> Vec<Event> {
         }),
         Event::Pause(Pause { ts_ns: START + SECOND, begins: true }),
         workload(),
+        target_end(),
+        closing(),
     ])
     .collect()
 }
@@ -411,6 +414,22 @@ fn workload() -> Event {
     Event::Workload(ProcessWorkload { ts_ns: START, pid: 4242, workload })
 }
 
+fn target_end() -> Event {
+    let ended = |status| EndedProcess { ts_ns: START, pid: 4242, comm: "server".into(), status };
+    let processes = vec![ended(Some(WaitStatus(9))), ended(None)];
+    Event::TargetEnd(TargetEnd { ts_ns: START + 1, processes, over: true })
+}
+
+fn closing() -> Event {
+    let socket = |sock, state, retransmits| ClosingSocket { sock, state, retransmits };
+    let sockets = vec![
+        socket(3, TcpState::FinWait1, Some(7)),
+        socket(4, TcpState::FinWait2, None),
+        socket(u64::MAX, TcpState::LastAck, Some(u32::MAX)),
+    ];
+    Event::Closing(Closing { ts_ns: START, sockets })
+}
+
 /// A type that is added must be added to [`every`].
 fn place(event: &Event) -> usize {
     match event {
@@ -433,6 +452,8 @@ fn place(event: &Event) -> usize {
         Event::Census(_) => 16,
         Event::Pause(_) => 17,
         Event::Workload(_) => 18,
+        Event::TargetEnd(_) => 19,
+        Event::Closing(_) => 20,
     }
 }
 
@@ -441,7 +462,7 @@ fn every_event_comes_back_as_it_was() {
     let events = every();
     let mut places: Vec<_> = events.iter().map(place).collect();
     places.dedup();
-    assert_eq!(places, (0..=18).collect::<Vec<_>>());
+    assert_eq!(places, (0..=20).collect::<Vec<_>>());
     let mut entries: Vec<RecordEntry> = events.into_iter().map(RecordEntry::Event).collect();
     entries.insert(0, RecordEntry::Batch(START));
     entries.insert(1, RecordEntry::Target("server 4242 (+1 child)".into()));
@@ -469,9 +490,13 @@ fn the_version_changes_with_what_is_serialised() {
     };
     assert_eq!(
         print(&events),
-        (4, 2_165, 381_100_193),
+        (4, 2_239, 582_591_416),
         "serialised in another way: raise record::VERSION, note the new print"
     );
+    assert!(matches!(events.pop(), Some(Event::Closing(_))));
+    assert_eq!(print(&events), (4, 2_207, 1_476_208_639), "those that were there before it");
+    assert!(matches!(events.pop(), Some(Event::TargetEnd(_))));
+    assert_eq!(print(&events), (4, 2_165, 381_100_193), "those that were there before it");
     assert!(matches!(events.pop(), Some(Event::Workload(_))));
     assert_eq!(print(&events), (4, 2_096, 3_698_715_909), "those that were there before it");
 }

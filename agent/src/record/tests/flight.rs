@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::{entries_of, header};
 use crate::{
+    files::{Files, Folder, Removes},
     model::{
         Model,
         event::{Event, Exchange, Opened, Process, ProcessChange, ProcessWorkload, Role, Stage},
@@ -19,7 +20,7 @@ use crate::{
         },
         workload::{Workload, Workloads},
     },
-    record::{Files, Flight, FlightOptions, Folder, Header, Reader, RecordEntry, Trigger},
+    record::{Flight, FlightOptions, Header, Reader, RecordEntry, Trigger},
 };
 
 /// A connection that is open all the time.
@@ -71,7 +72,7 @@ fn options(folder: &Path) -> FlightOptions {
 
 /// Records the world as a run does; returns what the recorder says at the end.
 fn fly(world: World, options: &FlightOptions) -> Vec<String> {
-    let (files, _) = Files::start(Folder::open(&options.folder).unwrap()).unwrap();
+    let (files, _) = Files::start(Folder::open(&options.folder).unwrap(), Removes::Files).unwrap();
     let header = header(setup("full"));
     let mut flight = Flight::new(options, &header, files).unwrap();
     let (mut model, mut out) = (Model::new(header.setup), Vec::new());
@@ -175,6 +176,13 @@ fn the_last_seconds_are_kept_and_each_file_tells_of_its_own_time() {
             _ => None,
         });
         assert_eq!(told.sum::<u64>(), summary.totals.overflow_syn, "none is told of before");
+        let findings = summary.standing_findings.iter().chain(&summary.past_findings);
+        for finding in findings.clone() {
+            let stood = &finding.stood;
+            assert!(inside(stood.from_ns()) && inside(stood.until_ns()), "{stood:?}");
+        }
+        let refused = findings.filter(|finding| finding.kind == "accept-queue-overflow").count();
+        assert_eq!(refused, usize::from(summary.totals.overflow_syn > 0), "{}", file.name);
         let lasting = file.outputs.iter().find_map(|output| match output {
             Output::Connection(connection) if connection.view.sock == LASTING => Some(connection),
             _ => None,

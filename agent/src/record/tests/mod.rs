@@ -25,7 +25,7 @@ use crate::{
     report::{Attached, WallClock},
 };
 
-fn header(setup: Setup) -> Header {
+pub(crate) fn header(setup: Setup) -> Header {
     let hooks = [("accept".into(), Some("fentry fd_install".into())), ("syn".into(), None)];
     Header {
         written_by: "backscope 1.2.3".into(),

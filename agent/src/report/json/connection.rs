@@ -94,8 +94,12 @@ pub(super) struct ConnectionBody<'a> {
     retransmits: u64,
     /// State at the newest refresh: `"closing"` if this host has closed, `"close-wait"` if the peer
     /// has and this host has not.
-    #[cfg_attr(test, schemars(with = "TcpState"))]
+    #[cfg_attr(test, schemars(with = "State"))]
     state: &'static str,
+    /// The same as the kernel names it. A recording of an earlier version has `"closing"` for all
+    /// states in which this host has closed.
+    #[cfg_attr(test, schemars(with = "TcpState"))]
+    tcp_state: &'static str,
     /// End of the connection; `null` while it is open, if the end began before the attach, and if
     /// its record was lost.
     close: Option<CloseBody>,
@@ -156,6 +160,7 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             trailing_acks: TrailingAcksBody { count: view.trailing.count, us: view.trailing.us },
             retransmits: view.retransmits,
             state: state_name(view.state),
+            tcp_state: view.state.name(),
             close: close(view),
             attached_midway: view.preexisting,
             gaps: connection_gaps(output),
@@ -376,13 +381,28 @@ fn close(view: &ConnectionView) -> Option<CloseBody> {
     Some(CloseBody { by: side_name(by), how: ending_name(how), detail })
 }
 
+/// The values of `state`: those in which this host has closed are one.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum State {
+    Established,
+    SynSent,
+    Closing,
+    CloseWait,
+    Closed,
+}
+
 fn state_name(state: TcpState) -> &'static str {
     match state {
         TcpState::Established => "established",
         TcpState::SynSent => "syn-sent",
-        TcpState::Closing => "closing",
         TcpState::CloseWait => "close-wait",
         TcpState::Closed => "closed",
+        TcpState::Closing | TcpState::FinWait1 | TcpState::FinWait2 | TcpState::LastAck => {
+            "closing"
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod exchange;
 mod finding;
 mod listener;
 mod lost;
+mod notice;
 mod overflow;
 mod parts;
 mod pattern;
@@ -26,6 +27,7 @@ pub(crate) mod schema;
 mod socket_event;
 mod summary;
 mod syn;
+mod thread;
 mod unix;
 mod workload;
 
@@ -35,9 +37,9 @@ use serde::Serialize;
 
 use super::Sink;
 use crate::model::output::{Interest, ListenerOutput, Output, UnixOutput};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Snapshot, ThreadView};
 use crate::model::{Attached, WallClock};
-use crate::text::to_json;
+use crate::text::{Untrusted, to_json};
 use accept::AcceptBody;
 use attached::AttachedBody;
 use connect::ConnectBody;
@@ -47,6 +49,7 @@ pub(crate) use exchange::ExchangeBody;
 pub(crate) use finding::FindingBody;
 pub(crate) use listener::ListenerBody;
 use lost::LostBody;
+use notice::NoticeBody;
 use overflow::OverflowBody;
 pub(crate) use parts::holders_total;
 use pattern::PatternBody;
@@ -55,21 +58,38 @@ use process::ProcessBody;
 use proxy::ProxyBody;
 use quic::QuicBody;
 use socket_event::{SocketEventBody, SynAckRetransmitBody};
+use summary::RunSummaryBody;
 pub(crate) use summary::SummaryBody;
 use syn::SynBody;
+use thread::ThreadBody;
 use unix::UnixBody;
 pub(crate) use workload::Placed;
 
 /// Writes one JSON object a line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Json {
     clock: WallClock,
+    /// The notices that hold, as far as they were written.
+    notices: Vec<Untrusted>,
 }
 
 impl Json {
     /// Writes wall-clock times by `clock`.
     pub fn new(clock: WallClock) -> Self {
-        Self { clock }
+        Self { clock, notices: Vec::new() }
+    }
+
+    /// Writes a thread as an object, which the event stream does not have.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub(crate) fn thread(
+        &self,
+        out: &mut dyn io::Write,
+        ts_ns: u64,
+        thread: &ThreadView,
+    ) -> io::Result<()> {
+        self.line(out, "thread", ts_ns, ThreadBody::from(thread))
     }
 
     fn line(
@@ -93,6 +113,18 @@ impl Sink for Json {
 
     fn attached(&mut self, out: &mut dyn io::Write, attached: &Attached) -> io::Result<()> {
         self.line(out, "attached", attached.ts_ns, AttachedBody::from(attached))
+    }
+
+    fn notices(&mut self, out: &mut dyn io::Write, snapshot: &Snapshot) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.notices, snapshot.notices.clone());
+        let now_ns = snapshot.now_ns;
+        for text in before.iter().filter(|text| !self.notices.contains(text)) {
+            self.line(out, "notice", now_ns, NoticeBody::new(text, false))?;
+        }
+        for text in self.notices.iter().filter(|text| !before.contains(text)) {
+            self.line(out, "notice", now_ns, NoticeBody::new(text, true))?;
+        }
+        Ok(())
     }
 
     fn write(
@@ -171,7 +203,8 @@ impl Sink for Json {
                 Output::Pause(pause) => self.line(out, "pause", ts_ns, PauseBody::from(pause)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),
                 Output::Summary(summary) => {
-                    self.line(out, "summary", ts_ns, SummaryBody::from(summary))
+                    let body = RunSummaryBody::new(summary, places, self.clock);
+                    self.line(out, "summary", ts_ns, body)
                 }
             }?;
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::event::{Process, ProcessChange};
+use crate::model::event::{Process, ProcessChange, WaitStatus};
 use crate::text::Untrusted;
 
 /// A watched process began, executed a program or ended: with `--detail events`.
@@ -16,6 +16,12 @@ pub(super) struct ProcessBody<'a> {
     /// Change that it went through.
     #[cfg_attr(test, schemars(extend("enum" = ["forked", "executed", "exited"])))]
     change: &'static str,
+    /// Exit status of one that ended; absent of other changes, and where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_status: Option<u32>,
+    /// Signal that ended it; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<String>,
     /// Process that forked it; absent of other changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<u32>,
@@ -26,8 +32,16 @@ impl<'a> From<&'a Process> for ProcessBody<'a> {
         let (change, parent) = match process.change {
             ProcessChange::Forked { parent } => ("forked", Some(parent)),
             ProcessChange::Executed => ("executed", None),
-            ProcessChange::Exited => ("exited", None),
+            ProcessChange::Exited | ProcessChange::ExitedWith { .. } => ("exited", None),
         };
-        Self { pid: process.pid, comm: &process.comm, change, parent }
+        let status = process.change.status();
+        Self {
+            pid: process.pid,
+            comm: &process.comm,
+            change,
+            exit_status: status.and_then(WaitStatus::code),
+            signal: status.and_then(WaitStatus::signal),
+            parent,
+        }
     }
 }

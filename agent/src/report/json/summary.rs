@@ -3,13 +3,17 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::finding::RunFindingBody;
 use super::listener::{LeftBody, Overflows};
 use super::parts::{TimesBody, WaitBody, phases};
-use crate::model::event::Cost;
+use crate::model::event::{Cost, EndedProcess, WaitStatus};
 use crate::model::output::Summary;
 use crate::model::snapshot::{ConnectTotals, DatagramTotals, ResetTotals};
+use crate::model::workload::Workloads;
+use crate::model::{RecordingStop, WallClock};
+use crate::text::Untrusted;
 
-/// Totals: once, last. Fields that `listener` has, too, are over all listeners.
+/// Totals of the run. Fields that `listener` has, too, are over all listeners.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct SummaryBody {
@@ -59,12 +63,39 @@ pub(crate) struct SummaryBody {
     /// Datagrams of all UDP sockets, and drops since each became known; `null` with `--detail
     /// queues`.
     datagrams: Option<DatagramTotalsBody>,
-    /// Findings that were made.
+    /// Findings that were made, each time that one began.
     findings: u64,
+    /// Findings that are not listed since there were too many.
+    findings_left_out: u64,
+    /// Targets that have ended, oldest first; the newest 64. Of a cgroup in which nobody is left it
+    /// is the last process.
+    ended: Vec<EndedBody>,
+    /// Early end of the first recording that could be written no further; `null` where there is
+    /// none, or each is whole.
+    recording_stopped: Option<RecordingStopBody>,
     /// Records of the probes.
     events: EventsBody,
     /// Cost of the observation; each figure `null` where it was not measured.
     overhead: OverheadBody,
+}
+
+/// Totals and findings: once, last. Fields that `listener` has, too, are over all listeners.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RunSummaryBody<'a> {
+    #[serde(flatten)]
+    totals: SummaryBody,
+    /// Findings of the run, each once, as it last was: those that stood at the end (`state` is
+    /// `"begun"`), then those that had ended (`"ended"`), the gravest first. One that another finding
+    /// explained is not among them.
+    findings_list: Vec<RunFindingBody<'a>>,
+}
+
+impl<'a> RunSummaryBody<'a> {
+    pub(super) fn new(summary: &'a Summary, places: &'a Workloads, clock: WallClock) -> Self {
+        let findings_list = RunFindingBody::all(summary, places, clock);
+        Self { totals: summary.into(), findings_list }
+    }
 }
 
 impl From<&Summary> for SummaryBody {
@@ -93,15 +124,73 @@ impl From<&Summary> for SummaryBody {
             phases_us: phases(&summary.phases_us),
             datagrams: summary.datagrams.as_ref().map(Into::into),
             findings: summary.findings,
+            findings_left_out: summary.findings_left_out,
+            ended: summary.ended.processes.iter().map(EndedBody::from).collect(),
+            recording_stopped: summary
+                .recording_stopped
+                .as_ref()
+                .map(|stopped| RecordingStopBody::of(stopped, summary)),
             events: EventsBody {
                 seen: summary.seen,
                 delivered: summary.delivered,
                 lost: summary.lost,
+                not_kept: summary.not_kept,
             },
             overhead: match &summary.cost {
                 Some(cost) => cost.into(),
                 None => OverheadBody::default(),
             },
+        }
+    }
+}
+
+/// A target that has ended.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct EndedBody {
+    /// The process.
+    pid: u32,
+    /// Its name; empty where that is not known.
+    comm: Untrusted,
+    /// Its exit status; `null` if a signal ended it, or the kernel did not tell.
+    exit_status: Option<u32>,
+    /// Signal that ended it; `null` if none did, or the kernel did not tell.
+    signal: Option<String>,
+    /// It left a core dump; `null` where the kernel did not tell.
+    core_dumped: Option<bool>,
+}
+
+impl From<&EndedProcess> for EndedBody {
+    fn from(ended: &EndedProcess) -> Self {
+        let EndedProcess { pid, comm, status, .. } = ended;
+        Self {
+            pid: *pid,
+            comm: comm.clone(),
+            exit_status: status.and_then(WaitStatus::code),
+            signal: status.and_then(WaitStatus::signal),
+            core_dumped: status.map(WaitStatus::dumped_core),
+        }
+    }
+}
+
+/// Early end of a recording.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct RecordingStopBody {
+    /// Time before the end of the run.
+    before_end_us: u64,
+    /// Length of what it holds, from the attach; `null` where that is not known.
+    reaches_us: Option<u64>,
+    /// Cause, in the system's words.
+    reason: Untrusted,
+}
+
+impl RecordingStopBody {
+    fn of(stopped: &RecordingStop, summary: &Summary) -> Self {
+        Self {
+            before_end_us: summary.ts_ns.saturating_sub(stopped.ts_ns) / 1_000,
+            reaches_us: stopped.reaches_us(summary),
+            reason: stopped.reason.clone(),
         }
     }
 }
@@ -209,12 +298,14 @@ impl From<&DatagramTotals> for DatagramTotalsBody {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct EventsBody {
-    /// Sum of the other two.
+    /// `delivered` and `lost` together.
     seen: u64,
     /// Records that reached the agent.
     delivered: u64,
     /// Records that were lost.
     lost: u64,
+    /// Entries for which a table had no room: all further names of the `lost` objects.
+    not_kept: u64,
 }
 
 #[derive(Default, Serialize)]

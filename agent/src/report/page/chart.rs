@@ -5,7 +5,7 @@ use std::fmt::Write;
 use maud::{Markup, PreEscaped, html};
 
 use super::parts::{Times, owner_class};
-use crate::{digest::Point, model::snapshot::Owner, text::duration_us};
+use crate::{digest::Point, model::snapshot::Holder, text::duration_us};
 
 /// Width and height of a plot in its own units.
 const WIDTH: f64 = 1_000.0;
@@ -16,7 +16,7 @@ pub(super) fn patterns() -> Markup {
     html! {
         svg.defs width="0" height="0" aria-hidden="true" focusable="false" {
             defs {
-                @for owner in Owner::ALL {
+                @for owner in Holder::ALL {
                     pattern id={ "fill-" (owner_class(owner)) } width="6" height="6"
                         patternUnits="userSpaceOnUse" {
                         rect.(owner_class(owner)) width="6" height="6" {}
@@ -28,13 +28,14 @@ pub(super) fn patterns() -> Markup {
     }
 }
 
-fn pattern_lines(owner: Owner) -> Markup {
+fn pattern_lines(owner: Holder) -> Markup {
     let path = match owner {
-        Owner::App => return html! {},
-        Owner::Kernel => "M-1 1L1 -1M0 6L6 0M5 7L7 5",
-        Owner::Network => "M3 0V6",
-        Owner::Peer => "M0 3H6",
-        Owner::Unknown => "M3 2.2V3.8M2.2 3H3.8",
+        Holder::App => return html! {},
+        Holder::Upstream => "M-1 5L1 7M0 0L6 6M5 -1L7 1",
+        Holder::Kernel => "M-1 1L1 -1M0 6L6 0M5 7L7 5",
+        Holder::Network => "M3 0V6",
+        Holder::Peer => "M0 3H6",
+        Holder::Unknown => "M3 2.2V3.8M2.2 3H3.8",
     };
     html! { path.hatch d=(path) {} }
 }
@@ -133,7 +134,7 @@ pub(super) fn crosses(places: &[f64], y: u32) -> Markup {
 }
 
 /// A bar of one line: shares of owners in their order.
-pub(super) fn owner_bar(parts: &[(Owner, f64)], label: &str) -> Markup {
+pub(super) fn owner_bar(parts: &[(Holder, f64)], label: &str) -> Markup {
     let mut x = 0.0;
     let mut placed = Vec::new();
     for (owner, share) in parts {

@@ -11,7 +11,7 @@ use crate::{
     digest::{ConnectionBrief, Digest, WorstExchange},
     model::{
         event::Role,
-        snapshot::{ExchangeView, Owner, Slice},
+        snapshot::{ExchangeView, Holder, Part},
         timeline::counted,
     },
     text::{bytes, count_of, duration_fine, duration_us, percent},
@@ -19,6 +19,8 @@ use crate::{
 
 /// Slices of one exchange that are drawn.
 const SLICES: usize = 200;
+/// Calls of one wait that are named.
+const CALLS: usize = 3;
 
 /// The section.
 pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
@@ -43,10 +45,10 @@ fn one(worst: &WorstExchange, times: &Times) -> Markup {
             summary {
                 span.line {
                     b.total { (duration_us(held_us(view))) } " "
-                    @if let Some(verdict) = view.verdict {
-                        (badge(verdict.kind.owner())) " "
-                        span { (words::kind(verdict.kind)) " " (duration_us(verdict.us))
-                            " (" (percent(verdict.share)) ")" }
+                    @if let Some(most) = view.held_most() {
+                        (badge(most.holder)) " "
+                        span { (what(view, most.holder, words::kind(most.kind))) " "
+                            (duration_us(most.us)) " (" (percent(most.share)) ")" }
                     }
                     " " span.at { (who(worst)) " at " (times.at(view.start_ns)) }
                 }
@@ -70,12 +72,20 @@ fn held_us(view: &ExchangeView) -> u64 {
     counted(view).iter().fold(0, |sum, slice| sum.saturating_add(slice.us))
 }
 
+/// What somebody held: the upstream by its address.
+fn what(view: &ExchangeView, holder: Holder, kind: &'static str) -> String {
+    match view.longest_wait() {
+        Some(wait) if holder == Holder::Upstream => format!("waiting for {}", wait.peer),
+        _ => kind.to_owned(),
+    }
+}
+
 /// Slices in their order, as shares.
-fn by_owner(view: &ExchangeView) -> Vec<(Owner, f64)> {
+fn by_owner(view: &ExchangeView) -> Vec<(Holder, f64)> {
     let total = held_us(view).max(1) as f64;
-    let mut parts: Vec<(Owner, f64)> = Vec::new();
-    for slice in counted(view) {
-        let (owner, share) = (slice.kind.owner(), slice.us as f64 / total);
+    let mut parts: Vec<(Holder, f64)> = Vec::new();
+    for Part { holder: owner, slice } in view.parts() {
+        let share = slice.us as f64 / total;
         match parts.last_mut() {
             Some((last, sum)) if *last == owner => *sum += share,
             _ => parts.push((owner, share)),
@@ -87,11 +97,9 @@ fn by_owner(view: &ExchangeView) -> Vec<(Owner, f64)> {
 fn bar_label(view: &ExchangeView) -> String {
     let total = held_us(view).max(1) as f64;
     let mut parts = Vec::new();
-    for owner in Owner::ALL {
-        let us: u64 = counted(view)
-            .iter()
-            .filter(|slice| slice.kind.owner() == owner)
-            .fold(0, |sum, slice| sum.saturating_add(slice.us));
+    let held = view.held();
+    for owner in Holder::ALL {
+        let us = held.of(owner);
         if us > 0 {
             parts.push(format!("{} {}", owner.name(), percent(us as f64 / total)));
         }
@@ -101,28 +109,29 @@ fn bar_label(view: &ExchangeView) -> String {
 
 /// The slices one below the other, to scale.
 fn waterfall(view: &ExchangeView) -> Markup {
-    let (slices, total) = (counted(view), held_us(view).max(1) as f64);
+    let (parts, total) = (view.parts(), held_us(view).max(1) as f64);
     html! {
         ol.waterfall {
-            @for slice in slices.iter().take(SLICES) {
+            @for part in parts.iter().take(SLICES) {
+                @let slice = part.slice;
                 @let after_ns = slice.start_ns.saturating_sub(view.start_ns);
                 @let begin = after_ns as f64 / 1e3 / total * 100.0;
                 @let width = slice.us as f64 / total * 100.0;
                 li {
-                    span.kind { (letter(slice.kind.owner())) " " (words::kind(slice.kind)) }
+                    span.kind { (letter(part.holder)) " " (kind(part)) }
                     span.us { (duration_fine(slice.us)) }
                     svg.fall aria-hidden="true" width="100%" height="16" {
                         rect.track width="100%" height="16" rx="2" {}
-                        rect.{ "fill-" (owner_class(slice.kind.owner())) }
+                        rect.{ "fill-" (owner_class(part.holder)) }
                             x={ (short(begin.min(99.7))) "%" }
                             width={ (short(width.max(0.3))) "%" } height="16" rx="1" {}
                     }
-                    span.meaning { (owner_words(slice)) (more(slice)) }
+                    span.meaning { (owner_words(view, part)) }
                 }
             }
         }
-        (left_out(slices.len(), SLICES, "further slice"))
-        @if let Some(trailing) = view.slices.get(slices.len()) {
+        (left_out(parts.len(), SLICES, "further slice"))
+        @if let Some(trailing) = view.slices.get(counted(view).len()) {
             (note(&format!(
                 "Behind it came a delayed ACK of {}, which held nobody: {} in all.",
                 duration_fine(trailing.us),
@@ -132,16 +141,26 @@ fn waterfall(view: &ExchangeView) -> Markup {
     }
 }
 
-fn owner_words(slice: &Slice) -> Markup {
-    html! { span.vh { (words::owner(slice.kind.owner())) ": " } (words::meaning(slice.kind)) }
+fn kind(part: &Part) -> &'static str {
+    if part.holder == Holder::Upstream { "upstream" } else { words::kind(part.slice.kind) }
 }
 
-fn more(slice: &Slice) -> Markup {
+fn owner_words(view: &ExchangeView, part: &Part) -> Markup {
+    let waits = view.waits_in(&part.slice);
     html! {
-        @if let Some(us) = slice.cpu_us { "; " (duration_us(us)) " of it on a CPU" }
-        @if let Some(us @ 1..) = slice.upstream_us {
-            "; " (duration_us(us)) " of it waiting for calls"
+        span.vh { (words::owner(part.holder)) ": " }
+        @if part.holder == Holder::Upstream {
+            "the application waited for "
+            @for (place, wait) in waits.iter().take(CALLS).enumerate() {
+                @if place > 0 { ", " }
+                (wait.peer)
+                @if let Some(fault) = wait.fault { " (" (fault.words()) ")" }
+            }
+            @if waits.len() > CALLS { " and " (waits.len() - CALLS) " more" }
+        } @else {
+            (words::meaning(part.slice.kind))
         }
+        @if let Some(us) = part.slice.cpu_us { "; " (duration_us(us)) " of it on a CPU" }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Option<Markup> {
     let beyond =
         (stories.len().saturating_sub(MOST) as u64).saturating_add(digest.findings.left_out());
     Some(html! {
-        (note("The gravest first. The bar shows when each held."))
+        (note("The gravest first; below a cause, indented, what follows from it. The bar shows when each held."))
         @for (place, story) in stories.iter().take(MOST).enumerate() {
             (one(story, times, place < OPEN))
         }
@@ -39,7 +39,8 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Option<Markup> {
 fn one(story: &FindingStory, times: &Times, is_open: bool) -> Markup {
     let finding = &story.finding;
     html! {
-        details.finding.crit[finding.severity == Severity::Critical] open[is_open] {
+        details.finding.crit[finding.severity == Severity::Critical]
+            .follows[finding.explained_by.is_some()] open[is_open] {
             summary {
                 span.line {
                     (severity(finding.severity)) " " (badge(finding.owner)) " "
@@ -52,11 +53,15 @@ fn one(story: &FindingStory, times: &Times, is_open: bool) -> Markup {
                 dl {
                     dt { "Whose doing" }
                     dd { (doing(finding.owner)) @if finding.inferred { " (in part inferred)" } }
+                    @if let Some(cause) = &finding.explained_by {
+                        dt { "Follows from" }
+                        dd { code { (cause.kind) } " at " (cause.subject) }
+                    }
                     dt { "What to do" }
                     dd { (sentence(&finding.fix)) }
                     dt { "When" }
                     dd { (when(story, times))
-                        "; the figures are those of " (times.at(story.told_ns)) }
+                        "; the figures are those of " (times.at(story.until_ns())) }
                     dt { "Kind" }
                     dd { code { (finding.kind) } }
                 }
@@ -76,15 +81,17 @@ fn one(story: &FindingStory, times: &Times, is_open: bool) -> Markup {
     }
 }
 
-/// The part of the run in which it held.
+/// The parts of the run in which it held.
 fn span_bar(story: &FindingStory, times: &Times) -> Markup {
-    let begin = across(times, story.begun_ns);
-    let width = (across(times, story.ended_ns) - begin).max(1.0);
     html! {
         svg.span role="img" aria-label=(when(story, times)) width="120" height="10" {
             rect.track width="100%" height="4" y="3" rx="2" {}
-            rect.held x={ (short(begin)) "%" } width={ (short(width)) "%" } y="1" height="8"
-                rx="2" {}
+            @for stretch in &story.finding.stood.stretches {
+                @let begin = across(times, stretch.from_ns);
+                @let width = (across(times, stretch.until_ns) - begin).max(1.0);
+                rect.held x={ (short(begin)) "%" } width={ (short(width)) "%" } y="1" height="8"
+                    rx="2" {}
+            }
         }
     }
 }

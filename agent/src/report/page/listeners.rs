@@ -12,7 +12,7 @@ use super::{
 use crate::{
     digest::{Digest, ListenerPoint, ListenerStory, UnixStory},
     model::snapshot::Totals,
-    text::{count, count_of, duration_us},
+    text::{count, count_of, duration_us, noun},
 };
 
 /// Listeners with charts; the others are in the table.
@@ -172,7 +172,7 @@ fn depth_chart(story: &ListenerStory, times: &Times) -> Markup {
         refused(&story.last.totals)
     );
     html! {
-        (chart::plot(&label, &format!("{} connections", chart::short(top)), times, 150, &inner))
+        (chart::plot(&label, &format!("{} {}", chart::short(top), noun(top as u64, "connection")), times, 150, &inner))
         (refusal_lane(&points, times))
         ul.key {
             (key("depth", "M0 5H22", "deepest accept queue in each stretch"))
@@ -329,7 +329,7 @@ fn unix(story: &UnixStory, times: &Times) -> Markup {
         article.listener {
             h3 { (view.path) " " span.at { (view.comm) " " (view.pid) ", Unix-domain socket" } }
             p { (label) " Connects that found it full: " (known(view.refused)) "." }
-            (chart::plot(&label, &format!("{} connections", chart::short(top)), times, 80, &inner))
+            (chart::plot(&label, &format!("{} {}", chart::short(top), noun(top as u64, "connection")), times, 80, &inner))
         }
     }
 }

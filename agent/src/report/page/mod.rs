@@ -151,6 +151,7 @@ fn footer(digest: &Digest) -> Markup {
                 "Made by backscope " (env!("CARGO_PKG_VERSION")) " "
                 @match &digest.written_by {
                     Some(program) => { "from a recording of " (program) }
+                    None if digest.so_far => { "while a watch went on" }
                     None => { "at the end of a watch" }
                 }
                 ". The page holds addresses, names of processes, sizes and times, and no payload. "

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     digest::{Digest, FlowPoint},
-    model::snapshot::{Owner, OwnerTimes, SliceKind},
+    model::snapshot::{Holder, HolderTimes, Owner, OwnerTimes, SliceKind},
     text::{count, duration_us, percent, percent_short},
 };
 
@@ -23,8 +23,8 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
         return html! { p { "No exchange ended in this run, so there is no time to divide." } };
     };
     html! {
-        (chart::owner_bar(&shares(&summary.times), &sentence(&summary.times)))
-        (legend(&summary.times))
+        (chart::owner_bar(&shares(&summary.held), &sentence(&summary.held)))
+        (legend(&summary.held))
         @if digest.flow.points().len() > 1 {
             h3 { "Over time" }
             (over_time(digest.flow.points(), times))
@@ -34,14 +34,17 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
     }
 }
 
-/// Shares of the owners, in their order.
-pub(super) fn shares(times: &OwnerTimes) -> Vec<(Owner, f64)> {
+/// Shares of the holders, in their order.
+pub(super) fn shares(times: &HolderTimes) -> Vec<(Holder, f64)> {
     let sum = times.sum_us().max(1) as f64;
-    Owner::ALL.map(|owner| (owner, times.of(owner) as f64 / sum)).to_vec()
+    let mut shares = Holder::ALL.map(|holder| (holder, times.of(holder) as f64 / sum)).to_vec();
+    // Most programs wait for no other.
+    shares.retain(|&(holder, share)| holder != Holder::Upstream || share > 0.0);
+    shares
 }
 
 /// "app 73 %, kernel 9.0 %, …".
-pub(super) fn sentence(times: &OwnerTimes) -> String {
+pub(super) fn sentence(times: &HolderTimes) -> String {
     let parts: Vec<String> = shares(times)
         .into_iter()
         .map(|(owner, share)| format!("{} {}", owner.name(), percent(share)))
@@ -50,7 +53,7 @@ pub(super) fn sentence(times: &OwnerTimes) -> String {
 }
 
 /// The owners with their letters, shares and times.
-pub(super) fn legend(times: &OwnerTimes) -> Markup {
+pub(super) fn legend(times: &HolderTimes) -> Markup {
     html! {
         ul.legend {
             @for (owner, share) in shares(times) {

@@ -10,7 +10,7 @@ use crate::{
     model::{
         WallClock,
         event::SockId,
-        snapshot::{Owner, Severity, WaitView},
+        snapshot::{Holder, Severity, WaitView},
     },
     text::{self, Untrusted, count, count_of, duration_us},
 };
@@ -70,23 +70,26 @@ impl Times {
 }
 
 /// The class of an owner.
-pub(super) fn owner_class(owner: Owner) -> &'static str {
-    match owner {
-        Owner::App => "own-a",
-        Owner::Kernel => "own-k",
-        Owner::Network => "own-n",
-        Owner::Peer => "own-p",
-        Owner::Unknown => "own-u",
+pub(super) fn owner_class(holder: impl Into<Holder>) -> &'static str {
+    match holder.into() {
+        Holder::App => "own-a",
+        Holder::Upstream => "own-up",
+        Holder::Kernel => "own-k",
+        Holder::Network => "own-n",
+        Holder::Peer => "own-p",
+        Holder::Unknown => "own-u",
     }
 }
 
 /// The letter of an owner on its colour; its name is beside it, or what is read aloud.
-pub(super) fn letter(owner: Owner) -> Markup {
+pub(super) fn letter(holder: impl Into<Holder>) -> Markup {
+    let owner = holder.into();
     html! { span.letter.(owner_class(owner)) aria-hidden="true" { (owner.letter()) } }
 }
 
 /// The letter and the name of an owner.
-pub(super) fn badge(owner: Owner) -> Markup {
+pub(super) fn badge(holder: impl Into<Holder>) -> Markup {
+    let owner = holder.into();
     html! { span.badge { (letter(owner)) " " (owner.name()) } }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     digest::{ListenerStory, Moment, MomentKind},
-    text::{Untrusted, count, duration_us},
+    text::{Untrusted, count, count_of, duration_us},
 };
 
 /// Threads that have a place of their own; the others share one.
@@ -109,7 +109,7 @@ fn events_words(moments: &[Moment]) -> String {
             MomentKind::Counted { .. } => {}
         }
     }
-    format!("{} taken, {} packets refused", count(taken), count(refused))
+    format!("{} taken, {} refused", count(taken), count_of(refused, "packet"))
 }
 
 fn film(story: &ListenerStory, times: &Times) -> Film {

@@ -14,7 +14,7 @@ use crate::{
     digest::{Digest, FindingStory},
     model::{
         output::Summary,
-        snapshot::{Owner, Severity},
+        snapshot::{Finding, Holder, Owner, Severity, chain},
     },
     text::{Untrusted, count, count_of, duration_us, percent},
 };
@@ -55,8 +55,10 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
     html! {
         @match worst.split_first() {
             Some((first, more)) => {
-                (verdict(first, times))
-                (others(more))
+                @let all: Vec<&Finding> = worst.iter().map(|story| &story.finding).collect();
+                @let chain = chain::followers(&all, &first.finding);
+                (verdict(first, chain::consequences(&all, &first.finding), times))
+                (others(&beside(more, &chain)))
             }
             None => { (nothing(digest)) }
         }
@@ -66,7 +68,7 @@ pub(super) fn body(digest: &Digest, times: &Times) -> Markup {
 }
 
 /// The worst finding: what is wrong, whose doing, what to do.
-fn verdict(story: &FindingStory, times: &Times) -> Markup {
+fn verdict(story: &FindingStory, so: Option<Untrusted>, times: &Times) -> Markup {
     let finding = &story.finding;
     let class = match finding.severity {
         Severity::Critical => "crit",
@@ -81,6 +83,10 @@ fn verdict(story: &FindingStory, times: &Times) -> Markup {
                 dt { "Whose doing" }
                 dd.whose { (letter(finding.owner)) " " (doing(finding.owner))
                     @if finding.inferred { span.unknown { " (in part inferred)" } } }
+                @if let Some(so) = so {
+                    dt { "What follows" }
+                    dd { (so) }
+                }
                 dt { "What to do" }
                 dd { (sentence(&finding.fix)) }
                 dt { "When" }
@@ -108,14 +114,26 @@ pub(super) fn sentence(fix: &Untrusted) -> Markup {
     html! { span.fix { (fix) } }
 }
 
-/// Beginning and end of a finding.
+/// Beginning and end of a finding, and how often it began in between.
 pub(super) fn when(story: &FindingStory, times: &Times) -> String {
-    let begin = times.at(story.begun_ns);
-    if story.is_standing {
+    let (begin, stood) = (times.at(story.from_ns()), &story.finding.stood);
+    let mut when = if story.is_standing {
         format!("from {begin} on, and still at the end, {}", times.at(times.end_ns))
     } else {
-        format!("from {begin} to {}", times.at(story.ended_ns))
+        format!("from {begin} to {}", times.at(story.until_ns()))
+    };
+    if stood.times > 1 {
+        let (times, total) = (count_of(stood.times, "time"), duration_us(stood.total_ns / 1_000));
+        when += &format!(", {times}, {total} in all");
     }
+    when
+}
+
+/// Returns the findings that are no part of a chain.
+fn beside<'a>(stories: &[&'a FindingStory], chain: &[&Finding]) -> Vec<&'a FindingStory> {
+    let is_in =
+        |story: &FindingStory| chain.iter().any(|finding| std::ptr::eq(*finding, &story.finding));
+    stories.iter().copied().filter(|story| !is_in(story)).collect()
 }
 
 /// The next findings, a line each.
@@ -173,7 +191,7 @@ fn saw_anything(summary: &Summary) -> bool {
 
 /// The run in sentences, and its time by owner.
 fn figures(digest: &Digest, summary: &Summary) -> Markup {
-    let times = &summary.times;
+    let times = &summary.held;
     html! {
         h3 { "In figures" }
         ul.figures {
@@ -236,9 +254,9 @@ fn exchanges(summary: &Summary) -> String {
 /// Says who held most of the time. Two that are near each other are both named.
 fn held(sum_us: u64, summary: &Summary) -> Markup {
     const NEAR: f64 = 0.1;
-    let share = |owner: &Owner| summary.times.of(*owner) as f64 / sum_us.max(1) as f64;
-    let mut owners = Owner::ALL;
-    owners.sort_by_key(|owner| Reverse(summary.times.of(*owner)));
+    let share = |holder: &Holder| summary.held.of(*holder) as f64 / sum_us.max(1) as f64;
+    let mut owners = Holder::ALL;
+    owners.sort_by_key(|holder| Reverse(summary.held.of(*holder)));
     let [most, second, ..] = owners;
     html! {
         "The largest part of their time was held by " (letter(most)) " " (words::owner(most))

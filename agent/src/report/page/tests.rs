@@ -10,7 +10,7 @@ use crate::{
         tests::{digest_of, entries},
     },
     model::{
-        event::{Event, Exchange, Role},
+        event::{Event, Exchange, Role, Stage},
         tests::{
             connections::{closed, opened},
             facts::{Build, at, server},
@@ -84,6 +84,21 @@ fn it_says_what_is_wrong_whose_doing_it_is_and_what_to_do_first() {
     for story in digest.findings.stories() {
         assert!(main.contains(&story.finding.text.for_html().to_string()), "{:?}", story.finding);
     }
+}
+
+#[test]
+fn a_finding_that_comes_and_goes_has_its_times() {
+    let mut world = World::with_limit(4);
+    for _ in 0..3 {
+        world.refuse(0, Stage::Syn);
+        (0..12).for_each(|_| world.sample_after(SECOND));
+    }
+    let mut entries = entries_of(world.given);
+    entries.push(RecordEntry::Finish(world.now));
+    let page = page_of(&digest_of(&recording(&entries), 5));
+    assert_whole(&page);
+    assert!(page.contains("from 1.00 s to 25.0 s, 3 times, "), "{page}");
+    assert_eq!(page.matches("class=\"held\"").count(), 3);
 }
 
 #[test]

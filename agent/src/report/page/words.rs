@@ -1,7 +1,7 @@
 //! Words of the page for kinds of time, and for figures by their names.
 
 use crate::{
-    model::snapshot::{Owner, SliceKind},
+    model::snapshot::{Holder, SliceKind},
     text::{bytes, count, duration_us, percent},
 };
 
@@ -61,14 +61,15 @@ pub(super) fn meaning(kind: SliceKind) -> &'static str {
     }
 }
 
-/// Returns the owner in a sentence: "the application".
-pub(super) fn owner(owner: Owner) -> &'static str {
-    match owner {
-        Owner::App => "the application",
-        Owner::Kernel => "the kernel",
-        Owner::Network => "the network",
-        Owner::Peer => "the peer",
-        Owner::Unknown => "nobody that can be proved",
+/// Returns the holder in a sentence: "the application".
+pub(super) fn owner(holder: impl Into<Holder>) -> &'static str {
+    match holder.into() {
+        Holder::App => "the application",
+        Holder::Upstream => "upstreams that the application waited for",
+        Holder::Kernel => "the kernel",
+        Holder::Network => "the network",
+        Holder::Peer => "the peer",
+        Holder::Unknown => "nobody that can be proved",
     }
 }
 

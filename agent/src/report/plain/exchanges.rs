@@ -1,12 +1,11 @@
 //! The time of exchanges by its owners: a line an interval, and the slowest few of it.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use crate::model::event::{Role, SockId};
 use crate::model::output::ExchangeOutput;
 use crate::model::snapshot::{
-    ConnectionView, ExchangeVerdict, Owner, OwnerTimes, SliceKind, Snapshot,
+    ConnectionView, HeldMost, Holder, HolderTimes, SliceKind, Snapshot, UpstreamWait,
 };
 use crate::text::{count_of, duration_us, percent};
 
@@ -18,7 +17,7 @@ pub(super) const SLOW_US: u64 = 10_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exchanges {
     /// Totals at the last line.
-    before: OwnerTimes,
+    before: HolderTimes,
     /// Slow exchanges since the last line, slowest first.
     slowest: Vec<Slow>,
 }
@@ -28,10 +27,10 @@ struct Slow {
     sock: SockId,
     role: Role,
     seq: u32,
-    verdict: ExchangeVerdict,
+    most: HeldMost,
     total_us: u64,
-    /// Wait for its calls, µs, and the upstream that it waited for.
-    upstream: Option<(u64, SocketAddr)>,
+    /// Wait for upstreams, µs, and the longest one.
+    upstream: Option<(u64, UpstreamWait)>,
     multiplexed: bool,
 }
 
@@ -39,25 +38,22 @@ impl Exchanges {
     /// Notes an exchange. A peer that takes its time to ask is no news.
     pub(super) fn note(&mut self, exchange: &ExchangeOutput) {
         let view = &exchange.view;
-        let Some(verdict) = view.verdict else { return };
-        if verdict.us < SLOW_US || verdict.kind == SliceKind::Request {
+        let Some(most) = view.held_most() else { return };
+        if most.us < SLOW_US || most.kind == SliceKind::Request {
             return;
         }
-        let place = self.slowest.partition_point(|other| other.verdict.us >= verdict.us);
+        let place = self.slowest.partition_point(|other| other.most.us >= most.us);
         if place >= MOST {
             return;
         }
-        let mut waited_us = 0;
-        for slice in &view.slices {
-            waited_us = slice.upstream_us.unwrap_or(0).saturating_add(waited_us);
-        }
+        let waited_us = view.held().of(Holder::Upstream);
         let slow = Slow {
             sock: exchange.sock,
             role: exchange.role,
             seq: view.seq,
-            verdict,
+            most,
             total_us: view.total_us,
-            upstream: view.upstream.first().map(|join| (waited_us, join.peer)),
+            upstream: view.longest_wait().map(|wait| (waited_us, wait)),
             multiplexed: view.multiplexed,
         };
         self.slowest.insert(place, slow);
@@ -71,7 +67,7 @@ impl Exchanges {
         time: &str,
         snapshot: &Snapshot,
     ) -> io::Result<()> {
-        let (now, before) = (snapshot.times, std::mem::replace(&mut self.before, snapshot.times));
+        let (now, before) = (snapshot.held, std::mem::replace(&mut self.before, snapshot.held));
         let since = now.since(&before);
         if since.exchanges > 0 {
             writeln!(
@@ -79,7 +75,7 @@ impl Exchanges {
                 "{time} {:<9} {}: {}",
                 "time",
                 count_of(since.exchanges, "exchange"),
-                owners(&since)
+                holders(&since)
             )?;
         }
         for slow in self.slowest.drain(..) {
@@ -93,10 +89,13 @@ impl Slow {
     /// Words on what the slice and its owner do not tell.
     fn beyond(&self) -> String {
         let mut text = String::new();
-        if let Some((us, peer)) = self.upstream
-            && us > 0
-        {
-            text += &format!(", {} waiting for upstream {peer}", duration_us(us));
+        if let Some((us, wait)) = self.upstream {
+            if self.most.holder != Holder::Upstream && us > 0 {
+                text += &format!(", {} waiting for upstream {} (U)", duration_us(us), wait.peer);
+            }
+            if let Some(fault) = wait.fault {
+                text += &format!(", which failed: {}", fault.words());
+            }
         }
         if self.multiplexed {
             text += "; multiplexed: one stream of bytes, N requests";
@@ -106,15 +105,20 @@ impl Slow {
 
     fn text(&self, connections: &[ConnectionView]) -> String {
         let known = connections.iter().find(|connection| connection.sock == self.sock);
-        let (kind, us) = (self.verdict.kind, duration_us(self.verdict.us));
+        let us = duration_us(self.most.us);
+        let what = match self.upstream {
+            Some((_, wait)) if self.most.holder == Holder::Upstream => {
+                format!("waiting for upstream {}", wait.peer)
+            }
+            _ => self.most.kind.name().to_owned(),
+        };
         format!(
-            "{}: exchange {}{} took {}, {us} of it {} ({}){}",
+            "{}: exchange {}{} took {}, {us} of it {what} ({}){}",
             self.who(known),
             self.seq,
             self.asked(known),
             duration_us(self.total_us),
-            kind.name(),
-            kind.owner().letter(),
+            self.most.holder.letter(),
             self.beyond()
         )
     }
@@ -141,12 +145,16 @@ impl Slow {
     }
 }
 
-/// "A app 73 %, K kernel 9.0 %, N network 3.0 %, P peer 15 %, ? unknown 0.2 %".
-pub(super) fn owners(times: &OwnerTimes) -> String {
+/// "A app 73 %, K kernel 9.0 %, N network 3.0 %, P peer 15 %, ? unknown 0.2 %"; waits for upstreams
+/// where there are any.
+pub(super) fn holders(times: &HolderTimes) -> String {
     let sum = times.sum_us().max(1) as f64;
-    let share = |owner: Owner| {
-        let share = percent(times.of(owner) as f64 / sum);
-        format!("{} {} {share}", owner.letter(), owner.name())
-    };
-    Owner::ALL.map(share).join(", ")
+    let mut parts = Vec::new();
+    for holder in Holder::ALL {
+        if holder != Holder::Upstream || times.of(holder) > 0 {
+            let share = percent(times.of(holder) as f64 / sum);
+            parts.push(format!("{} {} {share}", holder.letter(), holder.name()));
+        }
+    }
+    parts.join(", ")
 }

@@ -3,9 +3,12 @@
 mod connects;
 mod datagrams;
 mod exchanges;
+mod findings;
 mod proxy;
+mod run_end;
 mod socket_events;
 mod table;
+mod times;
 mod unix;
 
 use std::collections::BTreeMap;
@@ -14,15 +17,13 @@ use std::io::{self, Write};
 use super::Sink;
 use crate::model::Attached;
 use crate::model::event::{Accept, Cost, Pause, Process, ProcessChange, SockId, Stage};
-use crate::model::output::{
-    FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary,
-};
-use crate::model::snapshot::{
-    Finding, ListenerView, Owner, PatternView, Severity, Snapshot, Totals,
-};
-use crate::text::{Untrusted, count, count_of, duration_us, percent, wrap};
-use exchanges::{Exchanges, owners};
+use crate::model::output::{FindingState, Interest, Lost, Output, OverflowOutput, Summary};
+use crate::model::snapshot::{Finding, ListenerView, PatternView, Snapshot, Totals, chain};
+use crate::text::{Untrusted, count, count_of, duration_us, named, percent, take_columns};
+use exchanges::{Exchanges, holders};
+use findings::FindingLines;
 use table::TextTable;
+pub use times::Times;
 use unix::UnixLines;
 
 /// Lines of one sort that are written in one second; further ones are counted and summed up at the
@@ -37,17 +38,19 @@ pub enum Colour {
     /// No colour at all.
     #[default]
     Never,
-    /// Red for loss.
+    /// The terminal's red for loss.
     Loss,
+    /// This of the terminal's 256 colours for loss.
+    Indexed(u8),
 }
 
 impl Colour {
     /// Returns `text`, red if it tells of a loss.
     fn loss(self, is_loss: bool, text: &str) -> String {
-        if self == Self::Loss && is_loss {
-            format!("\x1b[31m{text}\x1b[0m")
-        } else {
-            text.to_owned()
+        match self {
+            Self::Loss if is_loss => format!("\x1b[31m{text}\x1b[0m"),
+            Self::Indexed(index) if is_loss => format!("\x1b[38;5;{index}m{text}\x1b[0m"),
+            Self::Never | Self::Loss | Self::Indexed(_) => text.to_owned(),
         }
     }
 }
@@ -60,10 +63,12 @@ impl Colour {
 #[derive(Clone, Debug, Default)]
 pub struct Plain {
     colour: Colour,
+    times: Option<Times>,
     attached_ns: u64,
     table: TextTable,
     unix: UnixLines,
     exchanges: Exchanges,
+    findings: FindingLines,
     accepts: Budget,
     refusals: Budget,
     connects: Budget,
@@ -105,6 +110,12 @@ impl Plain {
         Self { colour, ..Self::default() }
     }
 
+    /// Adds times of the day.
+    #[must_use]
+    pub fn with_times(self, times: Option<Times>) -> Self {
+        Self { times, ..self }
+    }
+
     fn event(
         &self,
         out: &mut dyn Write,
@@ -121,8 +132,13 @@ impl Plain {
         )
     }
 
-    /// Returns a time in seconds since the attach.
+    /// Returns what a line begins with: seconds since the attach, or the time of day.
     fn time(&self, ts_ns: u64) -> String {
+        if let Some(times) = &self.times
+            && let Some(time) = times.of_line(ts_ns)
+        {
+            return time;
+        }
         format!("{:>9.3}", ts_ns.saturating_sub(self.attached_ns) as f64 / 1e9)
     }
 
@@ -182,12 +198,12 @@ impl Plain {
 
     fn hidden(&mut self, out: &mut dyn Write, ts_ns: u64) -> io::Result<()> {
         for (budget, name, what) in [
-            (self.accepts, "accept", "accepts"),
-            (self.refusals, "overflow", "refused packets"),
-            (self.connects, "connect", "failed connects"),
+            (self.accepts, "accept", "more accept"),
+            (self.refusals, "overflow", "more refused packet"),
+            (self.connects, "connect", "more failed connect"),
         ] {
             if budget.hidden > 0 {
-                let text = format!("… and {} more {what}", count(budget.hidden));
+                let text = format!("… and {}", count_of(budget.hidden, what));
                 self.event(out, ts_ns, name, &text, name != "accept")?;
             }
         }
@@ -195,47 +211,38 @@ impl Plain {
         Ok(())
     }
 
-    fn finding(&self, out: &mut dyn Write, output: &FindingOutput) -> io::Result<()> {
-        let finding = &output.finding;
-        if output.state == FindingState::Ended {
-            let lasted_us = output.ts_ns.saturating_sub(finding.since_ns) / 1_000;
-            let (subject, kind, lasted) =
-                (finding.subject.for_terminal(), finding.kind, duration_us(lasted_us));
-            return writeln!(out, "  ended: {subject}: {kind}, after {lasted}.");
-        }
-        let (severity, owner) = (severity_name(finding.severity), owner_words(finding));
-        let changed = if output.state == FindingState::Changed { ", now" } else { "" };
-        let head = format!(
-            "{severity}{changed}, {owner}. {}: {}",
-            finding.subject.for_terminal(),
-            finding.headline.for_terminal()
-        );
-        writeln!(out, "  {}", self.colour.loss(finding.severity == Severity::Critical, &head))?;
-        for line in wrap(&finding.text.for_terminal().to_string(), WIDTH - 4) {
-            writeln!(out, "    {line}")?;
-        }
-        for line in wrap(&format!("Try: {}", finding.fix.for_terminal()), WIDTH - 4) {
-            writeln!(out, "    {line}")?;
-        }
-        Ok(())
-    }
-
-    /// Writes findings and the summary, set off by empty lines.
-    fn blocks(&self, out: &mut dyn Write, outputs: &[Output]) -> io::Result<()> {
-        let mut first = true;
+    /// Writes findings and the summary, set off by empty lines. What follows from a finding stays
+    /// right below it.
+    fn blocks(&mut self, out: &mut dyn Write, outputs: &[Output]) -> io::Result<()> {
+        let mut is_first = true;
+        let mut told: Vec<&Finding> = Vec::new();
         for output in outputs {
-            if !matches!(output, Output::Finding(_) | Output::Summary(_)) {
-                continue;
-            }
-            if first {
+            let follows = match output {
+                Output::Summary(_) => false,
+                Output::Finding(report) => {
+                    let finding = &report.finding;
+                    let is_told = report.state != FindingState::Ended;
+                    let follows =
+                        is_told && told.iter().any(|cause| chain::explains(cause, finding));
+                    if !follows {
+                        told.clear();
+                    }
+                    told.push(finding);
+                    follows
+                }
+                _ => continue,
+            };
+            if !follows {
                 writeln!(out)?;
-                first = false;
             }
+            is_first = false;
             match output {
-                Output::Finding(finding) => self.finding(out, finding)?,
+                Output::Finding(finding) => self.findings.write(out, self.colour, finding)?,
                 Output::Summary(summary) => self.summary(out, summary)?,
                 _ => {}
             }
+        }
+        if !is_first {
             writeln!(out)?;
         }
         Ok(())
@@ -243,6 +250,7 @@ impl Plain {
 
     fn summary(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
         writeln!(out, "Summary after {}", duration_us(summary.duration_us))?;
+        run_end::summary(out, self.colour, summary)?;
         self.write_queues(out, summary)?;
         if let Some(paused_us) = summary.paused_us {
             let watched = 1.0 - paused_us as f64 / summary.duration_us.max(1) as f64;
@@ -261,20 +269,26 @@ impl Plain {
                 out,
                 "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}"
             )?;
-            writeln!(out, "  their time   {}", owners(&summary.times))?;
+            writeln!(out, "  their time   {}", holders(&summary.held))?;
         }
         connects::summary(out, self.colour, summary)?;
         if let Some(totals) = &summary.datagrams {
             datagrams::summary(out, self.colour, totals)?;
         }
-        writeln!(out, "  findings     {}", count(summary.findings))?;
+        findings::write_count(out, summary)?;
         let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
-        let records = format!("{seen} seen, {delivered} delivered, {lost} lost");
-        writeln!(out, "  records      {}", self.colour.loss(summary.lost > 0, &records))?;
+        let mut records = format!("{seen} seen, {delivered} delivered, {lost} lost");
+        if summary.not_kept > 0 {
+            records += &format!("; {} not kept: no room", count(summary.not_kept));
+        }
+        let loses = summary.lost > 0 || summary.not_kept > 0;
+        writeln!(out, "  records      {}", self.colour.loss(loses, &records))?;
         if let Some(cost) = &summary.cost {
             writeln!(out, "  cost         {}", cost_text(cost))?;
         }
-        Ok(())
+        findings::write_all(out, self.colour, summary, |ts_ns| {
+            self.time(ts_ns).trim_start().to_owned()
+        })
     }
 
     fn write_queues(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
@@ -308,8 +322,8 @@ impl Plain {
             let [p50, p90, p99, max] = [wait.p50, wait.p90, wait.p99, wait.max].map(duration_us);
             writeln!(
                 out,
-                "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({} accepts)",
-                count(wait.count)
+                "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({})",
+                count_of(wait.count, "accept")
             )?;
         }
         Ok(())
@@ -326,16 +340,31 @@ impl Sink for Plain {
         let targets = Untrusted::join(&attached.targets, ", ");
         let (kernel, tier) = (attached.kernel.for_terminal(), attached.tier.for_terminal());
         let took = duration_us(attached.attach_us);
+        let at = match &mut self.times {
+            Some(times) => format!(" at {}", times.begin(attached.ts_ns)),
+            None => String::new(),
+        };
         writeln!(
             out,
-            "Watching {} on kernel {kernel}, {tier} tier, attached in {took}.",
+            "Watching {} on kernel {kernel}, {tier} tier, attached in {took}{at}.",
             targets.for_terminal()
         )?;
-        for gap in &attached.gaps {
-            for line in wrap(&format!("Less detail: {}", gap.for_terminal()), WIDTH - 2) {
-                writeln!(out, "  {line}")?;
+        match seen_less(&attached.gaps) {
+            Some(line) => writeln!(out, "  {line}"),
+            None => Ok(()),
+        }
+    }
+
+    fn notices(&mut self, out: &mut dyn Write, snapshot: &Snapshot) -> io::Result<()> {
+        self.attached_ns =
+            snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
+        for notice in &snapshot.notices {
+            if !self.notices.contains(notice) {
+                let text = notice.for_terminal().to_string();
+                self.event(out, snapshot.now_ns, "note", &text, false)?;
             }
         }
+        self.notices.clone_from(&snapshot.notices);
         Ok(())
     }
 
@@ -347,18 +376,12 @@ impl Sink for Plain {
     ) -> io::Result<()> {
         self.attached_ns =
             snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
-        if self.notices != snapshot.notices {
-            self.notices.clone_from(&snapshot.notices);
-            for notice in &self.notices {
-                self.event(
-                    out,
-                    snapshot.now_ns,
-                    "note",
-                    &notice.for_terminal().to_string(),
-                    false,
-                )?;
-            }
+        if let Some(times) = &mut self.times
+            && let Some(date) = times.new_date(snapshot.now_ns)
+        {
+            self.event(out, snapshot.now_ns, "date", &date, false)?;
         }
+        self.notices(out, snapshot)?;
         for output in outputs {
             self.one(out, output, snapshot)?;
         }
@@ -376,10 +399,38 @@ impl Sink for Plain {
         if !listeners.is_empty() {
             let time = self.time(snapshot.now_ns);
             self.table.write(out, self.colour, &time, &listeners)?;
+            if !ends {
+                let findings = &snapshot.findings;
+                self.findings.write_lasting(out, self.colour, snapshot.now_ns, findings)?;
+            }
         }
         self.unix.write(out, self.colour, &self.time(snapshot.now_ns), outputs)?;
         self.blocks(out, outputs)
     }
+}
+
+/// "Sees less on this kernel: late, reset; see `backscope doctor`": the signals that lack something,
+/// as many as a line has room for. `doctor` has a sentence on each.
+fn seen_less(gaps: &[Untrusted]) -> Option<String> {
+    const LESS: &str = "Sees less on this kernel: ";
+    const SEE: &str = "; see `backscope doctor`";
+    const MORE: &str = " and 99 more";
+    if gaps.is_empty() {
+        return None;
+    }
+    let mut line = LESS.to_owned();
+    for (at, gap) in gaps.iter().enumerate() {
+        let text = gap.for_terminal().to_string();
+        let signal = text.split_once(": ").map_or(text.as_str(), |(signal, _)| signal);
+        let room = WIDTH - 2 - SEE.len() - MORE.len();
+        if at > 0 && line.chars().count() + 2 + signal.chars().count() > room {
+            line += &format!(" and {} more", count((gaps.len() - at) as u64));
+            break;
+        }
+        line += if at > 0 { ", " } else { "" };
+        line += take_columns(signal, room.saturating_sub(LESS.len()));
+    }
+    Some(line + SEE)
 }
 
 /// The newest figures of each listener, in the order in which they first came.
@@ -442,6 +493,7 @@ fn process_text(process: &Process) -> String {
         }
         ProcessChange::Executed => format!("{name} executed a new program"),
         ProcessChange::Exited => format!("{name} exited"),
+        ProcessChange::ExitedWith { status } => format!("{name} exited: {}", status.words()),
     }
 }
 
@@ -456,9 +508,8 @@ fn pattern_text(view: &PatternView) -> String {
         kind += &format!(", {}", io.name());
     }
     format!(
-        "{} {}: {kind} ({:.2}): {}",
-        view.comm.for_terminal(),
-        view.pid,
+        "{}: {kind} ({:.2}): {}",
+        named(&view.comm, view.pid).for_terminal(),
         view.confidence,
         view.headline
     )
@@ -496,8 +547,8 @@ fn cost_text(cost: &Cost) -> String {
     let probes = match (cost.probe_ns, cost.probe_runs) {
         (Some(ns), Some(runs)) if runs > 0 => {
             format!(
-                "{} probe runs on the whole machine of {} ns each, ",
-                count(runs),
+                "{} on the whole machine of {} ns each, ",
+                count_of(runs, "probe run"),
                 count(ns / runs)
             )
         }
@@ -505,22 +556,4 @@ fn cost_text(cost: &Cost) -> String {
     };
     let agent = duration_us(cost.agent_cpu_us);
     format!("{probes}agent {agent} of CPU, {:.1} MB", cost.agent_rss_bytes as f64 / 1e6)
-}
-
-fn severity_name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "INFO",
-        Severity::Warning => "WARNING",
-        Severity::Critical => "CRITICAL",
-    }
-}
-
-/// "the kernel's doing (K, inferred)", as the owner of a finding.
-fn owner_words(finding: &Finding) -> String {
-    let (owner, letter) = (finding.owner, finding.owner.letter());
-    let inferred = if finding.inferred { ", inferred" } else { "" };
-    match owner {
-        Owner::Unknown => format!("owner unknown ({letter}{inferred})"),
-        known => format!("the {}'s doing ({letter}{inferred})", known.name()),
-    }
 }

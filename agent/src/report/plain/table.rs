@@ -30,7 +30,7 @@ impl TextTable {
         if self.tables == 0 {
             writeln!(
                 out,
-                "{:>9} {:<22} {:>11} {:>5} {:>4} {:>7} {:>7}  {:>8} {:>8} {:>8}  OVERFLOWS",
+                "{:>width$} {:<22} {:>11} {:>5} {:>4} {:>7} {:>7}  {:>8} {:>8} {:>8}  OVERFLOWS",
                 "TIME",
                 "LISTENER",
                 "QUEUE/LIMIT",
@@ -40,7 +40,8 @@ impl TextTable {
                 "ARR/s",
                 "WAIT p50",
                 "p99",
-                "max"
+                "max",
+                width = time.len()
             )?;
         }
         self.tables = (self.tables + 1) % HEADING_EVERY;

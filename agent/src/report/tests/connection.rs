@@ -129,7 +129,7 @@ fn connection_has_the_fields_of_the_contract() {
         "nagle": { "holds": 0, "held_us": 0 },
         "delayed_acks": { "sent": 2, "waited_us": 80_000 },
         "trailing_acks": { "count": 0, "us": 0 },
-        "retransmits": 0, "state": "closed",
+        "retransmits": 0, "state": "closed", "tcp_state": "closed",
         "close": { "by": "peer", "how": "fin", "why": null, "reset_by": null, "idle_us": null },
         "attached_midway": false,
         "gaps": ["protocol: nothing was recognised in its first bytes, or they were not looked at"],

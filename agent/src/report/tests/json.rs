@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::schema::parsed;
 use super::{attached, clock, written};
+use crate::model::RecordingStop;
 use crate::model::event::{
-    Cost, Event, ListenerSample, Pause, Process, ProcessChange, ProcessWorkload, Sample, Stage,
-    Syn, SynAckRetransmit,
+    Cost, EndedProcess, Event, ListenerSample, Pause, Process, ProcessChange, ProcessWorkload,
+    Sample, Stage, Syn, SynAckRetransmit, TargetEnd, WaitStatus,
 };
 use crate::model::output::{Lost, Output};
 use crate::model::snapshot::WaitView;
@@ -267,6 +268,37 @@ fn finding_has_the_fields_of_the_contract() {
 }
 
 #[test]
+fn the_summary_has_every_finding_in_full_whether_or_not_it_has_ended() {
+    let clamped = ListenerSample { backlog: Some(4_096), ..listener(LISTENER, 128) };
+    let mut world = World::new("full", vec![clamped]);
+    for _ in 0..2 {
+        world.refuse(0, Stage::Syn);
+        (0..12).for_each(|_| world.sample_after(SECOND));
+    }
+    let summary = world.finish();
+    let reported = objects(&world.out, &world);
+    let listed = one(Output::Summary(summary), &world)["findings_list"].take();
+    let [stands, ended] = &listed.as_array().expect("a list")[..] else { panic!("{listed}") };
+    assert_eq!((&stands["kind"], &stands["state"]), (&json!("backlog-clamped"), &json!("begun")));
+    assert_eq!((&stands["times"], &stands["until_ns"]), (&json!(1), &json!(world.now)));
+    let kind = "accept-queue-overflow";
+    assert_eq!((&ended["kind"], &ended["state"]), (&json!(kind), &json!("ended")));
+    assert_eq!(ended["times"], 2);
+    assert_eq!(
+        (&ended["from_ns"], &ended["until_ns"]),
+        (&json!(START + SECOND), &json!(START + 13 * SECOND))
+    );
+    for time in ["from", "until"] {
+        assert!(ended[time].as_str().is_some_and(|time| time.ends_with('Z')), "{ended}");
+    }
+    // Word for word what was reported when it ended.
+    let last = reported.iter().rfind(|object| object["kind"] == kind).expect("a finding");
+    for (field, value) in last.as_object().expect("an object") {
+        assert!(["type", "ts_ns", "time"].contains(&field.as_str()) || ended[field] == *value);
+    }
+}
+
+#[test]
 fn summary_has_the_fields_of_the_contract() {
     let mut world = World::with_limit(4);
     world.now += SECOND;
@@ -284,6 +316,9 @@ fn summary_has_the_fields_of_the_contract() {
         ..Sample::default()
     }));
     let mut summary = world.finish();
+    let listed = &objects(&world.out, &world).pop().expect("a summary")["findings_list"];
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    summary.standing_findings.clear();
     summary.wait = WaitView { p50: 1, p90: 2, p99: 3, max: 4, count: 5, buckets: [0; 5] };
     let expected = json!({
         "type": "summary", "ts_ns": START + SECOND, "time": TIME, "duration_us": 1_000_000,
@@ -291,7 +326,8 @@ fn summary_has_the_fields_of_the_contract() {
         "queued": 1, "accepted": 1, "abandoned": 0, "accept_fails": 0,
         "left_queue": { "peer_closed": 0, "peer_reset": 0, "late": 0, "late_us": 0,
             "reset_by_close": 0 }, "overflows": { "syn": 1, "ack": 0 }, "syn_dropped": 0,
-        "cookies_sent": 0, "synack_retransmits": 0, "findings": 1,
+        "cookies_sent": 0, "synack_retransmits": 0, "findings": 1, "findings_left_out": 0,
+        "ended": [], "recording_stopped": null,
         "datagrams": { "sockets": 0, "in": 0, "read": 0, "out": 0, "drops": 0 },
         "connects": {
             "made": 0, "failed": 0, "pending": 0, "refused": 0, "timed_out": 0, "unreachable": 0,
@@ -300,16 +336,47 @@ fn summary_has_the_fields_of_the_contract() {
         },
         "resets": { "sent": 0, "received": 0, "timeouts": 0, "late_requests": 0,
             "truncated_responses": 0 },
-        "connections": 1, "exchanges": 0,
+        "findings_list": [], "connections": 1, "exchanges": 0,
         "times_us": { "kernel": 0, "app": 0, "network": 0, "peer": 0, "unknown": 0 },
         "paused_us": null, "phases_us": {},
         "exchange_us": { "p50": null, "p90": null, "p99": null, "max": null, "count": 0 },
         "accept_wait_us": { "p50": 1, "p90": 2, "p99": 3, "max": 4, "count": 5 },
-        "events": { "seen": 10, "delivered": 8, "lost": 2 },
+        "events": { "seen": 10, "delivered": 8, "lost": 2, "not_kept": 0 },
         "overhead": { "probe_ns_avg": 333.3, "probe_runs": 3, "agent_cpu_us": 70,
             "agent_rss_bytes": 9 },
     });
     assert_eq!(one(Output::Summary(summary), &world), expected);
+
+    let mut over = World::with_limit(4);
+    over.now += 5 * SECOND;
+    let ended = |pid, status| EndedProcess { ts_ns: over.now, pid, comm: "a\n".into(), status };
+    let processes = vec![
+        ended(7, Some(WaitStatus(11 | 0x80))),
+        ended(8, Some(WaitStatus(3 << 8))),
+        ended(9, None),
+    ];
+    let end = TargetEnd { ts_ns: over.now, processes, over: true };
+    over.apply(Event::TargetEnd(end));
+    let mut summary = over.finish();
+    summary.recording_stopped = Some(Box::new(RecordingStop {
+        ts_ns: START + 3 * SECOND,
+        reaches_ns: Some(START + 2 * SECOND),
+        reason: "No space left on device".into(),
+    }));
+    let object = one(Output::Summary(summary), &over);
+    assert_eq!(
+        object["ended"],
+        json!([
+            { "pid": 7, "comm": "a\n", "exit_status": null, "signal": "SIGSEGV", "core_dumped": true },
+            { "pid": 8, "comm": "a\n", "exit_status": 3, "signal": null, "core_dumped": false },
+            { "pid": 9, "comm": "a\n", "exit_status": null, "signal": null, "core_dumped": null },
+        ])
+    );
+    assert_eq!(
+        object["recording_stopped"],
+        json!({ "before_end_us": 2_000_000, "reaches_us": 2_000_000,
+            "reason": "No space left on device" })
+    );
 
     let unknown = World::with_limit(4).finish();
     let object = one(Output::Summary(unknown), &world);

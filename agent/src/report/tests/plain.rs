@@ -1,5 +1,7 @@
 //! Lines for people.
 
+use std::net::SocketAddr;
+
 use super::{attached, written};
 use crate::model::event::{ListenerSample, Stage, UnixListener};
 use crate::model::output::{Output, ProxyOutput, UnixOutput};
@@ -52,12 +54,14 @@ fn an_overloaded_server_reads_well() {
     );
     assert!(
         text.contains(
-            "\n  CRITICAL, the app's doing (A). 0.0.0.0:8080: \
-             Clients are being refused: 4 SYNs so far"
+            "\n  WARNING, the app's doing (A). 0.0.0.0:8080: Connections wait 900 ms to be accepted"
         ),
         "{text}"
     );
-    assert!(text.contains("\n    Try: give accept() its own thread"));
+    assert!(text.contains("\n    Try: find out what those who accept do"));
+    let follower = "  follows from accept-starved: CRITICAL. 0.0.0.0:8080: \
+                    Clients are being refused: 4 SYNs so far, 3.3 a second.";
+    assert!(lines.contains(&follower), "what follows is one line: {text}");
     assert!(lines.iter().all(|line| line.chars().count() <= 110) && !text.contains('\x1b'));
 }
 
@@ -136,8 +140,8 @@ fn attaching_and_the_end_are_told() {
     let text = String::from_utf8_lossy(&text);
     assert_eq!(
         text,
-        "Watching pid 4242 on kernel 6.12.1, tracepoint tier, attached in 120 ms.\n  Less detail: \
-         syn: fentry is refused\n"
+        "Watching pid 4242 on kernel 6.12.1, tracepoint tier, attached in 120 ms.\n  Sees less on \
+         this kernel: syn; see `backscope doctor`\n"
     );
     let mut world = overloaded();
     world.out.clear();
@@ -195,14 +199,13 @@ fn a_unix_listener_says_once_what_is_not_seen_of_it() {
 
 #[test]
 fn a_proxy_has_a_line_with_its_upstreams() {
+    let address = |port: u16| SocketAddr::from(([10, 0, 1, 1], port));
     let upstream = |port: u16, us, slow| UpstreamView {
-        unanswered: 0,
-        peer: ([10, 0, 1, 1], port).into(),
         side: ProxySide { connections: 4, exchanges: 1_000 },
         share: 0.5,
         time: WaitView { p50: us, p99: 2 * us, count: 1_000, ..WaitView::default() },
         slow,
-        connect_fails: 0,
+        ..UpstreamView::new(address(port))
     };
     let view = ProxyView {
         pid: 4242,
@@ -242,4 +245,87 @@ fn a_proxy_has_a_line_with_its_upstreams() {
             && !text.contains('\u{1b}'),
         "{text}"
     );
+}
+
+/// Refreshes for this long, with refusals or without, and returns the lines.
+fn refreshed(plain: &mut Plain, world: &mut World, seconds: u64, refuses: bool) -> String {
+    let mut text = String::new();
+    for _ in 0..seconds {
+        world.out.clear();
+        if refuses {
+            world.refuse(0, Stage::Syn);
+        }
+        world.sample_after(SECOND);
+        text += &written(plain, &world.out, world);
+    }
+    text
+}
+
+#[test]
+fn a_finding_is_written_in_full_once_and_then_in_a_line() {
+    let mut world = World::with_limit(4);
+    let mut plain = Plain::new(Colour::Never);
+    let blocks = |text: &str| text.matches("\n    Try: ").count();
+    let lines_with = |text: &str, words: &str| text.matches(words).count();
+    let first = refreshed(&mut plain, &mut world, 1, true);
+    assert_eq!((blocks(&first), lines_with(&first, "CRITICAL, owner unknown")), (1, 1), "{first}");
+    // It lasts: a line after 10 s, then after 20 s more.
+    let lasting = refreshed(&mut plain, &mut world, 35, true);
+    assert_eq!((blocks(&lasting), lines_with(&lasting, "CRITICAL, lasts ")), (0, 2), "{lasting}");
+    assert!(
+        lasting.contains(
+            "\n  CRITICAL, lasts 13.0 s, owner unknown (?). 0.0.0.0:8080: Clients are being \
+             refused: 14 SYNs so far"
+        ) && lasting.contains("\n  CRITICAL, lasts 26.0 s, "),
+        "{lasting}"
+    );
+    let ending = refreshed(&mut plain, &mut world, 30, false);
+    assert!(
+        ending.contains(
+            "\n  ended: 0.0.0.0:8080: clients were refused (accept-queue-overflow), after 35.0 s.\n"
+        ) && blocks(&ending) == 0,
+        "{ending}"
+    );
+    let again = refreshed(&mut plain, &mut world, 2, true);
+    assert_eq!((blocks(&again), lines_with(&again, "CRITICAL, again, ")), (0, 1), "{again}");
+    refreshed(&mut plain, &mut world, 20, false);
+    world.out.clear();
+    world.finish();
+    let end = written(&mut plain, &world.out, &world);
+    assert!(end.contains("\n  findings     1, none stands now\n"), "{end}");
+    let block = "\n\n  CRITICAL, ended, owner unknown (?). 0.0.0.0:8080: Clients are being refused: 38 SYNs \
+                 so far, 0.4 a second.\n    From 1.000 to 68.000: 36.0 s in all, 2 times.\n    ";
+    assert!(end.contains(block) && blocks(&end) == 1, "{end}");
+}
+
+#[test]
+fn a_healthy_run_ends_without_a_finding() {
+    let mut world = World::with_limit(128);
+    let mut plain = Plain::new(Colour::Never);
+    let text = refreshed(&mut plain, &mut world, 30, false);
+    assert!(!text.contains("Try: ") && !text.contains("ended"), "{text}");
+    world.out.clear();
+    world.finish();
+    let end = written(&mut plain, &world.out, &world);
+    assert!(end.contains("\n  findings     0\n") && !end.contains("Try: "), "{end}");
+}
+
+#[test]
+fn what_is_seen_less_is_one_line() {
+    let mut attached = attached();
+    for signal in ["late", "reset", "time_wait", "window", "ack", "delayed_ack", "splice"] {
+        attached.gaps.push(format!("{signal}: nobody tells: at all").into());
+        attached.gaps.push(format!("another_{signal}: nobody tells").into());
+    }
+    let mut text = Vec::new();
+    Plain::new(Colour::Never).attached(&mut text, &attached).expect("a vector takes everything");
+    let text = String::from_utf8(text).expect("UTF-8");
+    let [_, line] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert!(line.starts_with("  Sees less on this kernel: syn, late, another_late"), "{line}");
+    assert!(line.ends_with(", reset and 11 more; see `backscope doctor`"), "{line}");
+    assert!(line.chars().count() <= 100 && !line.contains("nobody"), "{line}");
+    attached.gaps.clear();
+    let mut text = Vec::new();
+    Plain::new(Colour::Never).attached(&mut text, &attached).expect("a vector takes everything");
+    assert_eq!(String::from_utf8_lossy(&text).lines().count(), 1);
 }

@@ -78,8 +78,11 @@ pub(in crate::sensor) fn tcp_state(raw: u8) -> TcpState {
     match raw {
         1 => TcpState::Established,
         2 | 3 => TcpState::SynSent,
+        4 => TcpState::FinWait1,
+        5 => TcpState::FinWait2,
         8 => TcpState::CloseWait,
-        7 => TcpState::Closed,
+        9 => TcpState::LastAck,
+        6 | 7 => TcpState::Closed,
         _ => TcpState::Closing,
     }
 }

@@ -25,7 +25,7 @@ pub(in crate::sensor) use self::{
     first::FirstBytes,
     record::{address, comm, known, record, role},
 };
-use crate::model::event::{Event, Process, ProcessChange};
+use crate::model::event::{Event, Process, ProcessChange, WaitStatus};
 
 /// Kinds of records, by what becomes of them.
 pub(super) enum Decoded {
@@ -76,7 +76,8 @@ fn process(raw: abi::Process) -> Option<Process> {
     let change = match raw.what {
         abi::process::FORK => ProcessChange::Forked { parent: raw.parent },
         abi::process::EXEC => ProcessChange::Executed,
-        abi::process::EXIT => ProcessChange::Exited,
+        abi::process::EXIT if raw.status == abi::process::NO_STATUS => ProcessChange::Exited,
+        abi::process::EXIT => ProcessChange::ExitedWith { status: WaitStatus(raw.status) },
         _ => return None,
     };
     Some(Process { ts_ns: raw.ts_ns, pid: raw.tgid, comm: comm(&raw.comm), change })

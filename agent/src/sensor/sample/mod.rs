@@ -2,6 +2,7 @@
 //! targets' files, and from `/proc`.
 
 mod beside;
+mod closing;
 mod connections;
 mod cost;
 mod datagrams;
@@ -18,6 +19,7 @@ mod statistics;
 mod threads;
 
 pub(super) use self::{
+    closing::Closing,
     connections::Connections,
     cost::CostMeter,
     datagrams::Datagrams,

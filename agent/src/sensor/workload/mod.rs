@@ -38,7 +38,7 @@ pub(in crate::sensor) fn fuzzed(cgroup: &[u8], file: &[u8]) {
 pub(in crate::sensor) use self::places::Places as WorkloadPlaces;
 pub use self::{
     groups::Groups,
-    resolve::{GroupError, GroupNames, ResolvedGroups, resolve_groups},
+    resolve::{GroupError, GroupNames, NamesInUse, ResolvedGroups, resolve_groups},
 };
 use runtime::Files;
 

@@ -1,6 +1,7 @@
 //! Puts the pages of a lesson on the screen.
 
 use ratatui::Frame;
+use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Text};
@@ -8,8 +9,10 @@ use ratatui::text::{Line, Text};
 use super::page::{self, Lines};
 use super::{LessonApp, Stage, list};
 use crate::learn::Outcome;
+use crate::tui::keys::Press;
 use crate::tui::text::{escape, wrap};
-use crate::tui::view::parts::{Row, columns, cut, paragraph, rule, span};
+use crate::tui::view::hints;
+use crate::tui::view::parts::{Row, cut, paragraph, rule, span};
 
 /// Columns from which on the picture stands beside the text.
 const WIDE: u16 = 120;
@@ -42,7 +45,7 @@ impl LessonApp {
             Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)])
                 .areas(area);
         frame.render_widget(self.head(area.width.into()), head);
-        frame.render_widget(self.foot(area.width.into()), foot);
+        frame.render_widget(self.foot(foot), foot);
         let body = Rect { y: body.y + 1, height: body.height - 1, ..body };
         self.body(frame, body);
     }
@@ -233,51 +236,46 @@ impl LessonApp {
         (question, out, parts.into_iter().take(shown).flatten().collect())
     }
 
-    fn foot(&self, width: usize) -> Line<'static> {
-        let keys: &[(&str, &str)] = match &self.stage {
-            Stage::List => &[("↑↓", "select"), ("↵", "open"), ("q", "quit")],
-            Stage::Predict => &[
-                ("←→", "choose"),
-                ("↵", "run"),
-                ("n", "next lesson"),
-                ("l", "lessons"),
-                ("↑↓", "scroll"),
-                ("q", "quit"),
+    fn foot(&mut self, area: Rect) -> Line<'static> {
+        const BY: &[Press] = &[("↑", KeyCode::Up), ("↓", KeyCode::Down)];
+        const ENTER: &[Press] = &[("↵", KeyCode::Enter)];
+        const QUIT: &[Press] = &[("q", KeyCode::Char('q'))];
+        const EVIDENCE: &[Press] = &[("e", KeyCode::Char('e'))];
+        const NEXT: (&[Press], &str) = (&[("n", KeyCode::Char('n'))], "next lesson");
+        const LESSONS: (&[Press], &str) = (&[("l", KeyCode::Char('l'))], "lessons");
+        let hints: Vec<(&[Press], &str)> = match &self.stage {
+            Stage::List => vec![(BY, "select"), (ENTER, "open"), (QUIT, "quit")],
+            Stage::Predict => vec![
+                (&[("←", KeyCode::Left), ("→", KeyCode::Right)], "choose"),
+                (ENTER, "run"),
+                NEXT,
+                LESSONS,
+                (BY, "scroll"),
+                (QUIT, "quit"),
             ],
-            Stage::Running(_) => &[("q", "quit")],
-            Stage::Reveal(..) if self.evidence => &[("e", "back"), ("↑↓", "scroll"), ("q", "quit")],
-            Stage::Reveal(_, shown) => &[
-                (
-                    "↵",
-                    if *shown < self.parts() {
-                        "go on"
-                    } else if self.is_last() {
-                        "next lesson"
-                    } else {
-                        "predict again"
-                    },
-                ),
-                ("e", "evidence"),
-                ("n", "next lesson"),
-                ("l", "lessons"),
-                ("↑↓", "scroll"),
-                ("q", "quit"),
-            ],
-            Stage::Failed(_) => &[("↵", "back"), ("n", "next lesson"), ("q", "quit")],
-        };
-        let theme = self.theme;
-        let mut row = Row::new();
-        if let Some(hint) = &self.hint {
-            row.push(span(format!(" {hint} "), theme.reversed()));
-        }
-        for (key, does) in keys {
-            let item =
-                [span(format!(" {key}"), theme.strong()), span(format!(" {does} "), theme.dim())];
-            if columns(&row) + columns(&item) <= width {
-                row.extend(item);
+            Stage::Running(_) => vec![(QUIT, "quit")],
+            Stage::Reveal(..) if self.evidence => {
+                vec![(EVIDENCE, "back"), (BY, "scroll"), (QUIT, "quit")]
             }
+            Stage::Reveal(_, shown) => {
+                let goes_on = if *shown < self.parts() {
+                    "go on"
+                } else if self.is_last() {
+                    "next lesson"
+                } else {
+                    "predict again"
+                };
+                let first = [(ENTER, goes_on), (EVIDENCE, "evidence")];
+                first.into_iter().chain([NEXT, LESSONS, (BY, "scroll"), (QUIT, "quit")]).collect()
+            }
+            Stage::Failed(_) => vec![(ENTER, "back"), NEXT, (QUIT, "quit")],
+        };
+        let mut start = Row::new();
+        if let Some(hint) = &self.hint {
+            start.push(span(format!(" {hint} "), self.theme.reversed()));
         }
-        Line::from(row)
+        self.hints.clear();
+        hints::line(self.theme, start, hints, area, &mut self.hints)
     }
 
     fn is_last(&self) -> bool {

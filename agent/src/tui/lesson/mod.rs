@@ -10,12 +10,13 @@ mod text;
 mod words;
 
 use ratatui::crossterm::event::{
-    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind,
+    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
 };
 
 pub use text::{LessonText, list_text};
 
 use super::Theme;
+use super::view::{KeyPlace, hit};
 use crate::learn::{Lesson, Outcome, Progress};
 use crate::text::Untrusted;
 
@@ -80,9 +81,16 @@ pub struct LessonApp {
     scrolled: usize,
     /// Lines that it can be scrolled by, as of the last drawing.
     scroll_end: usize,
+    /// The hints at keys in the last drawing.
+    hints: Vec<KeyPlace>,
 }
 
 impl LessonApp {
+    /// Changes the colours.
+    pub fn set_theme(&mut self, theme: Theme) {
+        self.theme = theme;
+    }
+
     /// Opens the lesson at this place; the list if there is none.
     pub fn new(
         theme: Theme,
@@ -109,6 +117,7 @@ impl LessonApp {
             scroll: None,
             scrolled: 0,
             scroll_end: 0,
+            hints: Vec::new(),
         }
     }
 
@@ -156,6 +165,12 @@ impl LessonApp {
             Event::Mouse(mouse) => match mouse.kind {
                 MouseEventKind::ScrollUp => self.scroll_by(-3),
                 MouseEventKind::ScrollDown => self.scroll_by(3),
+                MouseEventKind::Down(MouseButton::Left) => {
+                    match hit(&self.hints, mouse.column, mouse.row) {
+                        Some(code) => self.on_key(KeyEvent::new(code, KeyModifiers::NONE)),
+                        None => LessonAction::None,
+                    }
+                }
                 _ => LessonAction::None,
             },
             Event::Resize(..) => LessonAction::Redraw,

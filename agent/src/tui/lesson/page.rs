@@ -132,8 +132,13 @@ pub(super) fn measured(theme: Theme, lesson: &Lesson, width: usize) -> Lines {
 /// Returns how to read the picture that follows.
 pub(super) fn legend(theme: Theme, width: usize) -> Lines {
     let arrow = |from, to, text: &str| Step::Arrow { at: None, from, to, text: text.into() };
-    let held =
-        |owner, text: &str| Step::Held { at: None, us: 0, owner, counts: true, text: text.into() };
+    let held = |owner: Owner, text: &str| Step::Held {
+        at: None,
+        us: 0,
+        owner: owner.into(),
+        counts: true,
+        text: text.into(),
+    };
     let steps = [
         arrow(Lane::Peer, Lane::Kernel, "the client's bytes reach this host's kernel"),
         held(Owner::Kernel, "the kernel holds them: a buffer, a rule, the scheduler"),

@@ -51,11 +51,12 @@ impl LessonText<'_> {
     }
 }
 
-/// Returns the list of lessons as plain text.
-pub fn list_text(lessons: &[Lesson], progress: &Progress) -> String {
-    let mut lines =
-        vec![list::header(Theme::plain(), lessons, progress, WIDTH + 16), Line::default()];
-    lines.extend(list::lines(Theme::plain(), lessons, progress, None, WIDTH + 16, 0));
+/// Returns the list of lessons as plain text, for a terminal of so many columns; `None` where it
+/// goes elsewhere.
+pub fn list_text(lessons: &[Lesson], progress: &Progress, columns: Option<usize>) -> String {
+    let width = columns.unwrap_or(WIDTH).max(WIDTH);
+    let mut lines = vec![list::header(Theme::plain(), lessons, progress, width), Line::default()];
+    lines.extend(list::lines(Theme::plain(), lessons, progress, None, width, 0));
     plain(lines)
 }
 

@@ -26,7 +26,7 @@ pub(super) fn lines(
     let own_line = most > 1;
     let mut names = Vec::new();
     for thread in acceptors {
-        names.push(format!("{} {}", escape(&thread.comm), thread.tid));
+        names.push(escape(&crate::text::named(&thread.comm, thread.tid)));
     }
     if more > 0
         && !own_line
@@ -61,12 +61,26 @@ pub(super) fn lines(
 fn figures(theme: Theme, thread: &Acceptor, width: usize) -> Row {
     let mut row = vec![span(right(&format!("{}/s", rate(thread.rate)), 8), theme.strong())];
     if width >= 110 {
-        row.push(span(right(&format!("{} accepts", compact(thread.accepts)), 16), theme.dim()));
+        row.push(span(
+            right(
+                &format!(
+                    "{} {}",
+                    compact(thread.accepts),
+                    crate::text::noun(thread.accepts, "accept")
+                ),
+                16,
+            ),
+            theme.dim(),
+        ));
     }
     let Some(share) = thread.in_accept_share else {
         row.push(span("   time in accept() not known", theme.dim()));
         return row;
     };
+    if share == 0.0 {
+        row.push(span("  never seen inside accept()", theme.dim()));
+        return row;
+    }
     row.push(span("  in accept() ", theme.dim()));
     row.extend(bar(theme, share, None, if width >= 110 { 16 } else { 6 }, theme.dim()));
     row.push(span(right(&percent(share), 6), theme.strong()));

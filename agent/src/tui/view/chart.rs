@@ -3,16 +3,19 @@
 use ratatui::style::Style;
 use ratatui::text::Line;
 
+use super::axis;
 use super::parts::{LABEL, Row, columns, label, raw, refusing, span};
-use crate::model::snapshot::{ListenerView, Owner};
-use crate::tui::text::{grouped, rate, right};
+use crate::model::snapshot::{DatagramView, ListenerView, Owner};
+use crate::tui::text::{bytes, grouped, rate, right};
 use crate::tui::theme::Theme;
 
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// A period in which nothing happened; a period before the first is blank.
 const NOTHING: char = '_';
 /// Room for the figure of now at the right of a chart.
-const FIGURE: usize = 15;
+const FIGURE: usize = 17;
+/// What a rate of one a second is drawn as: slower ones show, too.
+const ONE_A_SECOND: u64 = 1_000;
 
 /// Heights of the charts of a listener, in lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +26,16 @@ pub(super) struct Heights {
     pub(super) rates: usize,
     /// Refusals; 0 leaves them out.
     pub(super) refused: usize,
+    /// The time axis: 1, or 0 to leave it out.
+    pub(super) axis: usize,
 }
 
 /// Returns depth, and connections queued and accepted, over time; the latter two on one scale, so
-/// that they compare.
+/// that they compare. Depth is drawn against the limit; beside a rate stands its most in view.
 pub(super) fn lines(
     theme: Theme,
     listener: &ListenerView,
+    now_ns: u64,
     width: usize,
     heights: Heights,
 ) -> Vec<Line<'static>> {
@@ -40,15 +46,16 @@ pub(super) fn lines(
         top: listener.limit,
         style: theme.owner(Owner::App),
     };
-    let flow = top(&listener.arrival_history, cells).max(top(&listener.accept_history, cells));
+    let from_ns = &listener.history_from_ns;
+    let a_second = |counts: &[u32]| per_second(counts, from_ns, now_ns);
+    let queued = a_second(&listener.arrival_history);
+    let accepted = a_second(&listener.accept_history);
+    let refusals = a_second(&listener.overflow_history);
+    let flow = top(&queued, cells).max(top(&accepted, cells));
     let rate_chart =
         |values, owner| Chart { values, lost: &[], top: flow, style: theme.owner(owner) };
-    let refused = Chart {
-        values: &listener.overflow_history,
-        lost: &[],
-        top: top(&listener.overflow_history, cells),
-        style: theme.loss(),
-    };
+    let refused =
+        Chart { values: &refusals, lost: &[], top: top(&refusals, cells), style: theme.loss() };
 
     let rates = listener.rates;
     let full = if refusing(listener) { theme.loss() } else { theme.strong() };
@@ -58,21 +65,87 @@ pub(super) fn lines(
         out.extend(chart.labelled(theme, name, cells, height, figure));
     };
     add("depth", depth, heights.depth, vec![span(grouped(listener.depth.into()), full), of_limit]);
-    let arrivals = rate_chart(&listener.arrival_history, Owner::Kernel);
-    add("queued/s", arrivals, heights.rates, vec![span(rate(rates.arrivals), theme.strong())]);
-    let accepts = rate_chart(&listener.accept_history, Owner::App);
-    add("accepts/s", accepts, heights.rates, vec![span(rate(rates.accepts), theme.strong())]);
-    add("refused/s", refused, heights.refused, vec![span(rate(rates.overflows), theme.loss())]);
+    let figure = |now: f64, values: &[u32], style| {
+        let most = f64::from(most(values, cells)) / ONE_A_SECOND as f64;
+        vec![span(rate(now), style), span(format!(", most {}", rate(most)), theme.dim())]
+    };
+    let strong = theme.strong();
+    let chart = rate_chart(&queued, Owner::Kernel);
+    add("queued/s", chart, heights.rates, figure(rates.arrivals, &queued, strong));
+    let chart = rate_chart(&accepted, Owner::App);
+    add("accepts/s", chart, heights.rates, figure(rates.accepts, &accepted, strong));
+    let figure = figure(rates.overflows, &refusals, theme.loss());
+    add("refused/s", refused, heights.refused, figure);
+    if heights.axis > 0 {
+        let text = axis::text(from_ns, now_ns, cells).unwrap_or_default();
+        out.push(Line::from(vec![label(theme, "ago"), span(text, theme.dim())]));
+    }
+    out
+}
+
+/// Returns the fill of a UDP socket's receive buffer, and the datagrams that came and were dropped,
+/// over time.
+pub(super) fn datagrams(
+    theme: Theme,
+    socket: &DatagramView,
+    now_ns: u64,
+    width: usize,
+    heights: Heights,
+) -> Vec<Line<'static>> {
+    let cells = width.saturating_sub(LABEL + FIGURE + 1);
+    let history = &socket.history;
+    let a_second = |counts: &[u32]| per_second(counts, &history.from_ns, now_ns);
+    let clamp = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let peaks: Vec<u32> = history.peak_bytes.iter().map(|&bytes| clamp(bytes)).collect();
+    let (arrived, dropped) = (a_second(&history.arrived), a_second(&history.drops));
+    let figure = |now: f64, values: &[u32], style| {
+        let most = f64::from(most(values, cells)) / ONE_A_SECOND as f64;
+        vec![span(rate(now), style), span(format!(", most {}", rate(most)), theme.dim())]
+    };
+    let filled = vec![
+        span(bytes(socket.queued_bytes), theme.strong()),
+        span(format!(" of {}", bytes(socket.buffer_bytes)), theme.dim()),
+    ];
+    let chart = |values, lost, top, style| Chart { values, lost, top, style };
+    let app = theme.owner(Owner::App);
+    let buffer = chart(&peaks, &history.drops, clamp(socket.buffer_bytes), app);
+    let mut out = buffer.labelled(theme, "filled", cells, heights.depth, filled);
+    let kernel = theme.owner(Owner::Kernel);
+    let came = chart(&arrived, &[], top(&arrived, cells), kernel);
+    let figures = figure(socket.rates.arrived, &arrived, theme.strong());
+    out.extend(came.labelled(theme, "in/s", cells, heights.rates, figures));
+    if heights.refused > 0 {
+        let lost = chart(&dropped, &[], top(&dropped, cells), theme.loss());
+        let figures = figure(socket.rates.drops, &dropped, theme.loss());
+        out.extend(lost.labelled(theme, "dropped/s", cells, heights.refused, figures));
+    }
+    let text = axis::text(&history.from_ns, now_ns, cells).unwrap_or_default();
+    out.push(Line::from(vec![label(theme, "ago"), span(text, theme.dim())]));
+    out
+}
+
+/// Returns counts as rates, in thousandths a second. The periods that they belong to are given by
+/// their beginnings.
+fn per_second(counts: &[u32], from_ns: &[u64], now_ns: u64) -> Vec<u32> {
+    let ends = from_ns.iter().skip(1).chain([&now_ns]);
+    let mut out = Vec::with_capacity(counts.len());
+    for ((&count, &from_ns), &until_ns) in counts.iter().zip(from_ns).zip(ends) {
+        let lasted_ns = u128::from(until_ns.saturating_sub(from_ns).max(1));
+        let rate = u128::from(count) * u128::from(ONE_A_SECOND * 1_000_000_000) / lasted_ns;
+        out.push(u32::try_from(rate).unwrap_or(u32::MAX));
+    }
     out
 }
 
 /// Returns the value of a full column for the newest values: the most of them and some headroom, so
 /// that full columns don't grow together with the chart above.
 fn top(values: &[u32], cells: usize) -> u32 {
-    match newest(values, cells).iter().max() {
-        Some(most) => most.saturating_add(most.div_ceil(7)),
-        None => 0,
-    }
+    let most = most(values, cells);
+    most.saturating_add(most.div_ceil(7))
+}
+
+fn most(values: &[u32], cells: usize) -> u32 {
+    newest(values, cells).iter().max().copied().unwrap_or(0)
 }
 
 struct Chart<'a> {
@@ -188,6 +261,14 @@ mod tests {
     fn the_newest_stands_at_the_right() {
         assert_eq!(draw(&[16, 0, 1, 8], &[], 6, 1), ["  █_▁▄"]);
         assert_eq!(draw(&[16, 0, 1, 8], &[], 2, 1), ["▁▄"]);
+    }
+
+    #[test]
+    fn counts_of_longer_periods_are_no_higher_rates() {
+        let second = 1_000_000_000;
+        let rates = per_second(&[10, 10, 1], &[0, second / 2, 2 * second], 12 * second);
+        assert_eq!(rates, [20_000, 6_666, 100]);
+        assert_eq!(per_second(&[1], &[5], 5), [u32::MAX], "a period of no length");
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn title(
     connection: &ConnectionView,
     width: usize,
 ) -> Line<'static> {
-    let known = snapshot.connections.iter().any(|other| other.sock == connection.sock);
+    let known = snapshot.connection(connection.sock).is_some();
     let process = if known {
         words::process(&snapshot.workloads, &connection.comm, connection.pid, width / 3)
     } else {
@@ -100,17 +100,26 @@ fn title(
         Some(protocol) => format!("{}  ", protocol.name()),
         None => String::new(),
     };
-    let end_ns = connection.closed_ns.unwrap_or(snapshot.now_ns);
-    let lived_us = end_ns.saturating_sub(connection.since_ns) / 1_000;
     let title = vec![
         span(connection_table::name(connection, width / 2), theme.strong()),
         span(format!("  {process}  "), theme.dim()),
         raw(protocol),
         span(state(connection.state), theme.strong()),
         span(end(connection), theme.dim()),
-        span(format!("  {}", duration(lived_us)), theme.dim()),
+        span(format!("  {}", lived(snapshot, connection)), theme.dim()),
     ];
     rule(theme, title, width)
+}
+
+/// Returns how long the connection has lived. One that was open before the watch began is older
+/// than that, and than its oldest exchange that is known.
+fn lived(snapshot: &Snapshot, connection: &ConnectionView) -> String {
+    let end_ns = connection.closed_ns.unwrap_or(snapshot.now_ns);
+    let exchanges = connection.recent.iter().chain(&connection.worst).chain(&connection.current);
+    let begun_ns = exchanges.map(|exchange| exchange.start_ns).fold(connection.since_ns, u64::min);
+    let since_ns = if connection.preexisting { begun_ns } else { connection.since_ns };
+    let lived = duration(end_ns.saturating_sub(since_ns) / 1_000);
+    if connection.preexisting { format!("for {lived} or longer") } else { lived }
 }
 
 /// Returns how the connection ended: " by the peer (RST)"; nothing while it is open.
@@ -273,9 +282,9 @@ fn below(
     let mut findings = verdict::of_connection(snapshot, connection);
     match findings.next() {
         Some(worst) if in_full => {
-            out.extend(finding::lines(theme, worst, width));
+            out.extend(finding::lines(theme, snapshot, worst, width));
             for finding in findings {
-                out.extend(finding::lines(theme, finding, width));
+                out.extend(finding::lines(theme, snapshot, finding, width));
             }
         }
         Some(worst) => out.extend(finding::short(theme, worst, width)),

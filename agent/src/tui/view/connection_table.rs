@@ -3,21 +3,28 @@
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
+use unicode_width::UnicodeWidthStr;
 
 use super::chart;
+use super::chosen::choose;
 use super::grid::{self, Column};
 use super::parts::{Row, raw, span, widest};
 use super::{owners, words};
 use crate::model::event::{Role, TcpState};
-use crate::model::snapshot::{ConnectionView, ExchangeVerdict, ExchangeView, Protocol, Snapshot};
+use crate::model::snapshot::{ConnectionView, ExchangeView, HeldMost, Protocol, Snapshot};
 use crate::tui::app::Hits;
 use crate::tui::order::{By, counted_us, last, state, worst};
-use crate::tui::text::{bytes, clip_address, compact, escape, fine, left, right};
+use crate::tui::text::{
+    bytes, clip_address, compact, count_of, duration, escape, fine, left, right,
+};
 use crate::tui::theme::Theme;
 
 /// "K Nagle        43.5 ms".
 const VERDICT: usize = 22;
 const BAR_LEAST: usize = 8;
+/// Titles of the bar.
+const HELD_BY: &str = "HELD BY";
+const WHERE_IT_WENT: &str = "WHERE ITS TIME WENT";
 
 /// The columns, made to a width and the rows that are to be seen.
 pub(super) struct ConnectionTable {
@@ -27,14 +34,18 @@ pub(super) struct ConnectionTable {
 
 impl ConnectionTable {
     /// Shares out a width: the least that a screen shows, then more columns, then a longer bar.
+    /// Columns that were chosen come as they were.
     pub(super) fn new<'a>(
         theme: Theme,
         width: usize,
         rows: impl Iterator<Item = &'a ConnectionView>,
+        chosen: &[&'static str],
     ) -> Self {
+        // All columns are there to choose from, whatever the width.
+        let seen = if chosen.is_empty() { width } else { usize::MAX };
         let names: Vec<String> = rows.map(|connection| name(connection, usize::MAX)).collect();
         let most = if width < 100 { 23 } else { 34 };
-        let from = |least, column| if width >= least { Some(column) } else { None };
+        let from = |least, column| if seen >= least { Some(column) } else { None };
         let before = [
             Some(Column::left("CONNECTION", widest(&names, 16, most), By::Address)),
             from(136, Column::left("THREAD", 16, By::Known)),
@@ -53,9 +64,14 @@ impl ConnectionTable {
         let mut grid: Vec<Column> = before.into_iter().flatten().collect();
         let bar_at = grid.len();
         grid.extend(after.into_iter().flatten());
+        if !chosen.is_empty() {
+            grid.insert(bar_at, Column::left(HELD_BY, BAR_LEAST, By::Known));
+            let grid = choose(grid, chosen, width, ("held-by", BAR_LEAST));
+            return Self { grid, theme };
+        }
         // The last column needs no blank after it.
         let bar = grid::rest(width, &grid).max(BAR_LEAST);
-        let title = if bar >= 19 { "WHERE ITS TIME WENT" } else { "HELD BY" };
+        let title = if bar >= 19 { WHERE_IT_WENT } else { HELD_BY };
         grid.insert(bar_at, Column::left(title, bar, By::Known));
         Self { grid, theme }
     }
@@ -120,26 +136,53 @@ impl ConnectionTable {
                 one(format!("▲{}", compact(connection.retransmits)), theme.loss())
             }
             "RESENT" => one("0".to_owned(), theme.dim()),
-            _ if connection.times.exchanges == 0 && connection.current.is_none() => one(
-                if column.width < 15 { "none yet" } else { "no exchange yet" }.to_owned(),
-                theme.dim(),
-            ),
+            _ if connection.times.exchanges == 0 && connection.current.is_none() => {
+                one(without_exchange(snapshot, connection, column.width), theme.dim())
+            }
             _ => match &connection.current {
                 // The only one there is goes on still: its time so far is better than none.
                 Some(current) if connection.times.exchanges == 0 => {
                     owners::bar(theme, &owners::slices(current), column.width)
                 }
-                _ => owners::bar(theme, &owners::parts(&connection.times), column.width),
+                _ => owners::bar(theme, &owners::parts(&connection.held), column.width),
             },
         }
     }
 }
 
+/// Says why no exchange of a connection is shown, in a width.
+pub(super) fn without_exchange(
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    width: usize,
+) -> String {
+    let waits_us = snapshot.now_ns.saturating_sub(connection.since_ns) / 1_000;
+    let words = match connection.state {
+        TcpState::SynSent => [
+            format!("no answer for {}, {}", duration(waits_us), syns(connection)),
+            format!("for {}", duration(waits_us)),
+        ],
+        _ if connection.exchanges > 0 => ["none of its exchanges is kept".into(), "–".into()],
+        _ => ["no exchange yet".into(), "none yet".into()],
+    };
+    let [long, short] = words;
+    if long.width() <= width { long } else { short }
+}
+
+/// Returns the number of SYNs that were sent for a connection: "3 SYNs sent".
+pub(super) fn syns(connection: &ConnectionView) -> String {
+    format!("{} sent", count_of(connection.syns_again + 1, "SYN"))
+}
+
 /// Returns the name of a connection, from the client to the server: "10.0.0.9:40122 → :8080". The
-/// process's own side is its port alone, and left out where the room is short.
+/// process's own side is its port alone, and left out where the room is short, or where it is not
+/// known.
 pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
     let peer = connection.peer.to_string();
-    let mut own = format!(":{}", connection.local.port());
+    let mut own = match connection.local.port() {
+        0 => String::new(),
+        port => format!(":{port}"),
+    };
     if peer.len() + own.len() + 3 > width {
         own.clear();
     }
@@ -147,19 +190,19 @@ pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
     let peer = clip_address(&peer, room);
     match connection.role {
         Role::Server => format!("{peer} → {own}"),
+        Role::Client if own.is_empty() => format!("→ {peer}"),
         Role::Client => format!("{own} → {peer}"),
     }
 }
 
 /// Returns what most of an exchange's time went on, with whose doing it was.
 pub(super) fn verdict(theme: Theme, exchange: &ExchangeView) -> Row {
-    let Some(ExchangeVerdict { kind, us, .. }) = exchange.verdict else {
+    let Some(HeldMost { holder, kind, us, .. }) = exchange.held_most() else {
         return vec![span("–", theme.dim())];
     };
-    let owner = kind.owner();
     vec![
-        span(owner.letter().to_string(), theme.mark(owner)),
-        span(format!(" {}", left(words::name(kind), 12)), theme.owner(owner)),
+        span(holder.letter().to_string(), theme.mark(holder)),
+        span(format!(" {}", left(words::held(holder, kind), 12)), theme.owner(holder)),
         span(right(&fine(us), 8), theme.strong()),
     ]
 }
@@ -177,9 +220,9 @@ pub(super) fn recent(
     let longest = shown.iter().map(|exchange| counted_us(exchange)).max().unwrap_or(0);
     let mut row = Row::new();
     for exchange in shown {
-        let style = match exchange.verdict {
+        let style = match exchange.held_most() {
             _ if chosen == Some(exchange.seq) => theme.strong().add_modifier(Modifier::UNDERLINED),
-            Some(verdict) => theme.owner(verdict.kind.owner()),
+            Some(most) => theme.owner(most.holder),
             None => theme.dim(),
         };
         row.push(span(chart::column(counted_us(exchange), longest), style));
@@ -205,13 +248,31 @@ fn state_cell(theme: Theme, of: TcpState, width: usize) -> Row {
     let short = match of {
         TcpState::CloseWait if width < 10 => "c-wait",
         TcpState::SynSent if width < 10 => "syn",
-        TcpState::Closing if width < 10 => "fin",
+        TcpState::Closing if width < 10 => "clos",
+        TcpState::FinWait1 if width < 10 => "fin-w1",
+        TcpState::FinWait2 if width < 10 => "fin-w2",
+        TcpState::LastAck if width < 10 => "lastak",
         _ => state(of),
     };
     let style = match of {
-        TcpState::CloseWait => theme.strong(),
+        TcpState::CloseWait | TcpState::SynSent => theme.strong(),
+        _ if of.is_closing() => theme.strong(),
         TcpState::Closed => theme.dim(),
         _ => Style::new(),
     };
     vec![span(short, style), raw("")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preferences::CONNECTIONS;
+    use crate::tui::view::chosen;
+
+    #[test]
+    fn every_column_can_be_chosen() {
+        chosen::tests::check(CONNECTIONS, |chosen, width| {
+            ConnectionTable::new(Theme::plain(), width, [].into_iter(), chosen).grid
+        });
+    }
 }

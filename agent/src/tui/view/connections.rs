@@ -7,8 +7,9 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::connection_table::{self, ConnectionTable};
-use super::parts::{paragraph, raw, rule, span};
-use super::queues::{first_row, take};
+use super::parts::{paragraph, raw, rule, side_by_side, span};
+use super::queues::take;
+use super::scroll::Shown;
 use super::{exchange, lanes, owners, proxy, put, verdict};
 use crate::model::snapshot::{ConnectionView, Snapshot};
 use crate::model::timeline;
@@ -16,9 +17,13 @@ use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
 use crate::tui::order::worst;
 use crate::tui::text::{escape, grouped};
+use crate::tui::theme::Theme;
 
 /// The least lines that a list of the other exchanges is worth having in.
 const EXCHANGES: usize = 4;
+
+/// Columns from which on there is room beside the steps of an exchange.
+const WIDE: usize = 170;
 
 /// Lines for a proxy above which a blank one stands below it.
 const SPACIOUS: usize = 8;
@@ -46,22 +51,32 @@ pub(super) fn draw(
         }
         put(frame, take(&mut rest, lines.len()), lines);
     }
-    let mut words = vec![Line::default()];
-    words.extend(verdict::connection(app.theme, snapshot, selected, width));
+    let words = verdict::connection(app.theme, snapshot, selected, width);
     let height = usize::from(rest.height);
-    let most_rows = height.saturating_sub(words.len() + 6).min(height * 2 / 5).max(3);
+    let most_rows = height.saturating_sub(words.len() + 7).min(height * 2 / 5).max(3);
     let rows = app.connections.len().clamp(1, most_rows);
-    table(app, snapshot, frame, take(&mut rest, 1 + rows), hits);
+    let shown = Shown::of(&app.connections, rows);
+    table(app, snapshot, shown, frame, take(&mut rest, 1 + rows), hits);
+    put(frame, take(&mut rest, 1), vec![shown.line(app.theme, width)]);
     put(frame, take(&mut rest, words.len()), words);
-    put(frame, rest, panel(app, snapshot, selected, width, rest.height.into()));
+    put(frame, rest, panel(app.theme, snapshot, selected, width, rest.height.into()));
 }
 
-fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
-    let list = &app.connections;
+fn table(
+    app: &App,
+    snapshot: &Snapshot,
+    shown: Shown,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
+    let (area, edge) = shown.split(area);
+    shown.bar(app.theme, frame, edge);
+    let (list, first) = (&app.connections, shown.first);
     let rows = usize::from(area.height.saturating_sub(1));
-    let first = first_row(list.cursor(), list.len(), rows);
     let visible: Vec<&ConnectionView> = list.window(snapshot, first).take(rows).collect();
-    let table = ConnectionTable::new(app.theme, area.width.into(), visible.iter().copied());
+    let (width, chosen) = (area.width.into(), &app.columns.connections);
+    let table = ConnectionTable::new(app.theme, width, visible.iter().copied(), chosen);
     let mut lines = vec![table.titles(list.order(), area, Some(hits))];
     for (at, connection) in visible.iter().enumerate() {
         lines.push(table.row(snapshot, connection, first + at == list.cursor()));
@@ -71,25 +86,32 @@ fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits
     put(frame, area, lines);
 }
 
-/// Returns the worst exchange of the selected connection.
-fn panel(
-    app: &App,
+/// Returns the worst exchange of a connection.
+pub(super) fn panel(
+    theme: Theme,
     snapshot: &Snapshot,
     connection: &ConnectionView,
     width: usize,
     height: usize,
 ) -> Vec<Line<'static>> {
-    let theme = app.theme;
     if height < 2 {
         return Vec::new();
     }
     let Some(worst) = worst(connection) else {
         let title = vec![span(connection_table::name(connection, width), theme.strong())];
-        return vec![rule(theme, title, width), Line::from(span(" no exchange yet", theme.dim()))];
+        let why = connection_table::without_exchange(snapshot, connection, width);
+        return vec![rule(theme, title, width), Line::from(span(format!(" {why}"), theme.dim()))];
     };
     let mut out = vec![exchange::sum(theme, connection, worst, width)];
     let steps = timeline::exchange(snapshot, connection, worst);
     let lanes = lanes::lines(theme, &steps, width, height - 1);
+    // Where there is no room below the steps, the other exchanges stand beside them.
+    if width >= WIDE && (height.saturating_sub(EXCHANGES)..height).contains(&lanes.len()) {
+        let beside = width * 3 / 5;
+        let list = exchange::list(theme, connection, Some(worst.seq), width - beside, height - 1);
+        out.extend(side_by_side(lanes::lines(theme, &steps, beside, height - 1), list, beside));
+        return out;
+    }
     if lanes.len() < height {
         out.extend(lanes);
     } else {
@@ -123,7 +145,13 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
              for accept() is shown on QUEUES.",
         ),
         n => (
-            format!("{} connections are open; nothing is known about their time.", grouped(n)),
+            match n {
+                1 => "1 connection is open; nothing is known about its time.".to_owned(),
+                n => format!(
+                    "{} connections are open; nothing is known about their time.",
+                    grouped(n)
+                ),
+            },
             "This is so with --detail queues, and for connections on which nothing has been \
              sent or received since the watch began.",
         ),

@@ -3,9 +3,11 @@
 use ratatui::style::Style;
 use ratatui::text::Line;
 
+use super::chart::{self, Heights};
 use super::gauge::bar;
 use super::grid::{self, Column};
-use super::parts::{Row, cut, raw, span, widest};
+use super::parts::{Row, cut, raw, rule, span, widest};
+use super::wait;
 use super::words::process;
 use crate::model::snapshot::{DatagramProtocol, DatagramView, Owner, QuicView, Snapshot};
 use crate::tui::order::By;
@@ -117,6 +119,36 @@ pub(super) fn lines(
         out.push(grid::row(theme, &grid, cells, false));
     }
     out.extend(quic(theme, snapshot, width));
+    out
+}
+
+/// Returns the history of a socket and the waits of its datagrams, in so many lines.
+pub(super) fn panel(
+    theme: Theme,
+    snapshot: &Snapshot,
+    socket: &DatagramView,
+    width: usize,
+    height: usize,
+) -> Vec<Line<'static>> {
+    /// Lines without the fill, and with the waits.
+    const CHARTS: usize = 6;
+    const WAITS: usize = 7;
+    let process = process(&snapshot.workloads, &socket.comm, socket.pid, width / 2);
+    let title = vec![
+        span(socket.local.to_string(), theme.strong()),
+        span(format!("  {process}"), theme.dim()),
+    ];
+    let mut out = vec![rule(theme, title, width)];
+    let refused = usize::from(socket.drops > 0);
+    let depth = height.saturating_sub(CHARTS + WAITS + refused).clamp(1, 8);
+    let heights = Heights { depth, rates: 3, refused, axis: 1 };
+    out.extend(chart::datagrams(theme, socket, snapshot.now_ns, width, heights));
+    if height >= out.len() + WAITS && socket.wait.count > 0 {
+        out.push(Line::default());
+        out.push(wait::percentiles(theme, &socket.wait, "datagram", width));
+        out.extend(wait::histogram(theme, &socket.wait, width));
+    }
+    out.truncate(height);
     out
 }
 

@@ -43,11 +43,11 @@ pub(super) fn draw(
     let mut lines = page_lines(theme, snapshot, listener, page.width.into());
     match side {
         Some(side) => {
-            put(frame, side, live(theme, snapshot, listener, side.width.into(), side.height.into()))
+            put(frame, side, live(app, snapshot, listener, side.width.into(), side.height.into()))
         }
         None => {
             lines.push(Line::default());
-            lines.extend(live(theme, snapshot, listener, page.width.into(), usize::MAX));
+            lines.extend(live(app, snapshot, listener, page.width.into(), usize::MAX));
         }
     }
     hits.scroll_end = lines.len().saturating_sub(page.height.into());
@@ -75,11 +75,12 @@ fn page_lines(
     }
     let title = |text: &'static str| rule(theme, vec![span(text, theme.strong())], width);
     out.push(title("WAIT IN THE ACCEPT QUEUE"));
-    out.push(wait::percentiles(theme, &listener.wait, width));
+    out.push(wait::percentiles(theme, &listener.wait, "accept", width));
     out.extend(wait::histogram(theme, &listener.wait, width));
     out.push(Line::default());
     out.push(title("HISTORY"));
-    out.extend(chart::lines(theme, listener, width, Heights { depth: 4, rates: 2, refused: 1 }));
+    let heights = Heights { depth: 4, rates: 2, refused: 1, axis: 1 };
+    out.extend(chart::lines(theme, listener, snapshot.now_ns, width, heights));
     out.push(Line::default());
     out.push(title("THREADS THAT ACCEPT"));
     out.extend(acceptors::lines(theme, listener, width, usize::MAX));
@@ -107,16 +108,17 @@ fn queues(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'stat
 }
 
 fn live(
-    theme: Theme,
+    app: &App,
     snapshot: &Snapshot,
     listener: &ListenerView,
     width: usize,
     height: usize,
 ) -> Vec<Line<'static>> {
-    let mut out = vec![event_log::title(theme, 0, width)];
+    let (theme, day) = (app.theme, app.time_of_day.as_ref());
+    let mut out = vec![event_log::title(theme, (0, 0), width)];
     let own = snapshot.event_log.iter().rev().filter(|entry| entry.listener == listener.sock);
     let entries: Vec<_> = own.take(height.saturating_sub(1)).collect();
-    out.extend(event_log::lines(theme, snapshot, &entries, width, false));
+    out.extend(event_log::lines(theme, day, snapshot, &entries, width, false));
     if out.len() == 1 {
         out.push(Line::from(span(" Nothing has happened here yet.", theme.dim())));
     }

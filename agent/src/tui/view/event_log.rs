@@ -6,17 +6,27 @@ use ratatui::text::{Line, Span};
 use super::parts::{Row, cut, raw, rule, span, widest};
 use crate::model::event::Stage;
 use crate::model::snapshot::{LogEntry, Owner, Snapshot, StreamKind};
+use crate::time_of_day::TimeOfDay;
 use crate::tui::text::{clip_address, duration, escape, grouped, left, right};
 use crate::tui::theme::Theme;
 
 /// A wait that is worth a colour, µs.
 const LONG_WAIT: u64 = 10_000;
 
-/// Returns the rule above the stream.
-pub(super) fn title(theme: Theme, scrolled: usize, width: usize) -> Line<'static> {
+/// Columns of a time since the attach, of one of the day, and of one of another day.
+const SINCE: usize = 8;
+const OF_DAY: usize = 12;
+const WITH_DAY: usize = 14;
+
+/// Returns the rule above the stream, with the numbers of newer and older entries that are not on
+/// screen, and the keys that lead to them.
+pub(super) fn title(theme: Theme, (newer, older): (usize, usize), width: usize) -> Line<'static> {
     let mut title = vec![span("LIVE", theme.strong())];
-    if scrolled > 0 {
-        title.push(span(format!("  {} newer above, PgUp", grouped(scrolled as u64)), theme.dim()));
+    if newer > 0 {
+        title.push(span(format!("  < {} newer", grouped(newer as u64)), theme.strong()));
+    }
+    if older > 0 {
+        title.push(span(format!("  > {} older", grouped(older as u64)), theme.dim()));
     }
     rule(theme, title, width)
 }
@@ -25,6 +35,9 @@ pub(super) fn title(theme: Theme, scrolled: usize, width: usize) -> Line<'static
 struct Columns<'a> {
     theme: Theme,
     snapshot: &'a Snapshot,
+    day: Option<&'a TimeOfDay>,
+    /// The time.
+    time: usize,
     peer: usize,
     /// The listener's address; 0 leaves it out.
     listener: usize,
@@ -37,6 +50,7 @@ struct Columns<'a> {
 /// Returns the lines of some entries. With `listener` theirs is named where there is room.
 pub(super) fn lines(
     theme: Theme,
+    day: Option<&TimeOfDay>,
     snapshot: &Snapshot,
     entries: &[&LogEntry],
     width: usize,
@@ -51,9 +65,18 @@ pub(super) fn lines(
             longest = longest.max(us);
         }
     }
+    let time = match day {
+        None => SINCE,
+        Some(day) if entries.iter().all(|entry| day.is_same_day(entry.ts_ns, snapshot.now_ns)) => {
+            OF_DAY
+        }
+        Some(_) => WITH_DAY,
+    };
     let columns = Columns {
         theme,
         snapshot,
+        day,
+        time,
         // Wide enough for any IPv4 peer, so that columns don't jump as entries come and go.
         peer: widest(&peers, 21, if wide { 31 } else { 21 }),
         listener: if wide && listener { 24 } else { 0 },
@@ -83,9 +106,6 @@ fn who(entry: &LogEntry) -> String {
 impl Columns<'_> {
     fn row(&self, entry: &LogEntry, who: &str) -> Row {
         let theme = self.theme;
-        let start_ns =
-            self.snapshot.now_ns.saturating_sub(self.snapshot.elapsed_us.saturating_mul(1_000));
-        let ms = entry.ts_ns.saturating_sub(start_ns) / 1_000_000;
         let (word, style) = match &entry.what {
             StreamKind::Accept { .. } => ("● accept", Style::new()),
             StreamKind::Overflow { stage: Some(Stage::Cookie), .. } => {
@@ -96,7 +116,7 @@ impl Columns<'_> {
             StreamKind::Closed { .. } => ("○ closed", theme.strong()),
         };
         let mut row = vec![
-            span(right(&format!("{}.{:03}", ms / 1_000, ms % 1_000), 8), theme.dim()),
+            span(right(&self.time(entry.ts_ns), self.time), theme.dim()),
             raw("  "),
             span(left(word, 12), style),
             raw(left(&clip_address(who, self.peer), self.peer + 2)),
@@ -106,6 +126,21 @@ impl Columns<'_> {
         }
         self.what(entry, &mut row);
         row
+    }
+
+    /// Returns the time of day, or the seconds since the attach.
+    fn time(&self, ts_ns: u64) -> String {
+        let now_ns = self.snapshot.now_ns;
+        match self.day {
+            Some(day) if day.is_same_day(ts_ns, now_ns) => day.millis(ts_ns),
+            Some(day) => day.with_day(ts_ns),
+            None => {
+                let start_ns =
+                    now_ns.saturating_sub(self.snapshot.elapsed_us.saturating_mul(1_000));
+                let ms = ts_ns.saturating_sub(start_ns) / 1_000_000;
+                format!("{}.{:03}", ms / 1_000, ms % 1_000)
+            }
+        }
     }
 
     fn what(&self, entry: &LogEntry, row: &mut Row) {

@@ -4,8 +4,8 @@ use ratatui::text::Line;
 
 use super::parts::{Row, columns, cut, raw, rule, span};
 use super::{connection_table, owners, words};
-use crate::model::snapshot::{ConnectionView, ExchangeView, Slice, Snapshot};
-use crate::model::timeline::{self, counted};
+use crate::model::snapshot::{ConnectionView, ExchangeView, Part, Snapshot};
+use crate::model::timeline;
 use crate::tui::order::{counted_us, worst};
 use crate::tui::text::{bytes, escape, fine, grouped, left, right, total};
 use crate::tui::theme::Theme;
@@ -59,12 +59,12 @@ pub(super) fn sum(
 }
 
 /// Returns the number of exchanges, the one that goes on included.
-fn count(connection: &ConnectionView) -> String {
+fn number(connection: &ConnectionView) -> u64 {
     let mut count = connection.exchanges;
     if let Some(current) = &connection.current {
         count = count.max(current.seq.into());
     }
-    grouped(count)
+    count
 }
 
 fn attribute(connection: &ConnectionView, exchange: &ExchangeView) -> &'static str {
@@ -95,32 +95,32 @@ pub(super) fn waterfall(
         Some(slice) => slice.start_ns,
         None => exchange.start_ns,
     };
-    let all = total(counted(exchange).iter().map(|slice| slice.us));
-    let mut shown: Vec<&Slice> = counted(exchange).iter().collect();
-    shown.sort_by_key(|slice| std::cmp::Reverse(slice.us));
+    let mut shown: Vec<Part> = exchange.parts();
+    let all = total(shown.iter().map(|part| part.slice.us));
+    shown.sort_by_key(|part| std::cmp::Reverse(part.slice.us));
     shown.truncate(room);
-    shown.sort_by_key(|slice| slice.start_ns);
+    shown.sort_by_key(|part| part.slice.start_ns);
     let room = width.saturating_sub(FIGURES);
     let words = if room >= 90 { room / 2 } else { 0 };
     let cells = room - words;
     let scale = |us: u64| (us as f64 / all.max(1) as f64 * cells as f64) as usize;
     let mut out = Vec::with_capacity(shown.len());
-    for slice in shown {
-        let owner = slice.kind.owner();
+    for part in shown {
+        let (owner, slice) = (part.holder, part.slice);
         let offset = scale(slice.start_ns.saturating_sub(start) / 1_000);
         let before = offset.min(cells.saturating_sub(1));
         let long = scale(slice.us).max(1).min(cells - before);
         let mut row = vec![
             raw(" "),
             span(format!(" {} ", owner.letter()), theme.badge(owner)),
-            span(format!(" {}", left(words::name(slice.kind), 12)), theme.owner(owner)),
+            span(format!(" {}", left(words::held(owner, slice.kind), 12)), theme.owner(owner)),
             span(format!("{}  ", right(&fine(slice.us), 8)), theme.strong()),
             raw(" ".repeat(before)),
             theme.run(owner, long),
             raw(" ".repeat(cells - before - long)),
         ];
         if words > 0 {
-            let text = timeline::sentence(snapshot, connection, exchange, slice);
+            let text = timeline::part_sentence(snapshot, connection, exchange, &part);
             row.push(span(format!("  {}", escape(&text)), theme.dim()));
         }
         out.push(Line::from(cut(row, width)));
@@ -135,11 +135,14 @@ pub(super) fn strip(
     exchange: Option<&ExchangeView>,
     width: usize,
 ) -> Line<'static> {
-    let mut row = vec![span(format!(" {} EXCHANGES  ", count(connection)), theme.dim())];
+    let mut row = vec![span(
+        format!(" {}  ", crate::text::count_of(number(connection), "exchange").to_uppercase()),
+        theme.dim(),
+    )];
     let hint: Row = vec![
         span("  ←→", theme.strong()),
         span(" choose  ", theme.dim()),
-        span("w", theme.strong()),
+        span("W", theme.strong()),
     ];
     let word = span(" worst ", theme.dim());
     let cells = width.saturating_sub(columns(&row) + columns(&hint) + word.width()).min(64);
@@ -150,7 +153,8 @@ pub(super) fn strip(
         exchange.map(|exchange| exchange.seq),
     ));
     if connection.recent.is_empty() && connection.current.is_none() {
-        row.push(span("no exchange yet", theme.dim()));
+        let why = if connection.exchanges > 0 { "none is kept" } else { "no exchange yet" };
+        row.push(span(why, theme.dim()));
     }
     row.extend(hint);
     row.push(word);

@@ -3,21 +3,39 @@
 use ratatui::text::Line;
 
 use super::parts::{Row, columns, raw, span, spread, widest};
-use crate::model::snapshot::{Finding, Owner};
+use crate::model::snapshot::{Finding, Owner, Snapshot, chain};
 use crate::tui::text::{duration, escape, grouped, left, percent, right, wrap};
 use crate::tui::theme::{Theme, shape};
 
 const FIX: &str = "Try: ";
+const SO: &str = "So: ";
 
-/// Returns headline with the owner's mark, explanation, fix; nothing is cut.
-pub(super) fn lines(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
+/// Returns headline with the owner's mark, what follows from it, explanation, fix; nothing is cut.
+pub(super) fn lines(
+    theme: Theme,
+    snapshot: &Snapshot,
+    finding: &Finding,
+    width: usize,
+) -> Vec<Line<'static>> {
     let edge = || span("▌", theme.owner(finding.owner));
     let mut out = headline(theme, finding, width);
+    out.extend(consequences(theme, snapshot, finding, width));
     for line in wrap(&escape(&finding.text), width.saturating_sub(4)) {
         out.push(Line::from(vec![edge(), raw("  "), raw(line)]));
     }
     out.extend(fix(theme, finding, width));
     out
+}
+
+/// Returns what follows from a finding, behind "So:"; nothing if nothing does.
+fn consequences(
+    theme: Theme,
+    snapshot: &Snapshot,
+    finding: &Finding,
+    width: usize,
+) -> Vec<Line<'static>> {
+    let Some(so) = chain::consequences(&snapshot.findings, finding) else { return Vec::new() };
+    led(theme, finding, SO, &escape(&so), width)
 }
 
 /// Returns headline and fix alone.
@@ -45,11 +63,22 @@ fn headline(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>>
 }
 
 fn fix(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
+    led(theme, finding, FIX, &escape(&finding.fix), width)
+}
+
+/// Returns text behind a word that leads it.
+fn led(
+    theme: Theme,
+    finding: &Finding,
+    lead: &'static str,
+    text: &str,
+    width: usize,
+) -> Vec<Line<'static>> {
     let edge = || span("▌", theme.owner(finding.owner));
     let mut out = Vec::new();
-    let lines = wrap(&escape(&finding.fix), width.saturating_sub(4 + FIX.len()));
+    let lines = wrap(text, width.saturating_sub(4 + lead.len()));
     for (at, line) in lines.into_iter().enumerate() {
-        let lead = if at == 0 { span(FIX, theme.strong()) } else { raw(" ".repeat(FIX.len())) };
+        let lead = if at == 0 { span(lead, theme.strong()) } else { raw(" ".repeat(lead.len())) };
         out.push(Line::from(vec![edge(), raw("  "), lead, raw(line)]));
     }
     out
@@ -78,7 +107,7 @@ pub(super) fn evidence(theme: Theme, finding: &Finding, width: usize) -> Vec<Lin
 }
 
 /// Returns a badge that says whose doing it is.
-fn badge(theme: Theme, owner: Owner) -> Row {
+pub(super) fn badge(theme: Theme, owner: Owner) -> Row {
     let text = match owner {
         Owner::Unknown => " ?  owner unknown ".to_owned(),
         _ => format!(" {}  the {}'s doing ", owner.letter(), owner.name()),

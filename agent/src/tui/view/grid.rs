@@ -39,6 +39,11 @@ impl Column {
         Self { gap: 0, ..self }
     }
 
+    /// Puts a blank behind the column, whatever comes next.
+    pub(super) fn apart(self) -> Self {
+        Self { gap: 1, ..self }
+    }
+
     fn pad(&self, content: Row) -> Row {
         let mut content = cut(content, self.width);
         let blank = raw(" ".repeat(self.width.saturating_sub(columns(&content))));

@@ -4,7 +4,7 @@
 use ratatui::text::Line;
 
 use super::parts::{Row, raw, span};
-use crate::model::snapshot::Owner;
+use crate::model::snapshot::Holder;
 use crate::model::timeline::{Lane, Step};
 use crate::text::Untrusted;
 use crate::tui::text::{escape, fine, left, right, total, wrap};
@@ -91,13 +91,13 @@ fn held_us(step: &Step) -> u64 {
 
 impl Lanes {
     /// Returns the column of an owner. The network's is between the lanes that it joins.
-    fn column(&self, owner: Owner) -> usize {
+    fn column(&self, owner: Holder) -> usize {
         let of = |lane: Lane| self.at[lane as usize];
         match owner {
-            Owner::Peer => of(Lane::Peer),
-            Owner::Network => (of(Lane::Peer) + of(Lane::Kernel)) / 2,
-            Owner::Kernel | Owner::Unknown => of(Lane::Kernel),
-            Owner::App => of(Lane::App),
+            Holder::Peer => of(Lane::Peer),
+            Holder::Network => (of(Lane::Peer) + of(Lane::Kernel)) / 2,
+            Holder::Kernel | Holder::Unknown => of(Lane::Kernel),
+            Holder::App | Holder::Upstream => of(Lane::App),
         }
     }
 
@@ -105,9 +105,9 @@ impl Lanes {
         let theme = self.theme;
         let middle = self.at[1] - 3;
         let mut row =
-            vec![raw(" ".repeat(TIME + 1)), span(left("PEER", middle), theme.owner(Owner::Peer))];
-        row.push(span(left("KERNEL", self.wide - middle - 3), theme.owner(Owner::Kernel)));
-        row.push(span("APP", theme.owner(Owner::App)));
+            vec![raw(" ".repeat(TIME + 1)), span(left("PEER", middle), theme.owner(Holder::Peer))];
+        row.push(span(left("KERNEL", self.wide - middle - 3), theme.owner(Holder::Kernel)));
+        row.push(span("APP", theme.owner(Holder::App)));
         row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", TOOK)), theme.dim()));
         Line::from(row)
     }
@@ -163,7 +163,7 @@ impl Lanes {
     }
 
     /// Draws a field in the lane of the owner, with the letter in its first line.
-    fn held(&self, owner: Owner, first: bool, row: &mut Row) {
+    fn held(&self, owner: Holder, first: bool, row: &mut Row) {
         let theme = self.theme;
         let field = self.column(owner) - FIELD / 2;
         let mut cells = vec![' '; self.wide];

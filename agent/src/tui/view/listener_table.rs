@@ -5,6 +5,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::chart::trend;
+use super::chosen::choose;
 use super::gauge::{bar, share};
 use super::grid::{self, Column};
 use super::parts::{Row, raw, refusing, span, widest};
@@ -38,46 +39,55 @@ pub(super) struct ListenerTable {
 
 impl ListenerTable {
     /// Shares out a width: the least that a screen shows, then more columns, then a longer gauge.
+    /// Columns that were chosen come as they were.
     pub(super) fn new<'a>(
         theme: Theme,
         width: usize,
         rows: impl Iterator<Item = &'a ListenerView>,
         workloads: &Workloads,
+        chosen: &[&'static str],
     ) -> Self {
         let (mut addresses, mut has_places) = (Vec::new(), false);
         for listener in rows {
             addresses.push(listener.local.to_string());
             has_places |= workloads.label(listener.pid).is_some();
         }
+        // All columns are there to choose from, whatever the width.
+        let seen = if chosen.is_empty() { width } else { usize::MAX };
         let address = widest(&addresses, ADDRESS_LEAST, if width < 100 { 18 } else { 28 });
         let mut grid = vec![Column::left("LISTENER", address, By::Known)];
-        if width >= 104 {
+        if seen >= 104 {
             grid.push(Column::left(
                 "PROCESS",
-                if width >= 164 && has_places { 33 } else { 19 },
+                if seen >= 164 && has_places { 33 } else { 19 },
                 By::Known,
             ));
         }
         let queue_at = grid.len();
         grid.push(Column::right("LIMIT", 6, By::Known).close());
-        if width >= 150 {
+        if seen >= 150 {
             grid.push(Column::left(" OVER TIME", 17, By::Known).close());
         }
-        if width >= 112 {
+        if seen >= 112 {
             grid.push(Column::right("SYN QUEUE", 1 + 8 + SYN, By::Known).close());
         } else {
             grid.push(Column::right("SYN", 1 + 3 + SYN, By::Known).close());
         }
-        if width >= 124 {
+        if seen >= 124 {
             grid.push(Column::right("QUEUED/s", 10, By::Known).close());
             grid.push(Column::right("ACCEPT/s", 10, By::Accepts).close());
         }
         grid.push(Column::right("WAIT p50", 10, By::Known).close());
         grid.push(Column::right("p99", 7, By::Wait).close());
-        if width >= 136 {
+        if seen >= 136 {
             grid.push(Column::right("max", 8, By::Known).close());
         }
         grid.push(Column::right("OVERFLOW", 14, By::Overflow).close());
+        if !chosen.is_empty() {
+            grid.insert(queue_at, Column::left(QUEUE, QUEUE_LEAST, By::Depth));
+            grid = choose(grid, chosen, width, ("queue", QUEUE_LEAST));
+            return Self { grid, theme, workloads: workloads.clone() };
+        }
         // A long address gives way to the gauge.
         let missing = QUEUE_LEAST.saturating_sub(grid::rest(width, &grid));
         grid[0].width = address.saturating_sub(missing).max(ADDRESS_LEAST);
@@ -180,5 +190,20 @@ fn depth(theme: Theme, depth: u32, peak: u32, width: usize, style: Style) -> [Sp
         [span(right(&now, pad), style), span(peak, theme.dim())]
     } else {
         [span(right(&now, width), style), raw("")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preferences::QUEUES;
+    use crate::tui::view::chosen;
+
+    #[test]
+    fn every_column_can_be_chosen() {
+        chosen::tests::check(QUEUES, |chosen, width| {
+            let theme = Theme::plain();
+            ListenerTable::new(theme, width, [].into_iter(), &Workloads::default(), chosen).grid
+        });
     }
 }

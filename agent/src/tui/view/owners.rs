@@ -3,8 +3,7 @@
 use ratatui::text::Line;
 
 use super::parts::{Row, columns, cut, raw, span};
-use crate::model::snapshot::{ExchangeView, Owner, OwnerTimes, Snapshot};
-use crate::model::timeline::counted;
+use crate::model::snapshot::{ExchangeView, Holder, HolderTimes, RATE_SECONDS, Snapshot};
 use crate::tui::order::trailing_us;
 use crate::tui::text::{compact, fine, left, percent, total};
 use crate::tui::theme::Theme;
@@ -15,15 +14,17 @@ const TITLE: usize = 24;
 
 /// Returns two lines: on all exchanges since the attach, and on those of the last few seconds.
 pub(super) fn totals(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
-    let all = format!(" TIME OF {} EXCHANGES", compact(snapshot.times.exchanges));
-    let recent = format!(" the latest {}", compact(snapshot.recent_times.exchanges));
+    let exchanges = snapshot.held.exchanges;
+    let noun = crate::text::noun(exchanges, "exchange").to_uppercase();
+    let all = format!(" TIME OF {} {noun}", compact(exchanges));
+    let recent = format!(" the last {RATE_SECONDS} s: {}", compact(snapshot.recent_held.exchanges));
     vec![
-        line(theme, &all, &snapshot.times, width),
-        line(theme, &recent, &snapshot.recent_times, width),
+        line(theme, &all, &snapshot.held, width),
+        line(theme, &recent, &snapshot.recent_held, width),
     ]
 }
 
-fn line(theme: Theme, title: &str, times: &OwnerTimes, width: usize) -> Line<'static> {
+fn line(theme: Theme, title: &str, times: &HolderTimes, width: usize) -> Line<'static> {
     let mut row = vec![span(left(title, TITLE.max(title.chars().count() + 1)), theme.strong())];
     let parts = parts(times);
     let all = sum(&parts);
@@ -44,13 +45,18 @@ fn line(theme: Theme, title: &str, times: &OwnerTimes, width: usize) -> Line<'st
 }
 
 /// Returns the share of each owner; without names where there is little room.
-fn figures(theme: Theme, parts: &[(Owner, u64)], named: bool) -> Row {
+fn figures(theme: Theme, parts: &[(Holder, u64)], named: bool) -> Row {
     let all = sum(parts).max(1);
+    let is_proxy = parts.iter().any(|&(holder, us)| holder == Holder::Upstream && us > 0);
     let mut row = Row::new();
     for &(owner, us) in parts {
+        // Most programs wait for no other. Where one does there is no room for what is nothing.
+        if us == 0 && (owner == Holder::Upstream || is_proxy && owner == Holder::Unknown) {
+            continue;
+        }
         row.push(span(format!(" {} ", owner.letter()), theme.badge(owner)));
         let name = match owner {
-            Owner::Unknown => " ".to_owned(),
+            Holder::Unknown => " ".to_owned(),
             _ if named => format!(" {} ", owner.name()),
             _ => " ".to_owned(),
         };
@@ -60,26 +66,22 @@ fn figures(theme: Theme, parts: &[(Owner, u64)], named: bool) -> Row {
     row
 }
 
-/// Returns the owners with their times, each once.
-pub(super) fn parts(times: &OwnerTimes) -> [(Owner, u64); Owner::ALL.len()] {
-    Owner::ALL.map(|owner| (owner, times.of(owner)))
+/// Returns the holders with their times, each once.
+pub(super) fn parts(times: &HolderTimes) -> [(Holder, u64); Holder::ALL.len()] {
+    Holder::ALL.map(|holder| (holder, times.of(holder)))
 }
 
-/// Returns the slices of an exchange by owner, in the order of time.
-pub(super) fn slices(exchange: &ExchangeView) -> Vec<(Owner, u64)> {
-    counted(exchange).iter().map(|slice| (slice.kind.owner(), slice.us)).collect()
+/// Returns the slices of an exchange by holder, in the order of time.
+pub(super) fn slices(exchange: &ExchangeView) -> Vec<(Holder, u64)> {
+    exchange.parts().iter().map(|part| (part.holder, part.slice.us)).collect()
 }
 
 /// Returns the parts that the time of an exchange adds up from: "A 0.4 ms + K 43.5 ms".
 pub(super) fn sum_line(theme: Theme, exchange: &ExchangeView) -> Row {
     let mut row = Row::new();
-    for owner in Owner::ALL {
-        let mut us = 0_u64;
-        for slice in counted(exchange) {
-            if slice.kind.owner() == owner {
-                us = us.saturating_add(slice.us);
-            }
-        }
+    let held = exchange.held();
+    for owner in Holder::ALL {
+        let us = held.of(owner);
         if us == 0 {
             continue;
         }
@@ -95,7 +97,7 @@ pub(super) fn sum_line(theme: Theme, exchange: &ExchangeView) -> Row {
 }
 
 /// Draws times as parts of a bar of so many cells. A part too short to be seen is left out.
-pub(super) fn bar(theme: Theme, parts: &[(Owner, u64)], cells: usize) -> Row {
+pub(super) fn bar(theme: Theme, parts: &[(Holder, u64)], cells: usize) -> Row {
     let all = sum(parts);
     if all == 0 {
         return vec![span(left("–", cells), theme.dim())];
@@ -131,7 +133,7 @@ fn fit(lengths: &mut [usize], cells: usize) {
     }
 }
 
-fn sum(parts: &[(Owner, u64)]) -> u64 {
+fn sum(parts: &[(Holder, u64)]) -> u64 {
     total(parts.iter().map(|&(_, us)| us))
 }
 
@@ -139,7 +141,7 @@ fn sum(parts: &[(Owner, u64)]) -> u64 {
 mod tests {
     use super::*;
 
-    fn draw(parts: &[(Owner, u64)], cells: usize) -> String {
+    fn draw(parts: &[(Holder, u64)], cells: usize) -> String {
         bar(Theme::plain(), parts, cells).iter().map(|piece| piece.content.as_ref()).collect()
     }
 
@@ -147,8 +149,8 @@ mod tests {
     fn a_bar_is_as_long_as_it_is_to_be_whatever_the_parts() {
         for cells in 0..40 {
             for parts in [
-                &[(Owner::App, 1), (Owner::Kernel, 1), (Owner::Peer, 1)][..],
-                &[(Owner::Unknown, 7); 60],
+                &[(Holder::App, 1), (Holder::Kernel, 1), (Holder::Peer, 1)][..],
+                &[(Holder::Unknown, 7); 60],
             ] {
                 assert_eq!(draw(parts, cells).chars().count(), cells);
             }
@@ -158,10 +160,10 @@ mod tests {
     #[test]
     fn what_is_a_percent_shows_and_what_is_less_does_not() {
         assert_eq!(
-            draw(&[(Owner::App, 2), (Owner::Kernel, 97), (Owner::Peer, 1)], 10),
+            draw(&[(Holder::App, 2), (Holder::Kernel, 97), (Holder::Peer, 1)], 10),
             "AKKKKKKKKP"
         );
-        assert_eq!(draw(&[(Owner::App, 1_000), (Owner::Unknown, 2)], 10), "AAAAAAAAAA");
+        assert_eq!(draw(&[(Holder::App, 1_000), (Holder::Unknown, 2)], 10), "AAAAAAAAAA");
         assert_eq!(draw(&[], 3), "–  ");
     }
 }

@@ -15,14 +15,15 @@ use crate::tui::theme::Theme;
 
 /// From this width on the figures stand beside the charts.
 const TWO_COLUMNS: u16 = 130;
-/// Lines that the panel takes at least, with its title: three charts, waits, one thread.
-pub(super) const LEAST: usize = 6;
+/// Lines that the panel takes at least, with its title: three charts, their time axis, waits, one
+/// thread.
+pub(super) const LEAST: usize = 7;
 
 /// Lines that the panel can make use of, with its title.
 pub(super) fn most(listener: &ListenerView, width: usize) -> usize {
     let threads = listener.acceptors.len().clamp(1, 8);
     let refused = usize::from(width >= usize::from(TWO_COLUMNS) || refuses(listener));
-    11 + refused + threads
+    12 + refused + threads
 }
 
 /// Draws the panel into an area of any height.
@@ -37,13 +38,15 @@ pub(super) fn draw(
     put(frame, head, vec![title(theme, snapshot, listener, head.width.into())]);
     let room = usize::from(body.height);
     if area.width < TWO_COLUMNS {
-        put(frame, body, one_column(theme, listener, body.width.into(), room));
+        let now_ns = snapshot.now_ns;
+        put(frame, body, one_column(theme, listener, now_ns, body.width.into(), room));
         return;
     }
     let [charts, figures] =
         body.layout(&Layout::horizontal([Constraint::Fill(1), Constraint::Length(80)]));
     let heights = Heights::within(room, listener);
-    put(frame, charts, chart::lines(theme, listener, charts.width.into(), heights));
+    let lines = chart::lines(theme, listener, snapshot.now_ns, charts.width.into(), heights);
+    put(frame, charts, lines);
     put(frame, figures, self::figures(theme, listener, figures.width.into(), room));
 }
 
@@ -75,14 +78,22 @@ fn refuses(listener: &ListenerView) -> bool {
 impl Heights {
     /// The highest charts for a number of lines.
     pub(super) fn within(lines: usize, listener: &ListenerView) -> Self {
-        let mut heights = Self { depth: 1, rates: 1, refused: 0 };
-        let steps =
-            [(0, 0, usize::from(refuses(listener))), (1, 0, 0), (0, 1, 0), (2, 0, 0), (0, 1, 0)];
-        for (depth, rates, refused) in steps {
+        let mut heights = Self { depth: 1, rates: 1, refused: 0, axis: 0 };
+        let refuses = usize::from(refuses(listener));
+        let steps = [
+            (0, 0, 0, 1),
+            (0, 0, refuses, 0),
+            (1, 0, 0, 0),
+            (0, 1, 0, 0),
+            (2, 0, 0, 0),
+            (0, 1, 0, 0),
+        ];
+        for (depth, rates, refused, axis) in steps {
             let higher = Self {
                 depth: heights.depth + depth,
                 rates: heights.rates + rates,
                 refused: heights.refused + refused,
+                axis: heights.axis + axis,
             };
             if higher.lines() <= lines {
                 heights = higher;
@@ -92,13 +103,14 @@ impl Heights {
     }
 
     fn lines(self) -> usize {
-        self.depth + 2 * self.rates + self.refused
+        self.depth + 2 * self.rates + self.refused + self.axis
     }
 }
 
 fn one_column(
     theme: Theme,
     listener: &ListenerView,
+    now_ns: u64,
     width: usize,
     room: usize,
 ) -> Vec<Line<'static>> {
@@ -106,10 +118,10 @@ fn one_column(
     let threads = listener.acceptors.len().clamp(1, 1 + spare / 3);
     let spare = spare.saturating_sub(threads - 1);
     let percentiles = usize::from(spare > 1);
-    let heights = Heights::within(3 + spare - percentiles, listener);
-    let mut out = chart::lines(theme, listener, width, heights);
+    let heights = Heights::within(4 + spare - percentiles, listener);
+    let mut out = chart::lines(theme, listener, now_ns, width, heights);
     if percentiles > 0 {
-        out.push(wait::percentiles(theme, &listener.wait, width));
+        out.push(wait::percentiles(theme, &listener.wait, "accept", width));
     }
     out.push(wait::strip(theme, if percentiles > 0 { "" } else { "wait" }, &listener.wait, width));
     out.extend(acceptors::lines(theme, listener, width, threads));
@@ -117,7 +129,7 @@ fn one_column(
 }
 
 fn figures(theme: Theme, listener: &ListenerView, width: usize, room: usize) -> Vec<Line<'static>> {
-    let mut out = vec![wait::percentiles(theme, &listener.wait, width)];
+    let mut out = vec![wait::percentiles(theme, &listener.wait, "accept", width)];
     let totals = totals::lines(theme, listener, width);
     if room >= 7 + totals.len() {
         out.extend(wait::histogram(theme, &listener.wait, width));

@@ -65,6 +65,25 @@ pub(in crate::tui) fn spread(left: Row, right: Row, width: usize) -> Line<'stati
     Line::from(row)
 }
 
+/// Puts lines at the right of others, in a column of their own.
+pub(in crate::tui) fn side_by_side(
+    left: Vec<Line<'static>>,
+    right: Vec<Line<'static>>,
+    at: usize,
+) -> Vec<Line<'static>> {
+    let lines = left.len().max(right.len());
+    let (mut left, mut right) = (left.into_iter(), right.into_iter());
+    let mut out = Vec::with_capacity(lines);
+    for _ in 0..lines {
+        let mut row = left.next().unwrap_or_default();
+        let gap = at.saturating_sub(row.width());
+        row.push_span(raw(" ".repeat(gap)));
+        row.extend(right.next().unwrap_or_default());
+        out.push(row);
+    }
+    out
+}
+
 /// Returns a rule with a title.
 pub(in crate::tui) fn rule(theme: Theme, title: Row, width: usize) -> Line<'static> {
     let mut row = vec![span("─ ", theme.dim())];

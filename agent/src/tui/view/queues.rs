@@ -7,7 +7,8 @@ use ratatui::text::Line;
 
 use super::listener_table::ListenerTable;
 use super::parts::{paragraph, raw, rule, span};
-use super::{datagrams, event_log, finding, panel, put, unix, verdict};
+use super::scroll::Shown;
+use super::{aside, datagrams, event_log, finding, panel, past, put, unix, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
@@ -15,6 +16,8 @@ use crate::tui::text::{clip, escape};
 
 /// Lines of the stream, with its title, that are worth having.
 const STREAM_LEAST: usize = 4;
+/// Lines from which on the history of a UDP socket is worth having.
+const SOCKET_LEAST: u16 = 8;
 
 /// The lines of each part of the screen.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,14 +73,20 @@ pub(super) fn draw(
     let height = usize::from(area.height) - sockets - local;
     let plan = Plan::new(height, app.listeners.len(), words.len(), most, snapshot.notices.len());
     let mut rest = area;
-    table(app, snapshot, frame, take(&mut rest, 1 + plan.rows), hits);
+    let shown = Shown::of(&app.listeners, plan.rows);
+    table(app, snapshot, shown, frame, take(&mut rest, 1 + plan.rows), hits);
     put(frame, take(&mut rest, sockets), datagrams::lines(app.theme, snapshot, sockets, width));
     put(frame, take(&mut rest, local), unix::lines(app.theme, snapshot, local, width));
-    let mut separated = vec![Line::default()];
+    let mut separated = vec![shown.line_of_rates(app.theme, width)];
     separated.extend(words);
     put(frame, take(&mut rest, plan.verdict), separated);
     panel::draw(app.theme, snapshot, listener, frame, take(&mut rest, plan.panel));
-    live(app, snapshot, frame, take(&mut rest, plan.event_log), hits);
+    let (events, beside) = aside::split(take(&mut rest, plan.event_log));
+    live(app, snapshot, frame, events, hits);
+    if let Some(area) = beside {
+        let (width, height) = (area.width.into(), area.height.into());
+        put(frame, area, aside::lines(app.theme, snapshot, listener, width, height));
+    }
     let mut notices = Vec::new();
     for notice in snapshot.notices.iter().rev().take(plan.notices).rev() {
         notices.push(Line::from(vec![
@@ -88,15 +97,24 @@ pub(super) fn draw(
     put(frame, rest, notices);
 }
 
-fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
-    let rows = usize::from(area.height.saturating_sub(1));
-    let first = first_row(app.listeners.cursor(), app.listeners.len(), rows);
+fn table(
+    app: &App,
+    snapshot: &Snapshot,
+    shown: Shown,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
+    let (area, edge) = shown.split(area);
+    shown.bar(app.theme, frame, edge);
+    let (rows, first) = (usize::from(area.height.saturating_sub(1)), shown.first);
     let visible: Vec<&ListenerView> = app.listeners.window(snapshot, first).take(rows).collect();
     let table = ListenerTable::new(
         app.theme,
         area.width.into(),
         visible.iter().copied(),
         &snapshot.workloads,
+        &app.columns.queues,
     );
     let mut lines = vec![table.titles(app.listeners.order(), area, hits)];
     for (at, listener) in visible.iter().enumerate() {
@@ -117,12 +135,22 @@ fn live(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits:
     if height < 2 {
         return;
     }
-    hits.stream_end = snapshot.event_log.len().saturating_sub(height - 1);
+    let rows = height - 1;
+    hits.stream_rows = rows;
+    hits.stream_end = snapshot.event_log.len().saturating_sub(rows);
     let past = app.stream_scroll.min(hits.stream_end);
-    let mut lines = vec![event_log::title(app.theme, past, width)];
+    let older = snapshot.event_log.len().saturating_sub(past + rows);
+    let mut lines = vec![event_log::title(app.theme, (past, older), width)];
     let many = snapshot.listeners.len() > 1;
     let entries: Vec<_> = snapshot.event_log.iter().rev().skip(past).take(height - 1).collect();
-    lines.extend(event_log::lines(app.theme, snapshot, &entries, width, many));
+    lines.extend(event_log::lines(
+        app.theme,
+        app.time_of_day.as_ref(),
+        snapshot,
+        &entries,
+        width,
+        many,
+    ));
     if snapshot.event_log.is_empty() {
         lines.push(Line::from(span(
             " Accepts and overflows appear here as they happen.",
@@ -142,12 +170,27 @@ fn without_listeners(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area
         put(frame, take(&mut rest, local), unix::lines(app.theme, snapshot, local, width));
         put(frame, take(&mut rest, sockets), datagrams::lines(app.theme, snapshot, sockets, width));
         if let Some(worst) = snapshot.findings.first() {
-            let words = finding::lines(app.theme, worst, width);
+            let words = finding::lines(app.theme, snapshot, worst, width);
             take(&mut rest, 1);
             put(frame, take(&mut rest, words.len()), words);
+        } else {
+            let past = snapshot.past_findings.iter();
+            let now = "Nothing is wrong now.";
+            if let Some(words) = past::lines(app.theme, snapshot, now, past, width) {
+                take(&mut rest, 1);
+                put(frame, take(&mut rest, words.len()), words);
+            }
         }
     }
-    put(frame, rest, nothing(app, snapshot, width));
+    let words = nothing(app, snapshot, width);
+    put(frame, take(&mut rest, words.len() + 1), words);
+    for socket in &snapshot.datagrams {
+        if rest.height < SOCKET_LEAST || !app.listeners.filter().is_empty() {
+            break;
+        }
+        let lines = datagrams::panel(app.theme, snapshot, socket, width, rest.height.into());
+        put(frame, take(&mut rest, lines.len() + 1), lines);
+    }
 }
 
 /// Says why no listener is shown: because of the filter, or since there is none yet.
@@ -209,10 +252,10 @@ mod tests {
     #[test]
     fn a_long_verdict_takes_from_the_stream_first() {
         let short = Plan::new(21, 2, 5, 14, 0);
-        assert_eq!((short.rows, short.verdict, short.event_log), (2, 6, 6));
+        assert_eq!((short.rows, short.verdict, short.event_log), (2, 6, 5));
         assert_eq!(short.panel, panel::LEAST);
         let long = Plan::new(21, 2, 10, 14, 0);
-        assert_eq!((long.verdict, long.panel, long.event_log), (11, panel::LEAST, 1));
+        assert_eq!((long.verdict, long.panel, long.event_log), (11, panel::LEAST, 0));
         let longer = Plan::new(21, 2, 14, 14, 0);
         assert_eq!((longer.verdict, longer.panel, longer.event_log), (15, 3, 0));
     }

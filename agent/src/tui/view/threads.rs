@@ -5,26 +5,36 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
+use super::chosen::choose;
 use super::connection_table::ConnectionTable;
 use super::gauge::bar;
 use super::grid::{self, Column};
 use super::parts::{Row, paragraph, raw, rule, span};
-use super::queues::{first_row, take};
-use super::{pattern, put, verdict};
-use crate::model::snapshot::{ConnectionView, Owner, Severity, Snapshot, ThreadView};
+use super::queues::take;
+use super::scroll::Shown;
+use super::{connections, pattern, put, verdict};
+use crate::model::snapshot::{
+    ConnectionView, ListedConnection, Owner, Severity, Snapshot, ThreadView,
+};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
-use crate::tui::order::{By, serves};
+use crate::tui::order::By;
 use crate::tui::text::{compact, escape, left, percent, rate, right};
 use crate::tui::theme::Theme;
 
 /// The figure beside the bar of connections.
 const COUNT: usize = 6;
 
+/// Columns of a thread's time, and at least those of whom it serves, where they were chosen.
+const TIME: usize = 20;
+const SERVES_LEAST: usize = 12;
+
 /// Rows from which on the pattern's evidence is shown.
 const TALL: u16 = 34;
 /// Columns from which on an uneven thread is marked in words.
 const WIDE: usize = 24;
+/// Rows from which on the worst exchange of what a thread serves is shown.
+const EXCHANGE: u16 = 8;
 
 /// Draws the screen.
 pub(super) fn draw(
@@ -40,8 +50,7 @@ pub(super) fn draw(
         put(frame, area, nothing(app, width));
         return;
     };
-    let mut words = vec![Line::default()];
-    words.extend(verdict::thread(app.theme, snapshot, selected, width));
+    let words = verdict::thread(app.theme, snapshot, selected, width);
     let mut rest = area;
     let family = pattern::of(snapshot, selected);
     if let Some(family) = family {
@@ -57,25 +66,34 @@ pub(super) fn draw(
         None => &[],
     };
     let height = usize::from(rest.height);
-    let rows = list.len().clamp(1, height.saturating_sub(words.len() + 4).min(height / 2).max(3));
-    table(app, snapshot, uneven, frame, take(&mut rest, 1 + rows), hits);
+    let rows = list.len().clamp(1, height.saturating_sub(words.len() + 5).min(height / 2).max(3));
+    let shown = Shown::of(list, rows);
+    table(app, snapshot, (shown, uneven), frame, take(&mut rest, 1 + rows), hits);
+    put(frame, take(&mut rest, 1), vec![shown.line_of_rates(app.theme, width)]);
     put(frame, take(&mut rest, words.len()), words);
-    put(frame, rest, served(app.theme, snapshot, selected, width, rest));
+    let lines = served(app, snapshot, selected, width, rest);
+    put(frame, take(&mut rest, lines.len()), lines);
+    take(&mut rest, 1);
+    let served = snapshot.connections.iter().find(|other| other.is_served_by(selected.tid));
+    if let Some(worst) = served.filter(|_| rest.height >= EXCHANGE) {
+        put(frame, rest, connections::panel(app.theme, snapshot, worst, width, rest.height.into()));
+    }
 }
 
 fn table(
     app: &App,
     snapshot: &Snapshot,
-    uneven: &[u32],
+    (shown, uneven): (Shown, &[u32]),
     frame: &mut Frame<'_>,
     area: Rect,
     hits: &mut Hits,
 ) {
-    let (theme, list) = (app.theme, &app.threads);
+    let (area, edge) = shown.split(area);
+    shown.bar(app.theme, frame, edge);
+    let (theme, list, first) = (app.theme, &app.threads, shown.first);
     let rows = usize::from(area.height.saturating_sub(1));
-    let first = first_row(list.cursor(), list.len(), rows);
     let visible: Vec<&ThreadView> = list.window(snapshot, first).take(rows).collect();
-    let grid = columns(area.width.into());
+    let grid = columns(area.width.into(), &app.columns.threads);
     let most = snapshot.threads.iter().map(|thread| thread.connections).max().unwrap_or(0);
     let mut lines = vec![grid::titles(theme, &grid, list.order(), area, Some(hits))];
     for (at, thread) in visible.iter().enumerate() {
@@ -93,7 +111,8 @@ fn table(
     put(frame, area, lines);
 }
 
-fn columns(width: usize) -> Vec<Column> {
+/// Shares out a width. Columns that were chosen come as they were.
+fn columns(width: usize, chosen: &[&'static str]) -> Vec<Column> {
     let mut grid = vec![
         Column::left("THREAD", if width < 100 { 18 } else { 26 }, By::Thread),
         Column::right("ACCEPT/s", 8, By::Accepts),
@@ -103,6 +122,11 @@ fn columns(width: usize) -> Vec<Column> {
         Column::right("NO CPU", 6, By::Waits),
         Column::right("ASLEEP", 6, By::Asleep),
     ];
+    if !chosen.is_empty() {
+        grid.push(Column::left("ITS TIME", TIME, By::Known));
+        grid.push(Column::left("SERVES", SERVES_LEAST, By::Connections));
+        return choose(grid, chosen, width, ("serves", SERVES_LEAST));
+    }
     let rest = grid::rest(width, &grid).saturating_sub(1);
     if width >= 100 {
         grid.push(Column::left("ITS TIME", rest / 2 - 1, By::Known));
@@ -157,7 +181,7 @@ fn cell(
 
 /// Draws a thread's time: on a CPU, the app's own doing; waiting for one, the kernel's; the rest
 /// asleep.
-fn time(theme: Theme, thread: &ThreadView, cells: usize) -> Row {
+pub(super) fn time(theme: Theme, thread: &ThreadView, cells: usize) -> Row {
     let (Some(busy), Some(waits)) = (thread.busy, thread.waits) else {
         return vec![span(left("–", cells), theme.dim())];
     };
@@ -171,22 +195,22 @@ fn time(theme: Theme, thread: &ThreadView, cells: usize) -> Row {
 
 /// Returns a thread's name and id: "worker-1 4243".
 pub(super) fn name(thread: &ThreadView) -> String {
-    format!("{} {}", escape(&thread.comm), thread.tid)
+    escape(&crate::text::named(&thread.comm, thread.tid))
 }
 
 /// Returns the connections that a thread serves, as many as the room takes.
 fn served(
-    theme: Theme,
+    app: &App,
     snapshot: &Snapshot,
     thread: &ThreadView,
     width: usize,
     area: Rect,
 ) -> Vec<Line<'static>> {
-    let room = usize::from(area.height);
+    let (theme, room) = (app.theme, usize::from(area.height));
     if room < 3 {
         return Vec::new();
     }
-    let own = snapshot.connections.iter().filter(|connection| serves(thread.tid, connection));
+    let own = snapshot.connections.iter().filter(|connection| connection.is_served_by(thread.tid));
     let shown: Vec<&ConnectionView> = own.take(room - 2).collect();
     let title = vec![
         span(format!("CONNECTIONS OF {}", name(thread)), theme.strong()),
@@ -197,7 +221,7 @@ fn served(
         out.push(Line::from(span(" none of the known connections", theme.dim())));
         return out;
     }
-    let table = ConnectionTable::new(theme, width, shown.iter().copied());
+    let table = ConnectionTable::new(theme, width, shown.iter().copied(), &app.columns.connections);
     out.push(table.titles((By::Known, false), area, None));
     for connection in shown {
         out.push(table.row(snapshot, connection, false));
@@ -224,4 +248,16 @@ fn nothing(app: &App, width: usize) -> Vec<Line<'static>> {
     let text = "Threads appear here once their CPU time has been sampled twice.";
     out.extend(paragraph(text, 3, Style::new(), width));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preferences::THREADS;
+    use crate::tui::view::chosen;
+
+    #[test]
+    fn every_column_can_be_chosen() {
+        chosen::tests::check(THREADS, |chosen, width| columns(width, chosen));
+    }
 }

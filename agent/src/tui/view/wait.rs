@@ -5,7 +5,7 @@ use ratatui::text::Line;
 use super::gauge::bar;
 use super::parts::{LABEL, Row, columns, cut, label, raw, span};
 use crate::model::snapshot::{Owner, WaitView};
-use crate::tui::text::{compact, duration, grouped, percent, right};
+use crate::tui::text::{compact, count_of, duration, grouped, percent, right};
 use crate::tui::theme::Theme;
 
 const NAMES: [&str; 5] = ["<1 ms", "1–10 ms", "10–100 ms", "0.1–1 s", ">1 s"];
@@ -42,8 +42,8 @@ pub(super) fn strip(theme: Theme, name: &str, wait: &WaitView, width: usize) -> 
     Line::from(cut(row, width))
 }
 
-/// Returns the percentiles on one line.
-pub(super) fn percentiles(theme: Theme, wait: &WaitView, width: usize) -> Line<'static> {
+/// Returns the percentiles on one line, with the things that they are of, named in the singular.
+pub(super) fn percentiles(theme: Theme, wait: &WaitView, of: &str, width: usize) -> Line<'static> {
     let mut row = vec![label(theme, "wait")];
     if wait.count == 0 {
         row.push(span("no wait measured yet", theme.dim()));
@@ -55,7 +55,7 @@ pub(super) fn percentiles(theme: Theme, wait: &WaitView, width: usize) -> Line<'
         row.push(span(format!("{name} "), theme.dim()));
         row.push(span(format!("{}  ", duration(us)), theme.strong()));
     }
-    let of: Row = vec![span(format!("of {} accepts", grouped(wait.count)), theme.dim())];
+    let of: Row = vec![span(format!("of {}", count_of(wait.count, of)), theme.dim())];
     if columns(&row) + columns(&of) <= width {
         row.extend(of);
     }

@@ -5,6 +5,7 @@
 
 mod accepts;
 mod calls;
+mod chain;
 mod connects;
 mod greetings;
 mod held;
@@ -24,6 +25,7 @@ pub(super) fn cases() -> Vec<Case> {
     let kinds: &[&[Case]] = &[
         accepts::CASES,
         calls::CASES,
+        chain::CASES,
         connects::CASES,
         greetings::CASES,
         held::CASES,

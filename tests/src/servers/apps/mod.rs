@@ -63,6 +63,23 @@ pub fn gunicorn(folder: &Path, idle: u64) -> anyhow::Result<Command> {
     )
 }
 
+/// The WSGI application with two processes that each serve one connection at a time, on a port of
+/// this host.
+///
+/// # Errors
+/// As [`java`].
+pub fn gunicorn_sync(folder: &Path, port: u16, backlog: u32) -> anyhow::Result<Command> {
+    fs::write(folder.join("wsgi.py"), include_str!("wsgi.py"))?;
+    let place = folder.display();
+    command(
+        "gunicorn",
+        &format!(
+            "--chdir {place} --bind 127.0.0.1:{port} --workers 2 --worker-class sync \
+             --backlog {backlog} wsgi:app --pid {place}/pid"
+        ),
+    )
+}
+
 /// The ASGI application.
 ///
 /// # Errors

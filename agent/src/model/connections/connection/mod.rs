@@ -11,7 +11,7 @@ use super::compact::{Bytes, Endpoint, Tid};
 use super::origin::{Origin, Origins};
 use super::sums::{Sum, Sums};
 use crate::model::event::{
-    Accept, Closed, ConnectionSample, Ending, Exchange, Opened, Role, Side, TcpState,
+    Accept, Closed, ClosingSocket, ConnectionSample, Ending, Exchange, Opened, Role, Side, TcpState,
 };
 use crate::model::exchange::Ignoring;
 use crate::model::output::Ends;
@@ -331,8 +331,20 @@ impl Connection {
     }
 
     pub(super) fn sampled(&mut self, sample: &ConnectionSample, origins: &mut Origins) {
-        if self.origin.state != sample.state {
-            origins.change(&mut self.origin, |origin| origin.state = sample.state);
+        self.is_in(sample.state, origins);
+    }
+
+    /// Notes what the kernel says of it while it is closing.
+    pub(super) fn is_closing(&mut self, closing: &ClosingSocket, origins: &mut Origins) {
+        self.is_in(closing.state, origins);
+        if let Some(retransmits) = closing.retransmits {
+            self.sums.raise(Sum::AllRetransmits, retransmits.into());
+        }
+    }
+
+    fn is_in(&mut self, state: TcpState, origins: &mut Origins) {
+        if self.origin.state != state {
+            origins.change(&mut self.origin, |origin| origin.state = state);
         }
     }
 

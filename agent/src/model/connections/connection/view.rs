@@ -4,7 +4,9 @@ use super::Connection;
 use crate::model::connections::details::Detail;
 use crate::model::connections::sums::Sum;
 use crate::model::event::{HoldReason, Role, SockId};
-use crate::model::snapshot::{ConnectionView, HoldView, OwnerTimes, SliceKind, TlsView, Trailing};
+use crate::model::snapshot::{
+    ConnectionView, HoldView, Holder, HolderTimes, OwnerTimes, SliceKind, TlsView, Trailing,
+};
 
 impl Connection {
     fn holds(&self) -> Vec<HoldView> {
@@ -19,12 +21,50 @@ impl Connection {
         holds
     }
 
-    fn times(&self) -> OwnerTimes {
+    /// Where the time of its exchanges went, of those that are over.
+    pub(in crate::model::connections) fn times(&self) -> OwnerTimes {
         let mut times = OwnerTimes { exchanges: self.exchanges().into(), ..OwnerTimes::default() };
         for kind in SliceKind::ALL {
             times.add_time(kind, self.sums.get(Sum::Time(kind)));
         }
         times
+    }
+
+    pub(in crate::model::connections) fn held(&self) -> HolderTimes {
+        let mut held = HolderTimes::of_exchanges(self.exchanges().into());
+        for kind in SliceKind::ALL {
+            // A request has failed connects to upstreams, a call is itself one.
+            let is_upstream = self.origin.role == Role::Server
+                && matches!(kind, SliceKind::Connect | SliceKind::ConnectRefused);
+            let holder = if is_upstream { Holder::Upstream } else { kind.owner().into() };
+            held.add(holder, self.sums.get(Sum::Time(kind)));
+        }
+        held.give_upstream(self.sums.get(Sum::Upstream));
+        held
+    }
+
+    /// Adds time that its requests waited for upstreams, µs.
+    pub(in crate::model::connections) fn add_upstream(&mut self, us: u64) {
+        self.sums.add(Sum::Upstream, us);
+    }
+
+    /// Bytes read and written, those of the present exchange included.
+    pub(in crate::model::connections) fn bytes(&self) -> (u64, u64) {
+        let (read, written) = (self.bytes_in.get(), self.bytes_out.get());
+        match self.current() {
+            Some(current) => (
+                read.saturating_add(current.bytes_in()),
+                written.saturating_add(current.bytes_out()),
+            ),
+            None => (read, written),
+        }
+    }
+
+    /// Segments sent again, those of the present exchange included.
+    pub(in crate::model::connections) fn all_retransmits(&self) -> u64 {
+        let outbound = self.current().and_then(|current| current.outbound.as_ref());
+        let more = outbound.map_or(0, |outbound| u64::from(outbound.retransmits));
+        self.retransmits().saturating_add(more).max(self.sums.get(Sum::AllRetransmits))
     }
 
     pub(in crate::model::connections) fn view(
@@ -40,12 +80,10 @@ impl Connection {
         }
         if let Some(current) = self.current() {
             view.current = Some(self.view_of(current));
-            view.bytes_in = view.bytes_in.saturating_add(current.bytes_in());
-            view.bytes_out = view.bytes_out.saturating_add(current.bytes_out());
+            (view.bytes_in, view.bytes_out) = self.bytes();
             view.unread_bytes = current.unread_bytes();
             if let Some(outbound) = &current.outbound {
                 view.unsent_bytes = outbound.unsent_bytes;
-                view.retransmits = view.retransmits.saturating_add(outbound.retransmits.into());
             }
         }
         view
@@ -96,6 +134,7 @@ impl Connection {
             streams: None,
             exchanges: self.exchanges().into(),
             times: self.times(),
+            held: self.held(),
             current: None,
             recent: Vec::new(),
             worst: None,
@@ -103,7 +142,7 @@ impl Connection {
             bytes_out: self.bytes_out.get(),
             unread_bytes: 0,
             unsent_bytes: 0,
-            retransmits: self.sums.get(Sum::Retransmits),
+            retransmits: self.all_retransmits(),
             holds: self.holds(),
             trailing: Trailing {
                 count: self.sums.get(Sum::Trailing),

@@ -2,6 +2,7 @@
 
 use super::ClaimRow;
 use crate::model::event::{Ending, Event, Exchange, Outcome, Role, Side};
+use crate::model::tests::chain::{exhausted, exhausted_by_calls};
 use crate::model::tests::connection_facts::{after, on_listener, times};
 use crate::model::tests::connections::opened;
 use crate::model::tests::connects::{failed, upstream};
@@ -25,6 +26,8 @@ fn slow_app() -> Vec<ClaimRow> {
     };
     vec![
         row("upstream", || behind_an_upstream(Waits::ForAnswers), || slow(300 * MS)),
+        row("capacity", exhausted_by_calls, exhausted),
+        row("held-by-answers", exhausted, || slow(300 * MS)),
         row("computed-or-not", || slow(300 * MS), || behind_an_upstream(Waits::ForAnswers)),
         row("held-up", || loops::blocking(true, MS), || slow(300 * MS)),
         row("parked", || put_aside("server 4242"), || slow(300 * MS)),

@@ -5,6 +5,7 @@ use crate::model::event::{
     AcceptFails, Event, Exchange, InAccept, ListenerSample, NetSettings, Progress, Stage,
     ThreadSample, WaitKind,
 };
+use crate::model::tests::chain::exhausted;
 use crate::model::tests::facts::server;
 use crate::model::tests::processors::accepted_late;
 use crate::model::tests::world::{LISTENER, MS, SECOND, World, listener};
@@ -25,7 +26,6 @@ fn overflow() -> Vec<ClaimRow> {
         row("was-full", || refused(&[Stage::Syn], unseen), || refused(&[Stage::Syn], |_| {})),
         row("limit-changed", || changed(true), || changed(false)),
         row("was-full", || changed(false), || changed(true)),
-        row("limit-now", || changed(false), || refused(&[Stage::Syn], |_| {})),
         row("syns-dropped", || refused(&[Stage::Syn], |_| {}), || refused(&[Stage::Ack], |_| {})),
         row("acks-ignored", || refused(&[Stage::Ack], |_| {}), || refused(&[Stage::Ack], resets)),
         row("acks-ignored", || refused(&[Stage::Ack], |_| {}), || refused(&[Stage::Syn], |_| {})),
@@ -153,6 +153,7 @@ fn starved() -> Vec<ClaimRow> {
         row("never-accepted", || waits(0, |_| {}), || waits(1, |_| {})),
         row("stalled", || waits(1, |_| {}), || slowly(90 * MS)),
         row("long-waits", || slowly(90 * MS), || waits(1, |_| {})),
+        row("capacity", exhausted, || slowly(90 * MS)),
         row("inside-accept", || slowly(0), || slowly(90 * MS)),
         row("seldom-inside-accept", || slowly(90 * MS), || slowly(0)),
         row("seldom-inside-accept", || slowly(60 * MS), || waits(1, inside)),

@@ -17,6 +17,7 @@ use super::exchange::ExchangeBody;
 use super::finding::FindingBody;
 use super::listener::ListenerBody;
 use super::lost::LostBody;
+use super::notice::NoticeBody;
 use super::overflow::OverflowBody;
 use super::pattern::PatternBody;
 use super::pause::PauseBody;
@@ -24,7 +25,7 @@ use super::process::ProcessBody;
 use super::proxy::ProxyBody;
 use super::quic::QuicBody;
 use super::socket_event::{SocketEventBody, SynAckRetransmitBody};
-use super::summary::SummaryBody;
+use super::summary::RunSummaryBody;
 use super::syn::SynBody;
 use super::unix::UnixBody;
 use super::{Object, Placed};
@@ -82,7 +83,7 @@ fn generator() -> SchemaGenerator {
 }
 
 /// Returns the schema of the objects of each type.
-fn types(generator: &mut SchemaGenerator) -> [(&'static str, Value); 18] {
+fn types(generator: &mut SchemaGenerator) -> [(&'static str, Value); 19] {
     [
         ("attached", object::<AttachedBody>(generator, "attached")),
         ("listener", listener(generator)),
@@ -100,8 +101,9 @@ fn types(generator: &mut SchemaGenerator) -> [(&'static str, Value); 18] {
         ("proxy", object::<Placed<'_, ProxyBody>>(generator, "proxy")),
         ("finding", object::<Placed<'_, FindingBody>>(generator, "finding")),
         ("pause", object::<PauseBody>(generator, "pause")),
+        ("notice", object::<NoticeBody>(generator, "notice")),
         ("lost", object::<LostBody>(generator, "lost")),
-        ("summary", object::<SummaryBody>(generator, "summary")),
+        ("summary", object::<RunSummaryBody<'_>>(generator, "summary")),
     ]
 }
 

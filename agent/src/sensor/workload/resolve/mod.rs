@@ -98,6 +98,30 @@ pub enum GroupError {
     Unusable(String),
 }
 
+/// What processes run in, by the names that [`resolve_groups`] takes.
+#[derive(Debug, Default)]
+pub struct NamesInUse {
+    /// Paths of cgroups.
+    pub cgroups: BTreeSet<String>,
+    /// Ids of containers.
+    pub containers: BTreeSet<String>,
+    /// Units of systemd.
+    pub units: BTreeSet<String>,
+}
+
+impl NamesInUse {
+    /// Reads the cgroups of all processes.
+    pub fn now() -> Self {
+        let mut names = Self::default();
+        for cgroup in Seen::now().cgroups {
+            names.units.extend(cgroup.unit());
+            names.containers.extend(cgroup.containers().into_iter().map(|name| name.id));
+            names.cgroups.insert(cgroup.text());
+        }
+        names
+    }
+}
+
 /// What can be seen of the machine.
 #[derive(Debug, Default)]
 pub(super) struct Seen {

@@ -35,9 +35,7 @@ pub(in super::super) fn unit(
     if cgroups.is_empty() {
         let units: BTreeSet<String> = seen.cgroups.iter().filter_map(CgroupPath::unit).collect();
         let units: Vec<String> = units.into_iter().collect();
-        let stem = word.split(['.', '@']).next().unwrap_or(word);
-        let similar: Vec<String> =
-            units.iter().filter(|unit| !stem.is_empty() && unit.contains(stem)).cloned().collect();
+        let similar = similar(word, &units);
         let found = match (&units[..], &similar[..]) {
             ([], _) => "No process is in a unit of systemd".to_owned(),
             (units, []) => format!("Processes are in {}", list(units)),
@@ -50,4 +48,31 @@ pub(in super::super) fn unit(
     let all: Vec<String> = cgroups.iter().map(CgroupPath::text).collect();
     let hint = "Name the cgroup of one by --cgroup";
     Err(GroupError::Ambiguous { kind, name, count: all.len(), found: list(&all), hint })
+}
+
+/// Returns the units whose names hold the one that was meant, in any case: of a file's path its
+/// last part.
+fn similar(word: &str, units: &[String]) -> Vec<String> {
+    let file = word.rsplit('/').find(|part| !part.is_empty()).unwrap_or(word);
+    let stem = file.split(['.', '@']).next().unwrap_or(file).to_lowercase();
+    if stem.is_empty() {
+        return Vec::new();
+    }
+    units.iter().filter(|unit| unit.to_lowercase().contains(&stem)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_found_whatever_its_case_or_folder() {
+        let units = ["nginx.service".to_owned(), "cron.service".to_owned()];
+        for word in ["nginx", "Nginx", "/lib/systemd/system/nginx.service", "NGINX@a"] {
+            assert_eq!(similar(word, &units), ["nginx.service"], "{word}");
+        }
+        for word in ["", "/", "apache", ".service"] {
+            assert!(similar(word, &units).is_empty(), "{word}");
+        }
+    }
 }

@@ -1,7 +1,9 @@
-//! The thread that writes the files of a flight recorder.
+//! The thread that writes files while a watch or a replay goes on: those of a flight recorder, and
+//! those that the keys of the screen ask for.
 //!
 //! A watch gives up the right to make files once it is attached. This thread keeps it, in one folder
-//! (Landlock), and can do nothing else; and the watch never waits for a disk.
+//! (Landlock), and can do nothing else: it opens no file that was there before. And the watch never
+//! waits for a disk.
 
 use std::{
     collections::BTreeMap,
@@ -22,22 +24,16 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{
-    privileges::sandbox,
-    record::caller_of_sudo,
-    text::{bytes, count_of},
-};
+use crate::{privileges::sandbox, record::caller_of_sudo};
 
 /// Bytes that may wait for the disk. What comes beyond them is lost, and a reader of the file says
 /// how many chunks are missing.
 const QUEUE: usize = 64 * 1_024 * 1_024;
-/// Extension of recordings.
-const EXTENSION: &str = "bsrec";
 /// Files of one name that are told apart by a number.
 const SAME_NAME: u32 = 99;
 
 /// A file, for as long as it is written.
-pub(super) type FileId = u64;
+pub(crate) type FileId = u64;
 
 /// A folder to put files into.
 #[derive(Debug)]
@@ -59,8 +55,24 @@ impl Folder {
     }
 }
 
+/// What the thread may do beyond making and writing files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removes {
+    /// It removes files: the oldest gives way.
+    Files,
+    /// Nothing.
+    Nothing,
+}
+
+/// A name to be, which gets a number if it is taken.
+#[derive(Clone, Debug)]
+struct Name {
+    stem: String,
+    extension: &'static str,
+}
+
 enum Job {
-    Create { id: FileId, name: String, bytes: Vec<u8> },
+    Create { id: FileId, name: Name, bytes: Vec<u8> },
     Append { id: FileId, bytes: Vec<u8> },
     End { id: FileId, bytes: Vec<u8> },
     Remove { id: FileId },
@@ -68,10 +80,33 @@ enum Job {
 
 /// A file could not be written. It ends with its last whole chunk.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) id: FileId,
-    pub(super) name: String,
-    pub(super) error: io::Error,
+pub(crate) struct Failure {
+    pub(crate) id: FileId,
+    /// As far as it got one: where no file could be made, what its name would have begun with.
+    pub(crate) name: String,
+    pub(crate) error: io::Error,
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It was made.
+    Made { id: FileId, name: String },
+    /// It is whole.
+    Closed { id: FileId, name: String, length: u64 },
+    /// It could not be written.
+    Failed(Failure),
+}
+
+/// The files that are there in the end.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Their folder.
+    pub(crate) path: PathBuf,
+    /// Names and lengths, in the order in which they were made.
+    pub(crate) files: Vec<(String, u64)>,
+    /// Chunks for which there was no room.
+    pub(crate) lost: u64,
 }
 
 impl From<Failure> for io::Error {
@@ -80,13 +115,13 @@ impl From<Failure> for io::Error {
     }
 }
 
-/// The files of a flight recorder, written by a thread.
+/// Files that a thread writes.
 #[derive(Debug)]
 pub(crate) struct Files {
     jobs: Sender<Job>,
     /// Bytes of jobs that are not done.
     queued: Arc<AtomicUsize>,
-    failed: Receiver<Failure>,
+    outcomes: Receiver<Outcome>,
     thread: JoinHandle<BTreeMap<FileId, (String, u64)>>,
     next: FileId,
     /// Chunks for which there was no room.
@@ -99,20 +134,20 @@ impl Files {
     ///
     /// # Errors
     /// There can be no such thread, or it cannot be confined.
-    pub(crate) fn start(folder: Folder) -> io::Result<(Self, Option<String>)> {
+    pub(crate) fn start(folder: Folder, removes: Removes) -> io::Result<(Self, Option<String>)> {
         let path = folder.path.clone();
         let (jobs, to_do) = channel();
-        let (fails, failed) = channel();
+        let (tells, outcomes) = channel();
         let (begun, outcome) = channel();
         let queued = Arc::new(AtomicUsize::new(0));
         let left = Arc::clone(&queued);
         let thread = thread::Builder::new().name("files".to_owned()).spawn(move || {
             let mut written =
                 Written { folder: folder.fd, open: BTreeMap::new(), kept: BTreeMap::new() };
-            match sandbox::enter_for_files(&folder.path) {
+            match sandbox::enter_for_files(&folder.path, removes == Removes::Files) {
                 Ok((confined, gap)) => {
                     let _ = begun.send(Ok(gap));
-                    written.work(&to_do, &fails, &left);
+                    written.work(&to_do, &tells, &left);
                     drop(confined);
                 }
                 Err(error) => {
@@ -122,19 +157,29 @@ impl Files {
             written.kept
         })?;
         let gap = outcome.recv().map_err(|_| io::Error::other("the thread of files ended"))??;
-        Ok((Self { jobs, queued, failed, thread, next: 0, lost: 0, path }, gap))
+        Ok((Self { jobs, queued, outcomes, thread, next: 0, lost: 0, path }, gap))
     }
 
     /// Makes a file whose name begins so. What stands at its beginning always finds room.
-    pub(super) fn create(&mut self, name: String, bytes: Vec<u8>) -> FileId {
+    pub(crate) fn create(
+        &mut self,
+        stem: String,
+        extension: &'static str,
+        bytes: Vec<u8>,
+    ) -> FileId {
         self.next += 1;
         let id = self.next;
-        self.give(bytes.len(), Job::Create { id, name, bytes });
+        self.give(bytes.len(), Job::Create { id, name: Name { stem, extension }, bytes });
         id
     }
 
+    /// Returns a way to write on into a file that was made.
+    pub(crate) fn stream(&self, id: FileId) -> FileStream {
+        FileStream { id, jobs: self.jobs.clone(), queued: Arc::clone(&self.queued) }
+    }
+
     /// Adds a chunk to a file, if the disk keeps up.
-    pub(super) fn append(&mut self, id: FileId, bytes: Vec<u8>) {
+    pub(crate) fn append(&mut self, id: FileId, bytes: Vec<u8>) {
         if self.queued.load(Ordering::Relaxed) + bytes.len() > QUEUE {
             if self.lost == 0 {
                 note!(
@@ -149,55 +194,68 @@ impl Files {
     }
 
     /// Adds the last chunk to a file, and closes it.
-    pub(super) fn close(&mut self, id: FileId, bytes: Vec<u8>) {
+    pub(crate) fn close(&mut self, id: FileId, bytes: Vec<u8>) {
         self.give(bytes.len(), Job::End { id, bytes });
     }
 
     /// Removes a file.
-    pub(super) fn remove(&mut self, id: FileId) {
+    pub(crate) fn remove(&mut self, id: FileId) {
         self.give(0, Job::Remove { id });
     }
 
-    /// Returns the files that could not be written since the last call.
-    pub(super) fn failures(&mut self) -> Vec<Failure> {
-        self.failed.try_iter().collect()
+    /// Returns what became of files since the last call.
+    pub(crate) fn outcomes(&mut self) -> Vec<Outcome> {
+        self.outcomes.try_iter().collect()
     }
 
-    /// Waits until everything is written. Returns sentences on what is there.
+    /// Waits until everything is written. Returns the files that are there, and what became of those
+    /// that nobody has asked about.
     ///
     /// # Errors
-    /// One of the last jobs failed.
-    pub(super) fn end(self) -> io::Result<Vec<String>> {
-        let Self { jobs, failed, thread, lost, path, .. } = self;
+    /// The thread panicked.
+    pub(crate) fn end(self) -> io::Result<(Kept, Vec<Outcome>)> {
+        let Self { jobs, outcomes, thread, lost, path, .. } = self;
         drop(jobs);
         let kept = thread.join().map_err(|_| io::Error::other("the thread of files panicked"))?;
-        if let Some(failure) = failed.try_iter().next() {
-            return Err(failure.into());
-        }
-        let mut told = Vec::new();
-        let names: Vec<&str> = kept.values().map(|(name, _)| name.as_str()).collect();
-        let length = bytes(kept.values().map(|(_, length)| length).sum());
-        let folder = path.display();
-        match names.as_slice() {
-            [] => {}
-            [one] => {
-                told.push(format!("recorded into {} ({length})", path.join(one).display()));
-            }
-            [first, .., last] => told.push(format!(
-                "recorded into {} in {folder}, {first} to {last} ({length})",
-                count_of(names.len() as u64, "file")
-            )),
-        }
-        if lost != 0 {
-            told.push(format!("lost since the disk was too slow: {}", count_of(lost, "chunk")));
-        }
-        Ok(told)
+        let files = kept.into_values().collect();
+        Ok((Kept { path, files, lost }, outcomes.try_iter().collect()))
     }
 
     fn give(&mut self, length: usize, job: Job) {
         self.queued.fetch_add(length, Ordering::Relaxed);
         // The thread ends with this end of the channel, or it has panicked: the end tells.
         let _ = self.jobs.send(job);
+    }
+}
+
+/// The writing end of one file. What is written at once is a chunk: it gets there whole, or not.
+#[derive(Debug)]
+pub(crate) struct FileStream {
+    id: FileId,
+    jobs: Sender<Job>,
+    queued: Arc<AtomicUsize>,
+}
+
+impl FileStream {
+    /// Closes the file.
+    pub(crate) fn close(self) {
+        let _ = self.jobs.send(Job::End { id: self.id, bytes: Vec::new() });
+    }
+}
+
+impl Write for FileStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.queued.load(Ordering::Relaxed) + bytes.len() > QUEUE {
+            return Err(io::Error::other("the disk is too slow"));
+        }
+        self.queued.fetch_add(bytes.len(), Ordering::Relaxed);
+        let job = Job::Append { id: self.id, bytes: bytes.to_vec() };
+        self.jobs.send(job).map_err(|_| io::Error::other("the thread of files ended"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -218,7 +276,7 @@ struct Written {
 }
 
 impl Written {
-    fn work(&mut self, jobs: &Receiver<Job>, failed: &Sender<Failure>, queued: &AtomicUsize) {
+    fn work(&mut self, jobs: &Receiver<Job>, tells: &Sender<Outcome>, queued: &AtomicUsize) {
         for job in jobs {
             let (id, length) = match &job {
                 Job::Create { id, bytes, .. }
@@ -227,41 +285,54 @@ impl Written {
                 Job::Remove { id } => (*id, 0),
             };
             let name = match &job {
-                Job::Create { name, .. } => name.clone(),
+                Job::Create { name, .. } => format!("{}.{}", name.stem, name.extension),
                 _ => self.open.get(&id).map(|open| open.name.clone()).unwrap_or_default(),
             };
-            if let Err(error) = self.work_on(job) {
-                // It is written no further; what is whole can be read.
-                if let Some(open) = self.open.remove(&id) {
-                    let _ = open.file.set_len(open.length);
-                    if open.length == 0 {
-                        self.unlink(id);
+            let outcome = self.work_on(job);
+            let outcome = match outcome {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    // It is written no further; what is whole can be read.
+                    if let Some(open) = self.open.remove(&id) {
+                        let _ = open.file.set_len(open.length);
+                        if open.length == 0 {
+                            self.unlink(id);
+                        }
                     }
+                    Some(Outcome::Failed(Failure { id, name, error }))
                 }
-                let _ = failed.send(Failure { id, name, error });
+            };
+            if let Some(outcome) = outcome {
+                let _ = tells.send(outcome);
             }
             queued.fetch_sub(length, Ordering::Relaxed);
         }
     }
 
-    fn work_on(&mut self, job: Job) -> io::Result<()> {
+    fn work_on(&mut self, job: Job) -> io::Result<Option<Outcome>> {
         match job {
             Job::Create { id, name, bytes } => {
                 let (name, file) = self.create(&name)?;
                 self.kept.insert(id, (name.clone(), 0));
-                self.open.insert(id, Open { file, name, length: 0 });
-                self.append(id, &bytes)
+                self.open.insert(id, Open { file, name: name.clone(), length: 0 });
+                self.append(id, &bytes)?;
+                Ok(Some(Outcome::Made { id, name }))
             }
-            Job::Append { id, bytes } => self.append(id, &bytes),
+            Job::Append { id, bytes } => {
+                self.append(id, &bytes)?;
+                Ok(None)
+            }
             Job::End { id, bytes } => {
                 self.append(id, &bytes)?;
-                self.open.remove(&id);
-                Ok(())
+                Ok(self.open.remove(&id).map(|open| {
+                    let Open { name, length, .. } = open;
+                    Outcome::Closed { id, name, length }
+                }))
             }
             Job::Remove { id } => {
                 self.open.remove(&id);
                 self.unlink(id);
-                Ok(())
+                Ok(None)
             }
         }
     }
@@ -278,11 +349,12 @@ impl Written {
     }
 
     /// Makes a new file that only its owner can read: under sudo, the user that called it.
-    fn create(&self, stem: &str) -> io::Result<(String, File)> {
+    fn create(&self, name: &Name) -> io::Result<(String, File)> {
+        let Name { stem, extension } = name;
         for number in 1..=SAME_NAME {
             let name = match number {
-                1 => format!("{stem}.{EXTENSION}"),
-                _ => format!("{stem}-{number}.{EXTENSION}"),
+                1 => format!("{stem}.{extension}"),
+                _ => format!("{stem}-{number}.{extension}"),
             };
             let flags =
                 OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;

@@ -1,0 +1,3 @@
+#![no_main]
+
+backscope_fuzz::target!(backscope::fuzzing::config);
