@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::model::snapshot::{Owner, Severity};
+use crate::model::snapshot::{Holder, Severity};
 use crate::text::Untrusted;
 
 /// What is known of a whole recording before it is played. Times are µs since its beginning.
@@ -26,7 +26,7 @@ pub struct Mark {
     /// How bad it is.
     pub severity: Severity,
     /// Whose doing it is.
-    pub owner: Owner,
+    pub holder: Holder,
     /// What it is about.
     pub subject: Untrusted,
     /// What it says.
@@ -81,7 +81,7 @@ mod tests {
 
     fn mark(from_us: u64, severity: Severity) -> Mark {
         let (subject, headline) = ("s".into(), "h".into());
-        Mark { from_us, until_us: None, severity, owner: Owner::App, subject, headline }
+        Mark { from_us, until_us: None, severity, holder: Holder::App, subject, headline }
     }
 
     #[test]

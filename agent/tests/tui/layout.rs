@@ -1,7 +1,7 @@
 //! Sizes from very small to very wide, the help, hints that can be clicked, the time line of a
 //! replay.
 
-use backscope::model::snapshot::{Owner, Severity, Snapshot};
+use backscope::model::snapshot::{Holder, Severity, Snapshot};
 use backscope::tui::{Action, Gap, Mark, Playback, Track};
 use ratatui::crossterm::event::{
     Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
@@ -170,11 +170,11 @@ fn playback() -> Playback {
 }
 
 fn track() -> Track {
-    let mark = |from_s: u64, until_s: Option<u64>, severity, owner, headline: &str| Mark {
+    let mark = |from_s: u64, until_s: Option<u64>, severity, holder, headline: &str| Mark {
         from_us: from_s * 1_000_000,
         until_us: until_s.map(|until_s| until_s * 1_000_000),
         severity,
-        owner,
+        holder,
         subject: "0.0.0.0:8080".into(),
         headline: headline.into(),
     };
@@ -185,9 +185,9 @@ fn track() -> Track {
     };
     Track {
         marks: vec![
-            mark(5, Some(24), Severity::Critical, Owner::App, "Clients are being refused."),
-            mark(9, Some(14), Severity::Warning, Owner::Peer, "The peer's window is shut."),
-            mark(40, None, Severity::Info, Owner::Kernel, "Nagle held 9 responses."),
+            mark(5, Some(24), Severity::Critical, Holder::App, "Clients are being refused."),
+            mark(9, Some(14), Severity::Warning, Holder::Peer, "The peer's window is shut."),
+            mark(40, None, Severity::Info, Holder::Kernel, "Nagle held 9 responses."),
         ],
         gaps: vec![gap(28, 33, false), gap(50, 51, true)],
         ends: Some(("23:59:31Z".to_owned(), "00:00:31Z".to_owned())),

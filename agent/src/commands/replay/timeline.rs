@@ -110,7 +110,7 @@ impl Timeline {
             from_us: span.from_ns.saturating_sub(self.begin_ns).div_ceil(1_000),
             until_us: span.until_ns.map(since_us),
             severity: span.finding.severity,
-            owner: span.finding.owner,
+            holder: span.finding.holder(),
             subject: span.finding.subject.clone(),
             headline: span.finding.headline.clone(),
         };

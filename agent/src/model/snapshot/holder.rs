@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::{ExchangeView, Join, Owner, OwnerTimes, Slice, SliceKind};
+use super::{ExchangeView, Finding, Join, Owner, OwnerTimes, Slice, SliceKind};
 use crate::model::event::Outcome;
 
 /// Holder of time. The contract knows no upstream: there such time is the application's, with
@@ -62,6 +62,17 @@ impl From<Owner> for Holder {
             Owner::Network => Self::Network,
             Owner::Peer => Self::Peer,
             Owner::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl Finding {
+    /// Returns whose doing it is, as screens and lines tell it: the peer of a call is an upstream.
+    pub fn holder(&self) -> Holder {
+        let is_on_calls = matches!(self.kind, "connect-fails" | "slow-app" | "upstream-imbalance");
+        match self.owner {
+            Owner::Peer if is_on_calls => Holder::Upstream,
+            owner => owner.into(),
         }
     }
 }

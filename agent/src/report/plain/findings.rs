@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::{Colour, WIDTH};
 use crate::model::event::SockId;
 use crate::model::output::{FindingOutput, FindingState, Summary};
-use crate::model::snapshot::{Finding, FindingRef, Owner, Severity};
+use crate::model::snapshot::{Finding, FindingRef, Holder, Severity};
 use crate::text::{Untrusted, count, count_of, duration_us, wrap};
 
 /// A finding that lasts has a line after this time, ns; the next one after twice as long, and so on.
@@ -248,10 +248,10 @@ fn severity_name(severity: Severity) -> &'static str {
 
 /// "the kernel's doing (K, inferred)", as the owner of a finding.
 fn owner_words(finding: &Finding) -> String {
-    let (owner, letter) = (finding.owner, finding.owner.letter());
+    let (holder, letter) = (finding.holder(), finding.holder().letter());
     let inferred = if finding.inferred { ", inferred" } else { "" };
-    match owner {
-        Owner::Unknown => format!("owner unknown ({letter}{inferred})"),
+    match holder {
+        Holder::Unknown => format!("owner unknown ({letter}{inferred})"),
         known => format!("the {}'s doing ({letter}{inferred})", known.name()),
     }
 }

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::parts::{Row, cut, raw, span, spread};
 use super::{hints, put, track, verdict};
-use crate::model::snapshot::{Finding, ListenerView, Owner, Snapshot};
+use crate::model::snapshot::{Finding, Holder, ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::keys::{self, View};
 use crate::tui::text::{clock, compact, count_of, duration, escape, grouped, rate, wrap};
@@ -126,13 +126,13 @@ fn finding(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> 
         let mark = if at == 0 { shape(finding.severity) } else { ' ' };
         out.push(Line::from(vec![span(format!(" {mark} "), style), span(line, style)]));
     }
-    let whose = match finding.owner {
-        Owner::Unknown => " ?  owner unknown ".to_owned(),
-        owner => format!(" {}  the {}'s doing ", owner.letter(), owner.name()),
+    let whose = match finding.holder() {
+        Holder::Unknown => " ?  owner unknown ".to_owned(),
+        holder => format!(" {}  the {}'s doing ", holder.letter(), holder.name()),
     };
     let row = vec![
         raw("   "),
-        span(whose, theme.badge(finding.owner)),
+        span(whose, theme.badge(finding.holder())),
         span(format!(" {}", escape(&finding.subject)), theme.dim()),
     ];
     out.push(Line::from(cut(row, width)));

@@ -3,7 +3,7 @@
 use ratatui::text::Line;
 
 use super::parts::{Row, columns, raw, span, spread, widest};
-use crate::model::snapshot::{Finding, Owner, Snapshot, chain};
+use crate::model::snapshot::{Finding, Holder, Snapshot, chain};
 use crate::tui::text::{duration, escape, grouped, left, percent, right, wrap};
 use crate::tui::theme::{Theme, shape};
 
@@ -17,7 +17,7 @@ pub(super) fn lines(
     finding: &Finding,
     width: usize,
 ) -> Vec<Line<'static>> {
-    let edge = || span("▌", theme.owner(finding.owner));
+    let edge = || span("▌", theme.owner(finding.holder()));
     let mut out = headline(theme, finding, width);
     out.extend(consequences(theme, snapshot, finding, width));
     for line in wrap(&escape(&finding.text), width.saturating_sub(4)) {
@@ -46,8 +46,8 @@ pub(super) fn short(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'
 }
 
 fn headline(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
-    let edge = || span("▌", theme.owner(finding.owner));
-    let badge = badge(theme, finding.owner);
+    let edge = || span("▌", theme.owner(finding.holder()));
+    let badge = badge(theme, finding.holder());
     let mut out = Vec::new();
     let severity = theme.severity(finding.severity);
     let headline = wrap(&escape(&finding.headline), width.saturating_sub(columns(&badge) + 5));
@@ -74,7 +74,7 @@ fn led(
     text: &str,
     width: usize,
 ) -> Vec<Line<'static>> {
-    let edge = || span("▌", theme.owner(finding.owner));
+    let edge = || span("▌", theme.owner(finding.holder()));
     let mut out = Vec::new();
     let lines = wrap(text, width.saturating_sub(4 + lead.len()));
     for (at, line) in lines.into_iter().enumerate() {
@@ -96,7 +96,7 @@ pub(super) fn evidence(theme: Theme, finding: &Finding, width: usize) -> Vec<Lin
     let a_line = (width.saturating_sub(3) / (name_width + value_width + 6)).max(1);
     let mut out = Vec::new();
     for (names, values) in names.chunks(a_line).zip(values.chunks(a_line)) {
-        let mut row = vec![span("▌", theme.owner(finding.owner)), raw("  ")];
+        let mut row = vec![span("▌", theme.owner(finding.holder())), raw("  ")];
         for (name, value) in names.iter().zip(values) {
             row.push(span(left(name, name_width), theme.dim()));
             row.push(span(format!("{}    ", right(value, value_width + 1)), theme.strong()));
@@ -107,12 +107,12 @@ pub(super) fn evidence(theme: Theme, finding: &Finding, width: usize) -> Vec<Lin
 }
 
 /// Returns a badge that says whose doing it is.
-pub(super) fn badge(theme: Theme, owner: Owner) -> Row {
-    let text = match owner {
-        Owner::Unknown => " ?  owner unknown ".to_owned(),
-        _ => format!(" {}  the {}'s doing ", owner.letter(), owner.name()),
+pub(super) fn badge(theme: Theme, holder: Holder) -> Row {
+    let text = match holder {
+        Holder::Unknown => " ?  owner unknown ".to_owned(),
+        _ => format!(" {}  the {}'s doing ", holder.letter(), holder.name()),
     };
-    vec![span(text, theme.badge(owner)), raw(" ")]
+    vec![span(text, theme.badge(holder)), raw(" ")]
 }
 
 /// Returns the words and the figure of a piece of evidence. Its name ends in its unit.

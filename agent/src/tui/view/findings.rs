@@ -135,7 +135,7 @@ pub(super) fn row(
     };
     let severity = theme.severity(finding.severity);
     let style = if selected { severity } else { theme.dim() };
-    let owner = span(format!(" {} ", finding.owner.letter()), theme.badge(finding.owner));
+    let owner = span(format!(" {} ", finding.holder().letter()), theme.badge(finding.holder()));
     let start = vec![
         span(if selected { "▸" } else { " " }, theme.strong()),
         span(indent, theme.dim()),
@@ -199,7 +199,7 @@ fn body(
     ];
     let mut out = vec![rule(theme, title, width)];
     out.extend(finding::lines(theme, snapshot, finding, width));
-    let edge = span("▌", theme.owner(finding.owner));
+    let edge = span("▌", theme.owner(finding.holder()));
     if let Some(cause) = chain::cause(&snapshot.findings, finding) {
         let words = format!("Follows from: {} ({})", escape(&cause.headline), cause.kind);
         for line in wrap(&words, width.saturating_sub(4)) {

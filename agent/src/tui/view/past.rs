@@ -33,7 +33,7 @@ pub(super) fn row(
     let style = if selected { theme.strong() } else { theme.dim() };
     let start = vec![
         span(if selected { "▸" } else { " " }, theme.strong()),
-        span(format!(" {} ", finding.owner.letter()), theme.dim()),
+        span(format!(" {} ", finding.holder().letter()), theme.dim()),
         span(format!(" {} ", shape(finding.severity)), theme.dim()),
         span(capital(finding.was()), style),
     ];
@@ -87,7 +87,7 @@ pub(super) fn lines<'a>(
     width: usize,
 ) -> Option<Vec<Line<'static>>> {
     let worst = findings.next()?;
-    let badge = finding::badge(theme, worst.owner);
+    let badge = finding::badge(theme, worst.holder());
     let long = match how_long(worst) {
         long if long.is_empty() => long,
         long => format!(" ({long})"),

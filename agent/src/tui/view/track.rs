@@ -84,7 +84,7 @@ fn drawn(theme: Theme, track: &Track, playback: Playback, cells: u16) -> Vec<(ch
     marks.sort_by_key(|mark| mark.severity);
     for mark in &marks {
         let until = at(mark.until_us.unwrap_or(playback.length_us));
-        let style = theme.owner(mark.owner);
+        let style = theme.owner(mark.holder);
         for lasting in out.iter_mut().take(until + 1).skip(at(mark.from_us)) {
             *lasting = ('═', style);
         }
@@ -158,12 +158,12 @@ fn words(theme: Theme, track: &Track, playback: Playback, width: usize) -> Line<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::snapshot::{Owner, Severity};
+    use crate::model::snapshot::{Holder, Severity};
     use crate::tui::track::{Gap, Mark};
 
     fn mark(from_us: u64, until_us: Option<u64>, severity: Severity) -> Mark {
         let (subject, headline) = ("a listener".into(), "It is full.".into());
-        Mark { from_us, until_us, severity, owner: Owner::App, subject, headline }
+        Mark { from_us, until_us, severity, holder: Holder::App, subject, headline }
     }
 
     fn playback(position_us: u64) -> Playback {
