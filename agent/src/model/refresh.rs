@@ -6,7 +6,7 @@ use super::{
     finding::{ConnectionFacts, ListenerFacts, STALL_NS, Subject},
     listener::Listener,
     output::{ListenerOutput, Lost, Output, UnixOutput},
-    pattern::Load,
+    pattern::{Load, Workers},
     reporter,
     snapshot::{ListenerView, StreamKind},
     stats::Scope,
@@ -14,6 +14,8 @@ use super::{
 
 /// Exchanges that are over are reported within so long, ns.
 const REPORTED_NS: u64 = 2_500_000_000;
+/// Least time for which a cost is told, ns: refreshes are at least twice as far apart.
+const LEAST_PERIOD_NS: u64 = 25_000_000;
 
 impl Model {
     /// Takes a sample: brings every part up to date, judges, and reports.
@@ -86,6 +88,7 @@ impl Model {
             let was_at_limit = listener.was_at_limit(ts_ns);
             let looks = self.watches_exchanges() && (stalled_ns > 0 || was_at_limit);
             let denied_share = self.denied_share(ts_ns, listener, stalled_ns);
+            let (workers, load) = (self.workers(ts_ns, listener), self.load(ts_ns, listener));
             let facts = ListenerFacts {
                 view: &view,
                 recent: &listener.recent,
@@ -108,7 +111,8 @@ impl Model {
                     && stalled_ns < STALL_NS
                     && self.may_be_denied(ts_ns, listener),
                 shape: self.patterns.shape(view.sock),
-                load: self.load(ts_ns, listener),
+                load,
+                held_percent: workers.map(|workers| workers.held_percent),
                 held_up_by: self.held_up_by(ts_ns, listener, &view),
             };
             if view.closed {
@@ -151,16 +155,23 @@ impl Model {
     /// Workers of a listener that each serve one connection at a time, if more came lately than
     /// they could serve: none of them was free, and connections waited long or were refused.
     fn load(&self, ts_ns: u64, listener: &Listener) -> Option<Load> {
-        let (recent, figures) = (&listener.recent, listener.recent.figures());
-        if !self.watches_exchanges() || !self.is_behind(ts_ns, listener) && figures.overflows == 0 {
-            return None;
-        }
-        let workers = self.patterns.workers(ts_ns, listener.sample.as_ref()?.sock)?;
+        let workers = self.workers(ts_ns, listener)?;
         if !workers.are_used_up() {
             return None;
         }
+        let (recent, figures) = (&listener.recent, listener.recent.figures());
         let (arrivals, refused) = (recent.rate(figures.arrivals), recent.rate(figures.overflows));
         Some(Load { workers, arrivals, refused })
+    }
+
+    /// The workers of a listener at which connections wait long or were refused lately, where each
+    /// of them serves one connection at a time.
+    fn workers(&self, ts_ns: u64, listener: &Listener) -> Option<Workers> {
+        let is_behind = self.is_behind(ts_ns, listener);
+        if !self.watches_exchanges() || !is_behind && listener.recent.figures().overflows == 0 {
+            return None;
+        }
+        self.patterns.workers(ts_ns, listener.sample.as_ref()?.sock)
     }
 
     /// Whether connections wait long to be accepted, or did lately.
@@ -279,7 +290,8 @@ impl Model {
                 sample.cost.probe_ns.unwrap_or(0).saturating_sub(before.probe_ns.unwrap_or(0));
             let agent_ns =
                 sample.cost.agent_cpu_us.saturating_sub(before.agent_cpu_us).saturating_mul(1_000);
-            if elapsed_ns > 0 {
+            // The last sample of a run may follow at once on the one before.
+            if elapsed_ns >= LEAST_PERIOD_NS {
                 self.cost_share =
                     Some(probes_ns.saturating_add(agent_ns) as f64 / elapsed_ns as f64);
             }

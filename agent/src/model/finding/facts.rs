@@ -59,6 +59,9 @@ pub(in crate::model) struct ListenerFacts<'a> {
     pub(in crate::model) shape: Option<Shape>,
     /// Workers that each serve one connection at a time, if more came than they could serve.
     pub(in crate::model) load: Option<Load>,
+    /// Share of the last second for which workers that serve one connection at a time held any, in
+    /// hundredths; `None` where it is not known.
+    pub(in crate::model) held_percent: Option<u64>,
     /// A thread that accepts, and that handlers held lately while others waited for it.
     pub(in crate::model) held_up_by: Option<u32>,
 }

@@ -10,6 +10,10 @@ use crate::text::{count, rate};
 /// Settings for the number of workers, in servers that have blocking ones.
 const WORKERS: &str = "gunicorn --workers, Apache MaxRequestWorkers, php-fpm pm.max_children";
 
+/// Workers that held connections for less of the time than this, in hundredths, are not what others
+/// wait for.
+const IDLE_PERCENT: u64 = 50;
+
 /// The advice for an application that is behind.
 pub(super) fn remedy(facts: &ListenerFacts<'_>) -> String {
     if facts.failing.is_some() {
@@ -76,8 +80,19 @@ pub(super) fn more_workers(load: &Load) -> String {
 pub(super) fn accept_faster(facts: &ListenerFacts<'_>) -> String {
     match &facts.load {
         Some(load) => more_workers(load),
-        None => by_pattern(facts.shape, facts.held_up_by.is_some()),
+        None => match facts.held_percent {
+            Some(percent) if percent < IDLE_PERCENT => between_connections(percent),
+            _ => by_pattern(facts.shape, facts.held_up_by.is_some()),
+        },
     }
+}
+
+/// The advice where others wait for workers that hold no connection.
+fn between_connections(held_percent: u64) -> String {
+    format!(
+        "find out what the workers do between two connections (a sleep, a lock, a disk): on average \
+         they held one for {held_percent} % of the last second."
+    )
 }
 
 /// `is_held_up` tells whether handlers hold a thread that accepts.

@@ -200,11 +200,13 @@ impl Workers {
     }
 }
 
-/// Returns the time that a worker held connections, ns.
+/// Returns the time that a worker held connections, ns. Whoever takes the next one holds the one
+/// before no longer, even if that lingers.
 fn held_since(from_ns: u64, now_ns: u64, histories: &[&ServiceHistory]) -> u64 {
     let mut held_ns = 0;
-    for history in histories {
-        let end_ns = history.ended_ns.unwrap_or(now_ns).min(now_ns);
+    for (at, history) in histories.iter().enumerate() {
+        let next_ns = histories.get(at + 1).map_or(now_ns, |next| next.accepted_ns);
+        let end_ns = history.ended_ns.unwrap_or(now_ns).min(next_ns).min(now_ns);
         held_ns += end_ns.saturating_sub(history.accepted_ns.max(from_ns));
     }
     held_ns.min(now_ns.saturating_sub(from_ns))
@@ -287,6 +289,17 @@ mod tests {
             histories.push(served(1, at, at, Some(at + 250)));
         }
         assert!(!measured(&histories, 4_000).expect("workers").are_used_up());
+    }
+
+    /// It sleeps before each accept and answers at once; the first connection lingers.
+    #[test]
+    fn a_connection_that_lingers_does_not_use_up_the_worker() {
+        let mut histories = vec![served(1, 0, 0, None)];
+        for step in 1..12_u64 {
+            histories.push(served(1, 0, step * 300, Some(step * 300 + 1)));
+        }
+        let workers = measured(&histories, 3_600).expect("workers");
+        assert!(workers.held_percent < 5 && !workers.are_used_up(), "{workers:?}");
     }
 
     /// One was open at the attach: whoever serves it is a worker, too.

@@ -17,7 +17,11 @@ pub(super) fn lines(
     most: usize,
 ) -> Vec<Line<'static>> {
     if listener.acceptors.is_empty() {
-        let text = "no thread has called accept() yet";
+        let text = match (listener.closed, listener.totals.accepted) {
+            (true, _) => "nobody: it has stopped listening",
+            (false, 0) => "no thread has called accept() yet",
+            (false, _) => "no thread accepts here now",
+        };
         return vec![Line::from(vec![label(theme, "accepting"), span(text, theme.dim())])];
     }
     let shown = if listener.acceptors.len() > most { most.saturating_sub(1).max(1) } else { most };
