@@ -1,5 +1,5 @@
 //! Incidents that were recorded beside real servers, and the screen that somebody would see who had
-//! just come to each. [`INCIDENTS`] says how they were made.
+//! just come to each. The comment of a test says what was recorded.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ fn assert_first_screen(name: &str) {
     }
 }
 
-/// A server that takes 300 ms for each accept, and a client that connects 50 times a second.
+/// A server that takes 300 ms before each accept, and 50 clients a second that ask and wait.
 #[test]
 fn an_overflow() {
     assert_first_screen("overflow");
@@ -66,7 +66,7 @@ fn writes_that_nagle_holds() {
     assert_first_screen("nagle");
 }
 
-/// The overflow, some seconds after the server has become quick.
+/// The overflow, ten seconds after the server has become quick and its clients have gone.
 #[test]
 fn after_the_symptom() {
     assert_first_screen("after_the_symptom");
@@ -81,4 +81,10 @@ fn after_the_symptom() {
 #[test]
 fn many_listeners() {
     assert_first_screen("many_listeners");
+}
+
+/// A server that was killed while its clients went on.
+#[test]
+fn a_target_that_has_gone() {
+    assert_first_screen("target_gone");
 }

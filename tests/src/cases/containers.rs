@@ -377,7 +377,7 @@ fn nothing(world: &World) -> anyhow::Result<()> {
         (["--pod", &pod], "there is no pod"),
         (["--pod", &none], "NAMESPACE/NAME"),
         (["--unit", &none], "there is no unit"),
-        (["--container", ""], "there is no container"),
+        (["--container", ""], "it is empty"),
         (["--unit", "\u{1b}[31m"], "\\u{1b}[31m.service"),
     ];
     for (target, told) in cases {

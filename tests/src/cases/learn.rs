@@ -116,7 +116,7 @@ fn live_without_root(world: &World) -> anyhow::Result<()> {
     let output = unprivileged(world, &["learn", "nagle"])?;
     let text = text(&output);
     ensure!(output.status.code() == Some(3), "{}: {text}", output.status);
-    for part in ["missing CAP_BPF", "sudo", "backscope learn nagle --recorded"] {
+    for part in ["CAP_NET_ADMIN", "sudo", "backscope learn nagle --recorded"] {
         ensure!(text.contains(part), "no word of {part}: {text}");
     }
     Ok(())

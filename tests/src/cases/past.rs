@@ -81,8 +81,13 @@ fn overflow_that_ended(world: &World) -> anyhow::Result<()> {
 /// Counts the lines of the finding that say it is in this state.
 fn heads(text: &str, state: &str) -> usize {
     let begin = format!("  CRITICAL{state}");
-    let is_head =
-        |line: &&str| line.starts_with(&begin) && line.contains("Clients are being refused");
+    // Its cause may have been found meanwhile.
+    let follows = format!(": CRITICAL{state}. ");
+    let is_head = |line: &&str| {
+        let is_own = line.starts_with(&begin);
+        let is_effect = line.starts_with("  follows from ") && line.contains(&follows);
+        (is_own || is_effect) && line.contains("Clients are being refused")
+    };
     text.lines().filter(is_head).count()
 }
 

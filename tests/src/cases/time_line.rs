@@ -116,7 +116,7 @@ fn time_line(world: &World) -> anyhow::Result<()> {
 
     shown.click("fF finding")?;
     shown.await_screen(world, "not at the finding", |text| {
-        !text.contains("FINDINGS 0") && text.contains("are being refused")
+        !text.contains("FINDINGS 0") && text.contains("refused a second")
     })?;
 
     shown.click("? help")?;
