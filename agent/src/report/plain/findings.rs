@@ -174,8 +174,12 @@ fn ended(finding: &Finding) -> String {
         text += &format!(", after {}", duration_us(lasted_ns / 1_000));
     }
     if stood.times > 1 {
-        let total = duration_us(stood.total_ns / 1_000);
-        text += &format!("; {total} in {}", count_of(stood.times, "time"));
+        let times = count_of(stood.times, "time");
+        match stood.total_ns / 1_000 {
+            // Each of them was over at once.
+            0 => text += &format!("; {times}"),
+            total_us => text += &format!("; {} in {times}", duration_us(total_us)),
+        }
     }
     text + "."
 }
