@@ -76,6 +76,8 @@ pub fn sentence(
         }
         SliceKind::DelayedAck => "the peer delayed its ACK",
         SliceKind::Retransmit => "a segment was lost, until it was retransmitted",
+        // The first exchange of a call begins with its SYN. Others have connects that failed.
+        SliceKind::Connect if connection.role == Role::Client => "SYN sent, until it was answered",
         SliceKind::Connect => "SYN sent, no answer came",
         SliceKind::ConnectRefused => "SYN sent, until the peer refused the connection",
         SliceKind::Ignored => "the kernel ignored the peer's packets: the accept queue was full",
