@@ -229,7 +229,7 @@ impl Digest {
             Output::Summary(summary) => {
                 self.close_stretch(summary.ts_ns);
                 self.findings = Findings::of(summary);
-                self.summary = Some(summary.clone());
+                self.summary = Some((**summary).clone());
             }
             Output::Unix(unix) => self.sockets.unix(unix),
             Output::Datagrams(datagrams) => self.sockets.datagrams(datagrams),

@@ -83,7 +83,7 @@ pub enum Output {
     /// Records or map entries were lost.
     Lost(Lost),
     /// The totals of the run; the last one.
-    Summary(Summary),
+    Summary(Box<Summary>),
 }
 
 impl Output {

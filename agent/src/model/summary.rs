@@ -67,7 +67,7 @@ impl Model {
         self.patterns.finish(self.now_ns, out);
         self.proxies.report(self.now_ns, true, out);
         self.datagrams.finish(self.now_ns, out);
-        out.push(Output::Summary(self.summary()));
+        out.push(Output::Summary(Box::new(self.summary())));
         true
     }
 

@@ -35,7 +35,7 @@ impl Reported {
         digest.so_far = true;
         digest.refresh(model).ok()?;
         model.each_open(|output| digest.take_all(std::slice::from_ref(output)));
-        digest.take_all(&[Output::Summary(model.sum_up())]);
+        digest.take_all(&[Output::Summary(Box::new(model.sum_up()))]);
         Some(digest)
     }
 

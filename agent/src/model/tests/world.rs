@@ -287,7 +287,7 @@ impl World {
     pub(crate) fn finish(&mut self) -> Summary {
         self.model.finish(self.now, &mut self.out);
         match self.out.last() {
-            Some(Output::Summary(summary)) => summary.clone(),
+            Some(Output::Summary(summary)) => (**summary).clone(),
             other => panic!("the last output is {other:?}"),
         }
     }

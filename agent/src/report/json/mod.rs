@@ -59,6 +59,7 @@ use proxy::ProxyBody;
 use quic::QuicBody;
 use socket_event::{SocketEventBody, SynAckRetransmitBody};
 use summary::RunSummaryBody;
+#[cfg(feature = "mcp")]
 pub(crate) use summary::SummaryBody;
 use syn::SynBody;
 use thread::ThreadBody;

@@ -277,7 +277,7 @@ fn the_summary_has_every_finding_in_full_whether_or_not_it_has_ended() {
     }
     let summary = world.finish();
     let reported = objects(&world.out, &world);
-    let listed = one(Output::Summary(summary), &world)["findings_list"].take();
+    let listed = one(Output::Summary(Box::new(summary)), &world)["findings_list"].take();
     let [stands, ended] = &listed.as_array().expect("a list")[..] else { panic!("{listed}") };
     assert_eq!((&stands["kind"], &stands["state"]), (&json!("backlog-clamped"), &json!("begun")));
     assert_eq!((&stands["times"], &stands["until_ns"]), (&json!(1), &json!(world.now)));
@@ -345,7 +345,7 @@ fn summary_has_the_fields_of_the_contract() {
         "overhead": { "probe_ns_avg": 333.3, "probe_runs": 3, "agent_cpu_us": 70,
             "agent_rss_bytes": 9 },
     });
-    assert_eq!(one(Output::Summary(summary), &world), expected);
+    assert_eq!(one(Output::Summary(Box::new(summary)), &world), expected);
 
     let mut over = World::with_limit(4);
     over.now += 5 * SECOND;
@@ -363,7 +363,7 @@ fn summary_has_the_fields_of_the_contract() {
         reaches_ns: Some(START + 2 * SECOND),
         reason: "No space left on device".into(),
     }));
-    let object = one(Output::Summary(summary), &over);
+    let object = one(Output::Summary(Box::new(summary)), &over);
     assert_eq!(
         object["ended"],
         json!([
@@ -379,7 +379,7 @@ fn summary_has_the_fields_of_the_contract() {
     );
 
     let unknown = World::with_limit(4).finish();
-    let object = one(Output::Summary(unknown), &world);
+    let object = one(Output::Summary(Box::new(unknown)), &world);
     assert_eq!(object["overflows"]["ack"], Value::Null);
     assert_eq!(object["overhead"]["probe_ns_avg"], Value::Null);
     assert_eq!(object["overhead"]["agent_cpu_us"], Value::Null);
