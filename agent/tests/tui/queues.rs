@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use backscope::model::snapshot::Snapshot;
+use backscope::model::event::Role;
+use backscope::model::snapshot::{ConnectionView, Snapshot};
 use backscope::model::workload::{Container, Workload};
 use backscope::tui::{Action, App, Playback, Theme};
 use ratatui::crossterm::event::{
@@ -51,6 +52,27 @@ fn a_replay_says_where_it_is_and_what_is_damaged() {
     screen.app.set_playback(Playback { playing: false, damages: 0, ..playback });
     screen.key(KeyCode::Char('?'));
     assert_screen("replay_help", &mut screen);
+}
+
+#[test]
+fn connections_from_before_the_watch_are_not_none() {
+    let mut snapshot = healthy();
+    let listener = &mut snapshot.listeners[0];
+    (listener.totals, listener.depth) = (Default::default(), 0);
+    let local = listener.local;
+    for (sock, port) in [(71, 5_001), (72, 5_002)] {
+        let peer = ([10, 0, 0, 1], port).into();
+        let mut one = ConnectionView::new(sock, Role::Server, local, peer);
+        one.preexisting = true;
+        snapshot.connections.push(one);
+    }
+    snapshot.connections_listed = snapshot.connections.len();
+    let text = Screen::new(snapshot.clone()).text();
+    assert_shows(&text, &["No connection has arrived since the watch began (2 open)."]);
+    snapshot.connections.clear();
+    snapshot.connections_listed = 0;
+    let text = Screen::new(snapshot).text();
+    assert_shows(&text, &["No connection has arrived since the watch began."]);
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub(super) fn draw(
     table(app, snapshot, shown, frame, take(&mut rest, 1 + plan.rows), hits);
     put(frame, take(&mut rest, sockets), datagrams::lines(app.theme, snapshot, sockets, width));
     put(frame, take(&mut rest, local), unix::lines(app.theme, snapshot, local, width));
-    let mut separated = vec![shown.line_of_rates(app.theme, width)];
+    let mut separated = vec![shown.line_of("rates", app.theme, width)];
     separated.extend(words);
     put(frame, take(&mut rest, plan.verdict), separated);
     panel::draw(app.theme, snapshot, listener, frame, take(&mut rest, plan.panel));

@@ -44,10 +44,10 @@ impl Shown {
         (table, edge)
     }
 
-    /// Returns a line that names the window of rates, and the place at its right end: "4–6 of 200".
+    /// Returns a line that names the window of some figures, and the place at its right end: "4–6 of 200".
     /// That is blank where all rows are on screen.
-    pub(super) fn line_of_rates(self, theme: Theme, width: usize) -> Line<'static> {
-        let window = format!(" rates and shares: the last {RATE_SECONDS} s");
+    pub(super) fn line_of(self, what: &str, theme: Theme, width: usize) -> Line<'static> {
+        let window = format!(" {what}: the last {RATE_SECONDS} s");
         spread(vec![span(window, theme.dim())], self.place(theme), width)
     }
 

@@ -69,7 +69,7 @@ pub(super) fn draw(
     let rows = list.len().clamp(1, height.saturating_sub(words.len() + 5).min(height / 2).max(3));
     let shown = Shown::of(list, rows);
     table(app, snapshot, (shown, uneven), frame, take(&mut rest, 1 + rows), hits);
-    put(frame, take(&mut rest, 1), vec![shown.line_of_rates(app.theme, width)]);
+    put(frame, take(&mut rest, 1), vec![shown.line_of("rates and shares", app.theme, width)]);
     put(frame, take(&mut rest, words.len()), words);
     let lines = served(app, snapshot, selected, width, rest);
     put(frame, take(&mut rest, lines.len()), lines);

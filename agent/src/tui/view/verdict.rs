@@ -5,7 +5,7 @@ use ratatui::text::Line;
 
 use super::parts::{cut, paragraph, raw, span, spread};
 use super::{connection_table, finding, past, threads, words};
-use crate::model::event::TcpState;
+use crate::model::event::{Role, TcpState};
 use crate::model::snapshot::{
     ConnectionView, ExchangeView, Finding, HeldMost, Holder, ListenerView, Part, Snapshot,
     ThreadView, UpstreamWait, chain,
@@ -34,7 +34,7 @@ pub(super) fn lines(
         }
         return out;
     }
-    let (mark, headline, text) = words(listener);
+    let (mark, headline, text) = words(snapshot, listener);
     let mut out = quiet(theme, mark, &headline, &text, width);
     out.extend(elsewhere(theme, snapshot, width));
     out
@@ -192,7 +192,7 @@ fn quiet(theme: Theme, mark: char, headline: &str, text: &str, width: usize) -> 
 fn now(snapshot: &Snapshot, listener: &ListenerView) -> String {
     let is_left_alone = listener.totals.accepted == 0 && listener.depth > 0;
     if listener.closed || is_left_alone {
-        let (_, headline, _) = words(listener);
+        let (_, headline, _) = words(snapshot, listener);
         headline
     } else if snapshot.findings.is_empty() {
         "Nothing is wrong now.".to_owned()
@@ -201,7 +201,7 @@ fn now(snapshot: &Snapshot, listener: &ListenerView) -> String {
     }
 }
 
-fn words(listener: &ListenerView) -> (char, String, String) {
+fn words(snapshot: &Snapshot, listener: &ListenerView) -> (char, String, String) {
     let totals = &listener.totals;
     let waiting = match listener.depth {
         0 => "no client waits".to_owned(),
@@ -228,7 +228,14 @@ fn words(listener: &ListenerView) -> (char, String, String) {
             "It is listening, with room for {} to wait.",
             count_of(listener.limit.into(), "connection")
         );
-        return ('○', "No connection has arrived since the watch began.".to_owned(), text);
+        let open = from_before(snapshot, listener);
+        let has_all = snapshot.connections_listed <= snapshot.connections.len();
+        let before = match open {
+            0 => String::new(),
+            open if has_all => format!(" ({} open)", grouped(open)),
+            open => format!(" (at least {} open)", grouped(open)),
+        };
+        return ('○', format!("No connection has arrived since the watch began{before}."), text);
     }
     if totals.accepted == 0 {
         let verb = if arrived == 1 { "connection has" } else { "connections have" };
@@ -248,6 +255,20 @@ fn words(listener: &ListenerView) -> (char, String, String) {
         grouped(totals.accepted)
     );
     ('✔', headline, text)
+}
+
+/// Returns the number of connections to a listener's address that were open before the watch and
+/// still are, among those that the snapshot holds.
+fn from_before(snapshot: &Snapshot, listener: &ListenerView) -> u64 {
+    let is_own = |connection: &&ConnectionView| {
+        let is_there = connection.role == Role::Server && connection.closed_ns.is_none();
+        connection.preexisting
+            && is_there
+            && (connection.local == listener.local
+                || listener.local.ip().is_unspecified()
+                    && connection.local.port() == listener.local.port())
+    };
+    snapshot.connections.iter().filter(is_own).count() as u64
 }
 
 fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String, String) {
