@@ -9,7 +9,7 @@ use super::grid::{self, Column};
 use super::parts::{Row, raw, rule, span, widest};
 use super::{connection_table, connections, findings, owners, threads, words};
 use crate::model::snapshot::{
-    ConnectionView, ExchangeView, ListenerView, Snapshot, ThreadView, chain,
+    ConnectionView, ExchangeView, HeldMost, ListenerView, Snapshot, ThreadView, chain,
 };
 use crate::tui::order::{By, counted_us, worst};
 use crate::tui::text::{fine, left, percent};
@@ -147,11 +147,12 @@ fn exchanges(
 
 /// Returns the kind of slice that took most of an exchange, with its owner's letter.
 fn kind(theme: Theme, exchange: &ExchangeView) -> Row {
-    let Some(verdict) = exchange.verdict else { return vec![span("–", theme.dim())] };
-    let owner = verdict.kind.owner();
+    let Some(HeldMost { holder, kind, .. }) = exchange.held_most() else {
+        return vec![span("–", theme.dim())];
+    };
     vec![
-        span(owner.letter().to_string(), theme.mark(owner)),
-        span(format!(" {}", words::name(verdict.kind)), theme.owner(owner)),
+        span(holder.letter().to_string(), theme.mark(holder)),
+        span(format!(" {}", words::held(holder, kind)), theme.owner(holder)),
     ]
 }
 

@@ -152,7 +152,7 @@ fn found<'a>(
         n => notes.push(format!("and {n} more findings here")),
     }
     if !notes.is_empty() {
-        let edge = span("▌", theme.owner(root.owner));
+        let edge = span("▌", theme.owner(root.holder()));
         out.push(Line::from(vec![
             edge,
             raw("  "),
