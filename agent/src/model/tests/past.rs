@@ -66,6 +66,24 @@ fn a_finding_that_ended_stays_as_it_last_was() {
     assert_eq!(kinds(&summary.past_findings), ["accept-queue-overflow", "accept-starved"]);
 }
 
+/// The check looks back over five seconds: without a new refusal that renews nothing.
+#[test]
+fn it_stands_for_three_seconds_after_the_last_sign_as_it_was_then() {
+    let mut world = World::with_limit(128);
+    refresh(&mut world, 3);
+    overflow(&mut world, 0, 10);
+    let told = world.finding("accept-queue-overflow").expect("a finding");
+    refresh(&mut world, 2);
+    let later = world.finding("accept-queue-overflow").expect("it can still be read");
+    assert_eq!((later.headline, later.owner, later.fix), (told.headline, told.owner, told.fix));
+    refresh(&mut world, 1);
+    assert!(world.finding("accept-queue-overflow").is_none(), "nobody is refused any more");
+    refresh(&mut world, 1);
+    assert!(world.finding("accept-queue-overflow").is_none(), "an old sign begins nothing");
+    overflow(&mut world, 0, 1);
+    assert!(world.finding("accept-queue-overflow").is_some(), "a new one does");
+}
+
 #[test]
 fn one_that_comes_back_is_one_with_its_times() {
     let mut world = World::with_limit(128);
