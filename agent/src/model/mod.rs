@@ -97,6 +97,7 @@ mod event_log;
 mod exchange;
 mod figures;
 mod finding;
+mod handlers;
 mod histogram;
 mod ignored;
 mod lately;
@@ -113,6 +114,7 @@ mod recent;
 mod recording;
 mod refresh;
 mod refusals;
+mod setup;
 mod sharing;
 pub mod snapshot;
 mod spans;
@@ -125,6 +127,7 @@ mod tier;
 pub mod timeline;
 mod times;
 mod unheard;
+mod views;
 mod waits;
 mod wall_clock;
 mod window;
@@ -139,28 +142,25 @@ pub use wall_clock::WallClock;
 use std::collections::BTreeMap;
 
 use crate::text::Untrusted;
-use connections::{Connection, Connections, Told};
+use connections::Connections;
 pub use connections::{
     MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED,
     MAX_HELLOS, MAX_LEFT, MAX_LOOPBACK_PAIRS, MAX_RECENT, UNTOLD_NS,
 };
 pub use datagrams::MAX_DATAGRAM_VIEWS;
-use event::{
-    Accept, Census, Closed, Connect, ConnectionSample, Cost, Event, Exchange, Overflow, Process,
-    SocketEvent, SynAckRetransmit,
-};
+use event::{Cost, Event};
 use event_log::EventLog;
 pub use event_log::MAX_STREAM;
 use finding::Findings;
+use handlers::reporter;
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
-use output::{ExchangeOutput, Interest, Output, OverflowOutput, SocketEventOutput};
+use output::{Interest, Output};
 use pattern::Patterns;
 use pause::Pauses;
 use proxy::Proxies;
 pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
-use serde::{Deserialize, Serialize};
-use snapshot::{ConnectionQuery, ExchangeView, FoundConnections, SliceKind, Snapshot, ThreadView};
+pub use setup::Setup;
 pub use stats::MAX_GREETED;
 use stats::StatsByScope;
 pub use summary::Ending;
@@ -182,41 +182,6 @@ pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 pub use tier::Tier;
 use workload::Workloads;
 
-/// Newest outputs that are looked through for a delayed ACK that a record proves.
-const MAX_LOOKED_BACK: usize = 4_096;
-
-/// Connections that are closed for one part of a census: all reports at once would take much memory.
-const CLOSED_AT_ONCE: usize = 1_024;
-
-/// Facts that are known when the watch begins.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setup {
-    /// Time of the attach, ns of `CLOCK_MONOTONIC`.
-    pub attached_ns: u64,
-    /// The watched processes and ports: "api-server 4242".
-    pub target: Untrusted,
-    /// "full" or "tracepoint".
-    pub tier: Untrusted,
-    /// Every single event is reported too: SYNs, changes of processes, events on connections
-    /// (`--detail events`).
-    pub detail_events: bool,
-    /// Exchanges are watched, not queues alone. Without them no connection is seen to end.
-    pub exchanges: bool,
-}
-
-impl Setup {
-    /// Whether the watch sees what processes call. With ports alone it sees only what they serve.
-    fn sees_calls(&self) -> bool {
-        !self.target.as_came().split(", ").all(is_port)
-    }
-}
-
-/// Whether one part of the target is a port: "port 8080".
-fn is_port(part: &str) -> bool {
-    let Some(port) = part.strip_prefix("port ") else { return false };
-    port.parse::<u16>().is_ok()
-}
-
 /// Judges the events of one run.
 ///
 /// Methods in the order in which a run calls them:
@@ -224,8 +189,7 @@ fn is_port(part: &str) -> bool {
 /// 1. [`new`](Self::new) with the [`Setup`]. [`set_interest`](Self::set_interest),
 ///    [`set_notices`](Self::set_notices) and [`set_target`](Self::set_target) follow, and may come
 ///    again at any time.
-/// 2. [`apply`](Self::apply) with each event. `accept`, `overflow`, `exchange`, `socket_event`,
-///    `process`, `connect` and `scan` each handle one kind. A sample is a refresh: `sample`, in
+/// 2. [`apply`](Self::apply) with each event; `handlers.rs` has a method for each kind. A sample is a refresh: `sample`, in
 ///    `refresh.rs`, brings every part up to date, judges (`judge_…`) and reports (`report_…`).
 /// 3. [`view`](Self::view), [`snapshot`](Self::snapshot) or [`brief`](Self::brief), when a
 ///    front-end draws; [`find`](Self::find) for another part of the list of connections.
@@ -416,297 +380,6 @@ impl Model {
                 self.advance(process.ts_ns);
                 self.workloads.note(process.pid, &process.workload);
             }
-        }
-    }
-
-    fn closed(&mut self, closed: &Closed, out: &mut Vec<Output>) {
-        self.advance(closed.ts_ns);
-        self.patterns.closed(closed);
-        if let Some((connection, end)) = self.connections.closed(closed, self.interest, out) {
-            self.stats.closed(self.now_ns, closed, connection, &end);
-        }
-    }
-
-    /// Takes a part of a census, and closes connections whose end no record told.
-    fn census(&mut self, census: &Census, out: &mut Vec<Output>) {
-        self.advance(census.ts_ns);
-        self.connections.counted(census);
-        self.close_untold(CLOSED_AT_ONCE, out);
-    }
-
-    /// Closes connections whose end no record told, so many at most.
-    fn close_untold(&mut self, most: usize, out: &mut Vec<Output>) {
-        for _ in 0..most {
-            let Some(sock) = self.connections.next_untold() else { return };
-            let mut report =
-                reporter(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
-            self.connections.settle_untold(self.now_ns, sock, &mut report);
-            drop(report);
-            self.closed(&Closed::untold(self.now_ns, sock), out);
-        }
-    }
-
-    /// Returns the state as a screen shows it now, whose list of connections is as the query
-    /// asks. It costs most of what there is: [`find`](Self::find) gives the list alone.
-    pub fn view(&self, query: &ConnectionQuery) -> Snapshot {
-        Snapshot { found: self.find(query), ..self.snapshot() }
-    }
-
-    /// Returns a window of the list of connections; `None` if the snapshot holds all of them.
-    pub fn find(&self, query: &ConnectionQuery) -> Option<FoundConnections> {
-        if self.connections.listed() <= MAX_CONNECTION_VIEWS {
-            return None;
-        }
-        let mut found = self.connections.find(self.now_ns, query, self.findings.socks());
-        self.proxies.complete_views(&mut found.rows);
-        if let Some(open) = &mut found.open {
-            self.proxies.complete_views(std::slice::from_mut(open));
-        }
-        Some(found)
-    }
-
-    /// Returns the state as it is now, with the worst connections alone where there are many.
-    pub fn snapshot(&self) -> Snapshot {
-        let mut connections = self.connections.views(self.now_ns, self.findings.socks());
-        self.proxies.complete_views(&mut connections);
-        Snapshot {
-            listeners: self.listeners.full_views(),
-            connections,
-            threads: self.threads(),
-            patterns: self.patterns.views(),
-            proxies: self.proxies.views(),
-            event_log: self.event_log.entries(),
-            past_findings: self.findings.past(),
-            ..self.brief()
-        }
-    }
-
-    /// Whether a connection is known, and has not ended.
-    pub fn knows(&self, sock: event::SockId) -> bool {
-        self.connections.get(sock).is_some_and(|connection| connection.closed_ns().is_none())
-    }
-
-    /// Returns the threads of the snapshot alone.
-    pub fn threads(&self) -> Vec<ThreadView> {
-        self.threads.views(&self.connections.by_thread())
-    }
-
-    /// Returns the snapshot without connections, threads, the event log, past findings and histories.
-    /// These cost most, and text has no use for them between samples.
-    pub fn brief(&self) -> Snapshot {
-        let (held, recent_held) = self.proxies.times(self.pauses.since_ns().unwrap_or(self.now_ns));
-        let (lost, not_kept) = self.losses();
-        Snapshot {
-            now_ns: self.now_ns,
-            elapsed_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
-            target: self.setup.target.clone(),
-            tier: self.setup.tier.clone(),
-            cost_share: self.cost_share,
-            lost,
-            not_kept,
-            listeners: self.listeners.views(),
-            connections: Vec::new(),
-            connections_listed: self.connections.listed(),
-            found: None,
-            connections_open: self.connections.open(),
-            pause_since_ns: self.pauses.since_ns(),
-            paused_us: self.pauses.total_ns(self.now_ns).map(|ns| ns / 1_000),
-            times: self.connections.times.all(),
-            recent_times: self
-                .connections
-                .times
-                .recent(self.pauses.since_ns().unwrap_or(self.now_ns)),
-            held,
-            recent_held,
-            threads: Vec::new(),
-            patterns: Vec::new(),
-            proxies: Vec::new(),
-            datagrams: self.datagrams.views(),
-            datagrams_open: self.datagrams.open(),
-            unix: self.unix.clone(),
-            event_log: Vec::new(),
-            events_logged: self.event_log.logged(),
-            findings: self.findings.view(),
-            past_findings: Vec::new(),
-            notices: self.notices.clone(),
-            workloads: self.workloads.clone(),
-            ended: self.ended.clone(),
-            recording: self.recording.clone(),
-        }
-    }
-
-    fn advance(&mut self, ts_ns: u64) {
-        self.now_ns = self.now_ns.max(ts_ns);
-    }
-
-    fn accept(&mut self, accept: &Accept, out: &mut Vec<Output>) {
-        self.advance(accept.ts_ns);
-        let (ignored, handshake_us) = match self.connections.unheard.accepted(accept) {
-            Some((ignored, handshake_us)) => (Some(ignored), handshake_us),
-            None => (self.listeners.seems_ignored(accept), accept.handshake_us),
-        };
-        let deferred = self.listeners.defers(accept.listener);
-        let corrected;
-        let accept = if handshake_us == accept.handshake_us {
-            accept
-        } else {
-            corrected = Accept { handshake_us, ..accept.clone() };
-            &corrected
-        };
-        self.listeners.accepted(accept);
-        self.event_log.accepted(accept);
-        if self.setup.exchanges && self.pauses.follows(accept) {
-            self.connections.accepted(accept, ignored, deferred);
-            // Without exchanges nobody is seen to serve.
-            self.patterns.accepted(accept);
-        }
-        self.threads.accepted(accept);
-        // Deferred, the handshake seems to last until the first data come.
-        let handshake_us = if deferred { None } else { accept.handshake_us };
-        out.push(Output::Accept(Accept { handshake_us, ..accept.clone() }));
-    }
-
-    fn overflow(&mut self, overflow: &Overflow, out: &mut Vec<Output>) {
-        self.advance(overflow.ts_ns);
-        self.listeners.overflowed(overflow);
-        let port = self.listeners.port(overflow.listener);
-        self.connections.unheard.overflowed(overflow, port);
-        let overflow = OverflowOutput {
-            ts_ns: overflow.ts_ns,
-            listener: overflow.listener,
-            peer: Some(overflow.peer),
-            stage: overflow.stage,
-            depth: overflow.depth,
-            limit: overflow.limit,
-            count: 1,
-            stage_certain: true,
-        };
-        self.event_log.overflowed(&overflow);
-        out.push(Output::Overflow(overflow));
-    }
-
-    fn syn_ack_retransmit(&mut self, retransmit: &SynAckRetransmit, out: &mut Vec<Output>) {
-        self.advance(retransmit.ts_ns);
-        let port = self.listeners.port(retransmit.listener);
-        self.connections.unheard.asked_again(retransmit, port);
-        if self.setup.detail_events {
-            out.push(Output::SynAckRetransmit(retransmit.clone()));
-        }
-    }
-
-    fn exchange(&mut self, exchange: &Exchange, out: &mut Vec<Output>) {
-        self.advance(exchange.ts_ns);
-        if self.pauses.hides(exchange.ts_ns) {
-            return;
-        }
-        self.patterns.exchanged(exchange);
-        self.confirm(exchange, out);
-        let mut report =
-            reporter(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
-        self.connections.exchanged(self.now_ns, exchange, &mut report);
-    }
-
-    fn socket_event(&mut self, socket_event: &SocketEvent, out: &mut Vec<Output>) {
-        self.advance(socket_event.ts_ns);
-        if self.setup.detail_events {
-            let peer = self.connections.get(socket_event.sock).map(|connection| connection.peer());
-            out.push(Output::SocketEvent(SocketEventOutput { event: *socket_event, peer }));
-        }
-    }
-
-    fn process(&mut self, process: &Process, out: &mut Vec<Output>) {
-        self.advance(process.ts_ns);
-        self.patterns.process(process);
-        if process.change.is_end() {
-            self.listeners.exited(process.pid);
-            self.stats.exited(process.pid);
-        }
-        if self.setup.detail_events {
-            out.push(Output::Process(process.clone()));
-        }
-    }
-
-    fn connect(&mut self, connect: &Connect, out: &mut Vec<Output>) {
-        self.advance(connect.ts_ns);
-        self.proxies.connect(connect);
-        if self.connections.connects.connected(connect) {
-            self.proxies.failed(connect);
-            out.push(Output::Connect(connect.clone()));
-        }
-    }
-
-    fn scan(&mut self, ts_ns: u64, scanned: &[ConnectionSample], out: &mut Vec<Output>) {
-        for connection in scanned {
-            let Some(exchange) = &connection.exchange else { continue };
-            self.confirm(exchange, out);
-            self.patterns.exchanged(exchange);
-            if let Some(connection) = self.connections.get(exchange.sock) {
-                self.proxies.goes_on(exchange, connection);
-            }
-        }
-        let mut report = reporter(ts_ns, self.interest, &mut self.stats, &mut self.proxies, out);
-        self.connections.scanned(ts_ns, scanned, &mut report);
-        drop(report);
-        self.stats.scanned(ts_ns, scanned, &self.connections, |pid| self.proxies.calls(pid));
-    }
-
-    fn report_unnamed(&mut self, unnamed: Vec<OverflowOutput>, out: &mut Vec<Output>) {
-        for overflow in unnamed {
-            self.event_log.overflowed(&overflow);
-            out.push(Output::Overflow(overflow));
-        }
-    }
-
-    /// Confirms, by the delayed ACKs that one end records, those that were inferred at the other.
-    /// Such a record often comes just behind the exchange that it proves. That exchange has been
-    /// reported, but is not shown yet.
-    fn confirm(&mut self, exchange: &Exchange, out: &mut [Output]) {
-        if !self.connections.acknowledged(exchange) {
-            return;
-        }
-        for output in out.iter_mut().rev().take(MAX_LOOKED_BACK) {
-            if let Output::Exchange(reported) = output {
-                self.connections.confirm(reported.sock, &mut reported.view);
-            }
-        }
-        for held in self.proxies.held_mut().take(MAX_LOOKED_BACK) {
-            self.connections.confirm(held.sock, &mut held.view);
-        }
-    }
-}
-
-/// Returns the function that sums each exchange that is over, and reports it if anybody wants to
-/// know. An exchange whose delayed ACK is only inferred is reported in any case:
-/// [`Model::confirm`] may prove it.
-fn reporter(
-    now_ns: u64,
-    interest: Interest,
-    stats: &mut StatsByScope,
-    proxies: &mut Proxies,
-    out: &mut Vec<Output>,
-) -> impl Told {
-    move |facts: &Exchange, connection: Option<&Connection>, view: &mut ExchangeView| {
-        stats.reported(now_ns, facts, connection, view, |connection| {
-            proxies.calls(connection.origin.pid)
-        });
-        let caller = proxies.over(now_ns, facts, connection, view);
-        let is_inferred = matches!(
-            view.slices.last(),
-            Some(last) if last.kind == SliceKind::DelayedAck && !last.proved
-        );
-        if !is_inferred && !interest.wants(view) {
-            return;
-        }
-        view.verdict = exchange::verdict(&view.slices);
-        let protocol = connection.and_then(Connection::protocol);
-        let mut output = ExchangeOutput::new(facts, protocol, view);
-        output.ends = connection.map(Connection::ends);
-        let due = match caller {
-            Some(pid) => proxies.hold(pid, output),
-            None => Some(output),
-        };
-        if let Some(output) = due {
-            out.push(Output::Exchange(output));
         }
     }
 }

@@ -396,7 +396,7 @@ mod tests {
         ("learn/checks/https.rs", "puts one of our own words for another"),
         ("learn/evidence.rs", "reads figures from what the demos printed"),
         ("model/snapshot/query.rs", "filters"),
-        ("model/mod.rs", "tells whether a target is a port"),
+        ("model/setup.rs", "tells whether a target is a port"),
         ("model/workload.rs", "cuts the id of a container"),
         ("sensor/targets.rs", "an error, which `note` escapes"),
         ("text/untrusted.rs", "has it"),
