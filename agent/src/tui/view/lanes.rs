@@ -125,7 +125,8 @@ impl Lanes {
         ];
         row.push(span(left("KERNEL", self.wide - middle - 3), theme.owner(Holder::Kernel)));
         row.push(span(sides.app, theme.owner(Holder::App)));
-        row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", TOOK)), theme.dim()));
+        let room = (TOOK + 3).saturating_sub(sides.app.chars().count());
+        row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", room)), theme.dim()));
         Line::from(row)
     }
 
