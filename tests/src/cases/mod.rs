@@ -22,6 +22,7 @@ mod idle;
 mod interop;
 mod learn;
 mod ledger;
+mod lesson_screen;
 mod listener;
 mod listeners;
 mod loaded;
@@ -86,6 +87,7 @@ pub fn all() -> Vec<Case> {
         browser::CASES,
         first_answer::CASES,
         learn::CASES,
+        lesson_screen::CASES,
         target::CASES,
         upstream::CASES,
         robust::CASES,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver, UnboundedSender};
 
 use super::LessonRun;
 use crate::{
-    commands::event_loop,
+    commands::{event_loop, signals::Signals},
     learn::{Outcome, Progress},
     text::Untrusted,
     tui::{
@@ -32,6 +32,9 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let lessons = runs.iter().map(|run| run.lesson.clone()).collect();
     let mut app = LessonApp::new(theme, lessons, progress, at, recorded);
+    let event_loop = event_loop()?;
+    // Caught before the terminal is taken: it is given back whatever ends the lesson.
+    let mut signals = event_loop.block_on(async { Signals::catch() })?;
     let mut guard = Guard::enter(theme)?;
     let (sender, mut words) = mpsc::unbounded_channel();
     let runs = Arc::new(runs);
@@ -43,7 +46,12 @@ pub(super) fn run(
     };
     // It reads on while the terminal is given back, which may have an answer to come.
     let mut input = events()?;
-    event_loop()?.block_on(show(&mut app, &mut guard, &mut input, &mut words, &mut start))?;
+    event_loop.block_on(async {
+        tokio::select! {
+            outcome = show(&mut app, &mut guard, &mut input, &mut words, &mut start) => outcome,
+            () = signals.any() => Ok(()),
+        }
+    })?;
     drop(guard);
     Ok(ExitCode::SUCCESS)
 }
