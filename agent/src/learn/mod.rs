@@ -19,6 +19,7 @@ mod recording;
 #[cfg(test)]
 mod tests;
 mod text;
+mod why;
 
 use std::io;
 
@@ -28,7 +29,7 @@ pub use claim::{Broken, Claim};
 pub use evidence::{Evidence, Who};
 pub use fact::{LessonFacts, Unit, Value};
 pub use lesson::{Counter, Knobs, Lesson, LessonError, Plan, Round};
-pub use progress::{Done, Progress};
+pub use progress::{Asked, Done, Progress, Score};
 pub use recording::Recording;
 pub use text::{Block, Piece, When};
 

@@ -28,7 +28,7 @@ pub(super) fn run(lesson_run: &LessonRun, mut progress: Progress) -> anyhow::Res
         out.write_all(text.reveal(&outcome, Some(guess)).as_bytes())?;
         writeln!(out)?;
         let right = lesson.rounds[round].right(&outcome.facts) == Some(guess);
-        progress.note(entry.slug, round, right);
+        progress.note(entry.slug, round, &lesson.rounds[round].plan.offered[guess], right);
         if let Err(error) = progress.save() {
             note!("backscope: the progress could not be saved: {error}");
         }

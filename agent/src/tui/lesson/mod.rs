@@ -145,7 +145,7 @@ impl LessonApp {
                 let right = self.lesson().rounds[self.round].right(&outcome.facts);
                 let guessed = self.guess.is_some() && self.guess == right;
                 let slug = self.lesson().slug.clone();
-                self.progress.note(&slug, self.round, guessed);
+                self.progress.note(&slug, self.round, "", guessed);
                 self.unsaved = true;
                 Stage::Reveal(Box::new(outcome), 1)
             }
