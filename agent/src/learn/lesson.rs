@@ -134,6 +134,18 @@ impl Knobs {
         knobs
     }
 
+    /// These with one set to a value, which is a number if it looks like one.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let setting = match value.parse() {
+            Ok(number) => Setting::Number(number),
+            Err(_) => Setting::Text(value.to_owned()),
+        };
+        let mut knobs = self.clone();
+        knobs.0.insert(name.to_owned(), setting);
+        knobs
+    }
+
     /// The names that are set.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

@@ -4,6 +4,7 @@
 //! what runs, and which facts the [`Evidence`] yields. [`judge`] holds the claims of the text
 //! against the facts. All but [`live`] is pure.
 
+mod bench;
 mod catalogue;
 mod check;
 mod checks;
@@ -11,6 +12,7 @@ mod claim;
 mod command;
 mod evidence;
 mod fact;
+mod knob;
 mod lesson;
 mod lint;
 pub mod live;
@@ -24,6 +26,7 @@ mod why;
 
 use std::io;
 
+pub use bench::{Bench, KnobView};
 pub use catalogue::{CatalogueEntry, all, find};
 pub use check::{Bar, Check, Picture, Scenario};
 pub use claim::{Broken, Claim};
