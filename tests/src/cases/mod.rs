@@ -30,6 +30,7 @@ mod mcp;
 mod otlp;
 mod output;
 mod overflow;
+mod own_server;
 mod past;
 mod pattern;
 mod payload;
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Case> {
         listener::CASES,
         output::CASES,
         overflow::CASES,
+        own_server::CASES,
         past::CASES,
         demo::CASES,
         interop::CASES,
