@@ -31,6 +31,7 @@ mod mcp;
 mod otlp;
 mod output;
 mod overflow;
+mod own_server;
 mod past;
 mod pattern;
 mod payload;
@@ -62,6 +63,7 @@ pub fn all() -> Vec<Case> {
         listener::CASES,
         output::CASES,
         overflow::CASES,
+        own_server::CASES,
         past::CASES,
         demo::CASES,
         interop::CASES,
