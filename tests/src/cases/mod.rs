@@ -4,6 +4,7 @@ mod accept;
 mod ack;
 mod browser;
 mod budget;
+mod claims;
 mod close;
 mod command;
 mod completion;
@@ -88,6 +89,7 @@ pub fn all() -> Vec<Case> {
         browser::CASES,
         first_answer::CASES,
         learn::CASES,
+        claims::CASES,
         target::CASES,
         upstream::CASES,
         robust::CASES,
