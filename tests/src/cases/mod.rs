@@ -4,6 +4,7 @@ mod accept;
 mod ack;
 mod browser;
 mod budget;
+mod claims;
 mod close;
 mod command;
 mod completion;
@@ -90,6 +91,7 @@ pub fn all() -> Vec<Case> {
         first_answer::CASES,
         learn::CASES,
         lesson_screen::CASES,
+        claims::CASES,
         target::CASES,
         upstream::CASES,
         robust::CASES,
