@@ -46,8 +46,8 @@ pub struct LearnArgs {
     /// Ask line by line (the default when standard output is not a terminal)
     #[arg(long, conflicts_with = "auto")]
     pub plain: bool,
-    /// Print one JSON object per line
-    #[arg(long, requires = "list")]
+    /// Print one JSON object per line: each lesson of the list, or each round that --auto runs
+    #[arg(long, conflicts_with_all = ["plain", "pid", "from", "counter"])]
     pub json: bool,
     /// Arguments on colours.
     #[command(flatten)]
@@ -58,6 +58,10 @@ pub struct LearnArgs {
     /// For authors: change one thing under the lesson, so that what its text claims does not hold
     #[arg(long, hide = true, requires = "auto", conflicts_with_all = ["recorded", "record"])]
     pub counter: bool,
+    /// For authors: turn each knob of the benches through its values, and run each
+    #[arg(long, hide = true, requires = "auto")]
+    #[arg(conflicts_with_all = ["recorded", "record", "counter", "json"])]
+    pub bench: bool,
     /// For authors: take the text of the lesson from this file
     #[arg(long, value_name = "FILE", hide = true, requires = "lesson")]
     pub text: Option<PathBuf>,
@@ -91,6 +95,7 @@ Examples:
   backscope learn --list
   sudo backscope learn --auto              run all of them, and report whether what they say \
 holds here
+  sudo backscope learn --auto --json nagle one lesson, a JSON object for each round
 
 A lesson runs a small server and its clients in their own network. \
 Nothing else on the machine is touched.

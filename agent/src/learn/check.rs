@@ -106,6 +106,14 @@ impl Scenario {
         Self { link_ms: None, loss: 0, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
     }
 
+    /// Returns whether this is the server's address, with a link or without: where it listens, or
+    /// where the clients find it.
+    pub fn is_entrance(address: SocketAddr) -> bool {
+        let ip = address.ip();
+        let hosts = [Ipv4Addr::LOCALHOST, delay_link::NEAR, delay_link::FAR];
+        address.port() == Self::PORT && hosts.into_iter().any(|host| ip == host)
+    }
+
     /// Returns the address that the server listens on.
     pub fn address(&self) -> &str {
         match self.server.last() {

@@ -11,7 +11,24 @@ pub struct CommandLine {
     pub text: String,
 }
 
+/// All command lines of a scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLines {
+    /// [`Scenario::as_demo`].
+    pub demo: Option<CommandLine>,
+    /// [`Scenario::as_parts`].
+    pub parts: Vec<CommandLine>,
+    /// [`Scenario::at_a_shell`].
+    pub shell: Vec<CommandLine>,
+}
+
 impl Scenario {
+    /// Returns all of its command lines.
+    pub fn command_lines(&self) -> CommandLines {
+        let (demo, parts, shell) = (self.as_demo(), self.as_parts(), self.at_a_shell());
+        CommandLines { demo, parts, shell }
+    }
+
     /// Returns the one line that runs server and client together, if they are those of a demo.
     pub fn as_demo(&self) -> Option<CommandLine> {
         let [client] = self.clients.as_slice() else { return None };

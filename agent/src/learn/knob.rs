@@ -4,7 +4,7 @@ use super::{check::Scenario, lesson::Knobs};
 
 /// What a knob turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub(super) enum Turn {
     /// A knob of the check.
     Knob(&'static str),
     /// Options in the words of a knob, all with the same value: `--work 20ms`.
@@ -24,7 +24,7 @@ pub enum Turn {
 
 /// A knob of a bench.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BenchKnob {
+pub(super) struct BenchKnob {
     /// Its name on the screen.
     pub label: &'static str,
     /// What it turns.
@@ -92,7 +92,7 @@ impl BenchKnob {
     }
 
     /// Returns the value that it has in a round.
-    pub fn value(&self, knobs: &Knobs, scenario: &Scenario) -> String {
+    pub(super) fn value(&self, knobs: &Knobs, scenario: &Scenario) -> String {
         let words = |knob| knobs.text(knob, "");
         let given = match self.turn {
             Turn::Knob(name) => Some(knobs.text(name, self.default)),

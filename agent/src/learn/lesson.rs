@@ -190,6 +190,15 @@ impl Round {
         self.reveal.iter().filter(|block| block.applies(Some(facts)))
     }
 
+    /// Returns the question as plain text.
+    pub fn asked(&self) -> String {
+        let paragraphs = self
+            .question
+            .iter()
+            .map(|block| block.pieces().iter().map(|piece| piece.filled(None)).collect::<String>());
+        paragraphs.collect::<Vec<_>>().join("\n")
+    }
+
     /// Returns which of the offered answers the facts bear out: the nearest one. `None` if the
     /// answer was not observed.
     pub fn right(&self, facts: &LessonFacts) -> Option<usize> {

@@ -5,6 +5,7 @@
 //! against the facts. All but [`live`] is pure.
 
 mod bench;
+mod between;
 mod catalogue;
 mod check;
 mod checks;
@@ -31,7 +32,7 @@ pub use bench::{Bench, KnobView};
 pub use catalogue::{CatalogueEntry, all, find};
 pub use check::{Bar, Check, Picture, Scenario};
 pub use claim::{Broken, Claim};
-pub use command::CommandLine;
+pub use command::{CommandLine, CommandLines};
 pub use evidence::{Evidence, Who};
 pub use fact::{LessonFacts, Unit, Value};
 pub use lesson::{Counter, Knobs, Lesson, LessonError, Plan, Round};

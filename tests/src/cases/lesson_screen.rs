@@ -14,6 +14,8 @@ use crate::harness::{Case, World};
 pub(super) const CASES: &[Case] = &[
     native("lesson_screen::signals_give_the_terminal_back", lesson_ends).alone(),
     native("lesson_screen::signals_end_the_choice_of_a_process", choice_ends),
+    native("lesson_screen::from_the_question_to_the_summary", to_the_summary),
+    native("lesson_screen::a_knob_runs_again", knob).alone(),
 ];
 
 /// The signals that end a run in good order.
@@ -47,6 +49,56 @@ fn lesson_ends(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A wrong guess, whose doing each step is, a retry, and the summary.
+fn to_the_summary(world: &World) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut screen = lesson(world, &["nagle", "--recorded"], folder.path())?;
+    screen.await_shown(world, "what do you predict?")?;
+    screen.type_keys("a\r")?;
+    screen.await_shown(world, "✗   What was measured is about")?;
+    screen.await_shown(world, "WHOSE DOING IS IT? 1 of")?;
+    screen.type_keys("k")?;
+    screen.await_shown(world, "✓ K ")?;
+    screen.type_keys("a")?;
+    screen.await_shown(world, "(you said A)")?;
+    screen.type_keys(" ")?;
+    screen.await_shown(world, "↵ predict again")?;
+    screen.type_keys("r")?;
+    screen.await_shown(world, "what do you predict?")?;
+    for round in 0..3 {
+        screen.await_shown(world, &format!("step {} of 6", 2 * round + 1))?;
+        screen.type_keys(if round == 0 { "c\r" } else { "a\r" })?;
+        screen.await_shown(world, "✓ as you predicted")?;
+        screen.type_keys(" ")?;
+        screen.await_shown(world, if round == 2 { "↵ summary" } else { "↵ predict again" })?;
+        screen.type_keys("\r")?;
+    }
+    screen.await_shown(world, "3 of 3 right, 2 of 3 at the first try")?;
+    screen.type_keys("q")?;
+    given_back(world, screen)
+}
+
+/// A knob that is turned runs again, and both figures are shown.
+fn knob(world: &World) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut screen = lesson(world, &["nagle"], folder.path())?;
+    screen.await_shown(world, "what do you predict?")?;
+    screen.type_keys("c\r")?;
+    screen.await_shown(world, "WHOSE DOING IS IT?")?;
+    screen.type_keys(" ")?;
+    screen.await_shown(world, "k knobs")?;
+    screen.type_keys("k")?;
+    screen.await_shown(world, "MEASURED IN THE ROUND")?;
+    screen.type_keys("\u{1b}[C")?;
+    screen.await_shown(world, "▸nodelay◂")?;
+    let shown = screen.await_shown(world, "MEASURED JUST NOW")?;
+    ensure!(shown.contains(" → "), "no figure changed:\n{shown}");
+    screen.type_keys("c")?;
+    screen.await_shown(world, "client --count 10 --trace --writes 4,200 --nodelay")?;
+    screen.type_keys("ckq")?;
+    given_back(world, screen)
+}
+
 fn choice_ends(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
     for signal in SIGNALS {
@@ -54,6 +106,7 @@ fn choice_ends(world: &World) -> anyhow::Result<()> {
         command.env("LC_ALL", "C.UTF-8");
         let mut screen = OnScreen::start_as_from_a_shell(command)?;
         screen.await_shown(world, &demo.pid().to_string())?;
+        ensure!(!screen.terminal()?.is_cooked()?, "the screen reads keys, not lines");
         screen.program.signal(signal);
         given_back(world, screen).with_context(|| format!("signal {signal}"))?;
     }
@@ -63,7 +116,6 @@ fn choice_ends(world: &World) -> anyhow::Result<()> {
 /// Checks that a program ends in good order, and leaves the terminal as it found it.
 fn given_back(world: &World, mut screen: OnScreen) -> anyhow::Result<()> {
     let terminal = screen.terminal()?;
-    ensure!(!terminal.is_cooked()?, "the screen reads keys, not lines");
     let (status, after) = screen.ended(world)?;
     ensure!(status.success(), "it ended with {status}");
     ensure!(terminal.is_cooked()?, "the terminal is raw still");
