@@ -47,7 +47,7 @@ pub struct LearnArgs {
     #[arg(long, conflicts_with = "auto")]
     pub plain: bool,
     /// Print one JSON object per line: each lesson of the list, or each round that --auto runs
-    #[arg(long, conflicts_with_all = ["plain", "pid", "from", "counter"])]
+    #[arg(long, conflicts_with_all = ["plain", "pid", "from"])]
     pub json: bool,
     /// Arguments on colours.
     #[command(flatten)]
@@ -56,7 +56,8 @@ pub struct LearnArgs {
     #[arg(long, value_name = "DIR", hide = true, requires = "auto", conflicts_with = "recorded")]
     pub record: Option<PathBuf>,
     /// For authors: change one thing under the lesson, so that what its text claims does not hold
-    #[arg(long, hide = true, requires = "auto", conflicts_with_all = ["recorded", "record"])]
+    #[arg(long, hide = true, requires = "auto")]
+    #[arg(conflicts_with_all = ["recorded", "record", "json"])]
     pub counter: bool,
     /// For authors: turn each knob of the benches through its values, and run each
     #[arg(long, hide = true, requires = "auto")]

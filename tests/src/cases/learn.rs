@@ -207,7 +207,7 @@ fn as_json(world: &World) -> anyhow::Result<()> {
     ensure!(rounds.len() == 3, "{lines}");
     let first = &rounds[0];
     ensure!(first["type"] == "round" && first["lesson"] == "nagle", "{first}");
-    ensure!(first["answer"] == "took" && first["right"] == "44 ms", "{first}");
+    ensure!(first["answer"] == "took" && first["right_answer"] == "44 ms", "{first}");
     ensure!(first["broken"] == 0 && first["recorded"] == true, "{first}");
     let took = first["facts"].as_array().context("facts")?.iter();
     let mut took = took.filter(|fact| fact["name"] == "took");

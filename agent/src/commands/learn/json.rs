@@ -88,7 +88,7 @@ pub(crate) struct RoundRow<'a> {
     /// Name of the fact that answers the question.
     answer: &'a str,
     /// The answer of those offered that is right by what was measured; `null` if nothing was.
-    right: Option<&'a str>,
+    right_answer: Option<&'a str>,
     /// `true` if a recording was played.
     recorded: bool,
     /// Release of the kernel.
@@ -117,6 +117,7 @@ struct FactRow {
     #[cfg_attr(test, schemars(extend("enum" = ["count", "us", "bytes", "word", "drawn"])))]
     unit: &'static str,
     /// The figure, or the word; `null` if it was not observed.
+    #[cfg_attr(test, schemars(schema_with = "figure"))]
     value: Option<Figure>,
     /// The value as the lesson shows it, `"?"` if it was not observed.
     shown: String,
@@ -124,10 +125,15 @@ struct FactRow {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 enum Figure {
     Number(f64),
     Word(String),
+}
+
+/// Returns the schema of a figure.
+#[cfg(test)]
+fn figure(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": ["number", "string", "null"] })
 }
 
 /// A claim of the text.
@@ -200,7 +206,7 @@ pub(super) fn write_round(
         knobs: knobs.collect(),
         offered: &plan.offered,
         answer: &plan.answer,
-        right,
+        right_answer: right,
         recorded: run.recorded,
         kernel: &outcome.evidence.kernel,
         tier: &outcome.evidence.tier,

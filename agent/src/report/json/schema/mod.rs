@@ -45,7 +45,9 @@ pub(crate) const COMMANDS: &[&str] = &[
     "doctor",
     "listeners",
     #[cfg(feature = "lessons")]
-    "learn",
+    "lesson",
+    #[cfg(feature = "lessons")]
+    "round",
 ];
 
 /// Returns the schema of the whole stream: an object is one of the types, by its field `type`. What
@@ -58,7 +60,9 @@ pub(crate) fn document() -> Value {
         Report::json_schema(&mut generator).into(),
         listeners(&mut generator),
         #[cfg(feature = "lessons")]
-        learn(&mut generator),
+        LessonRow::json_schema(&mut generator).into(),
+        #[cfg(feature = "lessons")]
+        RoundRow::json_schema(&mut generator).into(),
     ];
 
     let (mut references, mut definitions) = (Vec::new(), Map::new());
@@ -79,7 +83,7 @@ pub(crate) fn document() -> Value {
         "title": "Objects of backscope",
         "description": "One line of `backscope watch --json` or `backscope replay --json`. One of \
             `backscope listeners --json` is of `#/$defs/listeners`, that of `backscope doctor \
-            --json` of `#/$defs/doctor`, that of `backscope diff --json` of `#/$defs/diff`, those of `backscope learn --json` of `#/$defs/learn`. Fields and types may be added, so ignore those you don't \
+            --json` of `#/$defs/doctor`, that of `backscope diff --json` of `#/$defs/diff`, those of `backscope learn --json` of `#/$defs/lesson` and `#/$defs/round`. Fields and types may be added, so ignore those you don't \
             know.",
         "oneOf": references,
         "$defs": definitions,
@@ -151,18 +155,6 @@ fn listeners(generator: &mut SchemaGenerator) -> Value {
         "oneOf": [
             Placed::<ListenerRow>::json_schema(generator),
             Placed::<UnixRow>::json_schema(generator),
-        ],
-    })
-}
-
-/// Returns the schema of the objects of `learn --json`.
-#[cfg(feature = "lessons")]
-fn learn(generator: &mut SchemaGenerator) -> Value {
-    json!({
-        "description": "Lesson of the list, or round of a lesson that was run.",
-        "oneOf": [
-            LessonRow::json_schema(generator),
-            RoundRow::json_schema(generator),
         ],
     })
 }
