@@ -169,7 +169,7 @@ fn by_line(world: &World) -> anyhow::Result<()> {
         "you predicted 44 ms",
         "✗ 44 ms",
         "✓ 0.1 ms",
-        "What was measured is about",
+        "times what was measured.",
         "✓ K ",
         "(you said A)",
         "WHOSE JOB",

@@ -136,18 +136,22 @@ impl LessonApp {
                 (lines, 0)
             }
         };
-        let area = self.ask_owner(frame, area);
+        let area = self.ask_owner(frame, area, lines.len());
         self.put(frame, area, lines, question);
     }
 
-    /// Draws the question whose doing the next step is at the bottom, where it is seen whatever is
-    /// scrolled. Returns the room above it.
-    fn ask_owner(&self, frame: &mut Frame<'_>, area: Rect) -> Rect {
+    /// Draws the question whose doing the next step is below the `used` lines, or at the bottom: it
+    /// is seen whatever is scrolled. Returns the room above it.
+    fn ask_owner(&self, frame: &mut Frame<'_>, area: Rect, used: usize) -> Rect {
         let Stage::Reveal(reveal) = &self.stage else { return area };
         let width = area.width.into();
         let asked = page::asked_owner(self.theme, self.lesson(), self.round, reveal, width);
+        if asked.is_empty() {
+            return area;
+        }
         let height = (asked.len() as u16).min(area.height / 2);
-        let above = Rect { height: area.height - height, ..area };
+        let used = u16::try_from(used).unwrap_or(u16::MAX).saturating_add(1);
+        let above = Rect { height: used.min(area.height - height), ..area };
         frame.render_widget(Text::from(asked), Rect { y: area.y + above.height, height, ..area });
         above
     }
@@ -187,13 +191,16 @@ impl LessonApp {
         // The list stands at the bottom, as long as the text leaves it room.
         let room = height.saturating_sub(lines.len() + 2);
         let list = list::table(theme, &self.lessons, &self.progress, Some(self.at), column, room);
-        if list.len() <= room {
+        let used = lines.len();
+        let asks = matches!(&self.stage, Stage::Reveal(reveal)
+            if reveal.asked(lesson, self.round).is_some());
+        if list.len() <= room && !asks {
             lines.resize(height - list.len() - 1, Line::default());
             lines.push(rule(theme, vec![span("THE LESSONS", theme.dim())], column));
             lines.extend(list);
         }
         frame.render_widget(Text::from(seen), beside);
-        let words = self.ask_owner(frame, words);
+        let words = self.ask_owner(frame, words, used);
         self.put(frame, words, lines, 0);
     }
 

@@ -419,12 +419,9 @@ pub(super) fn evidence(
         out.push(self::claim(theme, claim, &outcome.facts, holds, width));
     }
     out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT PRINTED")]);
-    let Scenario { server, clients, .. } =
-        (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
-    let mut said = vec![Untrusted::from(format!("$ {}", server.join(" ")))];
-    if let Some(client) = clients.first() {
-        said.push(format!("$ {}", client.join(" ")).into());
-    }
+    let scenario = (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
+    let mut said: Vec<Untrusted> =
+        scenario.as_parts().iter().map(|line| format!("$ {}", line.text).into()).collect();
     said.extend(outcome.evidence.reports.iter().cloned());
     for line in said {
         out.push(Line::from(cut(vec![raw(format!(" {}", escape(&line)))], width)));
