@@ -8,7 +8,7 @@ use ratatui::text::{Line, Text};
 use super::page::{self, Lines};
 use super::reveal::Reveal;
 use super::summary::{self, After, RoundSeen};
-use super::{LessonApp, Seen, Stage, knobs, list};
+use super::{LessonApp, Seen, Stage, knobs, list, parts, typed};
 use crate::tui::text::{escape, wrap};
 use crate::tui::view::parts::{cut, paragraph, rule, span};
 
@@ -82,7 +82,7 @@ impl LessonApp {
             Stage::Reveal(reveal) if self.evidence => {
                 page::evidence(theme, self.lesson(), self.round, &reveal.outcome, width)
             }
-            _ if self.commands => page::commands(theme, &self.command_lines(), read),
+            _ if self.commands => typed::commands(theme, &self.command_lines(), read),
             Stage::Bench(turning) => {
                 let answer = &self.lesson().rounds[self.round].plan.answer;
                 knobs::lines(theme, turning, answer, read, room)
@@ -126,7 +126,7 @@ impl LessonApp {
                 let mut lines = self.asked(stage, width);
                 if matches!(stage, Stage::Predict) {
                     lines.push(Line::default());
-                    lines.extend(page::plan(self.theme, &self.command_lines(), width));
+                    lines.extend(typed::plan(self.theme, &self.command_lines(), width));
                     let measured = page::measured(self.theme, self.lesson(), width);
                     if lines.len() + measured.len() < height {
                         lines.push(Line::default());
@@ -145,7 +145,7 @@ impl LessonApp {
     fn ask_owner(&self, frame: &mut Frame<'_>, area: Rect, used: usize) -> Rect {
         let Stage::Reveal(reveal) = &self.stage else { return area };
         let width = area.width.into();
-        let asked = page::asked_owner(self.theme, self.lesson(), self.round, reveal, width);
+        let asked = parts::asked_owner(self.theme, self.lesson(), self.round, reveal, width);
         if asked.is_empty() {
             return area;
         }
@@ -180,7 +180,7 @@ impl LessonApp {
                 (lines, seen)
             }
             stage => {
-                let mut seen = page::plan(theme, &self.command_lines(), other);
+                let mut seen = typed::plan(theme, &self.command_lines(), other);
                 seen.push(Line::default());
                 seen.extend(page::measured(theme, lesson, other));
                 seen.push(Line::default());
@@ -282,7 +282,7 @@ impl LessonApp {
         ));
         out.push(Line::default());
         out.extend(page::verdict(theme, lesson, round, outcome, self.guess, width));
-        let parts = page::parts(theme, lesson, round, reveal, width);
+        let parts = parts::parts(theme, lesson, round, reveal, width);
         (question, out, parts.into_iter().flatten().collect())
     }
 }

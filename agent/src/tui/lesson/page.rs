@@ -3,16 +3,12 @@
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::reveal::{Part, Reveal};
-use super::{owners, words};
-use crate::learn::{
-    Bar, Block, Claim, CommandLine, CommandLines, Lesson, LessonFacts, Outcome, Picture, Scenario,
-    Value, Who,
-};
+use super::words;
+use crate::learn::{Bar, Claim, Lesson, LessonFacts, Outcome, Picture, Value, Who};
 use crate::model::snapshot::Owner;
 use crate::model::timeline::{Lane, Step};
 use crate::text::Untrusted;
-use crate::tui::text::{escape, left, right, wrap};
+use crate::tui::text::{escape, left, right};
 use crate::tui::theme::Theme;
 use crate::tui::view::lanes;
 use crate::tui::view::parts::{Row, cut, paragraph, raw, rule, span, spread};
@@ -95,64 +91,6 @@ pub(super) fn key(at: usize) -> char {
         0..4 => char::from(b'a' + at as u8),
         _ => '?',
     }
-}
-
-/// Returns what will run, as lines that can be typed.
-pub(super) fn plan(theme: Theme, lines: &CommandLines, width: usize) -> Lines {
-    let title = "WHAT WILL RUN, in a network of its own (sudo unshare --net)";
-    let mut out = vec![rule(theme, vec![span(title, theme.dim())], width)];
-    let parts = match &lines.demo {
-        Some(demo) => std::slice::from_ref(demo),
-        None => &lines.parts,
-    };
-    out.extend(typed(theme, parts, width));
-    out
-}
-
-/// Returns the command lines that do what runs: in one line, and one after the other.
-pub(super) fn commands(theme: Theme, lines: &CommandLines, width: usize) -> Lines {
-    let heading = |text: &str| rule(theme, vec![span(text.to_owned(), theme.dim())], width);
-    let mut out = Lines::new();
-    if let Some(demo) = &lines.demo {
-        out.push(heading("THE SAME, IN ONE LINE"));
-        out.extend(typed(theme, std::slice::from_ref(demo), width));
-        out.push(Line::default());
-    }
-    out.push(heading("THE SAME, STEP BY STEP IN A NETWORK OF ITS OWN"));
-    for line in &lines.shell {
-        out.push(Line::from(span(format!(" # {}", line.about), theme.dim())));
-        for text in continued(&line.text, width.saturating_sub(2)) {
-            out.push(Line::from(raw(format!(" {text}"))));
-        }
-    }
-    out.push(Line::default());
-    let watch = "Beside it, in another terminal: sudo backscope watch --comm demo-servers";
-    out.extend(paragraph(watch, 1, theme.dim(), width));
-    out
-}
-
-/// Command lines behind what they are for.
-fn typed(theme: Theme, lines: &[CommandLine], width: usize) -> Lines {
-    let mut out = Lines::new();
-    for line in lines {
-        let texts = continued(&line.text, width.saturating_sub(15));
-        for (at, text) in texts.into_iter().enumerate() {
-            let about = if at == 0 { line.about } else { "" };
-            let about = span(format!(" {}", left(about, 13)), theme.dim());
-            out.push(Line::from(vec![about, raw(text)]));
-        }
-    }
-    out
-}
-
-/// A command line over several lines, as a shell takes it.
-fn continued(text: &str, width: usize) -> Vec<String> {
-    let mut lines = wrap(text, width.saturating_sub(2));
-    let last = lines.len().saturating_sub(1);
-    for line in lines.iter_mut().take(last) {
-        line.push_str(" \\");
-    }
-    lines
 }
 
 /// Returns what will be measured.
@@ -334,72 +272,6 @@ fn bar(theme: Theme, bar: &Bar, (all, longest): (&[Bar], f64), width: usize) -> 
         raw(" ".repeat(room - cells)),
         span(format!("  {}", right(&bar.figure, figure)), theme.strong()),
     ])
-}
-
-/// Returns the parts that are revealed, one after the other.
-pub(super) fn parts(
-    theme: Theme,
-    lesson: &Lesson,
-    round: usize,
-    reveal: &Reveal,
-    width: usize,
-) -> Vec<Lines> {
-    let parts = reveal.parts.iter().take(reveal.shown);
-    parts.map(|part| self::part(theme, lesson, round, reveal, *part, width)).collect()
-}
-
-fn part(
-    theme: Theme,
-    lesson: &Lesson,
-    round: usize,
-    reveal: &Reveal,
-    part: Part,
-    width: usize,
-) -> Lines {
-    let facts = &reveal.outcome.facts;
-    match part {
-        Part::Block(at) => {
-            let block = &lesson.rounds[round].reveal[at];
-            match (block, reveal.said[at]) {
-                (Block::Item(Some(owner), _), Some(said)) => {
-                    owners::answered(theme, *owner, said, block, facts, width)
-                }
-                _ => words::block(theme, block, Some(facts), width),
-            }
-        }
-        Part::Jobs => {
-            let title = vec![span("WHOSE JOB IS IT?", theme.dim())];
-            let mut jobs = vec![Line::default(), rule(theme, title, width)];
-            jobs.extend(words::blocks(theme, &lesson.jobs, Some(facts), width));
-            jobs
-        }
-        Part::Change => {
-            let change = &lesson.rounds[round + 1].change;
-            let text = format!("Change one thing: {change}, and predict again.");
-            let mut out = vec![Line::default()];
-            out.extend(paragraph(&text, 1, theme.strong(), width));
-            out
-        }
-    }
-}
-
-/// Returns the question whose doing the next step is, if that is asked.
-pub(super) fn asked_owner(
-    theme: Theme,
-    lesson: &Lesson,
-    round: usize,
-    reveal: &Reveal,
-    width: usize,
-) -> Lines {
-    let Some((at, _)) = reveal.asked(lesson, round) else { return Lines::new() };
-    let blocks = &lesson.rounds[round].reveal;
-    let with_owner = |part: &&Part| match part {
-        Part::Block(at) => matches!(blocks[*at], Block::Item(Some(_), _)),
-        _ => false,
-    };
-    let all = reveal.parts.iter().filter(with_owner).count();
-    let before = reveal.parts.iter().take(reveal.shown).filter(with_owner).count();
-    owners::question(theme, &blocks[at], &reveal.outcome.facts, (before + 1, all), width)
 }
 
 /// Returns the facts, the claims and what was said.

@@ -2,10 +2,10 @@
 
 use ratatui::text::Line;
 
-use super::list;
 use super::page::{self, Lines};
 use super::reveal::{self, Part, Reveal};
 use super::summary::{self, After, RoundSeen};
+use super::{list, parts};
 use crate::learn::{Lesson, Outcome, Progress, Score};
 use crate::tui::Theme;
 
@@ -69,7 +69,7 @@ impl TextReveal<'_> {
     pub fn question(&self) -> Option<String> {
         self.reveal.asked(self.lesson, self.round)?;
         let theme = Theme::plain();
-        let lines = page::asked_owner(theme, self.lesson, self.round, &self.reveal, WIDTH);
+        let lines = parts::asked_owner(theme, self.lesson, self.round, &self.reveal, WIDTH);
         Some(plain(lines))
     }
 
@@ -85,7 +85,7 @@ impl TextReveal<'_> {
             // The next round says it.
             return self.next(None);
         }
-        let parts = page::parts(Theme::plain(), self.lesson, self.round, &self.reveal, WIDTH);
+        let parts = parts::parts(Theme::plain(), self.lesson, self.round, &self.reveal, WIDTH);
         Some(plain(parts.into_iter().next_back()?))
     }
 

@@ -123,10 +123,11 @@ impl Lanes {
             raw(" ".repeat(TIME + 1)),
             span(left(sides.peer, middle), theme.owner(Holder::Peer)),
         ];
-        row.push(span(left("KERNEL", self.wide - middle - 3), theme.owner(Holder::Kernel)));
+        // The app's title ends where the lanes end, as long as the kernel's has room.
+        let room = (self.wide - middle).saturating_sub(sides.app.chars().count());
+        row.push(span(left("KERNEL", room), theme.owner(Holder::Kernel)));
         row.push(span(sides.app, theme.owner(Holder::App)));
-        let room = (TOOK + 3).saturating_sub(sides.app.chars().count());
-        row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", room)), theme.dim()));
+        row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", TOOK)), theme.dim()));
         Line::from(row)
     }
 
