@@ -6,12 +6,10 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::{
-    parts::{Times, data_block, note},
-    still,
-};
+use super::{parts::Times, still};
 use crate::{
     digest::{ListenerStory, Moment, MomentKind},
+    html::{data_block, note},
     text::{Untrusted, count, count_of, duration_us},
 };
 
