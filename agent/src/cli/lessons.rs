@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
 use super::complete::lessons;
@@ -28,6 +28,11 @@ pub struct LearnArgs {
     /// Play a recording instead of a live run: no root needed, any Linux
     #[arg(long)]
     pub recorded: bool,
+    /// Write the lessons as pages of HTML into this folder, from the recordings: no root needed, and
+    /// to be read anywhere; one page if a lesson is named
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath,
+          conflicts_with_all = ["list", "auto", "plain"])]
+    pub html: Option<PathBuf>,
     /// Ask line by line (the default when standard output is not a terminal)
     #[arg(long, conflicts_with = "auto")]
     pub plain: bool,
@@ -70,6 +75,7 @@ Examples:
   sudo backscope learn accept-queue        this lesson, by its name or the number of its lecture
   backscope learn accept-queue --recorded  from a recording: no root needed, any Linux
   backscope learn --list
+  backscope learn --html lessons           all as pages of HTML, for a browser anywhere
   sudo backscope learn --auto              run all of them, and report whether what they say \
 holds here
 

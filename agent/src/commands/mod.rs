@@ -77,6 +77,9 @@ fn rights_of(verb: &Verb) -> Rights {
         Verb::McpSumUp { .. } => Rights::Callers,
         #[cfg(feature = "mcp")]
         Verb::Mcp => Rights::Childrens,
+        // It writes where its caller may.
+        #[cfg(feature = "lessons")]
+        Verb::Learn(args) if args.html.is_some() => Rights::Callers,
         #[cfg(feature = "lessons")]
         Verb::Learn(args) if args.recorded || args.list => Rights::None,
         #[cfg(feature = "lessons")]
@@ -252,6 +255,10 @@ mod tests {
         ("learn nagle --recorded", Rights::None),
         #[cfg(feature = "lessons")]
         ("learn --list", Rights::None),
+        #[cfg(feature = "lessons")]
+        ("learn --html d", Rights::Callers),
+        #[cfg(feature = "lessons")]
+        ("learn nagle --recorded --html d", Rights::Callers),
         #[cfg(feature = "lessons")]
         ("lesson-part server -- serve", Rights::Callers),
         #[cfg(feature = "lessons")]

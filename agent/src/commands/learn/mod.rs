@@ -1,6 +1,7 @@
 //! `backscope learn`: the lessons.
 
 mod auto;
+mod html;
 mod lines;
 mod screen;
 
@@ -28,6 +29,9 @@ use crate::{
 pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
     if args.list {
         return list(args.json);
+    }
+    if let Some(folder) = &args.html {
+        return html::run(args, folder);
     }
     let named = match &args.lesson {
         Some(name) => Some(find(name)?),

@@ -70,6 +70,17 @@ pub fn write_failure(out: &mut dyn io::Write, reason: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Returns the animation of the deepest accept queue of a run, for a page of another kind: one that
+/// has `player.css` and `player.js`. Its data has this id.
+#[cfg(feature = "lessons")]
+pub(super) fn queue_film(digest: &Digest, id: &str) -> Markup {
+    let deepest = digest.listeners.stories().values().max_by_key(|story| listeners::peak(story));
+    match deepest {
+        Some(story) => queue::player(story, &Times::of(digest), id),
+        None => html! {},
+    }
+}
+
 /// A section of the page.
 struct Section {
     id: &'static str,

@@ -38,13 +38,14 @@ pub(super) struct Film {
 }
 
 /// Returns the animation of a listener where somebody waited or was refused.
-pub(super) fn player(story: &ListenerStory, times: &Times) -> Markup {
+///
+/// `id` is that of its data, and unique on the page.
+pub(super) fn player(story: &ListenerStory, times: &Times, id: &str) -> Markup {
     let moments = story.moments();
     if !is_worth_it(moments) {
         return html! {};
     }
     let film = film(story, times);
-    let id = format!("film-{}", story.last.sock);
     let (begin, end) = (film.begin_us, film.begin_us.saturating_add(film.length_us));
     html! {
         h4 { "The accept queue, connection by connection" }
@@ -81,7 +82,7 @@ pub(super) fn player(story: &ListenerStory, times: &Times) -> Markup {
                     " goes to the beginning."
                 }
             }
-            (data_block(&id, &film))
+            (data_block(id, &film))
         }
         @if moments.iter().any(|moment| matches!(moment.kind, MomentKind::Counted { .. })) {
             (note("Connections that nobody took within the recording show from the first sample or \
