@@ -1,13 +1,13 @@
 //! What the text of a round rests on: the facts, the claims, and what ran and said.
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::{
     html::table,
-    learn::{Lesson, Outcome, Scenario},
+    learn::{Block, Lesson, Outcome, Piece, Scenario},
 };
 
 /// Returns when something was, to the day: "2026-12-01".
@@ -33,6 +33,7 @@ pub(super) fn of(lesson: &Lesson, round: usize, outcome: &Outcome) -> Markup {
                 (facts(outcome))
                 h4 { "Claims of the text" }
                 (claims(lesson, round, outcome))
+                (sources(lesson, round, outcome))
                 h4 { "What ran, and what it printed" }
                 (ran(lesson, round, outcome))
                 (findings(outcome))
@@ -77,6 +78,23 @@ fn claims(lesson: &Lesson, round: usize, outcome: &Outcome) -> Markup {
         }
     };
     table("Claims of the text", &["fact", "the text says", "measured", ""], &rows)
+}
+
+/// Where the text has what the run does not measure.
+fn sources(lesson: &Lesson, round: usize, outcome: &Outcome) -> Markup {
+    let pieces = lesson.rounds[round].reveal_of(&outcome.facts).flat_map(Block::pieces);
+    let sources: BTreeSet<&str> = pieces
+        .filter_map(|piece| match piece {
+            Piece::Source(source) => Some(source.as_str()),
+            _ => None,
+        })
+        .collect();
+    html! {
+        @if !sources.is_empty() {
+            h4 { "Where the rest is from, which this run does not measure" }
+            ul { @for source in sources { li { (source) } } }
+        }
+    }
 }
 
 fn ran(lesson: &Lesson, round: usize, outcome: &Outcome) -> Markup {

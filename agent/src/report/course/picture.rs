@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::{
     html::{badge, letter, owner_class, short},
-    learn::{Bar, Picture},
+    learn::{Bar, Picture, Who},
     model::{
         snapshot::Holder,
         timeline::{Lane, Step},
@@ -23,8 +23,12 @@ pub(super) fn svg(picture: &Picture) -> Markup {
     html! {
         figure.picture {
             @match picture {
-                Picture::Lanes(steps) => (lanes(steps)),
+                Picture::Lanes { app, steps } => (lanes(*app, steps)),
                 Picture::Bars { title, bars } => (self::bars(title, bars)),
+                Picture::Nested { title, shells } => {
+                    figcaption { (title) }
+                    (nested(shells))
+                }
             }
         }
     }
@@ -49,7 +53,11 @@ fn place(holder: Holder) -> f64 {
     }
 }
 
-fn lanes(steps: &[Step]) -> Markup {
+fn lanes(app: Who, steps: &[Step]) -> Markup {
+    let (peer, app) = match app {
+        Who::Client => ("server", "client"),
+        _ => ("client", "server"),
+    };
     let held = steps.iter().map(held_us).fold(0, u64::saturating_add);
     let mut last = None;
     html! {
@@ -58,11 +66,9 @@ fn lanes(steps: &[Step]) -> Markup {
             li.titles aria-hidden="true" {
                 span.time {}
                 svg.lane width="100%" height="24" {
-                    @for (at, name, class) in
-                        [(Lane::Peer, "peer", "p"), (Lane::Kernel, "kernel", "k"), (Lane::App, "app", "a")] {
-                        text.{ "lanename ink-" (class) } x={ (short(lane(at))) "%" } y="16"
-                            text-anchor="middle" { (name) }
-                    }
+                    (lane_name(Lane::Peer, Holder::Peer, peer))
+                    (lane_name(Lane::Kernel, Holder::Kernel, "kernel"))
+                    (lane_name(Lane::App, Holder::App, app))
                 }
                 span.what {}
             }
@@ -75,6 +81,26 @@ fn lanes(steps: &[Step]) -> Markup {
                     span.what { (told(step)) }
                 }
             }
+        }
+    }
+}
+
+/// The name of a lane, with the letter of whose doing it is what happens in it.
+fn lane_name(at: Lane, holder: Holder, name: &str) -> Markup {
+    html! {
+        text.lanename.{ "ink-" (owner_class(holder)) } x={ (short(lane(at))) "%" } y="16"
+            text-anchor="middle" { (holder.letter()) " " (name) }
+    }
+}
+
+/// Boxes, one within the other.
+fn nested(shells: &[Bar]) -> Markup {
+    let Some((outer, inner)) = shells.split_first() else { return html! {} };
+    html! {
+        div.shell.{ "edge-" (owner_class(outer.owner)) } {
+            p { (letter(outer.owner)) span.vh { (outer.owner.name()) ":" } " " (outer.label)
+                b.figure { (outer.figure) } }
+            (nested(inner))
         }
     }
 }

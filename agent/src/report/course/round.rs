@@ -86,7 +86,7 @@ fn reveal(told: &Told<'_>, at: usize, outcome: &Outcome) -> Markup {
                 "peer's or the network's. "
                 button.link type="button" data-do="show-all" { "Show all steps" }
             }
-            ol.steps { @for block in &round.reveal { (step(block, &outcome.facts)) } }
+            ol.steps { @for block in round.reveal_of(&outcome.facts) { (step(block, &outcome.facts)) } }
             p.vh aria-live="polite" {}
             div.seen {
                 h3 { "Who did what" }

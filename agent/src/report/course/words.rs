@@ -10,7 +10,7 @@ use crate::{
 /// Returns blocks: paragraphs, and items with the letter of whose doing they tell of.
 pub(super) fn blocks(blocks: &[Block], facts: Option<&LessonFacts>) -> Markup {
     html! {
-        @for block in blocks {
+        @for block in blocks.iter().filter(|block| block.applies(facts)) {
             @match block {
                 Block::Paragraph(words) => p { (pieces(words, facts)) },
                 Block::Item(Some(owner), words) => {
@@ -36,6 +36,8 @@ pub(super) fn pieces(pieces: &[Piece], facts: Option<&LessonFacts>) -> Markup {
                 Piece::Strong(text) => strong { (text) },
                 // A figure and its unit stay together.
                 Piece::Fact(_) => b.fact { (piece.filled(facts)) },
+                // They are for who checks the text.
+                Piece::Borne(_) | Piece::Source(_) | Piece::When(_) => {},
             }
         }
     }
