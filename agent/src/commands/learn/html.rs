@@ -165,13 +165,18 @@ fn is_foreign(path: &Path) -> io::Result<bool> {
     Ok(!String::from_utf8_lossy(&head).contains(MADE_BY))
 }
 
-/// Makes the folder, if it is not there.
+/// Makes the folder and those above it, where they are not there.
 fn make(folder: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot make the folder {}", folder.display());
     if folder.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(folder).with_context(cannot)?;
+    if let Some(above) = folder.parent()
+        && !above.as_os_str().is_empty()
+    {
+        make(above)?;
+    }
+    fs::create_dir(folder).with_context(cannot)?;
     give_to_caller(&fs::File::open(folder).with_context(cannot)?).with_context(cannot)
 }
 
@@ -225,5 +230,58 @@ impl Drop for Progress {
         if self.is_shown {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const OURS: &str = "<meta name=\"generator\" content=\"backscope 0.0.1\">";
+
+    #[test]
+    fn only_pages_of_ours_are_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = ["nagle", "index"];
+        assert!(check(&folder.path().join("none"), &names).is_ok(), "a folder that is to be made");
+        fs::write(folder.path().join("notes.html"), "mine").expect("it can be written");
+        fs::write(path(folder.path(), "nagle"), OURS).expect("it can be written");
+        assert!(check(folder.path(), &names).is_ok(), "others' files are left alone");
+        for foreign in [OURS.replace("backscope", "another"), String::new()] {
+            fs::write(path(folder.path(), "index"), &foreign).expect("it can be written");
+            let error = check(folder.path(), &names).expect_err("it is not ours");
+            assert!(error.is::<Usage>() && error.to_string().contains("index.html"), "{error}");
+        }
+        fs::remove_file(path(folder.path(), "index")).expect("it is there");
+        symlink(path(folder.path(), "nagle"), path(folder.path(), "index")).expect("a link");
+        assert!(
+            check(folder.path(), &names).is_err(),
+            "what a link leads to is not ours to replace"
+        );
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let error = check(file.path(), &["index"]).expect_err("it is a file");
+        assert!(error.is::<Usage>() && error.to_string().contains("not a folder"), "{error}");
+    }
+
+    #[test]
+    fn a_page_is_written_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let page =
+            |text: &str| PageFile { path: path(folder.path(), "index"), text: text.to_owned() };
+        for text in ["first", "second"] {
+            write(folder.path(), &page(text)).expect("it can be written");
+            assert_eq!(fs::read_to_string(path(folder.path(), "index")).expect("a file"), text);
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left");
+        fs::remove_file(path(folder.path(), "index")).expect("it is there");
+        fs::create_dir(path(folder.path(), "index")).expect("a folder");
+        write(folder.path(), &page("third")).expect_err("a folder is in the way");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left");
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn of(lesson: &Lesson, round: usize, outcome: &Outcome) -> Markup {
             div.inside {
                 p.note {
                     "Measured on " (day(evidence.when)) ", kernel " (evidence.kernel) ", "
-                    (evidence.tier) " tier. The text may say nothing that is not among the claims."
+                    (evidence.tier) " tier. What the text says of the run is guarded by these claims."
                 }
                 h4 { "Facts" }
                 (facts(outcome))

@@ -5,6 +5,7 @@
   const main = document.getElementById("main");
   const stages = [...document.querySelectorAll(".part")];
   const links = [...document.querySelectorAll(".way a")];
+  const choices = document.getElementById("pick");
   const LETTERS = { "own-k": "k", "own-a": "a", "own-p": "p", "own-n": "n" };
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const score = { right: 0, asked: 0, owned: 0, steps: 0, told: false };
@@ -24,6 +25,7 @@
       const next = stages[at + 1];
       const here = !stage.classList.contains("later") && (!next || next.classList.contains("later"));
       if (here) link.setAttribute("aria-current", "step"); else link.removeAttribute("aria-current");
+      if (here) link.scrollIntoView({ block: "nearest", inline: "nearest" });
     });
   }
 
@@ -51,29 +53,32 @@
       this.button = this.form.querySelector(".go");
       this.at = -1;
       this.seen.classList.add("later");
-      for (const step of this.steps) {
-        step.classList.add("later");
-        if (step.dataset.owner) step.classList.add("asking");
-      }
+      for (const step of this.steps) this.ask(step);
       this.button.disabled = true;
       this.form.addEventListener("change", () => { this.button.disabled = false; });
       this.form.addEventListener("submit", (event) => { event.preventDefault(); this.judge(); });
       this.form.addEventListener("keydown", (event) => this.choose(event));
       this.all.addEventListener("click", () => this.showAll());
-      for (const pick of section.querySelectorAll(".pick")) {
-        const step = pick.closest(".reveal-step");
-        pick.addEventListener("click", (event) => {
-          const button = event.target.closest("button");
-          if (button) this.assign(step, button.dataset.owner);
-        });
-        pick.addEventListener("keydown", (event) => {
-          if (event.ctrlKey || event.metaKey || event.altKey) return;
-          const owner = Object.keys(LETTERS).find((it) => LETTERS[it] === event.key.toLowerCase());
-          if (owner) { event.preventDefault(); this.assign(step, owner); }
-        });
-      }
       const next = section.querySelector('[data-do="onward"]');
       next.addEventListener("click", () => onward(section));
+    }
+
+    // Whose doing the step is shows once the reader has said so.
+    ask(step) {
+      step.classList.add("later");
+      if (!step.dataset.owner) return;
+      step.classList.add("asking");
+      step.append(choices.content.cloneNode(true));
+      const pick = step.querySelector(".pick");
+      pick.addEventListener("click", (event) => {
+        const button = event.target.closest("button");
+        if (button) this.assign(step, button.dataset.owner);
+      });
+      pick.addEventListener("keydown", (event) => {
+        if (event.ctrlKey || event.metaKey || event.altKey) return;
+        const owner = Object.keys(LETTERS).find((it) => LETTERS[it] === event.key.toLowerCase());
+        if (owner) { event.preventDefault(); this.assign(step, owner); }
+      });
     }
 
     // As in the terminal: a, b, c, d.
@@ -189,7 +194,7 @@
     for (const round of rounds) { round.reveal(); round.showAll(); }
     for (const stage of stages) stage.classList.remove("later");
     for (const it of document.querySelectorAll('[data-do="onward"]')) it.parentElement.hidden = true;
-    event.target.hidden = true;
+    event.target.parentElement.hidden = true;
     mark();
     sumUp();
     document.getElementById("round-1-h").focus();

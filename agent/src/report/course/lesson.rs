@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{
     DEMOS, INDEX, Told, evidence,
     links::{self, Neighbours, file},
-    round, words,
+    picture, round, words,
 };
 use crate::{
     learn::Lesson,
@@ -25,6 +25,8 @@ pub(super) fn body(told: &Told<'_>, neighbours: &Neighbours<'_>) -> Markup {
             (summary(told, neighbours))
         }
         (super::footer())
+        (round::pick())
+        (picture::rails())
     }
 }
 
@@ -47,6 +49,9 @@ fn header(told: &Told<'_>, neighbours: &Neighbours<'_>) -> Markup {
                     }
                 }
             }
+            p.needs-script hidden {
+                button.link type="button" data-do="show-everything" { "Show everything" }
+            }
         }
     }
 }
@@ -58,14 +63,11 @@ fn way(lesson: &Lesson) -> Markup {
             ol {
                 @for at in 1..=lesson.rounds.len() {
                     li { a href={ "#round-" (at) } {
-                        @if at == 1 { "Question" } @else { "Change " (at - 1) }
+                        span.vh[at > 1] { "Question " } (at)
                     } }
                 }
                 li { a href="#jobs" { "Whose job" } }
                 li { a href="#summary" { "Summary" } }
-            }
-            button.link.needs-script type="button" data-do="show-everything" hidden {
-                "Show everything"
             }
         }
     }

@@ -18,6 +18,22 @@ const TALLEST: u64 = 12;
 /// Width of a field that holds a letter, in pixels.
 const FIELD: i32 = 26;
 
+/// Returns the lines of the three lanes, which every step has.
+pub(super) fn rails() -> Markup {
+    html! {
+        svg.defs width="0" height="0" aria-hidden="true" focusable="false" {
+            defs {
+                g id="rails" {
+                    @for at in [Lane::Peer, Lane::Kernel, Lane::App] {
+                        @let x = format!("{}%", short(lane(at)));
+                        line.rail x1=(x) x2=(x) y1="0" y2="100%" {}
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Returns a picture with its legend.
 pub(super) fn svg(picture: &Picture) -> Markup {
     html! {
@@ -89,7 +105,7 @@ fn lanes(app: Who, steps: &[Step]) -> Markup {
 fn lane_name(at: Lane, holder: Holder, name: &str) -> Markup {
     html! {
         text.lanename.{ "ink-" (owner_class(holder)) } x={ (short(lane(at))) "%" } y="16"
-            text-anchor="middle" { (holder.letter()) " " (name) }
+            text-anchor="middle" { tspan.of-holder { (holder.letter()) " " } (name) }
     }
 }
 
@@ -120,9 +136,8 @@ fn legend(steps: &[Step]) -> Markup {
             .any(|step| matches!(step, Step::Held { owner, counts: true, .. } if *owner == holder))
     };
     html! {
-        "Who did what"
         @for holder in holders {
-            @if holds(holder) { " " (badge(holder)) }
+            @if holds(holder) { (badge(holder)) " " }
         }
     }
 }
@@ -152,15 +167,9 @@ fn tallness(step: &Step, all: u64) -> u64 {
 }
 
 fn drawn(step: &Step) -> Markup {
-    let class = match step {
-        Step::Gap { .. } | Step::Held { counts: false, .. } => "rail idle",
-        _ => "rail",
-    };
+    let is_idle = matches!(step, Step::Gap { .. } | Step::Held { counts: false, .. });
     html! {
-        @for at in [Lane::Peer, Lane::Kernel, Lane::App] {
-            @let x = format!("{}%", short(lane(at)));
-            line class=(class) x1=(x) x2=(x) y1="0" y2="100%" {}
-        }
+        use.idle[is_idle] href="#rails" {}
         @match step {
             Step::Arrow { from, to, .. } => (arrow(*from, *to)),
             Step::Held { owner, counts: true, .. } => (field(*owner)),

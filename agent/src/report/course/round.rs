@@ -13,6 +13,20 @@ use crate::{
 /// Those whose doing something may be, in the order of the lessons' letters.
 const OWNERS: [Owner; 4] = [Owner::Kernel, Owner::App, Owner::Peer, Owner::Network];
 
+/// Returns the buttons that ask whose doing a step is, for the script to put below each.
+pub(super) fn pick() -> Markup {
+    html! {
+        template id="pick" {
+            div.pick role="group" aria-label="Whose doing is this?" {
+                @for owner in OWNERS {
+                    button type="button" data-owner=(owner_class(owner))
+                        aria-keyshortcuts=(owner.letter()) { (badge(owner)) }
+                }
+            }
+        }
+    }
+}
+
 /// Returns the section of a round.
 pub(super) fn section(told: &Told<'_>, at: usize) -> Markup {
     let round = &told.lesson.rounds[at];
@@ -83,10 +97,12 @@ fn reveal(told: &Told<'_>, at: usize, outcome: &Outcome) -> Markup {
             h3.needs-script hidden { "Whose doing is it?" }
             p.note.needs-script hidden {
                 "Say of each step whose doing it is, before you are told: the kernel's, the app's, the "
-                "peer's or the network's. "
-                button.link type="button" data-do="show-all" { "Show all steps" }
+                "peer's or the network's."
             }
             ol.steps { @for block in round.reveal_of(&outcome.facts) { (step(block, &outcome.facts)) } }
+            p.needs-script hidden {
+                button.link type="button" data-do="show-all" { "Show all steps" }
+            }
             p.vh aria-live="polite" {}
             div.seen {
                 h3 { "Who did what" }
@@ -124,7 +140,7 @@ fn verdict(round: &Round, outcome: &Outcome) -> Markup {
                     @if right == Some(answer) {
                         b.good { "✓ " (offered) } ", as you predicted."
                     } @else {
-                        b.bad { "✗ " (offered) } " is not it. The steps say why."
+                        b.bad { "✗ " (offered) } " is not what was measured. The steps say why."
                     }
                 }
             }
@@ -146,14 +162,6 @@ fn step(block: &Block, facts: &LessonFacts) -> Markup {
         li.reveal-step data-owner=[owner.map(owner_class)] {
             @if let Some(owner) = owner { p.who { (badge(owner)) span.said {} } }
             p.text { (words::pieces(block.pieces(), Some(facts))) }
-            @if owner.is_some() {
-                div.pick.needs-script role="group" aria-label="Whose doing is this?" hidden {
-                    @for owner in OWNERS {
-                        button type="button" data-owner=(owner_class(owner))
-                            aria-keyshortcuts=(owner.letter().to_ascii_lowercase()) { (badge(owner)) }
-                    }
-                }
-            }
         }
     }
 }
