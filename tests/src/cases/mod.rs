@@ -8,6 +8,7 @@ mod close;
 mod command;
 mod completion;
 mod containers;
+mod course;
 mod coverage;
 mod datagram;
 mod demo;
@@ -86,6 +87,7 @@ pub fn all() -> Vec<Case> {
         browser::CASES,
         first_answer::CASES,
         learn::CASES,
+        course::CASES,
         target::CASES,
         upstream::CASES,
         robust::CASES,
