@@ -30,7 +30,7 @@ pub(super) fn of(lesson: &Lesson, round: usize, outcome: &Outcome) -> Markup {
                     (evidence.tier) " tier. What the text says of the run is guarded by these claims."
                 }
                 h4 { "Facts" }
-                (facts(outcome))
+                (facts(round, outcome))
                 h4 { "Claims of the text" }
                 (claims(lesson, round, outcome))
                 (sources(lesson, round, outcome))
@@ -42,7 +42,7 @@ pub(super) fn of(lesson: &Lesson, round: usize, outcome: &Outcome) -> Markup {
     }
 }
 
-fn facts(outcome: &Outcome) -> Markup {
+fn facts(round: usize, outcome: &Outcome) -> Markup {
     let rows = html! {
         @for spec in outcome.facts.specs() {
             tr {
@@ -55,11 +55,7 @@ fn facts(outcome: &Outcome) -> Markup {
             }
         }
     };
-    table(
-        "Facts, as the kernel and the clients counted them",
-        &["fact", "measured", "what it is"],
-        &rows,
-    )
+    table(&format!("Facts of question {}", round + 1), &["fact", "measured", "what it is"], &rows)
 }
 
 fn claims(lesson: &Lesson, round: usize, outcome: &Outcome) -> Markup {
@@ -77,7 +73,11 @@ fn claims(lesson: &Lesson, round: usize, outcome: &Outcome) -> Markup {
             }
         }
     };
-    table("Claims of the text", &["fact", "the text says", "measured", ""], &rows)
+    table(
+        &format!("Claims on question {}", round + 1),
+        &["fact", "the text says", "measured", "claim"],
+        &rows,
+    )
 }
 
 /// Where the text has what the run does not measure.
@@ -101,7 +101,7 @@ fn ran(lesson: &Lesson, round: usize, outcome: &Outcome) -> Markup {
     let Scenario { server, clients, .. } =
         (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
     html! {
-        div.scroll role="region" aria-label="What ran, and what it printed" tabindex="0" {
+        div.scroll role="region" aria-label={ "What ran for question " (round + 1) } tabindex="0" {
             pre {
                 "$ " (server.join(" ")) "\n"
                 @if let Some(client) = clients.first() { "$ " (client.join(" ")) "\n" }
