@@ -3,6 +3,7 @@
 mod auto;
 mod html;
 mod lines;
+mod own;
 mod screen;
 
 use std::{
@@ -33,6 +34,12 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
     }
     if let Some(folder) = &args.html {
         return html::run(args, folder);
+    }
+    if let Some(pid) = args.pid {
+        return own::watch(pid, args.duration);
+    }
+    if let Some(recording) = &args.from {
+        return own::play(recording);
     }
     let named = match &args.lesson {
         Some(name) => Some(find(name)?),
