@@ -39,7 +39,7 @@ fn one(demo: &Demo, lessons: &[&Lesson]) -> Markup {
             @if !demo.variations.is_empty() {
                 ul.commands {
                     @for (knobs, change) in demo.variations {
-                        li { (command(&format!("backscope demo {} {knobs}", demo.name))) " " (change) }
+                        li { (change) ":" (command(&format!("backscope demo {} {knobs}", demo.name))) }
                     }
                 }
             }

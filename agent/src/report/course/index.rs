@@ -23,7 +23,7 @@ pub(super) fn body(lessons: &[&Lesson]) -> Markup {
     html! {
         header.top {
             p.brand { strong { "backscope" } " lessons" }
-            h1 { "What is the kernel’s job, and what the application’s?" }
+            h1 { "What is the kernel's job, and what the application's?" }
         }
         main id="main" tabindex="-1" {
             (intro(lessons))
@@ -43,10 +43,10 @@ fn intro(lessons: &[&Lesson]) -> Markup {
                 "when it ran. A wrong guess teaches the most."
             }
             p.owners {
-                "Every step is somebody’s doing: "
+                "Every step is somebody's doing: "
                 @for (owner, name) in [
-                    (Owner::Kernel, "the kernel’s"), (Owner::App, "the application’s"),
-                    (Owner::Peer, "the peer’s"), (Owner::Network, "the network’s"),
+                    (Owner::Kernel, "the kernel's"), (Owner::App, "the application's"),
+                    (Owner::Peer, "the peer's"), (Owner::Network, "the network's"),
                 ] {
                     span.badge { (letter(owner)) " " (name) } " "
                 }

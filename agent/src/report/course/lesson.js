@@ -23,7 +23,7 @@
       if (stage.classList.contains("later")) link.removeAttribute("href");
       else link.href = "#" + stage.id;
       const next = stages[at + 1];
-      const here = !stage.classList.contains("later") && (!next || next.classList.contains("later"));
+      const here = !score.told && !stage.classList.contains("later") && (!next || next.classList.contains("later"));
       if (here) link.setAttribute("aria-current", "step"); else link.removeAttribute("aria-current");
       if (here) link.scrollIntoView({ block: "nearest", inline: "nearest" });
     });

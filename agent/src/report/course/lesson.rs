@@ -140,18 +140,23 @@ fn yourself(lesson: &Lesson, neighbours: &Neighbours<'_>) -> Markup {
     html! {
         h3 { "On a Linux machine of your own" }
         ul.commands {
-            li { (command(&format!("sudo backscope learn {}", lesson.slug)))
-                " the lesson, measured on your kernel" }
+            li {
+                "The lesson, measured on your kernel:"
+                (command(&format!("sudo backscope learn {}", lesson.slug)))
+            }
             @for (at, demo) in runs {
-                li { (command(&format!("backscope demo {demo}")))
-                    " what ran for question " (at + 1) }
+                li {
+                    "What ran for question " (at + 1) ":"
+                    (command(&format!("backscope demo {demo}")))
+                }
             }
             @for demo in &demos {
-                li { (command(&format!("backscope demo {}", demo.name)))
-                    " " (demo.title)
+                li {
+                    (demo.title)
                     @if neighbours.course {
-                        " " a href={ (file(DEMOS)) "#" (demo.name) } { "what to try" }
+                        " (" a href={ (file(DEMOS)) "#" (demo.name) } { "what to try" } ")"
                     }
+                    ":" (command(&format!("backscope demo {}", demo.name)))
                 }
             }
         }
@@ -172,7 +177,8 @@ fn yourself(lesson: &Lesson, neighbours: &Neighbours<'_>) -> Markup {
 pub(super) fn command(text: &str) -> Markup {
     html! {
         span.command {
-            code { (text) }
+            // Broken between words alone, and not within an option.
+            code { @for word in text.split_inclusive(' ') { span { (word) } } }
             button.copy.needs-script type="button" hidden data-do="copy"
                 aria-label={ "Copy: " (text) } { "Copy" }
         }

@@ -145,7 +145,7 @@ fn verdict(round: &Round, outcome: &Outcome) -> Markup {
                 }
             }
             @if !outcome.broken.is_empty() {
-                p.loss { "▲ This run does not match the lesson’s text:" }
+                p.loss { "▲ This run does not match the lesson's text:" }
                 ul { @for broken in &outcome.broken { li { (broken.to_string()) } } }
             }
         }
@@ -161,7 +161,10 @@ fn step(block: &Block, facts: &LessonFacts) -> Markup {
     html! {
         li.reveal-step data-owner=[owner.map(owner_class)] {
             @if let Some(owner) = owner { p.who { (badge(owner)) span.said {} } }
-            p.text { (words::pieces(block.pieces(), Some(facts))) }
+            p.text {
+                @if owner.is_some() { (words::guessable(block.pieces(), Some(facts))) }
+                @else { (words::pieces(block.pieces(), Some(facts))) }
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::{
     html::letter,
-    learn::{Block, LessonFacts, Piece},
+    learn::{Block, LessonFacts, Piece, naming_owners},
 };
 
 /// Returns blocks: paragraphs, and items with the letter of whose doing they tell of.
@@ -23,6 +23,27 @@ pub(super) fn blocks(blocks: &[Block], facts: Option<&LessonFacts>) -> Markup {
                     div.job { span aria-hidden="true" { "•" } div { (pieces(words, facts)) } }
                 }
             }
+        }
+    }
+}
+
+/// Returns words as [`pieces`], with those that name an owner so that they can be hidden.
+pub(super) fn guessable(pieces: &[Piece], facts: Option<&LessonFacts>) -> Markup {
+    html! {
+        @for piece in pieces {
+            @match piece {
+                Piece::Plain(text) => (hideable(text)),
+                Piece::Strong(text) => strong { (hideable(text)) },
+                other => (self::pieces(std::slice::from_ref(other), facts)),
+            }
+        }
+    }
+}
+
+fn hideable(text: &str) -> Markup {
+    html! {
+        @for (names_owner, part) in naming_owners(text) {
+            @if names_owner { span.named { span { (part) } } } @else { (part) }
         }
     }
 }
