@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{Told, evidence, picture, words};
 use crate::{
     html::{badge, owner_class},
-    learn::{Block, LessonFacts, Outcome, Round, Scenario},
+    learn::{Block, Evidence, LessonFacts, Outcome, Round, Scenario, Who},
     model::snapshot::Owner,
     report::page::queue_film,
 };
@@ -106,7 +106,9 @@ fn reveal(told: &Told<'_>, at: usize, outcome: &Outcome) -> Markup {
             p.vh aria-live="polite" {}
             div.seen {
                 h3 { "Who did what" }
-                @if let Some(run) = told.runs.get(at) { (queue_film(run, &format!("film-{}", at + 1))) }
+                @if let Some(run) = told.runs.get(at) {
+                    (queue_film(run, &format!("film-{}", at + 1), &came(&outcome.evidence)))
+                }
                 (picture::svg(&outcome.picture))
                 (evidence::of(told.lesson, at, outcome))
                 p.onward.needs-script hidden {
@@ -115,6 +117,23 @@ fn reveal(told: &Told<'_>, at: usize, outcome: &Outcome) -> Markup {
             }
         }
     }
+}
+
+/// The times at which connections came that nobody took, as the clients noted them: "connected PORT
+/// BEGUN DONE", ns of `CLOCK_MONOTONIC`.
+fn came(evidence: &Evidence) -> Vec<u64> {
+    if evidence.accepts().next().is_some() {
+        // Those that were taken are in the run itself.
+        return Vec::new();
+    }
+    let mut came = Vec::new();
+    for line in evidence.lines(Who::Client, "connected") {
+        let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        if let [_port, _begun, done] = numbers[..] {
+            came.push(done);
+        }
+    }
+    came
 }
 
 fn onward(told: &Told<'_>, at: usize) -> Markup {

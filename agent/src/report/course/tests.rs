@@ -251,13 +251,11 @@ fn the_accept_queue_is_animated_as_it_was_recorded() {
         let (data, _) = data.split_once("</script>").expect("its end");
         let film: serde_json::Value = serde_json::from_str(data).expect("JSON");
         assert_eq!(film["limit"].to_string(), outcome.facts.shown("limit"), "round {round}");
-        let refused: u64 = film["events"]
-            .as_array()
-            .expect("events")
-            .iter()
-            .filter(|event| event[1] == 2)
-            .filter_map(|event| event[2].as_u64())
-            .sum();
+        let events = film["events"].as_array().expect("events");
+        let came = events.iter().filter(|event| event[1] == 0).count();
+        assert_eq!(came.to_string(), outcome.facts.shown("believing"), "round {round}");
+        let refused: u64 =
+            events.iter().filter(|event| event[1] == 2).filter_map(|event| event[2].as_u64()).sum();
         assert_eq!(refused.to_string(), outcome.facts.shown("drops"), "round {round}");
     }
 }

@@ -99,7 +99,7 @@ fn one(story: &ListenerStory, times: &Times) -> Markup {
             (depth_chart(story, times))
             (flow_chart(story, times))
             (points_table(story, times))
-            (queue::player(story, times, &format!("film-{}", story.last.sock)))
+            (queue::player(story, times, &format!("film-{}", story.last.sock), &[]))
             (more(story))
         }
     }

@@ -71,12 +71,12 @@ pub fn write_failure(out: &mut dyn io::Write, reason: &str) -> io::Result<()> {
 }
 
 /// Returns the animation of the deepest accept queue of a run, for a page of another kind: one that
-/// has `player.css` and `player.js`. Its data has this id.
+/// has `player.css` and `player.js`. Its data has this id, and `came` is as for [`queue::player`].
 #[cfg(feature = "lessons")]
-pub(super) fn queue_film(digest: &Digest, id: &str) -> Markup {
+pub(super) fn queue_film(digest: &Digest, id: &str, came: &[u64]) -> Markup {
     let deepest = digest.listeners.stories().values().max_by_key(|story| listeners::peak(story));
     match deepest {
-        Some(story) => queue::player(story, &Times::of(digest), id),
+        Some(story) => queue::player(story, &Times::of(digest), id, came),
         None => html! {},
     }
 }
