@@ -179,10 +179,10 @@
 
   function sumUp() {
     const line = document.querySelector(".score");
-    const of = (right, all, what) => all > 0 ? `${right} of ${all} ${what}` : "";
-    const parts = [of(score.right, score.asked, "predictions"), of(score.owned, score.steps, "owners")]
+    const of = (what, right, all) => all > 0 ? `${what}: ${right} of ${all} right.` : "";
+    const parts = [of("Predictions", score.right, score.asked), of("Whose doing", score.owned, score.steps)]
       .filter((part) => part !== "");
-    line.textContent = parts.length > 0 ? `Right: ${parts.join(", ")}.` : "";
+    line.textContent = parts.join(" ");
     line.hidden = parts.length === 0;
     if (score.told || score.asked < rounds.length) return;
     const { right, asked, owned, steps } = score;

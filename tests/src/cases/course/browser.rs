@@ -107,7 +107,7 @@ pub(super) fn by_keyboard(world: &World) -> anyhow::Result<()> {
     let score = text(&mut browser, ".score")?;
     let (right, steps) = owned;
     ensure!(
-        score == format!("Right: 1 of 2 predictions, {right} of {steps} owners."),
+        score == format!("Predictions: 1 of 2 right. Whose doing: {right} of {steps} right."),
         "{score}, and {owned:?}"
     );
     let first = text(&mut browser, "[data-summary=\"1\"]")?;
@@ -199,7 +199,7 @@ pub(super) fn by_touch(world: &World) -> anyhow::Result<()> {
     browser.await_true("the next one", "document.querySelector('#round-2').checkVisibility()")?;
     browser.tap("[data-do=show-everything]")?;
     browser.await_true("all of it", "document.querySelector('#summary').checkVisibility()")?;
-    ensure!(text(&mut browser, ".score")?.starts_with("Right: 0 of 1 predictions"), "the score");
+    ensure!(text(&mut browser, ".score")?.starts_with("Predictions: 0 of 1 right."), "the score");
     large_enough(&mut browser)?;
     no_complaints(&mut browser)?;
     // Who had everything shown has not done it.
