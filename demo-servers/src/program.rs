@@ -184,6 +184,16 @@ pub(crate) struct DemoArgs {
     choice: Option<Choice>,
 }
 
+/// Checks a command line, which begins with the program's name, without running it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check<S: Into<OsString> + Clone>(
+    args: impl IntoIterator<Item = S>,
+) -> Result<(), clap::Error> {
+    Program::try_parse_from(args).map(drop)
+}
+
 /// The name of its first thread, whatever the program is called.
 pub const NAME: &str = "demo-servers";
 

@@ -51,8 +51,8 @@ pub struct LearnArgs {
     /// Ask line by line (the default when standard output is not a terminal)
     #[arg(long, conflicts_with = "auto")]
     pub plain: bool,
-    /// Print one JSON object per line
-    #[arg(long, requires = "list")]
+    /// Print one JSON object per line: each lesson of the list, or each round that --auto runs
+    #[arg(long, conflicts_with_all = ["plain", "pid", "from"])]
     pub json: bool,
     /// Arguments on colours.
     #[command(flatten)]
@@ -61,8 +61,13 @@ pub struct LearnArgs {
     #[arg(long, value_name = "DIR", hide = true, requires = "auto", conflicts_with = "recorded")]
     pub record: Option<PathBuf>,
     /// For authors: change one thing under the lesson, so that what its text claims does not hold
-    #[arg(long, hide = true, requires = "auto", conflicts_with_all = ["recorded", "record"])]
+    #[arg(long, hide = true, requires = "auto")]
+    #[arg(conflicts_with_all = ["recorded", "record", "json"])]
     pub counter: bool,
+    /// For authors: turn each knob of the benches through its values, and run each
+    #[arg(long, hide = true, requires = "auto")]
+    #[arg(conflicts_with_all = ["recorded", "record", "counter", "json"])]
+    pub bench: bool,
     /// For authors: take the text of the lesson from this file
     #[arg(long, value_name = "FILE", hide = true, requires = "lesson")]
     pub text: Option<PathBuf>,
@@ -97,6 +102,7 @@ Examples:
   backscope learn --html lessons           all as pages of HTML, for a browser anywhere
   sudo backscope learn --auto              run all of them, and report whether what they say \
 holds here
+  sudo backscope learn --auto --json nagle one lesson, a JSON object for each round
 
 A lesson runs a small server and its clients in their own network. \
 Nothing else on the machine is touched.

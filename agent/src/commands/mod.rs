@@ -12,7 +12,7 @@ pub(crate) mod doctor;
 mod export;
 mod frontend;
 #[cfg(feature = "lessons")]
-mod learn;
+pub(crate) mod learn;
 #[cfg(feature = "lessons")]
 mod lesson_process;
 pub(crate) mod listeners;

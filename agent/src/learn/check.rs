@@ -50,6 +50,8 @@ pub struct Scenario {
     pub workers: usize,
     /// Round trip between them, ms; without a link they are next to one another.
     pub link_ms: Option<u64>,
+    /// Share of the packets that the link loses, percent.
+    pub loss: u8,
     /// Settings of the kernel in their network: "net.ipv4.tcp_rmem" and its value.
     pub sysctls: BTreeMap<String, String>,
 }
@@ -83,6 +85,14 @@ impl Scenario {
         Self { link_ms: Some(link_ms), ..moved }
     }
 
+    /// The link loses this share of the packets, percent. Where there is none yet there will be one,
+    /// with the shortest round trip.
+    #[must_use]
+    pub fn lossy(self, percent: u8) -> Self {
+        let linked = if self.link_ms.is_some() { self } else { self.far(1) };
+        Self { loss: percent, ..linked }
+    }
+
     /// Sets something of the kernel in their network.
     #[must_use]
     pub fn sysctl(mut self, name: &str, value: impl ToString) -> Self {
@@ -93,7 +103,15 @@ impl Scenario {
     /// Takes the link away.
     #[must_use]
     pub fn near(self) -> Self {
-        Self { link_ms: None, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
+        Self { link_ms: None, loss: 0, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
+    }
+
+    /// Returns whether this is the server's address, with a link or without: where it listens, or
+    /// where the clients find it.
+    pub fn is_entrance(address: SocketAddr) -> bool {
+        let ip = address.ip();
+        let hosts = [Ipv4Addr::LOCALHOST, delay_link::NEAR, delay_link::FAR];
+        address.port() == Self::PORT && hosts.into_iter().any(|host| ip == host)
     }
 
     /// Returns the address that the server listens on.

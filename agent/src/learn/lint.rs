@@ -163,6 +163,11 @@ pub(super) fn flaws(lesson: &Lesson) -> Vec<String> {
     for (at, round) in lesson.rounds.iter().enumerate() {
         let name = format!("reveal {}", at + 1);
         check(&round.reveal, &Place { name, round: at + 1, plans: vec![&round.plan] });
+        for (answer, word) in &round.why {
+            let name = format!("the word on {answer} in round {}", at + 1);
+            let place = Place { name, round: at + 1, plans: vec![&round.plan] };
+            check(std::slice::from_ref(word), &place);
+        }
     }
     out
 }

@@ -269,6 +269,8 @@ fn flawed_texts_are_refused() {
         ("{ fact = \"limit\", is = 2 }", "{ fact = \"limes\", is = 2 }", "limes"),
         ("  { fact = \"believing\", is = \"room\" },\n", "", "believing"),
         ("minutes = 3", "minutes = \"three\"", "minutes"),
+        ("offered = [", "why = { \"7\" = \"No.\" }\noffered = [", "answer 7"),
+        ("offered = [", "why = { \"2\" = \"Not {dephts}.\" }\noffered = [", "dephts"),
         ("# Whose job", "# Jobs", "Whose job"),
         ("# Change: listen", "# Then: listen", "Change"),
         ("# Reveal", "# Reveal\n\n| a | table |\n\n```\ncode\n```\n", "no such thing"),
@@ -278,6 +280,24 @@ fn flawed_texts_are_refused() {
         let error = Lesson::parse("x", &text, entry.check).expect_err(new).to_string();
         assert!(error.contains(word), "{new}: {error}");
     }
+}
+
+#[test]
+fn a_wrong_answer_gets_the_lessons_own_word_if_there_is_one() {
+    let entry = find("accept-queue").expect("it is there");
+    let why = "why = { \"2\" = \"The queue has room for {room}.\" }\noffered = [";
+    let text = entry.text.replacen("offered = [", why, 1);
+    let lesson = Lesson::parse("x", &text, entry.check).expect("a lesson");
+    let evidence = recorded(entry.recordings[0]).expect("a recording");
+    let facts = judge(&lesson, 0, evidence, true, Vec::new()).facts;
+    let word = |guess| {
+        let block = lesson.rounds[0].on_wrong(guess, &facts)?;
+        Some(block.pieces().iter().map(|piece| piece.filled(Some(&facts))).collect::<String>())
+    };
+    assert_eq!(word(1).as_deref(), Some("The queue has room for 3."));
+    assert_eq!(word(2), None, "it is right");
+    assert_eq!(word(3).as_deref(), Some("10 is about 3.3 times what was measured."));
+    assert_eq!(lesson.rounds[0].on_wrong(0, &LessonFacts::new(lesson.check.facts)), None);
 }
 
 #[test]

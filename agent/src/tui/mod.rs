@@ -33,6 +33,7 @@ pub use app::{Action, App, Playback};
 pub use events::events;
 pub use loading::draw_progress;
 pub use take::{Selected, Take};
+pub(crate) use terminal::is_hung_up;
 pub use terminal::{Guard, terminal_as_stdin};
 pub use theme::Theme;
 pub use track::{Gap, Mark, Track};

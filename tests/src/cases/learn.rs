@@ -55,6 +55,7 @@ pub(super) const CASES: &[Case] = &[
     native("learn::webrtc_needs_its_feature", webrtc),
     native("learn::a_wrong_claim_fails", wrong_claim),
     native("learn::asks_by_line_and_keeps_progress", by_line),
+    native("learn::rounds_are_json", as_json),
 ];
 
 /// A lesson. It needs exchanges, and times that load would change.
@@ -152,7 +153,7 @@ fn wrong_claim(world: &World) -> anyhow::Result<()> {
 fn by_line(world: &World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (input, mut answers) = std::io::pipe()?;
-    std::io::Write::write_all(&mut answers, b"x\nc\n44 ms\n0.1 ms\n")?;
+    std::io::Write::write_all(&mut answers, b"x\nc = kak\n44 ms\n0.1 ms\n")?;
     drop(answers);
     let learn = |args: &[&str]| {
         let mut command = world.agent_command(args);
@@ -166,7 +167,13 @@ fn by_line(world: &World) -> anyhow::Result<()> {
         "not one of the answers",
         "✓ as you predicted",
         "you predicted 44 ms",
+        "✗ 44 ms",
+        "✓ 0.1 ms",
+        "times what was measured.",
+        "✓ K ",
+        "(you said A)",
         "WHOSE JOB",
+        "Predictions: 2 of 3 right, 2 of 3 at the first try",
         "That was the lesson",
     ] {
         ensure!(text.contains(part), "no word of {part}: {text}");
@@ -175,5 +182,43 @@ fn by_line(world: &World) -> anyhow::Result<()> {
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
     let nagle = list.lines().find(|line| line.contains("\"nagle\"")).context("no such lesson")?;
     ensure!(nagle.contains("\"done\":3") && nagle.contains("\"right\":2"), "{nagle}");
+    ensure!(nagle.contains("\"owners\":3"), "{nagle}");
+
+    // A retry improves the score, and what was right at first stays.
+    let (input, mut answers) = std::io::pipe()?;
+    std::io::Write::write_all(&mut answers, b"a\na\na\n")?;
+    drop(answers);
+    learn(&["learn", "nagle", "--recorded"]).stdin(input).output()?;
+    let list = learn(&["learn", "--list", "--json"]).output()?;
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    let nagle = list.lines().find(|line| line.contains("\"nagle\"")).context("no such lesson")?;
+    ensure!(nagle.contains("\"right\":3") && nagle.contains("\"first_right\":2"), "{nagle}");
+    Ok(())
+}
+
+/// The rounds of a lesson as JSON, and nothing where somebody would be asked.
+fn as_json(world: &World) -> anyhow::Result<()> {
+    let output =
+        world.agent_command(&["learn", "--auto", "--json", "--recorded", "nagle"]).output()?;
+    ensure!(output.status.success(), "{}", text(&output));
+    let lines = String::from_utf8(output.stdout)?;
+    let rounds: Vec<serde_json::Value> =
+        lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    ensure!(rounds.len() == 3, "{lines}");
+    let first = &rounds[0];
+    ensure!(first["type"] == "round" && first["lesson"] == "nagle", "{first}");
+    ensure!(first["answer"] == "took" && first["right_answer"] == "44 ms", "{first}");
+    ensure!(first["broken"] == 0 && first["recorded"] == true, "{first}");
+    let took = first["facts"].as_array().context("facts")?.iter();
+    let mut took = took.filter(|fact| fact["name"] == "took");
+    let us = took.next().and_then(|fact| fact["value"].as_f64()).context("it was measured")?;
+    ensure!((30_000.0..250_000.0).contains(&us), "{us} µs");
+    let claims = first["claims"].as_array().context("claims")?;
+    ensure!(claims.iter().all(|claim| claim["holds"] == true), "{first}");
+
+    let output = world.agent_command(&["learn", "nagle", "--json", "--recorded"]).output()?;
+    let text = text(&output);
+    ensure!(output.status.code() == Some(2), "{}: {text}", output.status);
+    ensure!(text.contains("learn --auto --json nagle"), "{text}");
     Ok(())
 }

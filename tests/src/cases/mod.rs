@@ -24,6 +24,7 @@ mod idle;
 mod interop;
 mod learn;
 mod ledger;
+mod lesson_screen;
 mod listener;
 mod listeners;
 mod loaded;
@@ -90,6 +91,7 @@ pub fn all() -> Vec<Case> {
         browser::CASES,
         first_answer::CASES,
         learn::CASES,
+        lesson_screen::CASES,
         claims::CASES,
         course::CASES,
         target::CASES,

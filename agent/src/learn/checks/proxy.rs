@@ -144,7 +144,7 @@ impl Share {
 fn servers(evidence: &Evidence) -> Vec<(&Untrusted, Share)> {
     let mut servers = Vec::new();
     for listener in evidence.listeners() {
-        if listener.local.to_string() != Scenario::ADDRESS {
+        if !Scenario::is_entrance(listener.local) {
             let ends = behind(evidence).filter(|end| end.peer == listener.local);
             servers.push((&listener.comm, Share::of(ends)));
         }

@@ -4,21 +4,31 @@
 //! what the returned [`LessonAction`] asks, and draws.
 
 mod draw;
+mod foot;
+mod knobs;
 mod list;
+mod owners;
 mod page;
+mod reveal;
+mod summary;
 mod text;
+mod turning;
 mod words;
+
+use std::borrow::Cow;
 
 use ratatui::crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
 };
 
-pub use text::{LessonText, list_text};
+pub use text::{LessonText, TextReveal, list_text, summary_text};
 
 use super::Theme;
 use super::view::{KeyPlace, hit};
-use crate::learn::{Lesson, Outcome, Progress};
+use crate::learn::{Bench, CommandLines, Lesson, Outcome, Progress};
 use crate::text::Untrusted;
+use reveal::Reveal;
+use turning::{Turned, Turning};
 
 /// A request to the caller, after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +48,11 @@ pub enum LessonAction {
         /// The round's place.
         round: usize,
     },
+    /// Run what [`LessonApp::bench`] says, and tell what comes of it.
+    Turn {
+        /// The lesson's place.
+        lesson: usize,
+    },
 }
 
 /// The page that is shown.
@@ -48,10 +63,20 @@ enum Stage {
     Predict,
     /// The run, with what was told of it.
     Running(Vec<Untrusted>),
-    /// The reveal of what it shows, up to this part.
-    Reveal(Box<Outcome>, usize),
+    /// The reveal of what it shows.
+    Reveal(Reveal),
+    /// The knobs of the round.
+    Bench(Box<Turning>),
+    /// What the lesson came to.
+    Summary,
     /// It could not be run.
     Failed(Untrusted),
+}
+
+/// A round that was seen to its end.
+struct Seen {
+    guess: Option<usize>,
+    reveal: Reveal,
 }
 
 /// The screen of `learn`.
@@ -71,10 +96,16 @@ pub struct LessonApp {
     round: usize,
     guess: Option<usize>,
     stage: Stage,
+    /// The rounds of the lesson that were seen to their ends, since it was opened.
+    seen: Vec<Option<Seen>>,
     /// A word on what was just done.
     hint: Option<String>,
     /// The evidence lies over the page.
     evidence: bool,
+    /// The command lines lie over the page.
+    commands: bool,
+    /// The command lines of a round, by its lesson and its place.
+    typed: Option<((usize, usize), CommandLines)>,
     /// Lines scrolled off the top; `None` while the newest part is followed.
     scroll: Option<usize>,
     /// Lines that were off the top in the last drawing.
@@ -112,8 +143,11 @@ impl LessonApp {
             round: 0,
             guess: None,
             stage,
+            seen: Vec::new(),
             hint: None,
             evidence: false,
+            commands: false,
+            typed: None,
             scroll: None,
             scrolled: 0,
             scroll_end: 0,
@@ -133,25 +167,93 @@ impl LessonApp {
 
     /// Tells of the run in progress.
     pub fn told(&mut self, text: Untrusted) {
-        if let Stage::Running(told) = &mut self.stage {
-            told.push(text);
+        match &mut self.stage {
+            Stage::Running(told) => told.push(text),
+            Stage::Bench(turning) => {
+                if let Some(told) = &mut turning.running {
+                    told.push(text);
+                }
+            }
+            _ => {}
         }
     }
 
-    /// Takes the outcome of the run.
-    pub fn ran(&mut self, outcome: Result<Outcome, Untrusted>) {
-        self.stage = match outcome {
-            Ok(outcome) => {
-                let right = self.lesson().rounds[self.round].right(&outcome.facts);
-                let guessed = self.guess.is_some() && self.guess == right;
-                let slug = self.lesson().slug.clone();
-                self.progress.note(&slug, self.round, guessed);
-                self.unsaved = true;
-                Stage::Reveal(Box::new(outcome), 1)
-            }
-            Err(error) => Stage::Failed(error),
-        };
+    /// Takes the outcome of the run. If it has to run again, this is the request for it.
+    pub fn ran(&mut self, outcome: Result<Outcome, Untrusted>) -> LessonAction {
         self.scroll = None;
+        match &mut self.stage {
+            Stage::Bench(turning) => {
+                if turning.ran(outcome) {
+                    return LessonAction::Turn { lesson: self.at };
+                }
+            }
+            Stage::Running(_) => self.reveal(outcome),
+            // The run of a bench that was left.
+            _ => {}
+        }
+        LessonAction::Redraw
+    }
+
+    fn reveal(&mut self, outcome: Result<Outcome, Untrusted>) {
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.stage = Stage::Failed(error);
+                return;
+            }
+        };
+        let (lesson, round) = (&self.lessons[self.at], self.round);
+        if let Some(guess) = self.guess
+            && let Some(answer) = lesson.rounds[round].plan.offered.get(guess)
+        {
+            let right = lesson.rounds[round].right(&outcome.facts) == Some(guess);
+            self.progress.note(&lesson.slug, round, answer, right);
+            self.unsaved = true;
+        }
+        self.stage = Stage::Reveal(Reveal::new(lesson, round, Box::new(outcome)));
+    }
+
+    /// Returns the bench in hand, with the knobs as they are turned.
+    pub fn bench(&self) -> Option<&Bench> {
+        match &self.stage {
+            Stage::Bench(turning) => Some(&turning.bench),
+            _ => None,
+        }
+    }
+
+    /// True while a picture moves: [`Self::next_frame`] is due every 45 ms.
+    pub fn moves(&self) -> bool {
+        matches!(&self.stage, Stage::Bench(turning) if turning.moves())
+    }
+
+    /// Moves the picture on.
+    pub fn next_frame(&mut self) {
+        if let Stage::Bench(turning) = &mut self.stage {
+            turning.next_frame();
+        }
+    }
+
+    /// Returns the command lines that do what runs on the page that is shown.
+    fn command_lines(&self) -> Cow<'_, CommandLines> {
+        match (&self.stage, &self.typed) {
+            (Stage::Bench(turning), _) => Cow::Owned(turning.bench.scenario().command_lines()),
+            (_, Some((of, typed))) if *of == (self.at, self.round) => Cow::Borrowed(typed),
+            _ => Cow::Owned(self.command_lines_of(self.round)),
+        }
+    }
+
+    fn command_lines_of(&self, round: usize) -> CommandLines {
+        let lesson = self.lesson();
+        (lesson.check.scenario)(&lesson.rounds[round].plan.knobs).command_lines()
+    }
+
+    /// Keeps the command lines of the round in hand: a screen is drawn more often than they change.
+    fn keep_command_lines(&mut self) {
+        let of = (self.at, self.round);
+        let is_kept = matches!(&self.typed, Some((kept, _)) if *kept == of);
+        if !is_kept && !matches!(self.stage, Stage::List) {
+            self.typed = Some((of, self.command_lines_of(self.round)));
+        }
     }
 
     fn lesson(&self) -> &Lesson {
@@ -187,58 +289,97 @@ impl LessonApp {
                 _ => LessonAction::None,
             };
         }
+        if self.is_over_page(key.code) {
+            self.scroll = Some(0);
+            return LessonAction::Redraw;
+        }
         match key.code {
             KeyCode::Char('q') => return LessonAction::Quit,
-            KeyCode::Esc if self.evidence => self.evidence = false,
-            KeyCode::Char('e') if matches!(self.stage, Stage::Reveal(..)) => {
-                self.evidence = !self.evidence
-            }
-            KeyCode::Up | KeyCode::Char('k') if !matches!(self.stage, Stage::List) => {
-                return self.scroll_by(-1);
-            }
-            KeyCode::Down | KeyCode::Char('j') if !matches!(self.stage, Stage::List) => {
-                return self.scroll_by(1);
-            }
             KeyCode::PageUp => return self.scroll_by(-10),
             KeyCode::PageDown => return self.scroll_by(10),
+            KeyCode::Up if self.scrolls() => return self.scroll_by(-1),
+            KeyCode::Down if self.scrolls() => return self.scroll_by(1),
             // A run is not left: what it started would go on.
-            _ if matches!(self.stage, Stage::Running(_)) || self.evidence => {
-                return LessonAction::None;
-            }
-            KeyCode::Char('n') => self.open((self.at + 1) % self.lessons.len()),
-            KeyCode::Char('l') | KeyCode::Esc => self.stage = Stage::List,
-            code => return self.on_stage_key(code),
+            _ if matches!(self.stage, Stage::Running(_)) => return LessonAction::None,
+            _ if self.evidence || self.commands => return LessonAction::None,
+            _ => {}
         }
-        self.scroll = if self.evidence { Some(0) } else { None };
+        if let Some(action) = self.on_stage_key(key.code) {
+            if action != LessonAction::None {
+                self.scroll = None;
+            }
+            return action;
+        }
+        match key.code {
+            KeyCode::Char('n') => self.open((self.at + 1) % self.lessons.len()),
+            KeyCode::Char('p') => self.go_back(),
+            KeyCode::Char('r') if !matches!(self.stage, Stage::List) => self.ask_again(),
+            KeyCode::Char('k') => self.open_bench(),
+            KeyCode::Char('l') | KeyCode::Esc => self.stage = Stage::List,
+            _ => return LessonAction::None,
+        }
+        self.scroll = None;
         LessonAction::Redraw
     }
 
-    fn on_stage_key(&mut self, code: KeyCode) -> LessonAction {
+    /// Opens or closes a page that lies over the others, if that is what the key does.
+    fn is_over_page(&mut self, code: KeyCode) -> bool {
+        let over = match code {
+            KeyCode::Esc if self.evidence || self.commands => (false, false),
+            KeyCode::Char('e') if matches!(self.stage, Stage::Reveal(_)) => (!self.evidence, false),
+            KeyCode::Char('c') if self.has_commands() => (false, !self.commands),
+            _ => return false,
+        };
+        (self.evidence, self.commands) = over;
+        true
+    }
+
+    fn has_commands(&self) -> bool {
+        // On the question page it is the letter of an answer.
+        matches!(self.stage, Stage::Reveal(_) | Stage::Bench(_) | Stage::Summary)
+    }
+
+    /// True if ↑ and ↓ scroll, and select nothing.
+    fn scrolls(&self) -> bool {
+        self.evidence || self.commands || !matches!(self.stage, Stage::List | Stage::Bench(_))
+    }
+
+    /// Takes a key that has a meaning on this page; `None` if it has none of its own.
+    fn on_stage_key(&mut self, code: KeyCode) -> Option<LessonAction> {
+        let lesson = &self.lessons[self.at];
         match &mut self.stage {
             Stage::List => match code {
-                KeyCode::Up | KeyCode::Char('k') => self.at = self.at.saturating_sub(1),
-                KeyCode::Down | KeyCode::Char('j') => {
-                    self.at = (self.at + 1).min(self.lessons.len() - 1)
-                }
+                KeyCode::Up => self.at = self.at.saturating_sub(1),
+                KeyCode::Down => self.at = (self.at + 1).min(self.lessons.len() - 1),
                 KeyCode::Enter => self.open(self.at),
-                _ => return LessonAction::None,
+                KeyCode::Esc | KeyCode::Char('k' | 'n' | 'p') => return Some(LessonAction::None),
+                _ => return None,
             },
             Stage::Predict => return self.on_guess(code),
             Stage::Failed(_) if code == KeyCode::Enter => self.stage = Stage::Predict,
-            Stage::Reveal(_, shown) if matches!(code, KeyCode::Enter | KeyCode::Char(' ')) => {
-                *shown += 1;
-                let shown = *shown;
-                self.scroll = None;
-                if shown > self.parts() {
+            Stage::Reveal(reveal) => {
+                let goes_on = matches!(code, KeyCode::Enter | KeyCode::Char(' '));
+                if reveal.on_key(lesson, self.round, code) {
+                    self.note_owners();
+                } else if goes_on {
                     self.go_on();
+                } else {
+                    return None;
                 }
             }
-            _ => return LessonAction::None,
+            Stage::Bench(turning) => match turning.on_key(code) {
+                Turned::Run => return Some(LessonAction::Turn { lesson: self.at }),
+                Turned::Redraw => {}
+                Turned::Nothing => return self.leave_bench(code),
+            },
+            Stage::Summary if code == KeyCode::Enter => self.open_next(),
+            Stage::Summary if code == KeyCode::Char('r') => self.open(self.at),
+            _ => return None,
         }
-        LessonAction::Redraw
+        Some(LessonAction::Redraw)
     }
 
-    fn on_guess(&mut self, code: KeyCode) -> LessonAction {
+    fn on_guess(&mut self, code: KeyCode) -> Option<LessonAction> {
         let offered = self.lesson().rounds[self.round].plan.offered.len();
         match (code, self.guess) {
             (KeyCode::Right | KeyCode::Tab, None) => self.guess = Some(0),
@@ -256,27 +397,94 @@ impl LessonApp {
             (KeyCode::Enter, Some(_)) => {
                 self.stage = Stage::Running(Vec::new());
                 self.welcome = false;
-                return LessonAction::Run { lesson: self.at, round: self.round };
+                return Some(LessonAction::Run { lesson: self.at, round: self.round });
             }
-            _ => return LessonAction::None,
+            _ => return None,
         }
-        LessonAction::Redraw
+        Some(LessonAction::Redraw)
     }
 
-    /// Returns the number of parts of the reveal.
-    fn parts(&self) -> usize {
-        let (lesson, round) = (self.lesson(), self.round);
-        let closing = usize::from(round == 0) + usize::from(round + 1 < lesson.rounds.len());
-        lesson.rounds[round].reveal.len() + closing
+    /// Notes the owners that were named, once the last of them is known.
+    fn note_owners(&mut self) {
+        let lesson = &self.lessons[self.at];
+        let Stage::Reveal(reveal) = &self.stage else { return };
+        if reveal.asked(lesson, self.round).is_none()
+            && let Some(score) = reveal.score(lesson, self.round)
+        {
+            self.progress.note_owners(&lesson.slug, self.round, score);
+            self.unsaved = true;
+        }
     }
 
-    /// Goes on to the next round, else to the next lesson.
+    /// Goes on from the end of a reveal: to the next round, else to the summary.
     fn go_on(&mut self) {
-        if self.round + 1 < self.lesson().rounds.len() {
+        let rounds = self.lesson().rounds.len();
+        self.seen.resize_with(rounds, || None);
+        let stage = std::mem::replace(&mut self.stage, Stage::Summary);
+        if let Stage::Reveal(reveal) = stage {
+            self.seen[self.round] = Some(Seen { guess: self.guess, reveal });
+        }
+        if self.round + 1 < rounds {
             self.round += 1;
             self.guess = None;
             self.stage = Stage::Predict;
-        } else if self.at + 1 < self.lessons.len() {
+        }
+    }
+
+    /// Goes back to the question before; from the first one to the lesson before.
+    fn go_back(&mut self) {
+        if self.round > 0 {
+            self.round -= 1;
+            self.ask_again();
+        } else {
+            self.open((self.at + self.lessons.len() - 1) % self.lessons.len());
+        }
+    }
+
+    /// Asks the question of the round again.
+    fn ask_again(&mut self) {
+        self.guess = None;
+        self.stage = Stage::Predict;
+    }
+
+    /// Lays the bench over the reveal, or over the summary.
+    fn open_bench(&mut self) {
+        let outcome = match &self.stage {
+            Stage::Reveal(reveal) => Some(&reveal.outcome),
+            Stage::Summary => match self.seen.get(self.round) {
+                Some(Some(seen)) => Some(&seen.reveal.outcome),
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(outcome) = outcome.cloned() else { return };
+        if self.recorded {
+            let slug = &self.lesson().slug;
+            self.hint = Some(format!("knobs need a live run: sudo backscope learn {slug}"));
+            return;
+        }
+        let back = std::mem::replace(&mut self.stage, Stage::List);
+        let turning = Turning::new(self.lesson(), self.round, outcome, back);
+        self.stage = Stage::Bench(Box::new(turning));
+    }
+
+    fn leave_bench(&mut self, code: KeyCode) -> Option<LessonAction> {
+        if !matches!(code, KeyCode::Char('k') | KeyCode::Esc | KeyCode::Enter) {
+            return Some(LessonAction::None);
+        }
+        match std::mem::replace(&mut self.stage, Stage::List) {
+            Stage::Bench(turning) if turning.running.is_none() => self.stage = *turning.back,
+            // Two runs at once would measure one another.
+            other => {
+                self.stage = other;
+                self.hint = Some("it still runs".to_owned());
+            }
+        }
+        Some(LessonAction::Redraw)
+    }
+
+    fn open_next(&mut self) {
+        if self.at + 1 < self.lessons.len() {
             self.open(self.at + 1);
         } else {
             self.stage = Stage::List;
@@ -285,6 +493,7 @@ impl LessonApp {
 
     fn open(&mut self, at: usize) {
         (self.at, self.round, self.guess, self.stage) = (at, 0, None, Stage::Predict);
+        self.seen.clear();
         self.scroll = None;
     }
 

@@ -3,8 +3,12 @@
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::words;
-use crate::learn::{Bar, Claim, Lesson, LessonFacts, Outcome, Picture, Scenario, Value, Who};
+use super::reveal::{Part, Reveal};
+use super::{owners, words};
+use crate::learn::{
+    Bar, Block, Claim, CommandLine, CommandLines, Lesson, LessonFacts, Outcome, Picture, Scenario,
+    Value, Who,
+};
 use crate::model::snapshot::Owner;
 use crate::model::timeline::{Lane, Step};
 use crate::text::Untrusted;
@@ -20,15 +24,14 @@ pub(super) type Lines = Vec<Line<'static>>;
 pub(super) fn header(
     theme: Theme,
     lesson: &Lesson,
-    step: usize,
+    step: &str,
     recorded: bool,
     width: usize,
 ) -> Line<'static> {
     let mut name = vec![span(format!(" LESSON {} ", lesson.lecture()), theme.reversed())];
     name.push(span(format!("  {}", lesson.title), theme.strong()));
     let recorded = if recorded { "recorded   " } else { "" };
-    let steps = 2 * lesson.rounds.len();
-    spread(name, vec![span(format!("{recorded}step {step} of {steps} "), theme.dim())], width)
+    spread(name, vec![span(format!("{recorded}{step} "), theme.dim())], width)
 }
 
 /// Returns the text that leads to the question of a lesson.
@@ -94,29 +97,62 @@ pub(super) fn key(at: usize) -> char {
     }
 }
 
-/// Returns what will run.
-pub(super) fn plan(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
-    let plan = &lesson.rounds[round].plan;
-    let scenario = (lesson.check.scenario)(&plan.knobs);
-    let mut out =
-        vec![rule(theme, vec![span("WHAT WILL RUN, in a network of its own", theme.dim())], width)];
-    let mut command = |name: &str, words: &[String]| {
-        let lines = wrap(&words.join(" "), width.saturating_sub(11));
-        for (at, line) in lines.into_iter().enumerate() {
-            let name = if at == 0 { name } else { "" };
-            out.push(Line::from(vec![span(format!(" {}", left(name, 9)), theme.dim()), raw(line)]));
-        }
+/// Returns what will run, as lines that can be typed.
+pub(super) fn plan(theme: Theme, lines: &CommandLines, width: usize) -> Lines {
+    let title = "WHAT WILL RUN, in a network of its own (sudo unshare --net)";
+    let mut out = vec![rule(theme, vec![span(title, theme.dim())], width)];
+    let parts = match &lines.demo {
+        Some(demo) => std::slice::from_ref(demo),
+        None => &lines.parts,
     };
-    command("server", &scenario.server);
-    match scenario.clients.as_slice() {
-        [] => {}
-        [client] => command("client", client),
-        [client, ..] => {
-            command("clients", client);
-            command("", &[format!("({} of them)", scenario.clients.len())]);
+    out.extend(typed(theme, parts, width));
+    out
+}
+
+/// Returns the command lines that do what runs: in one line, and one after the other.
+pub(super) fn commands(theme: Theme, lines: &CommandLines, width: usize) -> Lines {
+    let heading = |text: &str| rule(theme, vec![span(text.to_owned(), theme.dim())], width);
+    let mut out = Lines::new();
+    if let Some(demo) = &lines.demo {
+        out.push(heading("THE SAME, IN ONE LINE"));
+        out.extend(typed(theme, std::slice::from_ref(demo), width));
+        out.push(Line::default());
+    }
+    out.push(heading("THE SAME, STEP BY STEP IN A NETWORK OF ITS OWN"));
+    for line in &lines.shell {
+        out.push(Line::from(span(format!(" # {}", line.about), theme.dim())));
+        for text in continued(&line.text, width.saturating_sub(2)) {
+            out.push(Line::from(raw(format!(" {text}"))));
+        }
+    }
+    out.push(Line::default());
+    let watch = "Beside it, in another terminal: sudo backscope watch --comm demo-servers";
+    out.extend(paragraph(watch, 1, theme.dim(), width));
+    out
+}
+
+/// Command lines behind what they are for.
+fn typed(theme: Theme, lines: &[CommandLine], width: usize) -> Lines {
+    let mut out = Lines::new();
+    for line in lines {
+        let texts = continued(&line.text, width.saturating_sub(15));
+        for (at, text) in texts.into_iter().enumerate() {
+            let about = if at == 0 { line.about } else { "" };
+            let about = span(format!(" {}", left(about, 13)), theme.dim());
+            out.push(Line::from(vec![about, raw(text)]));
         }
     }
     out
+}
+
+/// A command line over several lines, as a shell takes it.
+fn continued(text: &str, width: usize) -> Vec<String> {
+    let mut lines = wrap(text, width.saturating_sub(2));
+    let last = lines.len().saturating_sub(1);
+    for line in lines.iter_mut().take(last) {
+        line.push_str(" \\");
+    }
+    lines
 }
 
 /// Returns what will be measured.
@@ -183,6 +219,12 @@ pub(super) fn verdict(
         String::new()
     };
     out.push(spread(row, vec![span(said, theme.strong())], width));
+    if let Some(guess) = guess
+        && let Some(word) = lesson.rounds[round].on_wrong(guess, &outcome.facts)
+    {
+        let mark = vec![span(" ✗   ", theme.strong())];
+        out.extend(words::marked(theme, mark, &word, Some(&outcome.facts), width));
+    }
     out.extend(broken(theme, outcome, width));
     out
 }
@@ -201,26 +243,42 @@ fn broken(theme: Theme, outcome: &Outcome, width: usize) -> Lines {
 
 /// Returns the picture under a title that says whose the colours are, with a blank line after it.
 pub(super) fn pictured(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
-    let mut title = vec![span("WHO DID WHAT", theme.dim())];
-    for owner in [Owner::Peer, Owner::Kernel, Owner::App] {
-        title.extend([raw("  "), span(format!(" {} ", owner.letter()), theme.badge(owner))]);
-        title.push(span(format!(" {}", owner.name()), theme.owner(owner)));
-    }
-    let mut out = vec![rule(theme, title, width)];
+    let mut out = vec![owners_rule(theme, width)];
     out.extend(picture(theme, outcome, width, room.saturating_sub(2)));
     out.push(Line::default());
     out
 }
 
+/// Returns the title of a picture: whose the colours are.
+pub(super) fn owners_rule(theme: Theme, width: usize) -> Line<'static> {
+    let mut title = vec![span("WHO DID WHAT", theme.dim())];
+    for owner in [Owner::Peer, Owner::Kernel, Owner::App] {
+        title.extend([raw("  "), span(format!(" {} ", owner.letter()), theme.badge(owner))]);
+        title.push(span(format!(" {}", owner.name()), theme.owner(owner)));
+    }
+    rule(theme, title, width)
+}
+
 /// Returns the picture, in at most `room` lines where it can be so short.
 pub(super) fn picture(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
-    match &outcome.picture {
+    drawn(theme, &outcome.picture, outcome.picture.longest(), width, room)
+}
+
+/// Returns a picture whose bars are drawn to this length.
+pub(super) fn drawn(
+    theme: Theme,
+    picture: &Picture,
+    longest: f64,
+    width: usize,
+    room: usize,
+) -> Lines {
+    match picture {
         Picture::Lanes { app, steps } => lanes::lines(theme, sides(*app), steps, width, room),
         Picture::Nested { title, shells } => nested(theme, title, shells, width),
         Picture::Bars { title, bars } => {
             let mut out = vec![Line::from(span(format!(" {title}"), theme.dim()))];
             for bar in bars {
-                out.push(self::bar(theme, bar, bars, width));
+                out.push(self::bar(theme, bar, (bars, longest), width));
             }
             out
         }
@@ -261,12 +319,11 @@ fn nested(theme: Theme, title: &str, shells: &[Bar], width: usize) -> Lines {
     out
 }
 
-fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
-    let (mut label, mut figure, mut longest) = (0, 0, 0.0_f64);
+fn bar(theme: Theme, bar: &Bar, (all, longest): (&[Bar], f64), width: usize) -> Line<'static> {
+    let (mut label, mut figure) = (0, 0);
     for other in all {
         label = label.max(escape(&other.label).chars().count());
         figure = figure.max(other.figure.chars().count());
-        longest = longest.max(other.length);
     }
     let room = width.saturating_sub(label + figure + 6);
     let share = if longest > 0.0 { bar.length / longest } else { 0.0 };
@@ -279,33 +336,70 @@ fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
     ])
 }
 
-/// Returns the parts of the reveal, one after the other.
+/// Returns the parts that are revealed, one after the other.
 pub(super) fn parts(
     theme: Theme,
     lesson: &Lesson,
     round: usize,
-    outcome: &Outcome,
+    reveal: &Reveal,
     width: usize,
 ) -> Vec<Lines> {
-    let this = &lesson.rounds[round];
-    let facts = Some(&outcome.facts);
-    let mut out: Vec<Lines> = this
-        .reveal_of(&outcome.facts)
-        .map(|block| words::block(theme, block, facts, width))
-        .collect();
-    if round == 0 {
-        let mut jobs =
-            vec![Line::default(), rule(theme, vec![span("WHOSE JOB IS IT?", theme.dim())], width)];
-        jobs.extend(words::blocks(theme, &lesson.jobs, facts, width));
-        out.push(jobs);
+    let parts = reveal.parts.iter().take(reveal.shown);
+    parts.map(|part| self::part(theme, lesson, round, reveal, *part, width)).collect()
+}
+
+fn part(
+    theme: Theme,
+    lesson: &Lesson,
+    round: usize,
+    reveal: &Reveal,
+    part: Part,
+    width: usize,
+) -> Lines {
+    let facts = &reveal.outcome.facts;
+    match part {
+        Part::Block(at) => {
+            let block = &lesson.rounds[round].reveal[at];
+            match (block, reveal.said[at]) {
+                (Block::Item(Some(owner), _), Some(said)) => {
+                    owners::answered(theme, *owner, said, block, facts, width)
+                }
+                _ => words::block(theme, block, Some(facts), width),
+            }
+        }
+        Part::Jobs => {
+            let title = vec![span("WHOSE JOB IS IT?", theme.dim())];
+            let mut jobs = vec![Line::default(), rule(theme, title, width)];
+            jobs.extend(words::blocks(theme, &lesson.jobs, Some(facts), width));
+            jobs
+        }
+        Part::Change => {
+            let change = &lesson.rounds[round + 1].change;
+            let text = format!("Change one thing: {change}, and predict again.");
+            let mut out = vec![Line::default()];
+            out.extend(paragraph(&text, 1, theme.strong(), width));
+            out
+        }
     }
-    if let Some(next) = lesson.rounds.get(round + 1) {
-        let mut change = vec![Line::default()];
-        let text = format!("Change one thing: {}, and predict again.", next.change);
-        change.extend(paragraph(&text, 1, theme.strong(), width));
-        out.push(change);
-    }
-    out
+}
+
+/// Returns the question whose doing the next step is, if that is asked.
+pub(super) fn asked_owner(
+    theme: Theme,
+    lesson: &Lesson,
+    round: usize,
+    reveal: &Reveal,
+    width: usize,
+) -> Lines {
+    let Some((at, _)) = reveal.asked(lesson, round) else { return Lines::new() };
+    let blocks = &lesson.rounds[round].reveal;
+    let with_owner = |part: &&Part| match part {
+        Part::Block(at) => matches!(blocks[*at], Block::Item(Some(_), _)),
+        _ => false,
+    };
+    let all = reveal.parts.iter().filter(with_owner).count();
+    let before = reveal.parts.iter().take(reveal.shown).filter(with_owner).count();
+    owners::question(theme, &blocks[at], &reveal.outcome.facts, (before + 1, all), width)
 }
 
 /// Returns the facts, the claims and what was said.
@@ -325,12 +419,9 @@ pub(super) fn evidence(
         out.push(self::claim(theme, claim, &outcome.facts, holds, width));
     }
     out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT PRINTED")]);
-    let Scenario { server, clients, .. } =
-        (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
-    let mut said = vec![Untrusted::from(format!("$ {}", server.join(" ")))];
-    if let Some(client) = clients.first() {
-        said.push(format!("$ {}", client.join(" ")).into());
-    }
+    let scenario = (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
+    let mut said: Vec<Untrusted> =
+        scenario.as_parts().iter().map(|line| format!("$ {}", line.text).into()).collect();
     said.extend(outcome.evidence.reports.iter().cloned());
     for line in said {
         out.push(Line::from(cut(vec![raw(format!(" {}", escape(&line)))], width)));
