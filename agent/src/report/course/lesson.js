@@ -54,6 +54,8 @@
       this.at = -1;
       this.seen.classList.add("later");
       for (const step of this.steps) this.ask(step);
+      // Each is for who predicted it.
+      for (const word of section.querySelectorAll(".word")) word.hidden = true;
       this.button.disabled = true;
       this.form.addEventListener("change", () => { this.button.disabled = false; });
       this.form.addEventListener("submit", (event) => { event.preventDefault(); this.judge(); });

@@ -8,7 +8,7 @@ use super::{
     picture, round, words,
 };
 use crate::{
-    learn::Lesson,
+    learn::{CommandLines, Lesson},
     text::{count_of, noun},
 };
 
@@ -131,9 +131,9 @@ fn told_in_short(lesson: &Lesson, at: usize, outcome: &crate::learn::Outcome) ->
 
 /// How to see the same on one's own machine, and where to read on.
 fn yourself(lesson: &Lesson, neighbours: &Neighbours<'_>) -> Markup {
-    let runs = lesson.rounds.iter().enumerate().filter_map(|(at, round)| {
-        let demo = round.plan.knobs.text("demo", "");
-        (!demo.is_empty()).then_some((at, demo))
+    let runs = lesson.rounds.iter().enumerate().map(|(at, round)| {
+        let scenario = (lesson.check.scenario)(&round.plan.knobs);
+        (at, scenario.command_lines())
     });
     let demos: Vec<_> = links::demos_of(lesson).collect();
     let manual: Vec<_> = links::manual_of(lesson).collect();
@@ -144,12 +144,7 @@ fn yourself(lesson: &Lesson, neighbours: &Neighbours<'_>) -> Markup {
                 "The lesson, measured on your kernel:"
                 (command(&format!("sudo backscope learn {}", lesson.slug)))
             }
-            @for (at, demo) in runs {
-                li {
-                    "What ran for question " (at + 1) ":"
-                    (command(&format!("backscope demo {demo}")))
-                }
-            }
+            @for (at, lines) in runs { (ran(at, &lines)) }
             @for demo in &demos {
                 li {
                     (demo.title)
@@ -168,6 +163,27 @@ fn yourself(lesson: &Lesson, neighbours: &Neighbours<'_>) -> Markup {
                     code { (path) } " (" (about) ")"
                 }
                 "."
+            }
+        }
+    }
+}
+
+/// What ran for a question: a demo, or all that it takes at a shell.
+fn ran(at: usize, lines: &CommandLines) -> Markup {
+    html! {
+        @match &lines.demo {
+            Some(demo) => {
+                li { "What ran for question " (at + 1) ", " (demo.about) ":" (command(&demo.text)) }
+            }
+            None => {
+                li {
+                    details.quiet {
+                        summary { "What ran for question " (at + 1) ", at a shell" }
+                        ul.commands {
+                            @for line in &lines.shell { li { (line.about) ":" (command(&line.text)) } }
+                        }
+                    }
+                }
             }
         }
     }

@@ -147,7 +147,6 @@ fn onward(told: &Told<'_>, at: usize) -> Markup {
 
 /// What was measured, against what was predicted.
 fn verdict(round: &Round, outcome: &Outcome) -> Markup {
-    let right = round.right(&outcome.facts);
     html! {
         div.measured-value tabindex="-1" {
             p.big {
@@ -155,17 +154,31 @@ fn verdict(round: &Round, outcome: &Outcome) -> Markup {
                 @if let Some(spec) = outcome.facts.spec(&round.plan.answer) { " " span { (spec.about) } }
             }
             @for (answer, offered) in round.plan.offered.iter().enumerate() {
-                p.word hidden data-answer=(answer) {
-                    @if right == Some(answer) {
-                        b.good { "✓ " (offered) } ", as you predicted."
-                    } @else {
-                        b.bad { "✗ " (offered) } " is not what was measured. The steps say why."
-                    }
-                }
+                (word(round, answer, offered, outcome))
             }
             @if !outcome.broken.is_empty() {
                 p.loss { "▲ This run does not match the lesson's text:" }
                 ul { @for broken in &outcome.broken { li { (broken.to_string()) } } }
+            }
+        }
+    }
+}
+
+/// A word on an answer, for who predicted it; a lesson's own is for all where there is no script.
+fn word(round: &Round, answer: usize, offered: &str, outcome: &Outcome) -> Markup {
+    let facts = &outcome.facts;
+    html! {
+        @match round.on_wrong(answer, facts) {
+            Some(why) => {
+                p.word data-answer=(answer) hidden[!round.why.contains_key(offered)] {
+                    b.bad { "✗ " (offered) } ". " (words::pieces(why.pieces(), Some(facts)))
+                }
+            }
+            None if round.right(facts) == Some(answer) => {
+                p.word hidden data-answer=(answer) { b.good { "✓ " (offered) } ", as you predicted." }
+            }
+            None => {
+                p.word hidden data-answer=(answer) { b { (offered) } ": what is right was not measured." }
             }
         }
     }

@@ -193,6 +193,11 @@ fn a_page_says_what_the_screen_says() {
                     }
                 }
             }
+            for guess in 0..round.plan.offered.len() {
+                if let Some(why) = round.on_wrong(guess, &outcome.facts) {
+                    says(&sentence(&why, facts));
+                }
+            }
             says(&outcome.facts.shown(&round.plan.answer));
             round.plan.offered.iter().for_each(|offered| says(offered));
             for spec in outcome.facts.specs() {

@@ -6,7 +6,7 @@ use ratatui::text::Line;
 use super::page::Lines;
 use super::reveal::OWNERS;
 use super::words;
-use crate::learn::{Block, LessonFacts, Piece};
+use crate::learn::{Block, LessonFacts, Piece, naming_owners};
 use crate::model::snapshot::Owner;
 use crate::tui::theme::Theme;
 use crate::tui::view::parts::{raw, rule, span};
@@ -41,21 +41,8 @@ pub(super) fn hidden(block: &Block) -> Block {
 
 /// Hides each word that names an owner: "the kernel's" becomes "the ▁▁▁".
 fn without_owners(text: &str) -> String {
-    let mut out = String::new();
-    for word in text.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '\'' || c == '’')) {
-        let end = word.find(|c: char| !(c.is_alphanumeric() || c == '\'' || c == '’'));
-        let (name, rest) = word.split_at(end.unwrap_or(word.len()));
-        let lower = name.to_lowercase();
-        let bare = lower.trim_end_matches("'s").trim_end_matches("’s");
-        let names = ["kernel", "app", "application", "network", "peer"];
-        if names.iter().any(|owner| bare == *owner || bare.strip_suffix('s') == Some(owner)) {
-            out += HIDDEN;
-        } else {
-            out += name;
-        }
-        out += rest;
-    }
-    out
+    let hidden = |(names_owner, part)| if names_owner { HIDDEN } else { part };
+    naming_owners(text).into_iter().map(hidden).collect()
 }
 
 /// Returns the question whose doing a step is.
