@@ -33,6 +33,7 @@ pub mod proxying;
 pub mod reading;
 pub mod serve;
 pub mod service;
+pub mod shop;
 pub mod slow_acceptor;
 pub mod sock;
 mod tun;

@@ -16,7 +16,7 @@ use crate::protocols::{layers, tcp, udp, webrtc};
 use crate::proxying::{forward, layer4, layer7};
 use crate::{
     client, connects, datagrams, delay_link, fork_storm, https, inherit, io_uring, load,
-    never_accept, payments, serve, slow_acceptor,
+    never_accept, payments, serve, shop, slow_acceptor,
 };
 
 /// Servers with known faults, and the clients that bring them out
@@ -104,6 +104,10 @@ pub(crate) enum Verb {
     Layer4(layer4::Options),
     /// A proxy or balancer of HTTP requests to servers that are separate processes
     Layer7(layer7::Options),
+    /// The web shop of the exercises (`learn --fix`)
+    Shop(shop::Options),
+    /// The customers of the shop, who tell each second how they fared
+    Customers(shop::customers::Options),
     /// Makes connections
     Load(load::Options),
     /// Sends requests to a request-response server
@@ -150,6 +154,8 @@ impl Verb {
             Self::ForwardProxy(options) => forward::run(options, launcher),
             Self::Layer4(options) => layer4::run(options, launcher),
             Self::Layer7(options) => layer7::run(options, launcher),
+            Self::Shop(options) => shop::run(options),
+            Self::Customers(options) => shop::customers::run(options),
             Self::Load(options) => load::run(options),
             Self::Client(options) => client::run(options),
             Self::Connects(options) => connects::run(options),
