@@ -177,6 +177,16 @@ pub(super) fn lessons() -> Vec<CompletionCandidate> {
     found
 }
 
+/// Returns the exercises with their titles.
+#[cfg(feature = "lessons")]
+pub(super) fn exercises() -> Vec<CompletionCandidate> {
+    let mut found = Vec::new();
+    for exercise in crate::learn::fix::all().unwrap_or_default() {
+        found.push(described(&exercise.name, &exercise.plan.title.into()));
+    }
+    found
+}
+
 /// Names from outside, which may hold anything: the scripts split the answer at line breaks, and
 /// zsh at a colon.
 fn plain(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {

@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::complete::lessons;
 
-use super::ThemeArgs;
+use super::{FixArgs, ThemeArgs};
 
 /// Name of the hidden verb that has those of the bundled servers.
 pub const DEMO_SERVERS_VERB: &str = "demo-servers";
@@ -34,6 +34,9 @@ pub struct LearnArgs {
     /// Print one JSON object per line
     #[arg(long, requires = "list")]
     pub json: bool,
+    /// Arguments of exercises.
+    #[command(flatten)]
+    pub fix: FixArgs,
     /// Arguments on colours.
     #[command(flatten)]
     pub theme: ThemeArgs,
@@ -72,9 +75,14 @@ Examples:
   backscope learn --list
   sudo backscope learn --auto              run all of them, and report whether what they say \
 holds here
+  backscope learn --fix --list             broken servers, and what their customers say
+  sudo backscope learn --fix checkout      repair this one; without a name, the next one
+  sudo backscope learn --fix --shell       in another terminal: a shell beside the broken server
 
 A lesson runs a small server and its clients in their own network. \
 Nothing else on the machine is touched.
+An exercise (--fix) does the same with a server that is broken. It is cured once backscope's finding
+is gone while the customers are served, and stays gone.
 Progress is kept in $XDG_STATE_HOME/backscope, or else in ~/.local/state/backscope.
 
 Exit status:

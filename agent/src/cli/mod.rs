@@ -5,6 +5,8 @@ mod errors;
 mod examples;
 #[cfg(feature = "export")]
 mod export;
+#[cfg(feature = "lessons")]
+mod fix;
 mod flight;
 mod formats;
 #[cfg(feature = "lessons")]
@@ -19,6 +21,8 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::text::Untrusted;
+#[cfg(feature = "lessons")]
+pub(crate) use errors::nearest;
 #[cfg(feature = "mcp")]
 use examples::MCP_EXAMPLES;
 use examples::{
@@ -27,6 +31,8 @@ use examples::{
 };
 #[cfg(feature = "export")]
 pub use export::ExportArgs;
+#[cfg(feature = "lessons")]
+pub use fix::FixArgs;
 pub use flight::FlightArgs;
 use formats::{ANNOTATE_EXAMPLES, DIFF_EXAMPLES};
 pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
@@ -150,6 +156,13 @@ pub enum Verb {
         /// What it does.
         #[arg(last = true)]
         words: Vec<OsString>,
+    },
+    /// Used by `learn --fix`: becomes the script that starts the server of an exercise
+    #[cfg(feature = "lessons")]
+    #[command(name = crate::learn::fix::live::SERVER_VERB, hide = true)]
+    ExerciseServer {
+        /// The script.
+        script: PathBuf,
     },
     /// Used by `demo`: the server as a process of its own
     #[cfg(feature = "lessons")]

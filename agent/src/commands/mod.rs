@@ -84,7 +84,9 @@ fn rights_of(verb: &Verb) -> Rights {
         #[cfg(feature = "lessons")]
         Verb::Demo(args) if !args.watch => Rights::Callers,
         #[cfg(feature = "lessons")]
-        Verb::DemoServers { .. } | Verb::LessonProcess { .. } => Rights::Callers,
+        Verb::DemoServers { .. } | Verb::LessonProcess { .. } | Verb::ExerciseServer { .. } => {
+            Rights::Callers
+        }
         #[cfg(feature = "lessons")]
         Verb::Learn(_) | Verb::Demo(_) => Rights::All,
         #[cfg(not(feature = "lessons"))]
@@ -152,6 +154,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Man { dir } => man::run(dir.as_deref()),
         #[cfg(feature = "lessons")]
         Verb::LessonProcess { name, words } => lesson_process::run(&name, &words),
+        #[cfg(feature = "lessons")]
+        Verb::ExerciseServer { script } => lesson_process::become_script(&script),
         #[cfg(not(feature = "lessons"))]
         Verb::Unbuilt { .. } => unbuilt("the lessons and the demos are", "them"),
         #[cfg(not(feature = "export"))]

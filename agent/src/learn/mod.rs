@@ -10,6 +10,7 @@ mod checks;
 mod claim;
 mod evidence;
 mod fact;
+pub mod fix;
 mod lesson;
 pub mod live;
 mod progress;

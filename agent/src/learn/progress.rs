@@ -48,10 +48,7 @@ impl Progress {
     }
 
     fn read(path: &Path) -> Option<Self> {
-        use io::Read;
-        let mut text = String::new();
-        fs::File::open(path).ok()?.take(MAX_BYTES).read_to_string(&mut text).ok()?;
-        serde_json::from_str(&text).ok()
+        serde_json::from_str(&read_state(path)?).ok()
     }
 
     /// Returns the progress in one lesson.
@@ -89,35 +86,51 @@ impl Progress {
         self.save_to(&path)
     }
 
-    /// Written aside and renamed, so that there is always a whole one.
     fn save_to(&self, path: &Path) -> io::Result<()> {
-        if let Some(folder) = path.parent() {
-            make_folders(folder)?;
-        }
-        let aside = path.with_extension(format!("{}.new", std::process::id()));
-        let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&aside)?;
-        let saved = self.write_and_rename(file, &aside, path);
-        if saved.is_err() {
-            // The first error is the one to tell of.
-            let _ = fs::remove_file(&aside);
-        }
-        saved
-    }
-
-    fn write_and_rename(&self, mut file: fs::File, aside: &Path, path: &Path) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(self)?;
-        file.write_all(text.as_bytes())?;
-        give_to_caller(aside)?;
-        fs::rename(aside, path)
+        write_whole(path, &serde_json::to_string_pretty(self)?)
     }
 }
 
+/// Writes a file aside and renames it, so that there is always a whole one.
+pub(super) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        make_folders(folder)?;
+    }
+    let aside = path.with_extension(format!("{}.new", std::process::id()));
+    let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&aside)?;
+    let saved = write_and_rename(file, text, &aside, path);
+    if saved.is_err() {
+        // The first error is the one to tell of.
+        let _ = fs::remove_file(&aside);
+    }
+    saved
+}
+
+fn write_and_rename(mut file: fs::File, text: &str, aside: &Path, path: &Path) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    give_to_caller(aside)?;
+    fs::rename(aside, path)
+}
+
+/// Reads a file of the state folder. It is ours, but anybody may have put it there.
+pub(super) fn read_state(path: &Path) -> Option<String> {
+    use io::Read;
+    let mut text = String::new();
+    fs::File::open(path).ok()?.take(MAX_BYTES).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
 fn path() -> Option<PathBuf> {
+    Some(state_folder()?.join("lessons.json"))
+}
+
+/// The user's state folder for this program.
+pub(super) fn state_folder() -> Option<PathBuf> {
     let state = match absolute("XDG_STATE_HOME") {
         Some(state) => state,
         None => home()?.join(".local/state"),
     };
-    Some(state.join("backscope/lessons.json"))
+    Some(state.join("backscope"))
 }
 
 /// The home folder of who called sudo, as HOME may be root's then; else HOME.
@@ -159,7 +172,7 @@ fn home_of(user: u32) -> Option<PathBuf> {
     None
 }
 
-fn make_folders(folder: &Path) -> io::Result<()> {
+pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -172,7 +185,7 @@ fn make_folders(folder: &Path) -> io::Result<()> {
 
 /// Under sudo what is made belongs to who called it. Links are not followed: the folder may be
 /// anybody's.
-fn give_to_caller(path: &Path) -> io::Result<()> {
+pub(super) fn give_to_caller(path: &Path) -> io::Result<()> {
     let Some((user, group)) = caller() else { return Ok(()) };
     let (user, group) = (rustix::fs::Uid::from_raw(user), rustix::fs::Gid::from_raw(group));
     Ok(chownat(CWD, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?)

@@ -8,12 +8,14 @@ mod app;
 mod background;
 mod clipboard;
 mod events;
+#[cfg(feature = "lessons")]
+#[cfg(feature = "lessons")]
+pub mod fix;
 mod found;
 mod help;
 mod input;
 mod jump;
 mod keys;
-#[cfg(feature = "lessons")]
 pub mod lesson;
 mod list;
 mod loading;

@@ -53,18 +53,12 @@ pub struct Options {
     /// Give up after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Duration,
-    /// Wait for a line on standard input before the first request
-    #[arg(long)]
-    pub wait: bool,
 }
 
 /// Comes until signalled; prints `tick` with `name=value` words each second, and the failures by
 /// kind behind them.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     sock::raise_open_files();
-    if options.wait {
-        std::io::stdin().read_line(&mut String::new())?;
-    }
     let ports = if options.few_ports { one::ports_of_one_worker(options) } else { Vec::new() };
     let tally = &Tally::default();
     let gate = &Barrier::new(options.customers);

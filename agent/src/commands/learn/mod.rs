@@ -1,6 +1,7 @@
 //! `backscope learn`: the lessons.
 
 mod auto;
+mod fix;
 mod lines;
 mod screen;
 
@@ -26,6 +27,9 @@ use crate::{
 };
 
 pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
+    if let Some(name) = &args.fix.fix {
+        return fix::run(args, name.as_deref());
+    }
     if args.list {
         return list(args.json);
     }
