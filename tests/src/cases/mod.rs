@@ -12,6 +12,7 @@ mod coverage;
 mod datagram;
 mod demo;
 mod execution;
+mod exercise;
 mod export;
 mod field;
 mod finding;
@@ -65,6 +66,7 @@ pub fn all() -> Vec<Case> {
         demo::CASES,
         interop::CASES,
         execution::CASES,
+        exercise::CASES,
         export::CASES,
         otlp::CASES,
         ledger::CASES,

@@ -62,9 +62,10 @@ impl Game {
         *self.standing() == Standing::Won
     }
 
-    /// True once the finding has stood.
-    pub fn has_stood(&self) -> bool {
-        self.judge.has_stood()
+    /// True if the finding that the exercise is about stands, not only one that it turns into.
+    pub fn is_shown(&self) -> bool {
+        let about = &self.exercise.plan.finding;
+        self.now().is_some_and(|second| second.findings.iter().any(|one| one.kind == about))
     }
 
     /// Takes a second. Returns whether it was won by it. Time stands still once it is won.
@@ -136,22 +137,23 @@ impl Game {
         self.gave_up
     }
 
-    /// The finding that must go and stands, if there is one; the worst first.
+    /// The finding that must go and stands, if there is one: the one that the exercise is about,
+    /// else one that it turns into.
     pub fn found(&self) -> Option<&FoundNow> {
-        let is_about = |finding: &&FoundNow| self.judge.is_about(finding.kind);
-        self.now()?.findings.iter().find(is_about)
+        let findings = &self.now()?.findings;
+        self.exercise.kinds().find_map(|kind| findings.iter().find(|one| one.kind == kind))
     }
 
     /// Says how it stands.
     pub fn words(&self) -> String {
         match self.standing() {
-            Standing::Won => "cured: the finding is gone, and the load is served".to_owned(),
+            Standing::Won => "the finding is gone, and the customers are served".to_owned(),
             Standing::Quiet { seconds, of } => {
-                format!("nothing is wrong, for {seconds} of {of} seconds")
+                format!("nothing found, and all served, for {seconds} of {of} seconds")
             }
             Standing::Broken(lacks) => match lacks.first() {
                 None => "the customers are coming".to_owned(),
-                Some(Lack::Finding) => "broken: backscope's finding stands".to_owned(),
+                Some(Lack::Finding) => "backscope has a finding that must go".to_owned(),
                 Some(Lack::NoServer) => "nobody listens".to_owned(),
                 Some(Lack::Unseen) => "no request was answered in this second".to_owned(),
                 Some(Lack::Failures) => format!(
@@ -159,7 +161,7 @@ impl Game {
                     count_of(self.now().map_or(0, |second| second.tick.failed), "request")
                 ),
                 Some(Lack::Rate) => format!(
-                    "too few requests are answered: {} a second are wanted",
+                    "too few are answered: at least {} a second are wanted",
                     rate(self.exercise.plan.rate)
                 ),
             },

@@ -75,13 +75,8 @@ impl Judge {
         &self.standing
     }
 
-    /// True once the finding has stood.
-    pub fn has_stood(&self) -> bool {
-        self.stood
-    }
-
     /// True if this kind of finding must go.
-    pub fn is_about(&self, kind: &str) -> bool {
+    fn is_about(&self, kind: &str) -> bool {
         self.kinds.iter().any(|known| known == kind)
     }
 

@@ -86,24 +86,37 @@ impl FixApp {
             (false, 0) => "no hint".to_owned(),
             (false, hints) => count_of(hints as u64, "hint"),
         };
-        let time = duration_us(self.game.seconds() * 1_000_000);
+        let time = clock(self.game.seconds());
         spread(title, vec![span(format!("{time} · {hints} "), self.theme.dim())], width)
     }
 
     /// What to do, what the customers see, and how it stands.
     fn figures(&self, width: usize) -> Lines {
-        let mut out = self.verdict(width);
-        out.push(self.title("THE CUSTOMERS, IN THE LAST SECOND", width));
-        out.extend(self.customers(width));
+        let mut out = Lines::new();
         if !self.is_over() {
+            out.extend(paragraph(
+                &self.game.exercise().plan.symptom,
+                1,
+                self.theme.strong(),
+                width,
+            ));
+            out.extend(paragraph(&self.goal(), 1, self.theme.dim(), width));
             out.push(self.title("WHAT TO DO, IN ANOTHER TERMINAL", width));
             out.extend(self.orders(width));
         }
+        out.push(self.title("THE CUSTOMERS, IN THE LAST SECOND", width));
+        out.extend(self.customers(width));
+        out.extend(self.verdict(width));
         out
     }
 
     fn title(&self, text: &str, width: usize) -> Line<'static> {
         rule(self.theme, vec![span(text.to_owned(), self.theme.dim())], width)
+    }
+
+    fn goal(&self) -> String {
+        let hold = self.game.exercise().plan.hold;
+        format!("Repair the shop: backscope must find nothing for {hold} s, with all served.")
     }
 
     fn orders(&self, width: usize) -> Lines {
@@ -112,7 +125,7 @@ impl FixApp {
             None => "…".to_owned(),
         };
         let rows = [
-            ("find out", "sudo backscope watch --port 8080"),
+            ("diagnose", "sudo backscope watch --port 8080"),
             ("edit", script.as_str()),
             ("restart", "press r here"),
             ("or enter", "sudo backscope learn --fix --shell   (sysctl, ss, kill, ./start.sh)"),
@@ -135,7 +148,7 @@ impl FixApp {
         let theme = self.theme;
         let failed = if tick.failed > 0 { theme.loss() } else { theme.strong() };
         let time = |us: Option<u64>| us.map_or("–".to_owned(), duration_us);
-        let wanted = format!("of {} wanted", rate(self.game.exercise().plan.rate));
+        let wanted = format!("({} wanted)", rate(self.game.exercise().plan.rate));
         let mut answered = vec![
             span(format!(" {}", left("answered", 10)), theme.dim()),
             span(right(&tick.answered.to_string(), 6), theme.strong()),
@@ -150,8 +163,8 @@ impl FixApp {
         failing.push(span(format!(" {}", why.join(", ")), theme.dim()));
         let times = vec![
             span(format!(" {}", left("waited", 10)), theme.dim()),
-            span(format!("{} in the middle", time(tick.p50_us)), theme.strong()),
-            span(format!(", 99 of 100 no longer than {}", time(tick.p99_us)), theme.dim()),
+            span(format!("{} (median)", time(tick.p50_us)), theme.strong()),
+            span(format!(", 99 of 100 at most {}", time(tick.p99_us)), theme.dim()),
         ];
         [answered, failing, times].into_iter().map(|row| Line::from(cut(row, width))).collect()
     }
@@ -186,7 +199,7 @@ impl FixApp {
         let mut out = vec![Line::from(cut(row, width))];
         let line = match (&self.failed, &self.told, self.game.last_said()) {
             (Some(_), ..) => String::new(),
-            (None, Some(told), _) => escape(told),
+            (None, Some((told, _)), _) => escape(told),
             (None, None, Some(said)) => format!("shop: {}", escape(said)),
             (None, None, None) => String::new(),
         };
@@ -204,7 +217,7 @@ impl FixApp {
             return out;
         }
         if let Some(score) = self.game.score() {
-            let time = duration_us(score.seconds * 1_000_000);
+            let time = clock(score.seconds);
             let title = match (score.cure_shown, score.hints) {
                 (true, _) => format!("CURED IN {time}, THE CURE WAS SHOWN"),
                 (false, 0) => format!("CURED IN {time}, WITHOUT A HINT"),
@@ -291,4 +304,9 @@ impl FixApp {
         self.hints.clear();
         hints::line(self.theme, Row::new(), hints, area, &mut self.hints)
     }
+}
+
+/// "0:07", "12:30".
+fn clock(seconds: u64) -> String {
+    format!("{}:{:02}", seconds / 60, seconds % 60)
 }

@@ -16,6 +16,9 @@ use super::view::{KeyPlace, hit};
 use crate::learn::fix::{Exercise, Game, News, Score};
 use crate::text::Untrusted;
 
+/// Seconds for which a word is shown.
+const SHOWN_FOR: u32 = 4;
+
 /// A request to the caller, after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FixAction {
@@ -38,8 +41,8 @@ pub struct FixApp {
     theme: Theme,
     game: Game,
     folder: Option<PathBuf>,
-    /// A word on what was just done.
-    told: Option<Untrusted>,
+    /// A word on what was just done, and the seconds for which it is still shown.
+    told: Option<(Untrusted, u32)>,
     failed: Option<Untrusted>,
     /// `g` was pressed once: the next one shows the cure.
     asked: bool,
@@ -79,7 +82,7 @@ impl FixApp {
 
     /// Shows a word in place of the last one.
     pub fn tell(&mut self, text: impl Into<Untrusted>) {
-        self.told = Some(text.into());
+        self.told = Some((text.into(), SHOWN_FOR));
     }
 
     /// Takes news. Returns the score if that won it.
@@ -95,6 +98,8 @@ impl FixApp {
             News::ServerSaid(line) => self.game.server_said(line),
             News::Failed(error) => self.failed = Some(error),
             News::Second(second) => {
+                self.told =
+                    self.told.take().and_then(|(text, left)| Some((text, left.checked_sub(1)?)));
                 if self.game.take(*second) {
                     self.scroll = Some(0);
                     return self.game.score();

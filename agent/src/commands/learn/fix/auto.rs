@@ -33,7 +33,7 @@ pub(super) fn run(args: &LearnArgs, exercise: &Exercise) -> anyhow::Result<ExitC
     let mut game = Game::new(exercise.clone());
     let begun = Instant::now();
     let mut out = io::stdout();
-    if !play(&mut game, &news, SHOWS_WITHIN, Game::has_stood)? {
+    if !play(&mut game, &news, SHOWS_WITHIN, Game::is_shown)? {
         bail!("{}: the fault did not show: {}", exercise.name, game.words());
     }
     let shown = begun.elapsed().as_secs_f64();
@@ -47,7 +47,7 @@ pub(super) fn run(args: &LearnArgs, exercise: &Exercise) -> anyhow::Result<ExitC
     let won = play(&mut game, &news, most, Game::is_won)?;
     let took = begun.elapsed().as_secs_f64();
     let state = if won { "cured" } else { "not cured" };
-    writeln!(out, "{}: {state} after {took:.0} s: {}", exercise.name, game.words())?;
+    writeln!(out, "{}: {state} after {took:.0} s; {}", exercise.name, game.words())?;
     if let Some(finding) = game.found() {
         writeln!(out, "  {}: {}", finding.kind, finding.headline.for_terminal())?;
     }
