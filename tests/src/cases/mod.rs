@@ -4,6 +4,7 @@ mod accept;
 mod ack;
 mod browser;
 mod budget;
+mod claims;
 mod close;
 mod command;
 mod completion;
@@ -31,6 +32,7 @@ mod mcp;
 mod otlp;
 mod output;
 mod overflow;
+mod own_server;
 mod past;
 mod pattern;
 mod payload;
@@ -62,6 +64,7 @@ pub fn all() -> Vec<Case> {
         listener::CASES,
         output::CASES,
         overflow::CASES,
+        own_server::CASES,
         past::CASES,
         demo::CASES,
         interop::CASES,
@@ -88,6 +91,7 @@ pub fn all() -> Vec<Case> {
         browser::CASES,
         first_answer::CASES,
         learn::CASES,
+        claims::CASES,
         target::CASES,
         upstream::CASES,
         robust::CASES,

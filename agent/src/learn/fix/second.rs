@@ -79,7 +79,7 @@ mod tests {
             (tick.answered, tick.failed, tick.p50_us, tick.p99_us),
             (3, 2, Some(50), Some(90))
         );
-        assert_eq!(tick.failures, ["1 nobody listens".into(), "1 reset".into()]);
+        assert_eq!(tick.failures, ["1 nobody listens", "1 reset"].map(Untrusted::from));
         assert_eq!(Tick::parse("tick answered=0 failed=0"), Some(Tick::default()));
         assert_eq!(Tick::parse("listening on 127.0.0.1:8080"), None);
         assert_eq!(Tick::parse("tick answered=many"), None);
