@@ -149,7 +149,7 @@ impl Game {
         match self.standing() {
             Standing::Won => "the finding is gone, and the customers are served".to_owned(),
             Standing::Quiet { seconds, of } => {
-                format!("nothing found, and all served, for {seconds} of {of} seconds")
+                format!("no such finding, and all are served, for {seconds} of {of} s")
             }
             Standing::Broken(lacks) => match lacks.first() {
                 None => "the customers are coming".to_owned(),

@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn it_is_won_once_the_finding_is_gone_for_long_enough() {
         let broken = (found("accept-queue-overflow"), 3);
-        assert_eq!(after(&[broken.clone()]), Standing::Broken(vec![Lack::Finding]));
+        assert_eq!(after(std::slice::from_ref(&broken)), Standing::Broken(vec![Lack::Finding]));
         let quiet = Standing::Quiet { seconds: 9, of: 10 };
         assert_eq!(after(&[broken.clone(), (served(), 9)]), quiet);
         assert_eq!(after(&[broken.clone(), (served(), 10)]), Standing::Won);

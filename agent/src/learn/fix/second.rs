@@ -14,7 +14,7 @@ pub struct Tick {
     pub p50_us: Option<u64>,
     /// Time that 99 of 100 answers took at most, µs.
     pub p99_us: Option<u64>,
-    /// Kinds of failures, the first few: "12 connection reset".
+    /// Kinds of failures, the first few; with their numbers if there are several.
     pub failures: Vec<Untrusted>,
 }
 
@@ -34,7 +34,12 @@ impl Tick {
                 _ => {}
             }
         }
-        tick.failures = parts.map(Untrusted::from).collect();
+        let failures: Vec<&str> = parts.collect();
+        tick.failures = match failures.as_slice() {
+            // Its count is that of all.
+            [one] => one.split_once(' ').map(|(_, what)| what.into()).into_iter().collect(),
+            several => several.iter().map(|one| Untrusted::from(*one)).collect(),
+        };
         Some(tick)
     }
 }
@@ -80,6 +85,8 @@ mod tests {
             (3, 2, Some(50), Some(90))
         );
         assert_eq!(tick.failures, ["1 nobody listens", "1 reset"].map(Untrusted::from));
+        let alone = Tick::parse("tick answered=0 failed=2; 2 no answer in time").unwrap();
+        assert_eq!(alone.failures, ["no answer in time"].map(Untrusted::from));
         assert_eq!(Tick::parse("tick answered=0 failed=0"), Some(Tick::default()));
         assert_eq!(Tick::parse("listening on 127.0.0.1:8080"), None);
         assert_eq!(Tick::parse("tick answered=many"), None);

@@ -51,7 +51,7 @@ impl FixApp {
         frame.render_widget(self.head(area.width.into()), head);
         frame.render_widget(self.foot(foot), foot);
         let (figures, text) = if area.width >= WIDE {
-            let words = Rect { width: (area.width / 2).min(WORDS), ..body };
+            let words = Rect { width: (area.width * 2 / 5).min(WORDS), ..body };
             let x = body.x + words.width + 2;
             (Rect { x, width: body.x + body.width - x, ..body }, words)
         } else {
@@ -116,12 +116,14 @@ impl FixApp {
 
     fn goal(&self) -> String {
         let hold = self.game.exercise().plan.hold;
-        format!("Repair the shop: backscope must find nothing for {hold} s, with all served.")
+        format!("Repair the shop: the fault must be gone for {hold} s, with all customers served.")
     }
 
     fn orders(&self, width: usize) -> Lines {
         let script = match &self.folder {
-            Some(folder) => folder.join("start.sh").display().to_string(),
+            Some(folder) => {
+                end_of(&folder.join("start.sh").display().to_string(), width.saturating_sub(12))
+            }
             None => "…".to_owned(),
         };
         let rows = [
@@ -160,7 +162,7 @@ impl FixApp {
             span(right(&tick.failed.to_string(), 6), failed),
         ];
         let why: Vec<String> = tick.failures.iter().map(escape).collect();
-        failing.push(span(format!(" {}", why.join(", ")), theme.dim()));
+        failing.push(span(format!("  {}", why.join(", ")), theme.dim()));
         let times = vec![
             span(format!(" {}", left("waited", 10)), theme.dim()),
             span(format!("{} (median)", time(tick.p50_us)), theme.strong()),
@@ -227,6 +229,8 @@ impl FixApp {
             };
             out.push(self.title(&title, width));
             out.extend(self.pieces(&exercise.why, width));
+            out.push(self.title("A CURE", width));
+            out.extend(self.pieces(&exercise.cure, width));
             return out;
         }
         out.push(self.title("WHAT IS WRONG", width));
@@ -309,4 +313,14 @@ impl FixApp {
 /// "0:07", "12:30".
 fn clock(seconds: u64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+/// The end of a path, as far as there is room for it.
+fn end_of(path: &str, width: usize) -> String {
+    let length = path.chars().count();
+    if length <= width {
+        return path.to_owned();
+    }
+    let end: String = path.chars().skip(length + 1 - width.max(1)).collect();
+    format!("…{end}")
 }

@@ -157,6 +157,8 @@ impl Play {
             println(&[&format!("Cured in {}.", list::words(&score))])?;
         }
         pieces(&self.game.exercise().why)?;
+        println(&["A cure:"])?;
+        pieces(&self.game.exercise().cure)?;
         if let Err(error) = keep_score(&self.game) {
             note!("backscope: the score could not be saved: {error}");
         }
