@@ -16,7 +16,7 @@ pub struct FixArgs {
         long,
         value_name = "EXERCISE",
         num_args = 0..=1,
-        conflicts_with_all = ["lesson", "recorded", "record", "text", "pid", "from", "counter"],
+        conflicts_with_all = ["lesson", "recorded", "pid", "from"],
         add = ArgValueCandidates::new(exercises)
     )]
     pub fix: Option<Option<String>>,

@@ -259,6 +259,14 @@ mod tests {
         #[cfg(feature = "lessons")]
         ("lesson-part server -- serve", Rights::Callers),
         #[cfg(feature = "lessons")]
+        ("learn --fix", Rights::All),
+        #[cfg(feature = "lessons")]
+        ("learn --fix checkout", Rights::All),
+        #[cfg(feature = "lessons")]
+        ("learn --fix --list", Rights::None),
+        #[cfg(feature = "lessons")]
+        ("exercise-server start.sh", Rights::Callers),
+        #[cfg(feature = "lessons")]
         ("demo --list", Rights::None),
         #[cfg(feature = "lessons")]
         ("demo nagle", Rights::Callers),

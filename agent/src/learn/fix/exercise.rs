@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::model::{finding_kinds, snapshot::Owner};
+use super::second::FoundNow;
+use crate::model::{
+    finding_kinds,
+    snapshot::{Owner, Severity},
+};
 
 /// A broken server, and how it is cured.
 #[derive(Clone, Debug)]
@@ -46,6 +50,9 @@ pub struct Plan {
     pub finding: String,
     /// Kinds that a half cure turns it into, which must go as well.
     pub turns_into: Vec<String>,
+    /// It counts as a warning only: on a busy machine it stands as information anyway.
+    #[serde(default)]
+    pub warnings_only: bool,
     /// Seconds for which it must be gone.
     pub hold: u32,
     /// Settings of the network namespace before anything runs.
@@ -145,6 +152,12 @@ impl Exercise {
     /// Returns the kinds of finding that must be gone.
     pub fn kinds(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.plan.finding).chain(&self.plan.turns_into).map(String::as_str)
+    }
+
+    /// Tells whether this finding must go.
+    pub fn is_about(&self, finding: &FoundNow) -> bool {
+        let counts = !self.plan.warnings_only || finding.severity >= Severity::Warning;
+        counts && self.kinds().any(|kind| kind == finding.kind)
     }
 
     /// Returns a file of the work folder as it is bundled.

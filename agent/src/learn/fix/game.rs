@@ -65,7 +65,7 @@ impl Game {
     /// True if the finding that the exercise is about stands, not only one that it turns into.
     pub fn is_shown(&self) -> bool {
         let about = &self.exercise.plan.finding;
-        self.now().is_some_and(|second| second.findings.iter().any(|one| one.kind == about))
+        self.found().is_some_and(|finding| finding.kind == about)
     }
 
     /// Takes a second. Returns whether it was won by it. Time stands still once it is won.
@@ -140,8 +140,10 @@ impl Game {
     /// The finding that must go and stands, if there is one: the one that the exercise is about,
     /// else one that it turns into.
     pub fn found(&self) -> Option<&FoundNow> {
-        let findings = &self.now()?.findings;
-        self.exercise.kinds().find_map(|kind| findings.iter().find(|one| one.kind == kind))
+        let is_about = |one: &&FoundNow| self.exercise.is_about(one);
+        let findings: Vec<&FoundNow> = self.now()?.findings.iter().filter(is_about).collect();
+        let first = findings.iter().find(|one| one.kind == self.exercise.plan.finding);
+        first.or(findings.first()).copied()
     }
 
     /// Says how it stands.

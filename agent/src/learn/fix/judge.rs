@@ -45,9 +45,7 @@ pub enum Standing {
 /// The judge of one exercise.
 #[derive(Clone, Debug)]
 pub struct Judge {
-    kinds: Vec<String>,
-    rate: f64,
-    hold: u32,
+    exercise: Exercise,
     answered: VecDeque<u64>,
     server: Option<u32>,
     stood: bool,
@@ -59,9 +57,7 @@ impl Judge {
     /// Judges this exercise.
     pub fn new(exercise: &Exercise) -> Self {
         Self {
-            kinds: exercise.kinds().map(str::to_owned).collect(),
-            rate: exercise.plan.rate,
-            hold: exercise.plan.hold,
+            exercise: exercise.clone(),
             answered: VecDeque::new(),
             server: None,
             stood: false,
@@ -73,11 +69,6 @@ impl Judge {
     /// How it stands.
     pub fn standing(&self) -> &Standing {
         &self.standing
-    }
-
-    /// True if this kind of finding must go.
-    fn is_about(&self, kind: &str) -> bool {
-        self.kinds.iter().any(|known| known == kind)
     }
 
     /// Takes a second. Once it is won, it stays won.
@@ -99,7 +90,8 @@ impl Judge {
         self.stood |= lacks.contains(&Lack::Finding);
         if lacks.is_empty() {
             self.quiet += 1;
-            let of = if self.stood { self.hold } else { self.hold * NEVER_STOOD };
+            let hold = self.exercise.plan.hold;
+            let of = if self.stood { hold } else { hold * NEVER_STOOD };
             let won = self.quiet >= of;
             self.standing =
                 if won { Standing::Won } else { Standing::Quiet { seconds: self.quiet, of } };
@@ -112,13 +104,13 @@ impl Judge {
     fn lacks(&self, second: &Second) -> Vec<Lack> {
         let seconds = self.answered.len().max(1) as f64;
         let rate = self.answered.iter().sum::<u64>() as f64 / seconds;
-        let found = second.findings.iter().any(|finding| self.is_about(finding.kind));
+        let found = second.findings.iter().any(|finding| self.exercise.is_about(finding));
         let signs = [
             (found, Lack::Finding),
             (second.server.is_none(), Lack::NoServer),
             (!second.seen, Lack::Unseen),
             (second.tick.failed > 0, Lack::Failures),
-            (rate < self.rate, Lack::Rate),
+            (rate < self.exercise.plan.rate, Lack::Rate),
         ];
         signs.into_iter().filter(|(is, _)| *is).map(|(_, lack)| lack).collect()
     }
@@ -178,6 +170,21 @@ mod tests {
     fn a_finding_of_another_kind_is_no_matter() {
         let broken = (found("accept-queue-overflow"), 1);
         assert_eq!(after(&[broken, (found("connection-churn"), 10)]), Standing::Won);
+    }
+
+    #[test]
+    fn what_counts_as_a_warning_only_may_stand_as_information() {
+        let mut judge = Judge::new(&find("reports").unwrap().unwrap());
+        let slow = |severity| {
+            let mut second = found("slow-app");
+            second.findings[0].severity = severity;
+            second.tick.answered = 200;
+            second
+        };
+        judge.take(&slow(Severity::Warning));
+        assert_eq!(*judge.standing(), Standing::Broken(vec![Lack::Finding]));
+        judge.take(&slow(Severity::Info));
+        assert_eq!(*judge.standing(), Standing::Quiet { seconds: 1, of: 10 });
     }
 
     #[test]
