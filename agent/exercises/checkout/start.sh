@@ -6,7 +6,7 @@ ulimit -n 4096
 exec "@BACKSCOPE@" demo-servers shop \
     --listen 127.0.0.1:8080 \
     --serve threads \
-    --backlog 8 \
+    --backlog 16 \
     --keep-alive 75s \
     --names acceptor \
     --write whole

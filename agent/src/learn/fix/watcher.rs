@@ -1,6 +1,7 @@
 //! The thread that watches an exercise: its sensor, and the findings of its model.
 
 use std::{
+    collections::HashSet,
     io,
     sync::mpsc::{Receiver, Sender, TryRecvError},
     thread,
@@ -59,7 +60,7 @@ pub(super) fn watch(
     sensor.sandbox = Some(sandbox::enter(needs)?);
     let (setup, _) = run::setup(&sensor, vec![TARGET.into()], false, true);
     let mut live = Live { sensor, run: Run::new(Model::new(setup), Deaf, None) };
-    let own = own_network();
+    let mut ours = Ours { network: own_network(), pids: HashSet::new() };
     let mut sampled = Instant::now();
     sample(&mut live)?;
     // Nobody to hear of it is the end, too.
@@ -69,7 +70,8 @@ pub(super) fn watch(
         if sampled.elapsed() >= REFRESH {
             sampled = Instant::now();
             sample(&mut live)?;
-            goes_on = states.send(state(&live.run.model.brief(), port, own)).is_ok();
+            let state = ours.state(&live.run.model.brief(), port);
+            goes_on = states.send(state).is_ok();
         } else {
             live.drain()?;
         }
@@ -112,25 +114,47 @@ fn sample(live: &mut Live<Deaf>) -> anyhow::Result<()> {
     Ok(live.refresh()?)
 }
 
-/// The port may be another's in another network namespace: only what is in ours counts.
-fn state(snapshot: &Snapshot, port: u16, own: Option<u32>) -> State {
-    let is_ours = |pid: u32| network_of(pid).is_none_or(|network| Some(network) == own);
-    let findings = snapshot.findings.iter().filter(|one| one.pid.is_none_or(is_ours));
-    let mut listening = snapshot
-        .listeners
-        .iter()
-        .filter(|one| !one.closed && one.local.port() == port && network_of(one.pid) == own);
-    State {
-        findings: findings
-            .map(|one| FoundNow {
-                kind: one.kind,
-                severity: one.severity,
-                owner: one.owner,
-                headline: one.headline.clone(),
-                fix: one.fix.clone(),
-            })
-            .collect(),
-        server: listening.next().map(|one| one.pid),
-        exchanges: snapshot.times.exchanges,
+/// The processes of the exercise. The port may be another's in another network namespace: only what
+/// is in ours counts.
+struct Ours {
+    network: Option<u32>,
+    /// Those that were seen in it. A finding may outlive its process.
+    pids: HashSet<u32>,
+}
+
+/// Processes that are kept.
+const MOST: usize = 4_096;
+
+impl Ours {
+    fn has(&mut self, pid: u32) -> bool {
+        if self.network.is_some() && network_of(pid) == self.network {
+            if self.pids.len() >= MOST {
+                self.pids.clear();
+            }
+            self.pids.insert(pid);
+        }
+        self.pids.contains(&pid)
+    }
+
+    fn state(&mut self, snapshot: &Snapshot, port: u16) -> State {
+        let mut server = None;
+        for listener in &snapshot.listeners {
+            if !listener.closed && listener.local.port() == port && self.has(listener.pid) {
+                server = server.or(Some(listener.pid));
+            }
+        }
+        let mut findings = Vec::new();
+        for one in &snapshot.findings {
+            if one.pid.is_none_or(|pid| self.has(pid)) {
+                findings.push(FoundNow {
+                    kind: one.kind,
+                    severity: one.severity,
+                    owner: one.owner,
+                    headline: one.headline.clone(),
+                    fix: one.fix.clone(),
+                });
+            }
+        }
+        State { findings, server, exchanges: snapshot.times.exchanges }
     }
 }

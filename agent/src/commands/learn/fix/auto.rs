@@ -19,7 +19,7 @@ use crate::{
 /// Time that the fault has to show.
 const SHOWS_WITHIN: Duration = Duration::from_secs(90);
 /// Time that a cure has to work, beyond the time for which the finding must be gone.
-const WORKS_WITHIN: Duration = Duration::from_secs(60);
+const WORKS_WITHIN: Duration = Duration::from_secs(90);
 /// Time for which a wrong change is watched, beyond that time. A finding stands for some seconds
 /// after its last sign.
 const WRONG_FOR: Duration = Duration::from_secs(20);
