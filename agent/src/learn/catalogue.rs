@@ -21,9 +21,6 @@ pub struct CatalogueEntry {
     pub check: &'static Check,
     /// A recording of each round.
     pub recordings: &'static [Recording],
-    /// The feature without which this program was built, so that the lesson can be seen from its
-    /// recordings alone.
-    pub missing: Option<&'static str>,
 }
 
 impl CatalogueEntry {
@@ -46,21 +43,14 @@ macro_rules! recording {
 /// A lesson by its name; the numbers are those of the rounds with a recording.
 macro_rules! lesson {
     ($slug:literal, $check:expr, [$($round:literal),*]) => {
-        lesson!($slug, $check, [$($round),*], None)
-    };
-    ($slug:literal, $check:expr, [$($round:literal),*], $missing:expr) => {
         CatalogueEntry {
             slug: $slug,
             text: include_str!(concat!("../../lessons/", $slug, ".md")),
             check: &$check,
             recordings: &[$(recording!($slug, $round)),*],
-            missing: $missing,
         }
     };
 }
-
-/// The feature that the lesson on WebRTC needs, where this program was built without.
-const WEBRTC: Option<&str> = if cfg!(feature = "webrtc") { None } else { Some("webrtc") };
 
 /// Every lesson, in the order of the lectures.
 static LESSONS: &[CatalogueEntry] = &[
@@ -83,7 +73,7 @@ static LESSONS: &[CatalogueEntry] = &[
     lesson!("http2", protocol::CHECK, [1, 2]),
     lesson!("http3", datagrams::CHECK, [1, 2]),
     lesson!("grpc", protocol::CHECK, [1, 2, 3]),
-    lesson!("webrtc", datagrams::CHECK, [1, 2], WEBRTC),
+    lesson!("webrtc", datagrams::CHECK, [1, 2]),
     lesson!("https", https::CHECK, [1, 2, 3, 4]),
     lesson!("tls12", https::CHECK, [1, 2]),
     lesson!("tls13", https::CHECK, [1, 2]),

@@ -74,7 +74,6 @@ fn eight_streams_share_a_connection() {
     assert!(report.errors.is_empty(), "{report}");
 }
 
-#[cfg(feature = "webrtc")]
 #[test]
 fn a_data_channel_carries_messages() {
     let report = in_process::run(
@@ -90,11 +89,4 @@ fn a_data_channel_carries_messages() {
     // A check each way at least, and messages of several datagrams.
     assert!(report.fact("stun") >= Some(4) && report.fact("dtls") > Some(4 * 40), "{report}");
     assert!(report.errors.is_empty(), "{report}");
-}
-
-#[cfg(not(feature = "webrtc"))]
-#[test]
-fn a_build_without_webrtc_says_how_to_get_it() {
-    let options = super::webrtc::ServerOptions { listen: ([127, 0, 0, 1], 0).into() };
-    assert!(super::webrtc::serve(&options).unwrap_err().to_string().contains("--features webrtc"));
 }

@@ -30,6 +30,7 @@ pub(super) const CASES: &[Case] = &[
     here("learn::http2", |world| holds(world, "http2", 2)),
     here("learn::http3", |world| holds(world, "http3", 2)),
     here("learn::grpc", |world| holds(world, "grpc", 3)),
+    here("learn::webrtc", |world| holds(world, "webrtc", 2)),
     here("learn::https", |world| holds(world, "https", 4)),
     here("learn::tls12", |world| holds(world, "tls12", 2)),
     here("learn::tls13", |world| holds(world, "tls13", 2)),
@@ -52,7 +53,6 @@ pub(super) const CASES: &[Case] = &[
     here("learn::balancers", |world| holds(world, "balancers", 3)),
     native("learn::recorded_lessons_need_no_root", recorded_without_root),
     native("learn::a_live_lesson_without_root_says_what_to_do", live_without_root),
-    native("learn::webrtc_needs_its_feature", webrtc),
     native("learn::a_wrong_claim_fails", wrong_claim),
     native("learn::asks_by_line_and_keeps_progress", by_line),
 ];
@@ -120,17 +120,6 @@ fn live_without_root(world: &World) -> anyhow::Result<()> {
         ensure!(text.contains(part), "no word of {part}: {text}");
     }
     Ok(())
-}
-
-/// A lesson whose servers were not built in points to its recording.
-fn webrtc(world: &World) -> anyhow::Result<()> {
-    let output = world.agent_command(&["learn", "--auto", "webrtc"]).output()?;
-    let text = text(&output);
-    ensure!(!output.status.success(), "{text}");
-    for part in ["--features webrtc", "backscope learn webrtc --recorded"] {
-        ensure!(text.contains(part), "no word of {part}: {text}");
-    }
-    check_rounds(&world.agent_command(&["learn", "--auto", "--recorded", "webrtc"]).output()?, 2)
 }
 
 fn wrong_claim(world: &World) -> anyhow::Result<()> {

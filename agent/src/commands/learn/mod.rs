@@ -121,14 +121,6 @@ impl LessonRun {
             let evidence = learn::recorded(*recording).context("cannot play the recording")?;
             return Ok(learn::judge(&self.lesson, round, evidence, true));
         }
-        if let Some(feature) = self.entry.missing {
-            let slug = self.entry.slug;
-            bail!(
-                "this program was built without the servers that the lesson runs \
-                 (`cargo install --path agent --features {feature}` builds them in); \
-                 to see the lesson from a recording: backscope learn {slug} --recorded"
-            );
-        }
         let scenario = (self.lesson.check.scenario)(&plan.knobs);
         let mut again = RUNS;
         loop {

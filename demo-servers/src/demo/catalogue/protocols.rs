@@ -156,8 +156,8 @@ pub(super) static DEMOS: &[Demo] = &[
         lectures: &[28],
         about: "An offer and an answer over HTTP say who the two sides are. Everything after that \
                 is UDP, on one socket: STUN finds a path that works (ICE), DTLS does its handshake \
-                on it, and SCTP inside DTLS carries messages. Needs a build with the feature \
-                `webrtc`. A browser that opens the server's address acts as the client.",
+                on it, and SCTP inside DTLS carries messages. A browser that opens the server's \
+                address acts as the client.",
         expect: None,
         server: &["webrtc"],
         client: &["webrtc"],

@@ -10,8 +10,8 @@ use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::channel::ChannelId;
 use str0m::{Candidate, Event, Rtc};
 
-use super::ClientOptions;
 use super::peer::{Datagrams, Peer, receive};
+use super::{ClientOptions, crypto};
 use crate::demo::{RETRY, Report, Stop, connect};
 use crate::https::message;
 
@@ -19,7 +19,7 @@ use crate::https::message;
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
-    str0m::crypto::from_feature_flags().install_process_default();
+    crypto::install();
     let mut report = Report::default();
     let mut open_us =
         Histogram::<u64>::new(3).unwrap_or_else(|_| unreachable!("three digits are allowed"));
