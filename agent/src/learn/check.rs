@@ -44,6 +44,8 @@ pub struct Scenario {
     pub workers: usize,
     /// Round trip between them, ms; without a link they are next to one another.
     pub link_ms: Option<u64>,
+    /// Share of the packets that the link loses, percent.
+    pub loss: u8,
 }
 
 impl Scenario {
@@ -75,10 +77,18 @@ impl Scenario {
         Self { link_ms: Some(link_ms), ..moved }
     }
 
+    /// The link loses this share of the packets, percent. Where there is none yet there will be one,
+    /// with the shortest round trip.
+    #[must_use]
+    pub fn lossy(self, percent: u8) -> Self {
+        let linked = if self.link_ms.is_some() { self } else { self.far(1) };
+        Self { loss: percent, ..linked }
+    }
+
     /// Takes the link away.
     #[must_use]
     pub fn near(self) -> Self {
-        Self { link_ms: None, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
+        Self { link_ms: None, loss: 0, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
     }
 
     /// Returns the address that the server listens on.
