@@ -40,6 +40,9 @@ pub struct LearnArgs {
     /// For authors: record each round into this folder
     #[arg(long, value_name = "DIR", hide = true, requires = "auto", conflicts_with = "recorded")]
     pub record: Option<PathBuf>,
+    /// For authors: change one thing under the lesson, so that what its text claims does not hold
+    #[arg(long, hide = true, requires = "auto", conflicts_with_all = ["recorded", "record"])]
+    pub counter: bool,
     /// For authors: take the text of the lesson from this file
     #[arg(long, value_name = "FILE", hide = true, requires = "lesson")]
     pub text: Option<PathBuf>,

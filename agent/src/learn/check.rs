@@ -1,15 +1,21 @@
 //! Parts of a lesson's check.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use demo_servers::{delay_link, demo};
 
 use super::{
-    evidence::Evidence,
+    evidence::{Evidence, Who, sum},
     fact::{LessonFacts, Spec},
     lesson::Knobs,
 };
-use crate::model::{snapshot::Owner, timeline::Step};
+use crate::model::{
+    snapshot::{Holder, Owner},
+    timeline::Step,
+};
 use crate::text::Untrusted;
 
 /// The code of a lesson: what runs, and which facts the evidence yields.
@@ -46,6 +52,8 @@ pub struct Scenario {
     pub link_ms: Option<u64>,
     /// Share of the packets that the link loses, percent.
     pub loss: u8,
+    /// Settings of the kernel in their network: "net.ipv4.tcp_rmem" and its value.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 impl Scenario {
@@ -83,6 +91,13 @@ impl Scenario {
     pub fn lossy(self, percent: u8) -> Self {
         let linked = if self.link_ms.is_some() { self } else { self.far(1) };
         Self { loss: percent, ..linked }
+    }
+
+    /// Sets something of the kernel in their network.
+    #[must_use]
+    pub fn sysctl(mut self, name: &str, value: impl ToString) -> Self {
+        self.sysctls.insert(name.to_owned(), value.to_string());
+        self
     }
 
     /// Takes the link away.
@@ -165,7 +180,12 @@ fn split(words: &str) -> Vec<String> {
 #[derive(Clone, Debug)]
 pub enum Picture {
     /// Steps between peer, kernel and app.
-    Lanes(Vec<Step>),
+    Lanes {
+        /// Who stands in the app's lane: the other is the peer.
+        app: Who,
+        /// The steps.
+        steps: Vec<Step>,
+    },
     /// Bars under a title.
     Bars {
         /// Title: what they count.
@@ -173,6 +193,64 @@ pub enum Picture {
         /// The bars.
         bars: Vec<Bar>,
     },
+    /// Shells, one within the other.
+    Nested {
+        /// Title: what they are of.
+        title: String,
+        /// The shells, the outermost first.
+        shells: Vec<Bar>,
+    },
+}
+
+impl Picture {
+    /// Draws that nothing was seen.
+    pub(super) fn nothing() -> Self {
+        Self::Lanes { app: Who::Server, steps: Vec::new() }
+    }
+
+    /// Tells the facts of what is drawn, so that the text can be held against the picture, too.
+    pub(super) fn tell(&self, facts: &mut LessonFacts) {
+        match self {
+            Self::Lanes { steps, .. } => tell_steps(steps, facts),
+            Self::Bars { bars, .. } | Self::Nested { shells: bars, .. } => tell_bars(bars, facts),
+        }
+    }
+
+    /// True if all that it draws are facts of the lesson.
+    pub fn is_of_facts(&self) -> bool {
+        match self {
+            Self::Lanes { .. } => false,
+            Self::Bars { bars, .. } | Self::Nested { shells: bars, .. } => {
+                !bars.is_empty() && bars.iter().all(|bar| bar.fact.is_some())
+            }
+        }
+    }
+}
+
+fn tell_bars(bars: &[Bar], facts: &mut LessonFacts) {
+    let lengths = || bars.iter().map(|bar| bar.length);
+    facts.whole("drawn_bars", bars.len() as u64);
+    facts.number("drawn_sum", lengths().sum::<f64>());
+    facts.number("drawn_most", lengths().max_by(f64::total_cmp));
+    facts.number("drawn_least", lengths().min_by(f64::total_cmp));
+}
+
+fn tell_steps(steps: &[Step], facts: &mut LessonFacts) {
+    let arrows = steps.iter().filter(|step| matches!(step, Step::Arrow { .. })).count();
+    facts.whole("drawn_arrows", arrows as u64);
+    let owners = [
+        ("drawn_kernel", Owner::Kernel),
+        ("drawn_app", Owner::App),
+        ("drawn_network", Owner::Network),
+        ("drawn_peer", Owner::Peer),
+    ];
+    for (name, wanted) in owners {
+        let of_owner = steps.iter().filter_map(|step| match step {
+            Step::Held { us, owner, .. } if *owner == Holder::from(wanted) => Some(*us),
+            _ => None,
+        });
+        facts.whole(name, sum(of_owner));
+    }
 }
 
 /// A bar of a picture.
@@ -180,10 +258,25 @@ pub enum Picture {
 pub struct Bar {
     /// Label: what it is of.
     pub label: Untrusted,
-    /// Length, in any unit.
+    /// Length, in the unit of what it shows.
     pub length: f64,
     /// The figure beside it.
     pub figure: String,
     /// Owner of what it shows.
     pub owner: Owner,
+    /// The fact that it draws; `None` if it is one of many of a kind.
+    pub fact: Option<&'static str>,
+}
+
+impl Bar {
+    /// Draws a fact: a "?" without length if it was not observed.
+    pub fn of(facts: &LessonFacts, fact: &'static str, label: &str, owner: Owner) -> Self {
+        Self {
+            label: label.into(),
+            length: facts.figure(fact).unwrap_or(0.0),
+            figure: facts.shown(fact),
+            owner,
+            fact: Some(fact),
+        }
+    }
 }

@@ -18,9 +18,13 @@ pub struct Claim {
     pub from: Option<Bound>,
     /// The most that it has.
     pub to: Option<Bound>,
+    /// It holds on an idle machine only, and is not judged on another.
+    #[serde(default)]
+    pub idle: bool,
 }
 
-/// Value that a fact is compared with: a number, a time such as "35ms", another fact, or a word.
+/// Value that a fact is compared with: a number, a time such as "35ms", another fact, which may be
+/// of an earlier round ("1.slowest") or multiplied ("0.5 * took"), or a word.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Bound {
@@ -67,8 +71,30 @@ impl Claim {
         None
     }
 
+    /// True if it compares the fact with another one, or says exactly what it is.
+    pub fn compares(&self, specs: &'static [Spec]) -> bool {
+        let names_fact = |bound: &Bound| match bound {
+            Bound::Text(text) => spec(specs, multiple(text).1).is_some(),
+            Bound::Number(_) => false,
+        };
+        self.is.is_some() || [&self.from, &self.to].into_iter().flatten().any(names_fact)
+    }
+
+    /// The facts that it names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let bounds = [&self.is, &self.from, &self.to].into_iter().flatten();
+        let named = bounds.filter_map(|bound| match bound {
+            Bound::Text(text) => Some(multiple(text).1),
+            Bound::Number(_) => None,
+        });
+        std::iter::once(self.fact.as_str()).chain(named)
+    }
+
     /// Says what is wrong with it by these facts; `None` if it holds.
     pub fn broken(&self, facts: &LessonFacts) -> Option<Broken> {
+        if self.idle && !facts.idle() {
+            return None;
+        }
         let measured = match facts.get(&self.fact) {
             Some(measured) if self.holds(measured, facts) => return None,
             Some(_) => facts.shown(&self.fact),
@@ -115,8 +141,10 @@ impl Claim {
                 None => "?".to_owned(),
             };
             parts.push(match bound {
-                Bound::Text(name) if unit != Unit::Word && facts.spec(name).is_some() => {
-                    format!("{before}{value} ({name})")
+                Bound::Text(text)
+                    if unit != Unit::Word && facts.spec(multiple(text).1).is_some() =>
+                {
+                    format!("{before}{value} ({text})")
                 }
                 _ => format!("{before}{value}"),
             });
@@ -137,8 +165,8 @@ impl Bound {
         match (self, of.unit) {
             (Self::Number(_), Unit::Word) => Some(format!("{} is a word, not a number", of.name)),
             (Self::Number(_), _) | (Self::Text(_), Unit::Word) => None,
-            (Self::Text(text), unit) => match spec(specs, text) {
-                Some(other) if other.unit == unit => None,
+            (Self::Text(text), unit) => match spec(specs, multiple(text).1) {
+                Some(other) if alike(other.unit, unit) => None,
                 Some(_) => Some(format!("{} and {text} have different units", of.name)),
                 None if parse(text, unit).is_some() => None,
                 None => Some(format!("{text} is neither a fact nor a {unit:?}")),
@@ -150,10 +178,33 @@ impl Bound {
         match self {
             Self::Number(number) => Some(Value::Number(*number)),
             Self::Text(word) if unit == Unit::Word => Some(Value::Word(word.clone())),
-            Self::Text(name) if facts.spec(name).is_some() => facts.get(name).cloned(),
-            Self::Text(text) => parse(text, unit),
+            Self::Text(text) => match multiple(text) {
+                (factor, name) if facts.spec(name).is_some() => match facts.get(name)? {
+                    Value::Number(number) => Some(Value::Number(factor * number)),
+                    word @ Value::Word(_) => Some(word.clone()),
+                },
+                _ => parse(text, unit),
+            },
         }
     }
+}
+
+/// Factor and fact of "0.5 * took".
+fn multiple(text: &str) -> (f64, &str) {
+    if let Some((factor, name)) = text.split_once('*')
+        && let Ok(factor) = factor.trim().parse()
+    {
+        return (factor, name.trim());
+    }
+    (1.0, text)
+}
+
+/// True if figures of these units compare.
+fn alike(one: Unit, other: Unit) -> bool {
+    let is_figure = |unit| unit != Unit::Word;
+    one == other
+        || (one == Unit::Drawn && is_figure(other))
+        || (other == Unit::Drawn && is_figure(one))
 }
 
 /// A value as a lesson's author writes it: "3", "1,000", "43.5ms", "kernel".
@@ -161,6 +212,7 @@ pub(super) fn parse(text: &str, unit: Unit) -> Option<Value> {
     match unit {
         Unit::Word => Some(Value::Word(text.to_owned())),
         Unit::Time => Some(Value::Number(microseconds(text)?)),
+        Unit::Drawn => parse(text, Unit::Count).or_else(|| parse(text, Unit::Time)),
         Unit::Count | Unit::Bytes => {
             let digits = text.replace(',', "");
             Some(Value::Number(digits.trim_end_matches(" B").parse().ok()?))
@@ -197,7 +249,9 @@ mod tests {
         facts.whole("room", 3);
         facts.whole("held", 43_500);
         facts.word("by", "kernel");
-        facts
+        let mut before = LessonFacts::new(SPECS);
+        before.whole("held", 21_000);
+        facts.after(vec![Some(before), None])
     }
 
     fn claim(text: &str) -> Claim {
@@ -211,6 +265,9 @@ mod tests {
             "fact = 'here'\nis = 'room'",
             "fact = 'held'\nfrom = '35ms'\nto = '0.06s'",
             "fact = 'by'\nis = 'kernel'",
+            "fact = 'held'\nfrom = '2 * 1.held'\nto = '3 * 1.held'",
+            "fact = 'here'\nfrom = '0.5 * room'",
+            "fact = 'held'\nto = '1s'\nidle = true",
         ] {
             assert_eq!(claim(good).broken(&facts()), None, "{good}");
             assert_eq!(claim(good).flaw(SPECS), None, "{good}");
@@ -231,6 +288,22 @@ mod tests {
             .expect("nothing is known");
         assert_eq!(broken.measured, "nothing: it was not observed");
         assert!(claim("fact = 'here'\nis = 'room'").broken(&LessonFacts::new(SPECS)).is_some());
+    }
+
+    #[test]
+    fn a_round_that_was_not_run_bears_nothing_out() {
+        assert!(claim("fact = 'held'\nfrom = '2.held'").broken(&facts()).is_some());
+        let broken = claim("fact = 'held'\nto = '2 * 1.held'").broken(&facts()).expect("more");
+        assert_eq!(broken.expected, "at most 42 ms (2 * 1.held)");
+    }
+
+    #[test]
+    fn what_needs_an_idle_machine_is_judged_on_an_idle_one() {
+        let wrong = claim("fact = 'held'\nto = '1ms'\nidle = true");
+        assert!(wrong.broken(&facts()).is_some());
+        let mut busy = facts();
+        busy.whole("busy", 90);
+        assert_eq!(wrong.broken(&busy), None);
     }
 
     #[test]

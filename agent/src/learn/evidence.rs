@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, time::SystemTime};
 
-use super::check::Scenario;
+use super::check::{Picture, Scenario};
 use crate::{
     model::{
         Model,
@@ -23,6 +23,7 @@ use crate::{
 const SERVER: &str = "server";
 const CLIENT: &str = "client";
 const LINK: &str = "link";
+const MACHINE: &str = "machine";
 
 /// The evidence of one run.
 #[derive(Clone, Debug)]
@@ -112,6 +113,8 @@ pub enum Who {
     Client,
     /// The link between them.
     Link,
+    /// The machine that all run on.
+    Machine,
 }
 
 impl Who {
@@ -121,6 +124,7 @@ impl Who {
             Self::Server => SERVER,
             Self::Client => CLIENT,
             Self::Link => LINK,
+            Self::Machine => MACHINE,
         }
     }
 }
@@ -259,30 +263,34 @@ impl Evidence {
         }
     }
 
-    /// Returns an exchange step by step, once its request is there.
-    pub(super) fn request_steps(&self, sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
+    /// Returns the share of the processors that others took right before or after the run,
+    /// percent; `None` if it was not looked at.
+    pub fn busy_percent(&self) -> Option<u64> {
+        self.named(Who::Machine, "others", "percent").max()
+    }
+
+    /// Draws an exchange step by step, once its request is there.
+    pub(super) fn request_steps(&self, sock: SockId, exchange: &ExchangeView) -> Picture {
         let opening = [SliceKind::Handshake, SliceKind::AcceptQueue, SliceKind::Request];
         // A client has its request from the beginning: what comes in pieces is the answer.
         let hidden = if self.is_client(sock) { &opening[..1] } else { &opening };
         self.steps_but(hidden, sock, exchange)
     }
 
-    /// Returns an exchange step by step, without slices of some kinds.
+    /// Draws an exchange step by step, without slices of some kinds.
     pub(super) fn steps_but(
         &self,
         hidden: &[SliceKind],
         sock: SockId,
         exchange: &ExchangeView,
-    ) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if self.is_client(sock) {
-            steps.push(Step::Gap { text: "seen by the client: peer = server".into() });
+    ) -> Picture {
+        Picture::Lanes {
+            app: if self.is_client(sock) { Who::Client } else { Who::Server },
+            steps: self.bare_steps(hidden, sock, exchange),
         }
-        steps.extend(self.bare_steps(hidden, sock, exchange));
-        steps
     }
 
-    /// Returns an exchange step by step, without a word on who has seen it.
+    /// Returns an exchange step by step.
     pub(super) fn bare_steps(
         &self,
         hidden: &[SliceKind],

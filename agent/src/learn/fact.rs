@@ -15,6 +15,8 @@ pub enum Unit {
     Bytes,
     /// A word out of a few.
     Word,
+    /// Whatever a picture's bars are of: it compares with every figure.
+    Drawn,
 }
 
 /// A fact that a check can gather.
@@ -48,7 +50,26 @@ impl Spec {
     pub const fn word(name: &'static str, about: &'static str) -> Self {
         Self { name, unit: Unit::Word, about }
     }
+
+    /// A figure that a picture draws.
+    const fn drawn(name: &'static str, about: &'static str) -> Self {
+        Self { name, unit: Unit::Drawn, about }
+    }
 }
+
+/// Facts that every lesson has: what its picture draws, and how busy the machine was.
+pub(super) const COMMON: &[Spec] = &[
+    Spec::count("drawn_bars", "bars of the picture"),
+    Spec::drawn("drawn_sum", "all bars of the picture together"),
+    Spec::drawn("drawn_most", "the longest bar of the picture"),
+    Spec::drawn("drawn_least", "the shortest bar of the picture"),
+    Spec::count("drawn_arrows", "arrows of the picture"),
+    Spec::time("drawn_kernel", "time that the picture gives the kernel"),
+    Spec::time("drawn_app", "time that the picture gives the app"),
+    Spec::time("drawn_network", "time that the picture gives the network"),
+    Spec::time("drawn_peer", "time that the picture gives the peer"),
+    Spec::count("busy", "processor time that others took right before or after the run, percent"),
+];
 
 /// A measured value.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,12 +85,20 @@ pub enum Value {
 pub struct LessonFacts {
     specs: &'static [Spec],
     values: BTreeMap<&'static str, Value>,
+    /// Those of earlier rounds, in their order; `None` if a round was not run.
+    earlier: Vec<Option<LessonFacts>>,
 }
 
 impl LessonFacts {
     /// Makes facts without a value.
     pub fn new(specs: &'static [Spec]) -> Self {
-        Self { specs, values: BTreeMap::new() }
+        Self { specs, values: BTreeMap::new(), earlier: Vec::new() }
+    }
+
+    /// Puts the facts of earlier rounds beside them, for what compares rounds.
+    #[must_use]
+    pub fn after(self, earlier: Vec<Option<Self>>) -> Self {
+        Self { earlier, ..self }
     }
 
     /// Notes a figure; `None` if it could not be observed.
@@ -89,9 +118,25 @@ impl LessonFacts {
         self.values.insert(name, Value::Word(word.into()));
     }
 
-    /// Returns a measured value.
+    /// Returns a measured value. "1.slowest" is that of the first round.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.values.get(name)
+        match of_round(name) {
+            None => self.values.get(name),
+            Some((round, name)) => self.earlier.get(round.checked_sub(1)?)?.as_ref()?.get(name),
+        }
+    }
+
+    /// Returns a measured figure; `None` also for a word.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        match self.get(name)? {
+            Value::Number(number) => Some(*number),
+            Value::Word(_) => None,
+        }
+    }
+
+    /// True unless others took so much of the processors that times say little.
+    pub fn idle(&self) -> bool {
+        self.figure("busy").is_none_or(|percent| percent <= BUSY_PERCENT)
     }
 
     /// Returns the facts that the check has, in its order.
@@ -113,9 +158,26 @@ impl LessonFacts {
     }
 }
 
-/// The fact of that name among these.
+/// A machine on which others take more of the processors than this is not idle.
+const BUSY_PERCENT: f64 = 25.0;
+
+/// The fact of that name among these and the common ones, or of an earlier round.
 pub(super) fn spec(specs: &'static [Spec], name: &str) -> Option<&'static Spec> {
-    specs.iter().find(|spec| spec.name == name)
+    let name = match of_round(name) {
+        Some((_, name)) => name,
+        None => name,
+    };
+    specs.iter().chain(COMMON).find(|spec| spec.name == name)
+}
+
+/// The round and the fact that "1.slowest" names.
+pub(super) fn of_round(name: &str) -> Option<(usize, &str)> {
+    let (round, fact) = name.split_once('.')?;
+    // "1.5ms" is a time.
+    if !fact.starts_with(char::is_alphabetic) {
+        return None;
+    }
+    Some((round.parse().ok()?, fact))
 }
 
 /// A value as text.

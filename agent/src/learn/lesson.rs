@@ -3,15 +3,19 @@
 //! The figures stand in TOML between two lines of `+++`, the words below them under headings;
 //! `docs/learn.md` has the whole of it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use pulldown_cmark::{Event, HeadingLevel, MetadataBlockKind, Options, Parser, Tag, TagEnd};
 use serde::Deserialize;
 
 use super::{
-    check::Check,
+    check::{Check, Scenario},
     claim::{self, Claim},
-    fact::{LessonFacts, Unit, Value, spec},
+    fact::{LessonFacts, Unit, Value, of_round, spec},
+    lint,
     text::{Block, Piece, pieces},
 };
 use crate::model::snapshot::Owner;
@@ -33,6 +37,8 @@ pub struct Lesson {
     pub rounds: Vec<Round>,
     /// Text on which job is the kernel's and which the app's.
     pub jobs: Vec<Block>,
+    /// The run in which the claims have to fail.
+    pub counter: Option<Counter>,
     /// Code that runs it and measures.
     pub check: &'static Check,
 }
@@ -63,6 +69,25 @@ pub struct Plan {
     pub offered: Vec<String>,
     /// Claims of the text.
     pub claims: Vec<Claim>,
+}
+
+/// A run with one thing changed under a round, in which its claims have to fail: so it is shown
+/// that they can.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counter {
+    /// What is changed, in a few words.
+    pub change: String,
+    /// The round, from 1.
+    pub round: usize,
+    /// Knobs that are turned otherwise.
+    #[serde(default)]
+    pub knobs: Knobs,
+    /// Settings of the kernel that are changed in the lesson's network: name and value.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
+    /// The facts whose claims fail.
+    pub breaks: Vec<String>,
 }
 
 /// Settings of a run, by name.
@@ -96,6 +121,14 @@ impl Knobs {
         }
     }
 
+    /// These with others put in their place.
+    #[must_use]
+    pub fn but(&self, others: &Self) -> Self {
+        let mut knobs = self.clone();
+        knobs.0.extend(others.0.clone());
+        knobs
+    }
+
     /// The names that are set.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
@@ -115,6 +148,11 @@ impl fmt::Display for Knobs {
 }
 
 impl Round {
+    /// The parts of the reveal that are shown with these facts.
+    pub fn reveal_of(&self, facts: &LessonFacts) -> impl Iterator<Item = &Block> {
+        self.reveal.iter().filter(|block| block.applies(Some(facts)))
+    }
+
     /// Returns which of the offered answers the facts bear out: the nearest one. `None` if the
     /// answer was not observed.
     pub fn right(&self, facts: &LessonFacts) -> Option<usize> {
@@ -160,6 +198,7 @@ struct Front {
     title: String,
     minutes: u8,
     rounds: Vec<Plan>,
+    counter: Option<Counter>,
 }
 
 impl Lesson {
@@ -174,7 +213,7 @@ impl Lesson {
     fn read(slug: &str, text: &str, check: &'static Check) -> Result<Self, String> {
         let Text { front, sections } = Text::read(text)?;
         let front = toml::from_str(&front).map_err(|error| error.to_string())?;
-        let Front { lecture, mut lectures, title, minutes, rounds: plans } = front;
+        let Front { lecture, mut lectures, title, minutes, rounds: plans, counter } = front;
         let mut plans = plans.into_iter();
         let mut sections = sections.into_iter();
         let mut section = |wanted: &str| match sections.next() {
@@ -204,8 +243,8 @@ impl Lesson {
         if lectures.is_empty() {
             return Err("it has no lecture".to_owned());
         }
-        let lesson =
-            Self { slug: slug.to_owned(), lectures, title, minutes, intro, rounds, jobs, check };
+        let slug = slug.to_owned();
+        let lesson = Self { slug, lectures, title, minutes, intro, rounds, jobs, counter, check };
         match lesson.flaw() {
             None => Ok(lesson),
             Some(flaw) => Err(flaw),
@@ -222,6 +261,33 @@ impl Lesson {
         }
     }
 
+    /// Says which sentences tell a number or compare without a claim or a source.
+    pub fn unclaimed(&self) -> Vec<String> {
+        lint::flaws(self)
+    }
+
+    /// The scenario of its counter-run, and the place of the round whose claims have to fail.
+    pub fn counter_scenario(&self) -> Option<(usize, Scenario)> {
+        let counter = self.counter.as_ref()?;
+        let at = counter.round.checked_sub(1)?;
+        let knobs = self.rounds.get(at)?.plan.knobs.but(&counter.knobs);
+        let mut scenario = (self.check.scenario)(&knobs);
+        scenario.sysctls.extend(counter.sysctls.clone());
+        Some((at, scenario))
+    }
+
+    /// The earlier rounds that a round compares itself with, by their places.
+    pub fn compared(&self, round: usize) -> BTreeSet<usize> {
+        let this = &self.rounds[round];
+        let claimed = this.plan.claims.iter().flat_map(Claim::names);
+        let shown = this.reveal.iter().flat_map(Block::pieces).filter_map(|piece| match piece {
+            Piece::Fact(name) => Some(name.as_str()),
+            _ => None,
+        });
+        let rounds = claimed.chain(shown).filter_map(|name| of_round(name)?.0.checked_sub(1));
+        rounds.filter(|at| *at < round).collect()
+    }
+
     /// Says what the check does not have, or what can never be right.
     fn flaw(&self) -> Option<String> {
         for piece in self.blocks().into_iter().flat_map(Block::pieces) {
@@ -231,12 +297,39 @@ impl Lesson {
                 return Some(format!("the text has a place for {name}, but there is no such fact"));
             }
         }
-        self.rounds.iter().find_map(|round| self.flaw_of(&round.plan))
+        let mut rounds = self.rounds.iter().enumerate();
+        let flaw = rounds.find_map(|(at, round)| self.flaw_of(at, &round.plan));
+        flaw.or_else(|| self.flaw_of_counter())
     }
 
-    fn flaw_of(&self, plan: &Plan) -> Option<String> {
+    fn flaw_of_counter(&self) -> Option<String> {
+        let Counter { round, knobs, sysctls, breaks, .. } = self.counter.as_ref()?;
+        let Some(at) = round.checked_sub(1).and_then(|at| self.rounds.get(at)) else {
+            return Some(format!("the counter-run is of round {round}, and there is none"));
+        };
+        if let Some(name) = knobs.names().find(|name| !self.check.knobs.contains(name)) {
+            return Some(format!("the counter-run turns {name}, and there is no such knob"));
+        }
+        if at.plan.knobs.but(knobs) == at.plan.knobs && sysctls.is_empty() {
+            return Some("the counter-run changes nothing".to_owned());
+        }
+        let claimed = |name: &String| at.plan.claims.iter().any(|claim| claim.fact == *name);
+        match breaks.iter().find(|name| !claimed(name)) {
+            Some(name) => {
+                Some(format!("the counter-run breaks {name}, of which nothing is claimed"))
+            }
+            None if breaks.is_empty() => Some("the counter-run breaks nothing".to_owned()),
+            None => None,
+        }
+    }
+
+    fn flaw_of(&self, at: usize, plan: &Plan) -> Option<String> {
         if let Some(name) = plan.knobs.names().find(|name| !self.check.knobs.contains(name)) {
             return Some(format!("there is no knob {name}"));
+        }
+        let later = |name: &str| matches!(of_round(name), Some((round, _)) if round > at);
+        if let Some(name) = plan.claims.iter().flat_map(Claim::names).find(|name| later(name)) {
+            return Some(format!("round {} is compared with {name}, which is later", at + 1));
         }
         let Some(answer) = spec(self.check.facts, &plan.answer) else {
             return Some(format!("the answer is {}, but there is no such fact", plan.answer));

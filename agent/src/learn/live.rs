@@ -1,7 +1,7 @@
 //! A live run: server and clients in a network of their own, watched by a sensor of our own.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
@@ -16,6 +16,7 @@ use demo_servers::own_network;
 use super::{
     check::Scenario,
     evidence::{self, Collector, Evidence, Who, report},
+    machine,
 };
 use crate::{
     model::{Sandbox, WallClock, event::Event, snapshot::Snapshot},
@@ -60,6 +61,7 @@ pub fn run(
         let worker = scope.spawn(move || {
             let mut say = |text: &str| drop(sender.send(text.to_owned()));
             own_network::enter().context("cannot make a network namespace for the lesson")?;
+            set_sysctls(scenario)?;
             let (sender, lines) = mpsc::channel();
             let (scenario, link) = link(scenario, &sender, &lines, &mut say)?;
             let watched =
@@ -74,6 +76,15 @@ pub fn run(
             Err(_) => bail!("the run was cut short"),
         }
     })
+}
+
+/// Sets what the scenario wants of the kernel, in this thread's network.
+fn set_sysctls(scenario: &Scenario) -> anyhow::Result<()> {
+    for (name, value) in &scenario.sysctls {
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        fs::write(&path, value).with_context(|| format!("cannot set {name} to {value}"))?;
+    }
+    Ok(())
 }
 
 /// Starts the link that the scenario wants. Without a TUN device there is none, and all are on one
@@ -128,6 +139,7 @@ impl WatchedScenario {
         recording: Option<&Path>,
         tell: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Self> {
+        let before = machine::others_percent();
         let server = Process::start(Who::Server, &scenario.server, &sender)?;
         let mut pids = vec![server.child.id()];
         let mut clients = Vec::new();
@@ -151,7 +163,7 @@ impl WatchedScenario {
             pids.extend(link.process.as_ref().map(|process| process.child.id()));
         }
         sensor.sandbox = Some(confine(&sensor, pids)?);
-        let mut reports = Vec::new();
+        let mut reports = vec![machine_report(before)];
         if let Some(link) = &link {
             reports.push(link.report.clone());
         }
@@ -195,8 +207,7 @@ impl WatchedScenario {
         tell("reading what the kernel counted");
         self.settle()?;
         self.finish()?;
-        let Self { live: Live { sensor, run }, server, clients, .. } = self;
-        drop((server, clients));
+        let Self { live: Live { sensor, run }, .. } = self;
         // The kernel takes its time to detach, and nobody has to wait for it.
         thread::spawn(move || drop(sensor));
         Ok(evidence::of(run))
@@ -299,13 +310,25 @@ impl WatchedScenario {
         for thread in &self.live.run.model.snapshot().threads {
             self.reports.extend(switches(thread.pid, thread.tid));
         }
+        self.server.end();
+        self.clients.iter_mut().for_each(Process::end);
         self.read_lines();
+        self.reports.push(machine_report(machine::others_percent()));
         let reports = self.reports.iter().map(Untrusted::from).collect();
         self.live.run.take(RecordEntry::Notices(reports))?;
         self.live.run.take(RecordEntry::Finish(now_ns()))?;
         self.live.run.end_recording()?;
         Ok(())
     }
+}
+
+/// What is said of the machine while nothing of the lesson runs.
+fn machine_report(percent: Option<u64>) -> String {
+    let share = match percent {
+        Some(percent) => percent.to_string(),
+        None => "unknown".to_owned(),
+    };
+    report(Who::Machine, &format!("others percent={share}"))
 }
 
 /// Gives up what the calling thread needs no longer, as a watch does. Server and clients were
@@ -340,7 +363,7 @@ fn waiting(state: &Snapshot) -> u64 {
 
 /// Returns how often a thread of the server went to sleep, as a line of the server's report.
 fn switches(pid: u32, tid: u32) -> Option<String> {
-    let status = std::fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    let status = fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
     for line in status.lines() {
         if let Some(count) = line.strip_prefix("voluntary_ctxt_switches:") {

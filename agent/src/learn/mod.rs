@@ -11,7 +11,9 @@ mod claim;
 mod evidence;
 mod fact;
 mod lesson;
+mod lint;
 pub mod live;
+mod machine;
 mod progress;
 mod recording;
 #[cfg(test)]
@@ -25,10 +27,10 @@ pub use check::{Bar, Check, Picture, Scenario};
 pub use claim::{Broken, Claim};
 pub use evidence::{Evidence, Who};
 pub use fact::{LessonFacts, Unit, Value};
-pub use lesson::{Knobs, Lesson, LessonError, Plan, Round};
+pub use lesson::{Counter, Knobs, Lesson, LessonError, Plan, Round};
 pub use progress::{Done, Progress};
 pub use recording::Recording;
-pub use text::{Block, Piece};
+pub use text::{Block, Piece, When};
 
 use crate::{record::Reader, run::Run};
 use evidence::Collector;
@@ -49,11 +51,20 @@ pub struct Outcome {
 }
 
 /// Draws facts and picture from the evidence, and holds the claims of the text against them.
-pub fn judge(lesson: &Lesson, round: usize, evidence: Evidence, recorded: bool) -> Outcome {
+/// `earlier` has the facts of the rounds before, as far as they were run.
+pub fn judge(
+    lesson: &Lesson,
+    round: usize,
+    evidence: Evidence,
+    recorded: bool,
+    earlier: Vec<Option<LessonFacts>>,
+) -> Outcome {
     let (check, plan) = (lesson.check, &lesson.rounds[round].plan);
-    let mut facts = LessonFacts::new(check.facts);
+    let mut facts = LessonFacts::new(check.facts).after(earlier);
+    facts.whole("busy", evidence.busy_percent());
     (check.gather)(&plan.knobs, &evidence, &mut facts);
     let picture = (check.picture)(&plan.knobs, &evidence, &facts);
+    picture.tell(&mut facts);
     let mut broken = Vec::new();
     for claim in &plan.claims {
         broken.extend(claim.broken(&facts));

@@ -12,7 +12,26 @@ pub enum Block {
     Item(Option<Owner>, Vec<Piece>),
 }
 
+/// When a block is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// If the machine was idle.
+    Idle,
+    /// If others kept it busy.
+    Busy,
+}
+
 impl Block {
+    /// True if it is shown with these facts.
+    pub fn applies(&self, facts: Option<&LessonFacts>) -> bool {
+        let idle = facts.is_none_or(LessonFacts::idle);
+        self.pieces().iter().all(|piece| match piece {
+            Piece::When(When::Idle) => idle,
+            Piece::When(When::Busy) => !idle,
+            _ => true,
+        })
+    }
+
     /// Its pieces.
     pub fn pieces(&self) -> &[Piece] {
         match self {
@@ -30,6 +49,13 @@ pub enum Piece {
     Strong(String),
     /// Place of a measured value: the name of a fact.
     Fact(String),
+    /// The facts whose claims bear the sentence out that it stands in. It is not shown.
+    Borne(Vec<String>),
+    /// Where the knowledge comes from that the sentence passes on and the run does not measure. It
+    /// is not shown.
+    Source(String),
+    /// When the block is shown that it stands in. It is not shown itself.
+    When(When),
 }
 
 impl Piece {
@@ -41,14 +67,34 @@ impl Piece {
                 Some(facts) => facts.shown(name),
                 None => "?".to_owned(),
             },
+            Self::Borne(_) | Self::Source(_) | Self::When(_) => String::new(),
         }
+    }
+
+    /// What stands between braces.
+    fn of_braces(text: &str) -> Result<Self, String> {
+        let rest = || text[1..].trim();
+        Ok(match text.chars().next() {
+            Some('=') => {
+                Self::Borne(rest().split(',').map(|name| name.trim().to_owned()).collect())
+            }
+            Some('@') if rest().is_empty() => return Err("a source without a name".to_owned()),
+            Some('@') => Self::Source(rest().to_owned()),
+            Some('?') => Self::When(match rest() {
+                "idle" => When::Idle,
+                "busy" => When::Busy,
+                other => return Err(format!("a machine is idle or busy, not {other}")),
+            }),
+            _ => Self::Fact(text.to_owned()),
+        })
     }
 }
 
-/// Text as pieces: `{name}` is the place of a fact.
+/// Text as pieces: `{name}` is the place of a fact, `{=name, name}` says which claims bear the
+/// sentence out, `{@source}` where its knowledge is from, `{?idle}` and `{?busy}` when it is shown.
 ///
 /// # Errors
-/// A brace has no partner.
+/// A brace has no partner, or what is in it says nothing.
 pub(super) fn pieces(text: &str, strong: bool, out: &mut Vec<Piece>) -> Result<(), String> {
     let plain = |text: &str| {
         if strong { Piece::Strong(text.to_owned()) } else { Piece::Plain(text.to_owned()) }
@@ -61,7 +107,7 @@ pub(super) fn pieces(text: &str, strong: bool, out: &mut Vec<Piece>) -> Result<(
         if !before.is_empty() {
             out.push(plain(before));
         }
-        out.push(Piece::Fact(name.to_owned()));
+        out.push(Piece::of_braces(name)?);
         rest = behind;
     }
     if !rest.is_empty() {
@@ -82,5 +128,22 @@ mod tests {
         let plain = |text: &str| Piece::Plain(text.to_owned());
         assert_eq!(out, [fact("here"), plain(" of "), fact("all"), plain(" came")]);
         assert!(pieces("{here", false, &mut out).is_err());
+    }
+
+    #[test]
+    fn marks_are_not_shown() {
+        let mut out = Vec::new();
+        pieces("{?idle}Half of them{=here, 1.here}: RFC says{@RFC 9293, 3.4}.", false, &mut out)
+            .expect("good");
+        let shown: String = out.iter().map(|piece| piece.filled(None)).collect();
+        assert_eq!(shown, "Half of them: RFC says.");
+        let block = Block::Paragraph(out);
+        let mut facts = LessonFacts::new(&[]);
+        assert!(block.applies(None) && block.applies(Some(&facts)));
+        facts.whole("busy", 80);
+        assert!(!block.applies(Some(&facts)));
+        for flawed in ["{?sunny}", "{@ }"] {
+            assert!(pieces(flawed, false, &mut Vec::new()).is_err(), "{flawed}");
+        }
     }
 }

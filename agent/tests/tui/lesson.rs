@@ -81,7 +81,7 @@ fn lessons() -> Vec<Lesson> {
 fn outcome(lesson: usize, round: usize) -> Outcome {
     let entry = &learn::all()[lesson];
     let evidence = learn::recorded(entry.recordings[round]).expect("a recording");
-    learn::judge(&entry.lesson().expect("a lesson"), round, evidence, false)
+    learn::judge(&entry.lesson().expect("a lesson"), round, evidence, false, Vec::new())
 }
 
 fn lessons_done(done: usize) -> String {
@@ -187,7 +187,7 @@ fn what_the_text_claims_and_the_run_denies_is_said() {
     let text = entry.text.replacen("is = 10", "is = 11", 1);
     let lesson = Lesson::parse(entry.slug, &text, entry.check).expect("a lesson");
     let evidence = learn::recorded(entry.recordings[0]).expect("a recording");
-    let outcome = learn::judge(&lesson, 0, evidence, false);
+    let outcome = learn::judge(&lesson, 0, evidence, false, Vec::new());
     let mut app =
         LessonApp::new(Theme::colour(), vec![lesson], Progress::default(), Some(0), false);
     for key in [KeyCode::Char('a'), KeyCode::Enter] {

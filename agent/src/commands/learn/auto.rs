@@ -6,10 +6,12 @@ use std::{
     time::Instant,
 };
 
+use anyhow::bail;
+
 use super::LessonRun;
 use crate::{
     cli::LearnArgs,
-    learn::{self, CatalogueEntry},
+    learn::{self, CatalogueEntry, Outcome},
 };
 
 /// Runs the lesson that was named, else all; fails if a claim does not hold.
@@ -25,6 +27,10 @@ pub(super) fn run(
     let mut broken = 0;
     for entry in entries {
         let run = LessonRun::of(entry, args)?;
+        if args.counter {
+            broken += counter(&run)?;
+            continue;
+        }
         for round in 0..run.lesson.rounds.len() {
             broken += check(&run, round, args)?;
         }
@@ -65,12 +71,44 @@ fn check(run: &LessonRun, round: usize, args: &LearnArgs) -> anyhow::Result<usiz
         outcome.evidence.kernel.for_terminal(),
         outcome.evidence.tier.for_terminal(),
     )?;
-    for broken in &outcome.broken {
-        writeln!(out, "  does not hold: {broken}")?;
-    }
+    tell_broken(&outcome)?;
     if !outcome.broken.is_empty() {
         for line in &outcome.evidence.reports {
             writeln!(out, "  {}", line.for_terminal())?;
+        }
+    }
+    Ok(outcome.broken.len())
+}
+
+fn tell_broken(outcome: &Outcome) -> anyhow::Result<()> {
+    let mut out = io::stdout();
+    for broken in &outcome.broken {
+        writeln!(out, "  does not hold: {broken}")?;
+    }
+    Ok(())
+}
+
+/// Runs the lesson's counter-run, and says how many claims do not hold in it.
+fn counter(run: &LessonRun) -> anyhow::Result<usize> {
+    let Some(counter) = &run.lesson.counter else {
+        bail!("the lesson {} has no counter-run", run.entry.slug)
+    };
+    let (_, outcome) = run.counter(&mut |_| {})?;
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "{} {}, counter-run of {}: {}; {} of {} claims do not hold",
+        run.lesson.lecture(),
+        run.entry.slug,
+        counter.round,
+        counter.change,
+        outcome.broken.len(),
+        run.lesson.rounds[counter.round - 1].plan.claims.len(),
+    )?;
+    tell_broken(&outcome)?;
+    for name in &counter.breaks {
+        if !outcome.broken.iter().any(|broken| broken.fact == *name) {
+            writeln!(out, "  holds all the same: {name}")?;
         }
     }
     Ok(outcome.broken.len())

@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn run(lesson_run: &LessonRun, mut progress: Progress) -> anyhow::Result<ExitCode> {
     let mut input = io::stdin().lock();
     let mut out = io::stdout().lock();
-    let LessonRun { entry, lesson, recorded } = lesson_run;
+    let LessonRun { entry, lesson, recorded, .. } = lesson_run;
     for round in 0..lesson.rounds.len() {
         let text = LessonText { lesson, round, recorded: *recorded };
         out.write_all(text.question().as_bytes())?;

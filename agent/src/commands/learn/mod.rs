@@ -9,6 +9,7 @@ use std::{
     io::{self, IsTerminal, Write},
     path::Path,
     process::ExitCode,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::{Context, bail};
@@ -18,7 +19,7 @@ use super::{Usage, frontend::is_for_screens, look::Look};
 use crate::{
     cli::LearnArgs,
     kernel::preflight::Preflight,
-    learn::{self, CatalogueEntry, Lesson, Outcome, Progress, live},
+    learn::{self, CatalogueEntry, Lesson, LessonFacts, Outcome, Progress, Scenario, live},
     privileges,
     sensor::SensorError,
     text::{count_of, to_json, were},
@@ -84,11 +85,13 @@ fn check_privileges(named: Option<&CatalogueEntry>) -> anyhow::Result<()> {
 /// Runs of a round at most, until all of it was seen.
 const RUNS: u32 = 4;
 
-/// A lesson and the source of its runs: live, or recordings.
+/// A lesson, the source of its runs (live, or recordings), and what they have shown so far.
 struct LessonRun {
     entry: &'static CatalogueEntry,
     lesson: Lesson,
     recorded: bool,
+    /// Facts of each round that was run.
+    shown: Mutex<Vec<Option<LessonFacts>>>,
 }
 
 impl LessonRun {
@@ -101,31 +104,74 @@ impl LessonRun {
             Some(path) if is_named => read(path, entry)?,
             _ => entry.lesson()?,
         };
-        Ok(Self { entry, lesson, recorded: args.recorded })
+        let shown = Mutex::new(vec![None; lesson.rounds.len()]);
+        Ok(Self { entry, lesson, recorded: args.recorded, shown })
     }
 
-    /// Runs a round, or plays its recording. A run that is not as the text says is run again if
-    /// part of it went unseen: a kernel that preempts a task within a probe skips that probe for
-    /// others.
+    /// Runs a round, or plays its recording; before that the rounds that it compares itself with,
+    /// if they were not run yet.
     fn outcome(
         &self,
         round: usize,
         recording: Option<&Path>,
         tell: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Outcome> {
-        let plan = &self.lesson.rounds[round].plan;
-        if self.recorded {
+        for before in self.lesson.compared(round) {
+            if self.facts_before(round).get(before).is_some_and(Option::is_none) {
+                tell(&format!("question {} first, to compare with it", before + 1));
+                self.outcome(before, None, tell)?;
+            }
+        }
+        let outcome = if self.recorded {
             let Some(recording) = self.entry.recordings.get(round) else {
                 bail!("there is no recording of it")
             };
             let evidence = learn::recorded(*recording).context("cannot play the recording")?;
-            return Ok(learn::judge(&self.lesson, round, evidence, true));
+            learn::judge(&self.lesson, round, evidence, true, self.facts_before(round))
+        } else {
+            let plan = &self.lesson.rounds[round].plan;
+            let scenario = (self.lesson.check.scenario)(&plan.knobs);
+            self.live(round, &scenario, recording, tell)?
+        };
+        if let Some(shown) = self.shown().get_mut(round) {
+            *shown = Some(outcome.facts.clone());
         }
-        let scenario = (self.lesson.check.scenario)(&plan.knobs);
+        Ok(outcome)
+    }
+
+    /// The round's claims, held against a run with one thing changed under it.
+    fn counter(&self, tell: &mut dyn FnMut(&str)) -> anyhow::Result<(usize, Outcome)> {
+        let Some((round, scenario)) = self.lesson.counter_scenario() else {
+            bail!("the lesson {} has no counter-run", self.entry.slug)
+        };
+        for before in self.lesson.compared(round) {
+            self.outcome(before, None, tell)?;
+        }
+        Ok((round, self.live(round, &scenario, None, tell)?))
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Vec<Option<LessonFacts>>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn facts_before(&self, round: usize) -> Vec<Option<LessonFacts>> {
+        self.shown().iter().take(round).cloned().collect()
+    }
+
+    /// Runs a round. A run that is not as the text says is run again if part of it went unseen: a
+    /// kernel that preempts a task within a probe skips that probe for others.
+    fn live(
+        &self,
+        round: usize,
+        scenario: &Scenario,
+        recording: Option<&Path>,
+        tell: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<Outcome> {
         let mut again = RUNS;
         loop {
-            let evidence = live::run(&scenario, recording, tell)?;
-            let outcome = learn::judge(&self.lesson, round, evidence, false);
+            let evidence = live::run(scenario, recording, tell)?;
+            let earlier = self.facts_before(round);
+            let outcome = learn::judge(&self.lesson, round, evidence, false, earlier);
             again -= 1;
             let snapshot = &outcome.evidence.snapshot;
             let unseen = snapshot.lost.saturating_add(snapshot.not_kept);

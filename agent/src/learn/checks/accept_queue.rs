@@ -83,7 +83,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
         Err(_) => "clients".to_owned(),
     };
     let held_us = evidence.snapshot.elapsed_us;
-    Picture::Lanes(vec![
+    let steps = vec![
         arrow(format!("{}: SYN, SYN-ACK, ACK: connected", people("believing"))),
         Step::Held {
             at: None,
@@ -102,7 +102,8 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
             text: "silence, not even a refusal; the clients try again after 1 s".into(),
         },
         arrow(format!("SYN again, dropped again: {} in all", facts.shown("drops"))),
-    ])
+    ];
+    Picture::Lanes { app: Who::Server, steps }
 }
 
 fn facts_us(facts: &LessonFacts, name: &str) -> u64 {

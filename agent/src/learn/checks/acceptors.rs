@@ -94,7 +94,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
         };
         if label.starts_with("worker") {
             let figure = format!("accepted {count:3}, woken {woken:3} times");
-            bars.push(Bar { label, length: count as f64, figure, owner: Owner::App });
+            bars.push(Bar { label, length: count as f64, figure, owner: Owner::App, fact: None });
         }
     }
     bars.sort_by(|a, b| a.label.cmp(&b.label));
@@ -102,7 +102,13 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
         && waiting != 0.0
     {
         let figure = format!("still in a queue {waiting:3}");
-        bars.push(Bar { label: "nobody".into(), length: waiting, figure, owner: Owner::App });
+        bars.push(Bar {
+            label: "nobody".into(),
+            length: waiting,
+            figure,
+            owner: Owner::App,
+            fact: None,
+        });
     }
     Picture::Bars { title: "connections that each worker accepted".to_owned(), bars }
 }

@@ -1,6 +1,6 @@
 //! A publisher, subscribers, and a broker between them.
 
-use super::traffic::{bar, exchanges_on, longest_us, median_us, of_clients, scenario};
+use super::traffic::{exchanges_on, longest_us, median_us, of_clients, scenario};
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
@@ -66,13 +66,14 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 
 fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     let (_, subscribers) = ends(evidence);
-    let mut bars = vec![bar(facts, "in", "the publisher wrote", Owner::Peer)];
+    let mut bars = vec![Bar::of(facts, "in", "the publisher wrote", Owner::Peer)];
     for (at, end) in subscribers.iter().enumerate() {
         bars.push(Bar {
             label: format!("subscriber {} read", at + 1).into(),
             length: end.bytes_in as f64,
             figure: format!("{} B", count(end.bytes_in)),
             owner: Owner::Peer,
+            fact: None,
         });
     }
     Picture::Bars { title: "bytes, as the kernel counted them".to_owned(), bars }

@@ -1,9 +1,8 @@
 //! Protocols over UDP: sockets and datagrams, for there are no connections in the kernel.
 
-use super::traffic::bar;
 use crate::{
     learn::{
-        check::{Check, Picture, Scenario},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
@@ -85,10 +84,10 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 
 fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
-        bar(facts, "sent", "the client sent", Owner::Peer),
-        bar(facts, "dropped", "the kernel dropped", Owner::Kernel),
-        bar(facts, "read", "the server read", Owner::App),
-        bar(facts, "written", "the server wrote", Owner::App),
+        Bar::of(facts, "sent", "the client sent", Owner::Peer),
+        Bar::of(facts, "dropped", "the kernel dropped", Owner::Kernel),
+        Bar::of(facts, "read", "the server read", Owner::App),
+        Bar::of(facts, "written", "the server wrote", Owner::App),
     ];
     Picture::Bars { title: "datagrams".to_owned(), bars }
 }

@@ -1,10 +1,9 @@
 //! The ways to HTTPS: a demo of one of them, with its server a link away, and the round trips of
 //! its last connection.
 
-use super::traffic::bar;
 use crate::{
     learn::{
-        check::{Check, Picture, Scenario},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
@@ -149,12 +148,12 @@ fn asks(turn: &ExchangeView) -> bool {
 /// the kernel does not see, the steps as bars.
 fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     if let Some(connection) = evidence.connections(Role::Client).last() {
-        return Picture::Lanes(beginning(evidence, connection));
+        return Picture::Lanes { app: Who::Client, steps: beginning(evidence, connection) };
     }
     let bars = vec![
-        bar(facts, "tcp", "TCP's handshake", Owner::Peer),
-        bar(facts, "tls", "the handshake within QUIC", Owner::Peer),
-        bar(facts, "request", "the request", Owner::Peer),
+        Bar::of(facts, "tcp", "TCP's handshake", Owner::Peer),
+        Bar::of(facts, "tls", "the handshake within QUIC", Owner::Peer),
+        Bar::of(facts, "request", "the request", Owner::Peer),
     ];
     Picture::Bars { title: "round trips until the first answer".to_owned(), bars }
 }

@@ -1,9 +1,8 @@
 //! A server that answers an order too late now and then, and a client that sends it again.
 
-use super::traffic::bar;
 use crate::{
     learn::{
-        check::{Check, Picture, Scenario},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
@@ -51,10 +50,10 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 
 fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
-        bar(facts, "orders", "the client wanted", Owner::Peer),
-        bar(facts, "asked", "the client sent", Owner::Peer),
-        bar(facts, "delivered", "the kernel delivered", Owner::Kernel),
-        bar(facts, "done", "the server carried out", Owner::App),
+        Bar::of(facts, "orders", "the client wanted", Owner::Peer),
+        Bar::of(facts, "asked", "the client sent", Owner::Peer),
+        Bar::of(facts, "delivered", "the kernel delivered", Owner::Kernel),
+        Bar::of(facts, "done", "the server carried out", Owner::App),
     ];
     Picture::Bars { title: "orders, step by step".to_owned(), bars }
 }

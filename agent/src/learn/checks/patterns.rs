@@ -112,19 +112,19 @@ fn hands(evidence: &Evidence) -> Option<u64> {
 
 /// The slowest request, once it is there.
 fn request(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
-    Picture::Lanes(match slowest(evidence) {
+    match slowest(evidence) {
         Some((sock, exchange)) => evidence.request_steps(sock, exchange),
-        None => Vec::new(),
-    })
+        None => Picture::nothing(),
+    }
 }
 
 /// The slowest request from the handshake on. The client was told to wait before it asks, so that
 /// time is nobody's doing.
 fn connection(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
-    Picture::Lanes(match slowest(evidence) {
+    match slowest(evidence) {
         Some((sock, exchange)) => evidence.steps_but(&[SliceKind::Request], sock, exchange),
-        None => Vec::new(),
-    })
+        None => Picture::nothing(),
+    }
 }
 
 fn slowest(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
@@ -146,6 +146,7 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
             length: us as f64,
             figure: format!("{}  {:13}", duration_us(us), kind.name().replace('_', " ")),
             owner: kind.owner(),
+            fact: None,
         });
     }
     let title = "each request: who answered it, how long it took, and what held it most".to_owned();

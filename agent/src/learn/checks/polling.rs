@@ -1,9 +1,9 @@
 //! Events that a client hears of because it asks: again and again, once for each, or once for all.
 
-use super::traffic::{asked_on, bar, exchanges_on, latency_us, longest_us, of_clients, scenario};
+use super::traffic::{asked_on, exchanges_on, latency_us, longest_us, of_clients, scenario};
 use crate::{
     learn::{
-        check::{Check, Picture},
+        check::{Bar, Check, Picture},
         evidence::{Evidence, Who, median, sum, time},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
@@ -57,10 +57,10 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 
 fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
-        bar(facts, "requests", "requests", Owner::Peer),
-        bar(facts, "empty", "answers with nothing new", Owner::App),
-        bar(facts, "useful", "answers with something new", Owner::App),
-        bar(facts, "news", "events", Owner::App),
+        Bar::of(facts, "requests", "requests", Owner::Peer),
+        Bar::of(facts, "empty", "answers with nothing new", Owner::App),
+        Bar::of(facts, "useful", "answers with something new", Owner::App),
+        Bar::of(facts, "news", "events", Owner::App),
     ];
     Picture::Bars { title: "what the events cost".to_owned(), bars }
 }

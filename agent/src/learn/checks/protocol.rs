@@ -135,8 +135,8 @@ fn turns(evidence: &Evidence) -> Vec<&ExchangeView> {
 fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let mut turns: Vec<_> = evidence.exchanges(Role::Client).collect();
     turns.sort_by_key(|(_, turn)| turn.start_ns);
-    Picture::Lanes(match turns.get(turns.len() / 2) {
+    match turns.get(turns.len() / 2) {
         Some((sock, turn)) => evidence.request_steps(*sock, turn),
-        None => Vec::new(),
-    })
+        None => Picture::nothing(),
+    }
 }

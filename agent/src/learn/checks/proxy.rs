@@ -136,7 +136,7 @@ impl Share {
         let Self { connections, exchanges } = self;
         let noun = if *connections == 1 { "connection" } else { "connections" };
         let figure = format!("{connections:2} {noun:11}  {exchanges:3} exchanges");
-        Bar { label, length: *exchanges as f64, figure, owner }
+        Bar { label, length: *exchanges as f64, figure, owner, fact: None }
     }
 }
 

@@ -59,8 +59,8 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     let waited = !matches!(facts.get("blocked"), None | Some(Value::Number(0.0)));
     let role = if waited { Role::Client } else { Role::Server };
-    Picture::Lanes(match evidence.exchanges(role).next() {
+    match evidence.exchanges(role).next() {
         Some((sock, exchange)) => evidence.request_steps(sock, exchange),
-        None => Vec::new(),
-    })
+        None => Picture::nothing(),
+    }
 }

@@ -60,6 +60,7 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
         length: *count as f64,
         figure: format!("{count} requests"),
         owner: Owner::App,
+        fact: None,
     };
     Picture::Bars {
         title: "requests that each worker read".to_owned(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::traffic::{bar, exchanges_on, longest_us, most_at_once, of_clients, scenario, span_us};
+use super::traffic::{exchanges_on, longest_us, most_at_once, of_clients, scenario, span_us};
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
@@ -118,6 +118,7 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
                 Some(verdict) => verdict.kind.owner(),
                 None => Owner::Peer,
             },
+            fact: None,
         });
     }
     Picture::Bars {
@@ -128,18 +129,18 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
 
 fn jobs(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
-        bar(facts, "done", "jobs done", Owner::App),
-        bar(facts, "requests", "requests", Owner::Peer),
-        bar(facts, "polls", "requests for a result", Owner::Peer),
+        Bar::of(facts, "done", "jobs done", Owner::App),
+        Bar::of(facts, "requests", "requests", Owner::Peer),
+        Bar::of(facts, "polls", "requests for a result", Owner::Peer),
     ];
     Picture::Bars { title: "what the jobs cost".to_owned(), bars }
 }
 
 fn bytes(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
-        bar(facts, "sent", "all clients wrote", Owner::Peer),
-        bar(facts, "received", "all clients read", Owner::App),
-        bar(facts, "least", "one client read", Owner::App),
+        Bar::of(facts, "sent", "all clients wrote", Owner::Peer),
+        Bar::of(facts, "received", "all clients read", Owner::App),
+        Bar::of(facts, "least", "one client read", Owner::App),
     ];
     Picture::Bars { title: "bytes, as the kernel counted them".to_owned(), bars }
 }

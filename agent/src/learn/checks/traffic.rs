@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 
 use crate::{
     learn::{
-        check::{Bar, Scenario},
+        check::Scenario,
         evidence::{Evidence, Who, median},
-        fact::{LessonFacts, Value},
         lesson::Knobs,
     },
     model::{
         event::Role,
-        snapshot::{ConnectionView, ExchangeView, Owner},
+        snapshot::{ConnectionView, ExchangeView},
     },
 };
 
@@ -99,15 +98,6 @@ pub(super) fn latency_us(evidence: &Evidence, name: &str) -> Option<u64> {
     let line = evidence.lines(Who::Client, "  latency").next()?;
     let milliseconds: f64 = line.split_once(name)?.1.split_whitespace().next()?.parse().ok()?;
     Some((milliseconds * 1_000.0) as u64)
-}
-
-/// A fact as a bar.
-pub(super) fn bar(facts: &LessonFacts, name: &str, label: &str, owner: Owner) -> Bar {
-    let length = match facts.get(name) {
-        Some(Value::Number(number)) => *number,
-        _ => 0.0,
-    };
-    Bar { label: label.into(), length, figure: facts.shown(name), owner }
 }
 
 #[cfg(test)]

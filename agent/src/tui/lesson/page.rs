@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::words;
-use crate::learn::{Bar, Claim, Lesson, LessonFacts, Outcome, Picture, Scenario, Value};
+use crate::learn::{Bar, Claim, Lesson, LessonFacts, Outcome, Picture, Scenario, Value, Who};
 use crate::model::snapshot::Owner;
 use crate::model::timeline::{Lane, Step};
 use crate::text::Untrusted;
@@ -149,7 +149,7 @@ pub(super) fn legend(theme: Theme, width: usize) -> Lines {
         held(Owner::Peer, "the other side holds them"),
     ];
     let mut out = vec![rule(theme, vec![span("HOW TO READ THE PICTURE", theme.dim())], width)];
-    out.extend(lanes::lines(theme, &steps, width, 0));
+    out.extend(lanes::lines(theme, lanes::Sides::PLAIN, &steps, width, 0));
     out
 }
 
@@ -215,7 +215,8 @@ pub(super) fn pictured(theme: Theme, outcome: &Outcome, width: usize, room: usiz
 /// Returns the picture, in at most `room` lines where it can be so short.
 pub(super) fn picture(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
     match &outcome.picture {
-        Picture::Lanes(steps) => lanes::lines(theme, steps, width, room),
+        Picture::Lanes { app, steps } => lanes::lines(theme, sides(*app), steps, width, room),
+        Picture::Nested { title, shells } => nested(theme, title, shells, width),
         Picture::Bars { title, bars } => {
             let mut out = vec![Line::from(span(format!(" {title}"), theme.dim()))];
             for bar in bars {
@@ -224,6 +225,40 @@ pub(super) fn picture(theme: Theme, outcome: &Outcome, width: usize, room: usize
             out
         }
     }
+}
+
+/// The names of the outer lanes, if this one is the app.
+fn sides(app: Who) -> lanes::Sides {
+    match app {
+        Who::Client => lanes::Sides { peer: "P server", app: "A client" },
+        _ => lanes::Sides { peer: "P client", app: "A server" },
+    }
+}
+
+/// Shells drawn as boxes, one within the other.
+fn nested(theme: Theme, title: &str, shells: &[Bar], width: usize) -> Lines {
+    let mut out = vec![Line::from(span(format!(" {title}"), theme.dim()))];
+    let inner = |depth: usize| width.saturating_sub(2 + 2 * depth);
+    for (depth, shell) in shells.iter().enumerate() {
+        let words = format!("{} {} ", escape(&shell.label), shell.figure);
+        let edge = inner(depth).saturating_sub(words.chars().count() + 3);
+        out.push(Line::from(vec![
+            raw(format!(" {}", "│".repeat(depth))),
+            span("┌ ", theme.owner(shell.owner)),
+            span(words, theme.strong()),
+            span(format!("{}┐", "─".repeat(edge)), theme.owner(shell.owner)),
+            raw("│".repeat(depth)),
+        ]));
+    }
+    for (depth, shell) in shells.iter().enumerate().rev() {
+        let edge = "─".repeat(inner(depth).saturating_sub(2));
+        out.push(Line::from(vec![
+            raw(format!(" {}", "│".repeat(depth))),
+            span(format!("└{edge}┘"), theme.owner(shell.owner)),
+            raw("│".repeat(depth)),
+        ]));
+    }
+    out
 }
 
 fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
@@ -254,8 +289,10 @@ pub(super) fn parts(
 ) -> Vec<Lines> {
     let this = &lesson.rounds[round];
     let facts = Some(&outcome.facts);
-    let mut out: Vec<Lines> =
-        this.reveal.iter().map(|block| words::block(theme, block, facts, width)).collect();
+    let mut out: Vec<Lines> = this
+        .reveal_of(&outcome.facts)
+        .map(|block| words::block(theme, block, facts, width))
+        .collect();
     if round == 0 {
         let mut jobs =
             vec![Line::default(), rule(theme, vec![span("WHOSE JOB IS IT?", theme.dim())], width)];

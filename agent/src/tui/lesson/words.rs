@@ -77,8 +77,9 @@ fn flow(theme: Theme, pieces: &[Piece], facts: Option<&LessonFacts>, width: usiz
     };
     for piece in pieces {
         let style = match piece {
-            Piece::Plain(_) => Style::new(),
             Piece::Strong(_) | Piece::Fact(_) => theme.strong(),
+            Piece::Plain(_) => Style::new(),
+            Piece::Borne(_) | Piece::Source(_) | Piece::When(_) => continue,
         };
         let text = piece.filled(facts);
         // A figure and its unit stay together.

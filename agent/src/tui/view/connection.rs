@@ -57,7 +57,7 @@ pub(super) fn draw(
     // In full where it fits: first what is wrong, then how the connection came about.
     let height = usize::from(page.height);
     let fits = |below: &[Line<'_>], steps: &[Step]| {
-        below.len() + lanes::lines(theme, steps, width, 0).len() <= height
+        below.len() + lanes::lines(theme, lanes::Sides::PLAIN, steps, width, 0).len() <= height
     };
     let mut below = below(theme, snapshot, connection, shown, width, true);
     let mut steps = all_steps(snapshot, connection, shown, true);
@@ -69,7 +69,7 @@ pub(super) fn draw(
     }
     let below_height = below.len().min(height * 3 / 5);
     let lanes_height = height - below_height;
-    let mut lines = lanes::lines(theme, &steps, width, lanes_height);
+    let mut lines = lanes::lines(theme, lanes::Sides::PLAIN, &steps, width, lanes_height);
     let titles = lines.drain(..1).collect();
     put(frame, take(&mut page, 1), titles);
     let picture = take(&mut page, lanes_height.saturating_sub(1).min(lines.len()));

@@ -104,12 +104,16 @@ pub(super) fn panel(
     };
     let mut out = vec![exchange::sum(theme, connection, worst, width)];
     let steps = timeline::exchange(snapshot, connection, worst);
-    let lanes = lanes::lines(theme, &steps, width, height - 1);
+    let lanes = lanes::lines(theme, lanes::Sides::PLAIN, &steps, width, height - 1);
     // Where there is no room below the steps, the other exchanges stand beside them.
     if width >= WIDE && (height.saturating_sub(EXCHANGES)..height).contains(&lanes.len()) {
         let beside = width * 3 / 5;
         let list = exchange::list(theme, connection, Some(worst.seq), width - beside, height - 1);
-        out.extend(side_by_side(lanes::lines(theme, &steps, beside, height - 1), list, beside));
+        out.extend(side_by_side(
+            lanes::lines(theme, lanes::Sides::PLAIN, &steps, beside, height - 1),
+            list,
+            beside,
+        ));
         return out;
     }
     if lanes.len() < height {

@@ -27,10 +27,25 @@ struct Lanes {
     words: usize,
 }
 
+/// Names of the outer lanes.
+#[derive(Clone, Copy)]
+pub(in crate::tui) struct Sides {
+    /// The peer's.
+    pub(in crate::tui) peer: &'static str,
+    /// The app's.
+    pub(in crate::tui) app: &'static str,
+}
+
+impl Sides {
+    /// Without a word on who they are.
+    pub(in crate::tui) const PLAIN: Self = Self { peer: "PEER", app: "APP" };
+}
+
 /// Returns the steps as lines under a line of titles. The lines that are left of `room` are shared
 /// out in proportion to the time, so that a long hold is seen to be long.
 pub(in crate::tui) fn lines(
     theme: Theme,
+    sides: Sides,
     steps: &[Step],
     width: usize,
     room: usize,
@@ -47,7 +62,7 @@ pub(in crate::tui) fn lines(
     let least: usize = words.iter().map(|lines| lines.len().max(1)).sum();
     let extra = room.saturating_sub(least + 1).min(PROPORTION);
     let all = total(steps.iter().map(held_us));
-    let mut out = vec![lanes.titles()];
+    let mut out = vec![lanes.titles(sides)];
     let mut last_time = None;
     for (step, words) in steps.iter().zip(&words) {
         let share = held_us(step) as f64 / all.max(1) as f64;
@@ -101,14 +116,17 @@ impl Lanes {
         }
     }
 
-    fn titles(&self) -> Line<'static> {
+    fn titles(&self, sides: Sides) -> Line<'static> {
         let theme = self.theme;
         let middle = self.at[1] - 3;
-        let mut row =
-            vec![raw(" ".repeat(TIME + 1)), span(left("PEER", middle), theme.owner(Holder::Peer))];
+        let mut row = vec![
+            raw(" ".repeat(TIME + 1)),
+            span(left(sides.peer, middle), theme.owner(Holder::Peer)),
+        ];
         row.push(span(left("KERNEL", self.wide - middle - 3), theme.owner(Holder::Kernel)));
-        row.push(span("APP", theme.owner(Holder::App)));
-        row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", TOOK)), theme.dim()));
+        row.push(span(sides.app, theme.owner(Holder::App)));
+        let room = (TOOK + 3).saturating_sub(sides.app.chars().count());
+        row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", room)), theme.dim()));
         Line::from(row)
     }
 
