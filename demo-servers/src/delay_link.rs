@@ -44,6 +44,10 @@ pub struct Options {
     /// Whose segments to count and drop
     #[arg(long, value_enum, default_value_t = Side::Server, value_name = "SIDE")]
     pub drop_from: Side,
+    /// Drop once the N-th large packet of a burst of the server's, of TCP or UDP: packets of 500
+    /// bytes or more, with less than 100 ms between them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub drop_in_burst: Option<u64>,
     /// Lose this share of all packets of either side, UDP and handshakes too: the same ones in each
     /// run
     #[arg(
@@ -69,6 +73,7 @@ impl Options {
             rtt,
             drop_nth: None,
             drop_every: None,
+            drop_in_burst: None,
             drop_from: Side::Server,
             loss: 0,
             rate: None,
@@ -89,9 +94,10 @@ impl std::fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// Relays until signalled. Prints `link 10.77.0.1 10.77.0.2`, and with `--trace` for each TCP
-/// segment with data `relayed` or `dropped`, followed by `name=value` words: the sender's port, the
-/// sequence number, when it came.
+/// Relays until signalled. Prints `link 10.77.0.1 10.77.0.2`, with `--drop-in-burst` a line
+/// `burst-lost bytes=N` for what it dropped, and with `--trace` for each TCP segment with data
+/// `relayed` or `dropped`, followed by `name=value` words: the sender's port, the sequence number,
+/// when it came.
 ///
 /// Fails with [`Unavailable`] where the kernel has no TUN device.
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -107,13 +113,18 @@ pub(crate) fn relay(mut device: &File, options: &Options) -> anyhow::Result<()> 
     thread::scope(|scope| {
         scope.spawn(|| deliver(out, due));
         let (mut losses, mut dice) = (Losses::new(options), Dice::new(options.loss));
+        let mut burst = Burst::new(options.drop_in_burst);
         let mut wire = Rate { bytes_a_second: options.rate, free_ns: 0 };
         let mut packet = [0; 65_536];
         loop {
             let length = device.read(&mut packet)?;
             let now_ns = monotonic_ns();
             let packet = &mut packet[..length];
-            if turn_round(packet) && !dice.lose() && !losses.take(packet, now_ns) {
+            if turn_round(packet)
+                && !dice.lose()
+                && !burst.take(packet, now_ns)
+                && !losses.take(packet, now_ns)
+            {
                 let sent_ns = if losses.is_from_server(packet) {
                     wire.send(packet.len(), now_ns)
                 } else {
@@ -183,6 +194,55 @@ impl Dice {
         self.state ^= self.state << 17;
         self.state % 100 < u64::from(self.percent)
     }
+}
+
+/// Drops one packet of a burst of the server's. A handshake's flight has few large packets, a burst
+/// of answers many: what is lost is part of the answers, whatever the protocol.
+struct Burst {
+    /// Its place in the burst, from 1; `None` once it is lost.
+    place: Option<u64>,
+    /// Port of the server: where the first packet goes.
+    server: Option<u16>,
+    seen: u64,
+    last_ns: u64,
+}
+
+impl Burst {
+    /// Bytes of a packet that counts.
+    const LARGE: usize = 500;
+    /// Silence after which another burst begins.
+    const GAP_NS: u64 = 100_000_000;
+
+    fn new(place: Option<u64>) -> Self {
+        Self { place, server: None, seen: 0, last_ns: 0 }
+    }
+
+    /// Whether to drop this packet.
+    fn take(&mut self, packet: &[u8], now_ns: u64) -> bool {
+        let (Some(place), Some((source, destination))) = (self.place, ports(packet)) else {
+            return false;
+        };
+        if source != *self.server.get_or_insert(destination) || packet.len() < Self::LARGE {
+            return false;
+        }
+        if now_ns.saturating_sub(self.last_ns) >= Self::GAP_NS {
+            self.seen = 0;
+        }
+        (self.seen, self.last_ns) = (self.seen + 1, now_ns);
+        let lost = self.seen == place;
+        if lost {
+            self.place = None;
+            announce(format_args!("burst-lost bytes={}", packet.len()));
+        }
+        lost
+    }
+}
+
+/// Source and destination of a packet of TCP or UDP.
+fn ports(packet: &[u8]) -> Option<(u16, u16)> {
+    let header = usize::from(packet.first()? & 15) * 4;
+    let ports = matches!(packet.get(9)?, 6 | 17).then(|| packet.get(header..header + 4))??;
+    Some((u16::from_be_bytes([ports[0], ports[1]]), u16::from_be_bytes([ports[2], ports[3]])))
 }
 
 /// The fields of a TCP segment that are traced.
@@ -305,6 +365,27 @@ mod tests {
     }
 
     #[test]
+    fn one_packet_of_a_burst_is_dropped() {
+        let mut burst = Burst::new(Some(3));
+        let mut dropped = |source, destination, protocol, bytes: usize, at_ms: u64| {
+            let mut packet = packet(source, destination, 0x18, &vec![0; bytes]);
+            packet[9] = protocol;
+            burst.take(&packet, at_ms * 1_000_000)
+        };
+        // Who is asked first is the server, and the client's packets do not count.
+        assert!(!dropped(5000, 7000, 17, 1_200, 0));
+        // Two large ones, then nothing for a while: a handshake.
+        assert!(!dropped(7000, 5000, 17, 1_200, 10) && !dropped(7000, 5000, 17, 1_200, 11));
+        assert!(!dropped(7000, 5000, 17, 1_200, 211));
+        assert!(!dropped(7000, 5000, 17, 100, 212) && !dropped(7000, 5000, 17, 1_200, 213));
+        assert!(dropped(7000, 5000, 17, 1_200, 214));
+        // Once.
+        assert!((0..9).all(|at| !dropped(7000, 5000, 17, 1_200, 215 + at)));
+        assert!((0..9).all(|at| !dropped(7000, 5000, 6, 1_200, 500 + at)));
+        assert_eq!(ports(&[0x45; 20]), None);
+    }
+
+    #[test]
     fn segments() {
         let segment = Segment::parse(&packet(7000, 5000, 0x18, b"abc")).expect("a segment");
         assert_eq!(
@@ -326,6 +407,7 @@ mod tests {
             rtt: Duration::ZERO,
             drop_nth: Some(2),
             drop_every: Some(5),
+            drop_in_burst: None,
             drop_from: Side::Server,
             loss: 0,
             rate: None,

@@ -52,6 +52,8 @@ pub struct Scenario {
     pub link_ms: Option<u64>,
     /// Share of the packets that the link loses, percent.
     pub loss: u8,
+    /// Place of the packet that the link loses once, in a burst of the server's.
+    pub lost_in_burst: Option<u64>,
     /// Settings of the kernel in their network: "net.ipv4.tcp_rmem" and its value.
     pub sysctls: BTreeMap<String, String>,
 }
@@ -93,6 +95,12 @@ impl Scenario {
         Self { loss: percent, ..linked }
     }
 
+    /// The link loses the n-th large packet of a burst of the server's, once.
+    #[must_use]
+    pub fn losing(self, place: u64) -> Self {
+        Self { lost_in_burst: Some(place), ..self }
+    }
+
     /// Sets something of the kernel in their network.
     #[must_use]
     pub fn sysctl(mut self, name: &str, value: impl ToString) -> Self {
@@ -103,7 +111,12 @@ impl Scenario {
     /// Takes the link away.
     #[must_use]
     pub fn near(self) -> Self {
-        Self { link_ms: None, loss: 0, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
+        Self {
+            link_ms: None,
+            loss: 0,
+            lost_in_burst: None,
+            ..self.moved(Self::ADDRESS, Self::ADDRESS)
+        }
     }
 
     /// Returns the address that the server listens on.

@@ -97,7 +97,8 @@ fn link(
 ) -> anyhow::Result<(Scenario, Option<Link>)> {
     let Some(link_ms) = scenario.link_ms else { return Ok((scenario.clone(), None)) };
     let loss = format!("--loss={}", scenario.loss);
-    let words = ["delay-link".to_owned(), format!("--rtt={link_ms}ms"), loss];
+    let mut words = vec!["delay-link".to_owned(), format!("--rtt={link_ms}ms"), loss];
+    words.extend(scenario.lost_in_burst.map(|place| format!("--drop-in-burst={place}")));
     let mut process = Process::start(Who::Link, &words, sender)?;
     process.go()?;
     let (_, said) = lines.recv_timeout(PATIENCE).context("the link printed nothing")?;

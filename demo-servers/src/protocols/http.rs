@@ -110,6 +110,9 @@ pub struct HttpOptions {
     /// Give up on an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
+    /// Count the answers that take longer than this
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub late: Option<Duration>,
 }
 
 /// The servers that were seen behind an address.
@@ -125,7 +128,8 @@ struct Seen {
 impl HttpOptions {
     /// Asks until it is done or stopped. Facts: `at_once` (the most concurrent requests on a
     /// connection), `behind` (connections that the answering servers have seen; a proxy between
-    /// makes them more or fewer than the client's), `proxies` (that answers have passed).
+    /// makes them more or fewer than the client's), `proxies` (that answers have passed), and with
+    /// `--late` that of [`Report::late`].
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         let seen = Mutex::new(Seen::default());
         let mut report = Tasks::run(stop, async |tasks| {
@@ -138,6 +142,7 @@ impl HttpOptions {
             ("behind", seen.connections.len() as u64),
             ("proxies", seen.proxies),
         ]);
+        report.late(self.late);
         report
     }
 
