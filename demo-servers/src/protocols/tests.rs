@@ -22,6 +22,9 @@ fn one_request_is_counted_at_each_layer() {
 
 #[test]
 fn datagrams_are_answered_or_dropped() {
+    let knobs = ["--requests", "3", "--pause", "0ms", "--read-size", "40"];
+    let report = in_process::run("udp", &knobs);
+    assert_eq!((report.fact("got"), report.fact("cut")), (Some(3 * 40), Some(3 * 60)), "{report}");
     let report = in_process::run("udp", &["--requests", "20", "--pause", "0ms"]);
     assert_eq!((report.asked, report.answered, report.fact("lost")), (20, 20, Some(0)), "{report}");
     assert_eq!(report.workers.get("one-by-one"), Some(&20));
@@ -87,6 +90,8 @@ fn a_data_channel_carries_messages() {
     );
     assert_eq!(report.workers.get("event-loop"), Some(&40), "{report}");
     // A check each way at least, and messages of several datagrams.
-    assert!(report.fact("stun") >= Some(4) && report.fact("dtls") > Some(4 * 40), "{report}");
+    assert!(report.fact("checks") >= Some(4) && report.fact("data") > Some(4 * 40), "{report}");
+    assert!(report.fact("check_answers") <= report.fact("checks"), "{report}");
+    assert!(report.fact("handshake") >= Some(2 * 4), "{report}");
     assert!(report.errors.is_empty(), "{report}");
 }

@@ -26,8 +26,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "udp",
         title: "UDP: datagrams",
         lectures: &[20],
-        about: "Each send is a datagram, and each read gets one, whole or not at all. There is no \
-                connection, and nobody resends what was lost: the application has to notice.",
+        about: "Each send is a datagram, and each read takes one from the buffer: what the read has \
+                no room for is lost. There is no connection, and nobody resends what was lost: the \
+                application has to notice.",
         expect: None,
         server: &["udp"],
         client: &["udp"],

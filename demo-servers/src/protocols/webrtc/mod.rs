@@ -67,8 +67,9 @@ pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
 }
 
 /// Opens one channel after another. Facts: `channels` that opened, `open_us` from the offer to the
-/// open channel (the median), and the datagrams both ways of `stun` (checks that a path works), of
-/// `dtls` (the handshake and, encrypted, SCTP with the messages).
+/// open channel (the median), and the datagrams both ways: of `stun` (of these `checks`, which ask
+/// whether a path works, and `check_answers`), and of `dtls` (of these `handshake` and, encrypted,
+/// `data`: SCTP with the messages).
 pub(crate) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     client::converse(options, server, stop)
 }
