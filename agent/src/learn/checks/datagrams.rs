@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(in crate::learn) static CHECK: Check = Check {
-    knobs: &["demo", "link_ms"],
+    knobs: &["demo", "link_ms", "loss", "lose_in_burst"],
     facts: &[
         Spec::count("asked", "requests that the client made, by its own count"),
         Spec::count("answers", "requests that were answered"),
@@ -28,7 +28,21 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("read", "datagrams that the server read"),
         Spec::count("written", "datagrams that the server wrote"),
         Spec::count("dropped", "datagrams that the server's kernel had no room for"),
-        Spec::count("failed", "kinds of failure that the client was told of"),
+        Spec::count("failed", "failures that the client was told of"),
+        Spec::bytes("got", "bytes of the answered requests that the server's reads returned"),
+        Spec::bytes("cut", "bytes of the answered requests that its reads had no room for"),
+        Spec::time("sending", "longest time in which the client sent all at once"),
+        Spec::count("links", "links between the two: 0 where the kernel has no TUN device"),
+        Spec::time("link", "a round trip on the link; 0 if there is none"),
+        Spec::count("burst_lost", "packets with answers that the link lost"),
+        Spec::count("late", "answers that came a round trip later than the link takes"),
+        Spec::count("on_time", "answers that came when the link allowed"),
+        Spec::time("open", "from the offer to the open channel (median)"),
+        Spec::bytes("signalled", "bytes over TCP: offers and answers"),
+        Spec::count("checks", "STUN requests, both ways: does this path work?"),
+        Spec::count("check_answers", "STUN responses, both ways"),
+        Spec::count("handshake", "datagrams of the DTLS handshakes, both ways"),
+        Spec::count("data", "datagrams with encrypted data, both ways"),
     ],
     scenario,
     gather,
@@ -37,9 +51,17 @@ pub(in crate::learn) static CHECK: Check = Check {
 
 fn scenario(knobs: &Knobs) -> Scenario {
     let scenario = Scenario::demo(&knobs.text("demo", "udp --datagrams 10"));
-    match knobs.number("link_ms", 0) {
+    let scenario = match knobs.number("link_ms", 0) {
         0 => scenario,
         link_ms => scenario.far(link_ms),
+    };
+    let scenario = match knobs.number("loss", 0) {
+        0 => scenario,
+        percent => scenario.lossy(u8::try_from(percent).unwrap_or(u8::MAX)),
+    };
+    match knobs.number("lose_in_burst", 0) {
+        0 => scenario,
+        place => scenario.losing(place),
     }
 }
 
@@ -53,7 +75,10 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     if let (Some(asked), Some(answers)) = (asked, answers) {
         facts.whole("lost", asked.saturating_sub(answers));
     }
-    facts.whole("tcp", evidence.connections(Role::Client).len() as u64);
+    let tcp = evidence.connections(Role::Client);
+    facts.whole("tcp", tcp.len() as u64);
+    let signalled = tcp.iter().map(|tcp| tcp.bytes_in.saturating_add(tcp.bytes_out));
+    facts.whole("signalled", sum(signalled));
     let (server, client) = (evidence.datagrams(Who::Server), evidence.datagrams(Who::Client));
     facts.whole("sockets", server.len() as u64);
     facts.whole("client_sockets", client.len() as u64);
@@ -71,18 +96,52 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     facts.whole("read", all(&server, |socket| Some(socket.read?.datagrams)));
     facts.whole("written", all(&server, |socket| Some(socket.written?.datagrams)));
     facts.whole("dropped", all(&server, |socket| Some(socket.drops)));
-    if let Some(said) = evidence.lines(Who::Client, "  errors").last() {
-        facts.whole(
-            "failed",
-            match said.trim() {
-                "none" => 0,
-                sorts => sorts.split(", ").count() as u64,
-            },
-        );
+    facts.whole("failed", failures(evidence));
+    let link_us = evidence.link_us();
+    facts.whole("link", link_us);
+    facts.whole("links", u64::from(link_us > 0));
+    facts.whole("burst_lost", evidence.lines(Who::Link, "burst-lost").count() as u64);
+    let said = |word| evidence.number_after(Who::Client, word);
+    facts.whole("sending", said("sending_us"));
+    facts.whole("open", said("open_us"));
+    for name in ["got", "cut", "checks", "check_answers", "handshake", "data"] {
+        facts.whole(name, said(name));
+    }
+    if let (Some(answers), Some(late)) = (answers, said("late")) {
+        facts.whole("late", late);
+        facts.whole("on_time", answers.saturating_sub(late));
     }
 }
 
-fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
+/// Failures that the client was told of: "none", or "3 × timed out, 1 × refused".
+fn failures(evidence: &Evidence) -> Option<u64> {
+    let said = evidence.lines(Who::Client, "  errors").last()?.trim();
+    if said == "none" {
+        return Some(0);
+    }
+    let counts = said.split(" × ").filter_map(|part| part.rsplit([' ', ',']).next()?.parse().ok());
+    Some(sum(counts))
+}
+
+/// What was lost if the link lost something, the steps of WebRTC, or what passed the kernel.
+fn picture(knobs: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
+    if knobs.number("lose_in_burst", 0) > 0 {
+        let bars = vec![
+            Bar::of(facts, "burst_lost", "packets lost on the way", Owner::Network),
+            Bar::of(facts, "on_time", "answers on time", Owner::Peer),
+            Bar::of(facts, "late", "answers a round trip late", Owner::Network),
+        ];
+        return Picture::Bars { title: "packets and answers".to_owned(), bars };
+    }
+    if facts.get("checks").is_some() {
+        let bars = vec![
+            Bar::of(facts, "checks", "STUN requests", Owner::App),
+            Bar::of(facts, "check_answers", "STUN responses", Owner::App),
+            Bar::of(facts, "handshake", "DTLS handshakes", Owner::App),
+            Bar::of(facts, "data", "encrypted data", Owner::App),
+        ];
+        return Picture::Bars { title: "datagrams, both ways".to_owned(), bars };
+    }
     let bars = vec![
         Bar::of(facts, "sent", "the client sent", Owner::Peer),
         Bar::of(facts, "dropped", "the kernel dropped", Owner::Kernel),

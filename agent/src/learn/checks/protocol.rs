@@ -131,9 +131,12 @@ fn turns(evidence: &Evidence) -> Vec<&ExchangeView> {
     turns
 }
 
-/// One request and its answer as the kernel saw them, in the middle of the run.
+/// One request and its answer as the kernel saw them, in the middle of the run. An exchange that
+/// only sets the protocol up (the SETTINGS of HTTP/2) has an answer of a few bytes.
 fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let mut turns: Vec<_> = evidence.exchanges(Role::Client).collect();
+    let largest = turns.iter().map(|(_, turn)| turn.response_bytes).max().unwrap_or(0);
+    turns.retain(|(_, turn)| turn.response_bytes >= largest / 2);
     turns.sort_by_key(|(_, turn)| turn.start_ns);
     match turns.get(turns.len() / 2) {
         Some((sock, turn)) => evidence.request_steps(*sock, turn),
