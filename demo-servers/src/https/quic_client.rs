@@ -45,7 +45,7 @@ pub struct Options {
     /// Bytes of a request's body
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     pub request_size: usize,
-    /// Count the answers that take longer than this
+    /// Count the answers that take this much longer than the quickest one
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub late: Option<Duration>,
     /// Number and timing of the connections

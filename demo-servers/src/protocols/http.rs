@@ -110,7 +110,7 @@ pub struct HttpOptions {
     /// Give up on an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
-    /// Count the answers that take longer than this
+    /// Count the answers that take this much longer than the quickest one
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub late: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! Protocols over UDP: sockets and datagrams, for there are no connections in the kernel.
+//! UDP and the protocols over it: sockets and datagrams, for there are no connections in the kernel.
 
 use crate::{
     learn::{
@@ -13,41 +13,71 @@ use crate::{
     },
 };
 
-pub(in crate::learn) static CHECK: Check = Check {
-    knobs: &["demo", "link_ms", "loss", "lose_in_burst"],
-    facts: &[
-        Spec::count("asked", "requests that the client made, by its own count"),
-        Spec::count("answers", "requests that were answered"),
-        Spec::count("lost", "requests that were not answered"),
-        Spec::count("sockets", "UDP sockets of the server"),
-        Spec::count("client_sockets", "UDP sockets of the client"),
-        Spec::count("tcp", "TCP connections that the kernel knows"),
-        Spec::count("quic", "QUIC connections to the server, by first packets"),
-        Spec::word("protocol", "protocol, by the first datagrams"),
-        Spec::count("sent", "datagrams that the client wrote"),
-        Spec::count("read", "datagrams that the server read"),
-        Spec::count("written", "datagrams that the server wrote"),
-        Spec::count("dropped", "datagrams that the server's kernel had no room for"),
-        Spec::count("failed", "failures that the client was told of"),
-        Spec::bytes("got", "bytes of the answered requests that the server's reads returned"),
-        Spec::bytes("cut", "bytes of the answered requests that its reads had no room for"),
-        Spec::time("sending", "longest time in which the client sent all at once"),
-        Spec::count("links", "links between the two: 0 where the kernel has no TUN device"),
-        Spec::time("link", "a round trip on the link; 0 if there is none"),
-        Spec::count("burst_lost", "packets with answers that the link lost"),
-        Spec::count("late", "answers that came a round trip later than the link takes"),
-        Spec::count("on_time", "answers that came when the link allowed"),
-        Spec::time("open", "from the offer to the open channel (median)"),
-        Spec::bytes("signalled", "bytes over TCP: offers and answers"),
-        Spec::count("checks", "STUN requests, both ways: does this path work?"),
-        Spec::count("check_answers", "STUN responses, both ways"),
-        Spec::count("handshake", "datagrams of the DTLS handshakes, both ways"),
-        Spec::count("data", "datagrams with encrypted data, both ways"),
-    ],
-    scenario,
-    gather,
-    picture,
-};
+/// UDP itself.
+pub(in crate::learn) static UDP: Check = check(&UDP_FACTS, gather_udp, picture);
+
+/// HTTP/3, and HTTP/2 over TCP for comparison.
+pub(in crate::learn) static HTTP3: Check = check(&HTTP3_FACTS, gather_http3, picture_of_http3);
+
+/// WebRTC.
+pub(in crate::learn) static WEBRTC: Check = check(&WEBRTC_FACTS, gather_webrtc, picture_of_webrtc);
+
+type Gather = fn(&Knobs, &Evidence, &mut LessonFacts);
+type Draw = fn(&Knobs, &Evidence, &LessonFacts) -> Picture;
+
+const fn check(facts: &'static [Spec], gather: Gather, picture: Draw) -> Check {
+    Check { knobs: &["demo", "link_ms", "loss", "lose_in_burst"], facts, scenario, gather, picture }
+}
+
+/// Facts of each of them.
+const SHARED: [Spec; 13] = [
+    Spec::count("asked", "requests that the client made, by its own count"),
+    Spec::count("answers", "requests that were answered"),
+    Spec::count("lost", "requests that were not answered"),
+    Spec::count("sockets", "UDP sockets of the server"),
+    Spec::count("tcp", "TCP connections that the kernel knows"),
+    Spec::word("protocol", "protocol, by the first datagrams"),
+    Spec::count("sent", "datagrams that the client wrote"),
+    Spec::count("read", "datagrams that the server read"),
+    Spec::count("written", "datagrams that the server wrote"),
+    Spec::count("dropped", "datagrams that the server's kernel had no room for"),
+    Spec::count("failed", "failures that the client was told of"),
+    Spec::count("links", "links between the two: 0 where the kernel has no TUN device"),
+    Spec::time("link", "a round trip on the link; 0 if there is none"),
+];
+
+static UDP_FACTS: [Spec; 16] = joined([
+    Spec::bytes("got", "bytes of the answered requests that the server's reads returned"),
+    Spec::bytes("cut", "bytes of the answered requests that its reads had no room for"),
+    Spec::time("sending", "longest time in which the client sent all at once"),
+]);
+
+static HTTP3_FACTS: [Spec; 17] = joined([
+    Spec::count("quic", "QUIC connections to the server, by first packets"),
+    Spec::count("burst_lost", "packets with answers that the link lost"),
+    Spec::count("late", "answers that came half a round trip or more after the quickest"),
+    Spec::count("on_time", "answers that came with the quickest"),
+]);
+
+static WEBRTC_FACTS: [Spec; 19] = joined([
+    Spec::time("open", "from the offer to the open channel (median)"),
+    Spec::bytes("signalled", "bytes over TCP: offers and answers"),
+    Spec::count("checks", "STUN requests, both ways: does this path work?"),
+    Spec::count("check_answers", "STUN responses, both ways"),
+    Spec::count("handshake", "datagrams of the DTLS handshakes, both ways"),
+    Spec::count("data", "datagrams with encrypted data, both ways"),
+]);
+
+/// The shared facts, and these.
+const fn joined<const OWN: usize, const ALL: usize>(own: [Spec; OWN]) -> [Spec; ALL] {
+    let mut all = [SHARED[0]; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < SHARED.len() { SHARED[at] } else { own[at - SHARED.len()] };
+        at += 1;
+    }
+    all
+}
 
 fn scenario(knobs: &Knobs) -> Scenario {
     let scenario = Scenario::demo(&knobs.text("demo", "udp --datagrams 10"));
@@ -65,7 +95,7 @@ fn scenario(knobs: &Knobs) -> Scenario {
     }
 }
 
-fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
+fn gather(evidence: &Evidence, facts: &mut LessonFacts) {
     let (asked, answers) = (
         evidence.number_before(Who::Client, "asked"),
         evidence.number_before(Who::Client, "answered"),
@@ -75,14 +105,9 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     if let (Some(asked), Some(answers)) = (asked, answers) {
         facts.whole("lost", asked.saturating_sub(answers));
     }
-    let tcp = evidence.connections(Role::Client);
-    facts.whole("tcp", tcp.len() as u64);
-    let signalled = tcp.iter().map(|tcp| tcp.bytes_in.saturating_add(tcp.bytes_out));
-    facts.whole("signalled", sum(signalled));
+    facts.whole("tcp", evidence.connections(Role::Client).len() as u64);
     let (server, client) = (evidence.datagrams(Who::Server), evidence.datagrams(Who::Client));
     facts.whole("sockets", server.len() as u64);
-    facts.whole("client_sockets", client.len() as u64);
-    facts.whole("quic", sum(server.iter().map(|socket| socket.quic_connections)));
     if let Some(socket) = server.first()
         && let Some(protocol) = socket.protocol
     {
@@ -100,16 +125,35 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let link_us = evidence.link_us();
     facts.whole("link", link_us);
     facts.whole("links", u64::from(link_us > 0));
+}
+
+fn gather_udp(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
+    gather(evidence, facts);
+    facts.whole("got", evidence.number_after(Who::Client, "got"));
+    facts.whole("cut", evidence.number_after(Who::Client, "cut"));
+    facts.whole("sending", evidence.number_after(Who::Client, "sending_us"));
+}
+
+fn gather_http3(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
+    gather(evidence, facts);
+    let connections = evidence.datagrams(Who::Server).into_iter();
+    facts.whole("quic", sum(connections.map(|socket| socket.quic_connections)));
     facts.whole("burst_lost", evidence.lines(Who::Link, "burst-lost").count() as u64);
-    let said = |word| evidence.number_after(Who::Client, word);
-    facts.whole("sending", said("sending_us"));
-    facts.whole("open", said("open_us"));
-    for name in ["got", "cut", "checks", "check_answers", "handshake", "data"] {
-        facts.whole(name, said(name));
-    }
-    if let (Some(answers), Some(late)) = (answers, said("late")) {
+    let answers = evidence.number_before(Who::Client, "answered");
+    if let (Some(answers), Some(late)) = (answers, evidence.number_after(Who::Client, "late")) {
         facts.whole("late", late);
         facts.whole("on_time", answers.saturating_sub(late));
+    }
+}
+
+fn gather_webrtc(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
+    gather(evidence, facts);
+    let connections = evidence.connections(Role::Client).into_iter();
+    facts
+        .whole("signalled", sum(connections.map(|tcp| tcp.bytes_in.saturating_add(tcp.bytes_out))));
+    facts.whole("open", evidence.number_after(Who::Client, "open_us"));
+    for name in ["checks", "check_answers", "handshake", "data"] {
+        facts.whole(name, evidence.number_after(Who::Client, name));
     }
 }
 
@@ -123,25 +167,8 @@ fn failures(evidence: &Evidence) -> Option<u64> {
     Some(sum(counts))
 }
 
-/// What was lost if the link lost something, the steps of WebRTC, or what passed the kernel.
-fn picture(knobs: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
-    if knobs.number("lose_in_burst", 0) > 0 {
-        let bars = vec![
-            Bar::of(facts, "burst_lost", "packets lost on the way", Owner::Network),
-            Bar::of(facts, "on_time", "answers on time", Owner::Peer),
-            Bar::of(facts, "late", "answers a round trip late", Owner::Network),
-        ];
-        return Picture::Bars { title: "packets and answers".to_owned(), bars };
-    }
-    if facts.get("checks").is_some() {
-        let bars = vec![
-            Bar::of(facts, "checks", "STUN requests", Owner::App),
-            Bar::of(facts, "check_answers", "STUN responses", Owner::App),
-            Bar::of(facts, "handshake", "DTLS handshakes", Owner::App),
-            Bar::of(facts, "data", "encrypted data", Owner::App),
-        ];
-        return Picture::Bars { title: "datagrams, both ways".to_owned(), bars };
-    }
+/// What passed the kernel.
+fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let bars = vec![
         Bar::of(facts, "sent", "the client sent", Owner::Peer),
         Bar::of(facts, "dropped", "the kernel dropped", Owner::Kernel),
@@ -149,4 +176,27 @@ fn picture(knobs: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
         Bar::of(facts, "written", "the server wrote", Owner::App),
     ];
     Picture::Bars { title: "datagrams".to_owned(), bars }
+}
+
+/// What a lost packet did, where the link lost one.
+fn picture_of_http3(knobs: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
+    if knobs.number("lose_in_burst", 0) == 0 {
+        return picture(knobs, evidence, facts);
+    }
+    let bars = vec![
+        Bar::of(facts, "burst_lost", "packets lost on the way", Owner::Network),
+        Bar::of(facts, "on_time", "answers on time", Owner::Peer),
+        Bar::of(facts, "late", "answers a round trip late", Owner::Network),
+    ];
+    Picture::Bars { title: "packets and answers".to_owned(), bars }
+}
+
+fn picture_of_webrtc(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
+    let bars = vec![
+        Bar::of(facts, "checks", "STUN requests", Owner::App),
+        Bar::of(facts, "check_answers", "STUN responses", Owner::App),
+        Bar::of(facts, "handshake", "DTLS handshakes", Owner::App),
+        Bar::of(facts, "data", "encrypted data", Owner::App),
+    ];
+    Picture::Bars { title: "datagrams, both ways".to_owned(), bars }
 }
