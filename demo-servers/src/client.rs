@@ -1,5 +1,5 @@
-//! Asks a request-response server, one request after another on one connection, and says how long
-//! each took.
+//! Asks a request-response server, one request after another on one connection or on several, and
+//! says how long each took.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +31,9 @@ pub struct Options {
     /// Requests to send
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u64,
+    /// Connections to do that on, one after another
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub connections: u64,
     /// Sleep this long before each request
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
@@ -75,10 +78,13 @@ pub struct Options {
     pub trace: bool,
 }
 
-/// Asks, prints `answered N` and closes. With `--trace`, `asked` for each time and `finished` for
-/// the connection, both followed by `name=value` words.
+/// Asks, prints `answered N` and closes, on each connection. With `--trace`, `asked` for each time
+/// and `finished` for the connection, both followed by `name=value` words.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    Conversation::begin(options)?.hold(options)
+    for _ in 0..options.connections {
+        Conversation::begin(options)?.hold(options)?;
+    }
+    Ok(())
 }
 
 struct Conversation {

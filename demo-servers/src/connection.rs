@@ -12,7 +12,7 @@ use crate::fault::ThreadTime;
 use crate::naming;
 use crate::reading::Reader;
 use crate::service::ServiceOptions;
-use crate::sock::{TcpInfo, announce, monotonic_ns};
+use crate::sock::{TcpInfo, announce, monotonic_ns, set_tcp_option};
 use crate::upstream::Upstream;
 use crate::writing::Writer;
 
@@ -142,6 +142,9 @@ impl<'a> Connection<'a> {
         let Some(socket) = &self.socket else { return Ok(Vec::new()) };
         self.options.fault.before_read();
         self.writer.settle(socket)?;
+        if self.options.quickack {
+            set_tcp_option(socket, libc::TCP_QUICKACK, 1)?;
+        }
         let data = self.reader.read(socket)?;
         let now_ns = monotonic_ns();
         self.bytes_in += data.len() as u64;

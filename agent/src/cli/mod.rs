@@ -10,6 +10,8 @@ mod formats;
 #[cfg(feature = "lessons")]
 mod lessons;
 mod look;
+#[cfg(feature = "lessons")]
+mod names;
 mod run;
 mod target;
 mod values;
@@ -35,6 +37,8 @@ use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
 pub use lessons::{DEMO_SERVERS_VERB, DemoArgs, LearnArgs};
 pub use look::{LookArgs, ThemeArgs};
+#[cfg(feature = "lessons")]
+pub use names::{lesson_of, no_lesson};
 pub use run::{Detail, OutputArgs, RunArgs, TierArg};
 pub use target::{RunAsArgs, TargetArgs};
 pub(crate) use values::interval;
@@ -58,6 +62,8 @@ impl Cli {
     /// The status to exit with, once the help that was asked for, or what is wrong, was printed.
     pub fn read() -> Result<Self, ExitCode> {
         let words: Vec<OsString> = std::env::args_os().collect();
+        #[cfg(feature = "lessons")]
+        let words = names::with_demos_named(words);
         Self::try_parse_from(&words).map_err(|error| {
             match Self::told(&words) {
                 // Where nobody takes it there is nobody to tell.

@@ -7,6 +7,7 @@ mod event_loop;
 pub mod per_connection;
 pub mod readers;
 pub mod single_thread;
+mod sleeps;
 
 use std::fmt;
 use std::io;

@@ -19,7 +19,7 @@ mod tickets;
 
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
-use rustls::SupportedProtocolVersion;
+use rustls::{NamedGroup, SupportedProtocolVersion};
 
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,6 +37,24 @@ impl Version {
         match self {
             Self::Tls12 => &rustls::version::TLS12,
             Self::Tls13 => &rustls::version::TLS13,
+        }
+    }
+}
+
+/// A kind of key exchange. Clients send their half of the first one, if they send any unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Group {
+    /// Curve25519.
+    X25519,
+    /// P-256 of NIST.
+    Secp256r1,
+}
+
+impl Group {
+    fn name(self) -> NamedGroup {
+        match self {
+            Self::X25519 => NamedGroup::X25519,
+            Self::Secp256r1 => NamedGroup::secp256r1,
         }
     }
 }

@@ -32,8 +32,8 @@ pub(super) const CASES: &[Case] = &[
     here("learn::grpc", |world| holds(world, "grpc", 3)),
     here("learn::webrtc", |world| holds(world, "webrtc", 3)),
     here("learn::https", |world| holds(world, "https", 4)),
-    here("learn::tls12", |world| holds(world, "tls12", 2)),
-    here("learn::tls13", |world| holds(world, "tls13", 2)),
+    here("learn::tls12", |world| holds(world, "tls12", 3)),
+    here("learn::tls13", |world| holds(world, "tls13", 3)),
     lesson("learn::quic", |world| holds(world, "quic", 2)),
     lesson("learn::fast_open", |world| holds(world, "fast-open", 2)),
     here("learn::early_data", |world| holds(world, "early-data", 3)),
@@ -48,13 +48,14 @@ pub(super) const CASES: &[Case] = &[
     here("learn::acceptors", |world| holds(world, "acceptors", 3)),
     here("learn::sharding", |world| holds(world, "sharding", 2)),
     here("learn::idempotency", |world| holds(world, "idempotency", 2)),
-    lesson("learn::nagle", |world| holds(world, "nagle", 3)),
+    lesson("learn::nagle", |world| holds(world, "nagle", 4)),
     here("learn::proxies", |world| holds(world, "proxies", 3)),
     here("learn::balancers", |world| holds(world, "balancers", 3)),
     native("learn::recorded_lessons_need_no_root", recorded_without_root),
     native("learn::a_live_lesson_without_root_says_what_to_do", live_without_root),
     native("learn::a_wrong_claim_fails", wrong_claim),
     native("learn::asks_by_line_and_keeps_progress", by_line),
+    native("learn::demos_and_lessons_go_by_other_names", other_names),
 ];
 
 /// A lesson. It needs exchanges, and times that load would change.
@@ -141,7 +142,7 @@ fn wrong_claim(world: &World) -> anyhow::Result<()> {
 fn by_line(world: &World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (input, mut answers) = std::io::pipe()?;
-    std::io::Write::write_all(&mut answers, b"x\nc\n44 ms\n0.1 ms\n")?;
+    std::io::Write::write_all(&mut answers, b"x\nc\n44 ms\n0.1 ms\n0.1 ms\n")?;
     drop(answers);
     let learn = |args: &[&str]| {
         let mut command = world.agent_command(args);
@@ -163,6 +164,34 @@ fn by_line(world: &World) -> anyhow::Result<()> {
     let list = learn(&["learn", "--list", "--json"]).output()?;
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
     let nagle = list.lines().find(|line| line.contains("\"nagle\"")).context("no such lesson")?;
-    ensure!(nagle.contains("\"done\":3") && nagle.contains("\"right\":2"), "{nagle}");
+    ensure!(nagle.contains("\"done\":4") && nagle.contains("\"right\":3"), "{nagle}");
     Ok(())
+}
+
+/// The number of a lecture, the other's name, and a slip of the finger.
+fn other_names(world: &World) -> anyhow::Result<()> {
+    let said = |args: &[&str], status: i32, parts: &[&str]| -> anyhow::Result<()> {
+        let output = world.agent_command(args).output()?;
+        let text = text(&output);
+        ensure!(output.status.code() == Some(status), "{args:?}: {}: {text}", output.status);
+        for part in parts {
+            ensure!(text.contains(part), "{args:?}: no word of {part}: {text}");
+        }
+        Ok(())
+    };
+    let once = ["--clients", "1", "--connections", "1", "--requests", "1"];
+    said(&[&["demo", "47"], &once[..]].concat(), 0, &["nagle: ", "1 answered"])?;
+    said(&["demo", "async", "--duration", "300ms"], 0, &["synchronous-asynchronous: "])?;
+    said(
+        &["demo", "38"],
+        2,
+        &["demo slow-acceptor ", "demo tiny-backlog ", "demo never-accepts "],
+    )?;
+    said(&["demo", "nagel"], 2, &["did you mean nagle?"])?;
+    said(&["demo", "4711"], 2, &["there is no demo 4711", "demo --list"])?;
+    said(&["learn", "nagel"], 2, &["did you mean nagle?"])?;
+    said(&["learn", "99"], 2, &["no lesson on lecture 99", "learn --list"])?;
+    let recorded = ["learn", "--recorded", "--auto"];
+    said(&[&recorded[..], &["tiny-backlog"]].concat(), 0, &["accept-queue"])?;
+    said(&[&recorded[..], &["https-tls13"]].concat(), 0, &["31 tls13"])
 }

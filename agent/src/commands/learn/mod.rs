@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::{Usage, frontend::is_for_screens, look::Look};
 use crate::{
-    cli::LearnArgs,
+    cli::{self, LearnArgs},
     kernel::preflight::Preflight,
     learn::{self, CatalogueEntry, Lesson, LessonFacts, Outcome, Progress, Scenario, live},
     privileges,
@@ -64,12 +64,10 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn find(name: &str) -> anyhow::Result<&'static CatalogueEntry> {
-    if let Some(entry) = learn::find(name) {
-        return Ok(entry);
+    match cli::lesson_of(name) {
+        Some(entry) => Ok(entry),
+        None => Err(Usage(cli::no_lesson(name)).into()),
     }
-    let names: Vec<_> = learn::all().iter().map(|entry| entry.slug).collect();
-    let message = format!("there is no lesson {name}; there are: {}", names.join(", "));
-    Err(Usage(message).into())
 }
 
 /// Fails now with what would be said after the first prediction.

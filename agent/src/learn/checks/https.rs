@@ -1,6 +1,7 @@
 //! The ways to HTTPS: a demo of one of them, with its server a link away, and the round trips of
 //! its last connection.
 
+use super::flights;
 use crate::{
     learn::{
         check::{Bar, Check, Picture, Scenario},
@@ -10,8 +11,7 @@ use crate::{
     },
     model::{
         event::Role,
-        snapshot::{ConnectionView, ExchangeView, Owner, Protocol, SliceKind},
-        timeline::{Lane, Step},
+        snapshot::{ConnectionView, ExchangeView, Owner, Protocol},
     },
 };
 
@@ -144,118 +144,22 @@ fn asks(turn: &ExchangeView) -> bool {
     turn.request_bytes > LONGEST_ALERT
 }
 
-/// The handshakes and the first request of a TCP connection, one below the other; of QUIC, which
-/// the kernel does not see, the steps as bars.
+/// The way to the first answer, flight by flight. Without datagrams at the client's socket, the
+/// round trips of QUIC as bars.
 fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
+    let lanes = |steps| Picture::Lanes { app: Who::Client, steps };
     if let Some(connection) = evidence.connections(Role::Client).last() {
-        return Picture::Lanes { app: Who::Client, steps: beginning(evidence, connection) };
+        let trips = round_trips(connection).unwrap_or_default();
+        let exchanges = exchanges(evidence, connection);
+        return lanes(flights::over_tcp(evidence, connection, &exchanges, trips));
+    }
+    if let Some(view) = evidence.quic(Role::Client).last() {
+        return lanes(flights::over_quic(evidence, view));
     }
     let bars = vec![
-        Bar::of(facts, "tcp", "TCP's handshake", Owner::Network),
-        Bar::of(facts, "tls", "the handshake of QUIC and TLS", Owner::Network),
-        Bar::of(facts, "request", "the request and its answer", Owner::Network),
+        Bar::of(facts, "tcp", "TCP's handshake", Owner::Peer),
+        Bar::of(facts, "tls", "the handshake within QUIC", Owner::Peer),
+        Bar::of(facts, "request", "the request", Owner::Peer),
     ];
     Picture::Bars { title: "round trips until the first answer".to_owned(), bars }
 }
-
-fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
-    let gap = |text: &str| Step::Gap { text: text.into() };
-    let arrow = |at, from, to, text: &str| Step::Arrow { at, from, to, text: text.into() };
-    let exchanges = exchanges(evidence, connection);
-    let mut out = vec![gap("seen by the client: peer = server")];
-    if let Some(us) = connection.handshake_us {
-        let syn = match exchanges.first() {
-            Some(first) if connection.fast_open => {
-                format!("SYN, and in it {} bytes", first.request_bytes)
-            }
-            _ => "SYN".to_owned(),
-        };
-        out.push(arrow(Some(0), Lane::Kernel, Lane::Peer, &syn));
-        let (owner, text) = (Owner::Peer.into(), "TCP: until the server's SYN-ACK".into());
-        out.push(Step::Held { at: Some(0), us, owner, counts: true, text });
-        out.push(arrow(Some(us), Lane::Peer, Lane::Kernel, "SYN-ACK: connected"));
-    }
-    let Some(first) = exchanges.first() else { return out };
-    let begun_ns = first.start_ns;
-    let [_, tls, request] = round_trips(connection).unwrap_or_default();
-    let early = connection.tls.as_ref().is_some_and(|tls| tls.early_data);
-    for (at, exchange) in
-        exchanges.into_iter().take(tls.saturating_add(request) as usize).enumerate()
-    {
-        let flight = Flight::of(at as u64, tls, early);
-        out.push(gap(flight.title()));
-        let since_us = exchange.start_ns.saturating_sub(begun_ns) / 1_000;
-        let later = connection.handshake_us.unwrap_or(0).saturating_add(since_us);
-        // What went in the SYN is there already.
-        let in_syn = if connection.fast_open && at == 0 { 2 } else { 0 };
-        for step in evidence.bare_steps(&SMALL, connection.sock, exchange).into_iter().skip(in_syn)
-        {
-            out.push(flight.named(step.later(later)));
-        }
-    }
-    out
-}
-
-/// What the two flights of an exchange carry. Early data puts the request into the first one.
-#[derive(Clone, Copy)]
-enum Flight {
-    Handshake,
-    /// Hello and request; what comes back is the handshake alone.
-    EarlyRequest,
-    /// Hello and request; what comes back is the handshake and the response.
-    EarlyAnswer,
-    /// The end of the handshake, whereupon the response to the early request comes.
-    Finished,
-    Request,
-}
-
-impl Flight {
-    /// That of an exchange by its place, where so many belong to the TLS handshake.
-    fn of(at: u64, tls: u64, early: bool) -> Self {
-        match (at < tls, early) {
-            (true, true) if at == 0 => Self::EarlyRequest,
-            (true, _) => Self::Handshake,
-            (false, true) if at == 0 => Self::EarlyAnswer,
-            (false, true) => Self::Finished,
-            (false, false) => Self::Request,
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::Handshake => "the TLS handshake",
-            Self::EarlyRequest => "TLS hello and request; the server's handshake",
-            Self::EarlyAnswer => "TLS hello and request; handshake and response",
-            Self::Finished => "the end of the handshake; the response",
-            Self::Request => "the request",
-        }
-    }
-
-    /// The words for what goes, and for what comes back.
-    fn words(self) -> [&'static str; 2] {
-        match self {
-            Self::Handshake => ["handshake", "handshake"],
-            Self::EarlyRequest => ["hello and request", "handshake"],
-            Self::EarlyAnswer => ["hello and request", "handshake and response"],
-            Self::Finished => ["Finished", "response"],
-            Self::Request => ["request", "response"],
-        }
-    }
-
-    /// Names the flights in a step that was made for a request and its response.
-    fn named(self, mut step: Step) -> Step {
-        if let Step::Arrow { text, .. } = &mut step {
-            let [goes, comes] = self.words();
-            for (generic, word) in [("request, ", goes), ("response, ", comes)] {
-                if text.as_came().contains(generic) {
-                    *text = text.as_came().replacen(generic, &format!("{word}, "), 1).into();
-                    break;
-                }
-            }
-        }
-        step
-    }
-}
-
-/// Slices that take no time worth a line beside the round trips.
-const SMALL: [SliceKind; 3] = [SliceKind::Handshake, SliceKind::ReceiveQueue, SliceKind::RunQueue];

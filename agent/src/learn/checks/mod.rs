@@ -4,6 +4,7 @@ pub(super) mod accept_queue;
 pub(super) mod acceptors;
 pub(super) mod broker;
 pub(super) mod datagrams;
+mod flights;
 pub(super) mod https;
 pub(super) mod idempotency;
 pub(super) mod nagle;

@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         event::{Ending, Role},
-        snapshot::{ConnectionView, ExchangeView},
+        snapshot::{ConnectionView, ExchangeView, Protocol},
     },
 };
 
@@ -131,12 +131,25 @@ fn turns(evidence: &Evidence) -> Vec<&ExchangeView> {
     turns
 }
 
-/// One request and its answer as the kernel saw them, in the middle of the run. An exchange that
-/// only sets the protocol up (the SETTINGS of HTTP/2) has an answer of a few bytes.
+/// A turn of HTTP/2 that is no longer, and brings little, has no request in it: the acknowledgement
+/// of the settings (9 bytes), a window update (13), or a ping (17).
+const LONGEST_NOTE: u64 = 17;
+
+/// One request and its answer as the kernel saw them, in the middle of the run.
 fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let mut turns: Vec<_> = evidence.exchanges(Role::Client).collect();
+    let over_http2 = |sock| {
+        let protocol = evidence.connection(sock).and_then(|connection| connection.protocol);
+        matches!(protocol, Some(Protocol::Http2 | Protocol::Grpc))
+    };
+    // A request whose headers were sent before is as short, but its answer is not.
     let largest = turns.iter().map(|(_, turn)| turn.response_bytes).max().unwrap_or(0);
-    turns.retain(|(_, turn)| turn.response_bytes >= largest / 2);
+    let is_note = |sock, turn: &ExchangeView| {
+        turn.request_bytes <= LONGEST_NOTE && turn.response_bytes < largest / 2 && over_http2(sock)
+    };
+    if !turns.iter().all(|(sock, turn)| is_note(*sock, turn)) {
+        turns.retain(|(sock, turn)| !is_note(*sock, turn));
+    }
     turns.sort_by_key(|(_, turn)| turn.start_ns);
     match turns.get(turns.len() / 2) {
         Some((sock, turn)) => evidence.request_steps(*sock, turn),

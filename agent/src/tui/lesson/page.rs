@@ -202,7 +202,11 @@ fn broken(theme: Theme, outcome: &Outcome, width: usize) -> Lines {
 /// Returns the picture under a title that says whose the colours are, with a blank line after it.
 pub(super) fn pictured(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
     let mut title = vec![span("WHO DID WHAT", theme.dim())];
-    for owner in [Owner::Peer, Owner::Kernel, Owner::App] {
+    let mut owners = vec![Owner::Peer, Owner::Kernel, Owner::App];
+    if outcome.facts.figure("drawn_network").is_some_and(|us| us > 0.0) {
+        owners.insert(1, Owner::Network);
+    }
+    for owner in owners {
         title.extend([raw("  "), span(format!(" {} ", owner.letter()), theme.badge(owner))]);
         title.push(span(format!(" {}", owner.name()), theme.owner(owner)));
     }
