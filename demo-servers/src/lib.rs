@@ -30,6 +30,7 @@ pub mod payments;
 pub mod program;
 pub mod protocols;
 pub mod proxying;
+mod queues;
 pub mod reading;
 pub mod serve;
 pub mod service;

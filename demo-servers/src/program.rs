@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::communication::{broker, jobs, news, sessions};
+use crate::communication::{broker, jobs, news, opening, sessions, store, waiting};
 use crate::demo::{self, Choice, Launcher};
 use crate::execution::{
     ServerOptions, acceptors, balancing, per_connection, readers, single_thread,
@@ -93,6 +93,12 @@ pub(crate) enum Verb {
     Jobs(jobs::Options),
     /// Reports events to clients that ask, wait or listen
     News(news::Options),
+    /// Speaks in every pattern: answers, reports events, writes unasked, and is a broker
+    Opening(opening::Options),
+    /// Keeps records, and acknowledges them when they are written, on the disk, or replicated
+    Store(store::Options),
+    /// Answers lines with one thread, and counts the system calls that it takes
+    Waiting(waiting::Options),
     /// Passes on published messages to the subscribers
     Broker(broker::Options),
     /// Keeps session state in each worker, shared among the workers, or not at all
@@ -145,8 +151,11 @@ impl Verb {
             Self::Grpc(options) => grpc::run(options),
             Self::Jobs(options) => jobs::run(options),
             Self::News(options) => news::run(options),
+            Self::Opening(options) => opening::run(options),
+            Self::Store(options) => store::run(options, launcher),
+            Self::Waiting(options) => waiting::run(options),
             Self::Broker(options) => broker::run(options),
-            Self::Sessions(options) => sessions::run(options),
+            Self::Sessions(options) => sessions::run(options, launcher),
             Self::ForwardProxy(options) => forward::run(options, launcher),
             Self::Layer4(options) => layer4::run(options, launcher),
             Self::Layer7(options) => layer7::run(options, launcher),

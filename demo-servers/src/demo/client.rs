@@ -16,6 +16,7 @@ use super::{Report, Stop};
 use crate::communication::broker::PubSubOptions;
 use crate::communication::jobs::JobOptions;
 use crate::communication::news::NewsOptions;
+use crate::communication::opening::PatternOptions;
 use crate::communication::sessions::SessionOptions;
 use crate::execution::Count;
 use crate::https;
@@ -64,6 +65,8 @@ pub enum Client {
     Jobs(JobOptions),
     /// Learns of events
     News(NewsOptions),
+    /// Uses one pattern after another
+    Patterns(PatternOptions),
     /// Publishes and subscribes
     PublishSubscribe(PubSubOptions),
     /// Runs sessions
@@ -91,6 +94,7 @@ impl Client {
             Self::Grpc(options) => options.run(server, stop),
             Self::Jobs(options) => options.run(server, stop),
             Self::News(options) => options.run(server, stop),
+            Self::Patterns(options) => options.run(server, stop),
             Self::PublishSubscribe(options) => options.run(server, stop),
             Self::Sessions(options) => options.run(server, stop),
             Self::ThroughProxy(options) => options.run(server, stop),
