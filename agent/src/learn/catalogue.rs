@@ -3,8 +3,9 @@
 use super::{
     check::Check,
     checks::{
-        accept_queue, acceptors, broker, datagrams, https, idempotency, nagle, patterns, polling,
-        protocol, proxy, reading, sessions, talk,
+        accept_queue, acceptors, broker, datagrams, durability, https, idempotency, nagle, opening,
+        patterns, polling, pool, protocol, proxy, pushing, reading, sessions, sidecar, talk,
+        waiting,
     },
     lesson::{Lesson, LessonError},
     recording::Recording,
@@ -64,16 +65,19 @@ const WEBRTC: Option<&str> = if cfg!(feature = "webrtc") { None } else { Some("w
 
 /// Every lesson, in the order of the lectures.
 static LESSONS: &[CatalogueEntry] = &[
+    lesson!("who-speaks-first", opening::CHECK, [1, 2]),
     lesson!("request-response", talk::REQUESTS, [1, 2, 3]),
     lesson!("async", talk::JOBS, [1, 2, 3]),
-    lesson!("push", talk::BYTES, [1, 2]),
+    lesson!("blocking", waiting::CHECK, [1, 2, 3]),
+    lesson!("durability", durability::CHECK, [1, 2, 3, 4]),
+    lesson!("push", pushing::CHECK, [1, 2, 3]),
     lesson!("short-polling", polling::CHECK, [1, 2, 3]),
     lesson!("long-polling", polling::CHECK, [1, 2]),
     lesson!("sse", polling::CHECK, [1, 2, 3]),
     lesson!("pub-sub", broker::CHECK, [1, 2]),
-    lesson!("multiplexing", proxy::POOL, [1, 2, 3]),
-    lesson!("state", sessions::CHECK, [1, 2, 3]),
-    lesson!("sidecar", proxy::SIDECAR, [1, 2]),
+    lesson!("multiplexing", pool::CHECK, [1, 2, 3, 4, 5]),
+    lesson!("state", sessions::CHECK, [1, 2, 3, 4]),
+    lesson!("sidecar", sidecar::CHECK, [1, 2, 3]),
     lesson!("layers", protocol::CHECK, [1, 2]),
     lesson!("udp", datagrams::CHECK, [1, 2]),
     lesson!("tcp", protocol::CHECK, [1, 2, 3]),

@@ -360,17 +360,27 @@ fn waiting(state: &Snapshot) -> u64 {
     evidence::sum(state.listeners.iter().map(|listener| u64::from(listener.depth)))
 }
 
-/// Returns how often a thread of the server went to sleep, as a line of the server's report.
+/// Returns how often a thread of the server went to sleep, and its processor time, as a line of the
+/// server's report. A kernel without CONFIG_SCHED_INFO does not tell the time.
 fn switches(pid: u32, tid: u32) -> Option<String> {
     let status = fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
     for line in status.lines() {
         if let Some(count) = line.strip_prefix("voluntary_ctxt_switches:") {
-            let line = format!("switches pid={pid} tid={tid} voluntary={}", count.trim());
+            let mut line = format!("switches pid={pid} tid={tid} voluntary={}", count.trim());
+            if let Some(us) = processor_us(pid, tid) {
+                line.push_str(&format!(" cpu_us={us}"));
+            }
             return Some(report(Who::Server, &line));
         }
     }
     None
+}
+
+/// Processor time of a thread, µs: the first figure of its schedstat is in ns.
+fn processor_us(pid: u32, tid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")).ok()?;
+    Some(stat.split_whitespace().next()?.parse::<u64>().ok()? / 1_000)
 }
 
 /// A server or a client: this program once more, as a process of the lesson. It waits for a line

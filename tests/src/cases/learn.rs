@@ -11,16 +11,19 @@ use super::{Where, any_tier, native};
 use crate::harness::{Case, World, copy_program};
 
 pub(super) const CASES: &[Case] = &[
+    here("learn::who_speaks_first", |world| holds(world, "who-speaks-first", 2)),
     here("learn::request_response", |world| holds(world, "request-response", 3)),
     here("learn::synchronous_asynchronous", |world| holds(world, "async", 3)),
-    here("learn::push", |world| holds(world, "push", 2)),
+    here("learn::blocking", |world| holds(world, "blocking", 3)),
+    here("learn::durability", |world| holds(world, "durability", 4)),
+    here("learn::push", |world| holds(world, "push", 3)),
     here("learn::short_polling", |world| holds(world, "short-polling", 3)),
     here("learn::long_polling", |world| holds(world, "long-polling", 2)),
     here("learn::server_sent_events", |world| holds(world, "sse", 3)),
     here("learn::publish_subscribe", |world| holds(world, "pub-sub", 2)),
-    here("learn::multiplexing", |world| holds(world, "multiplexing", 3)),
-    here("learn::stateful_stateless", |world| holds(world, "state", 3)),
-    here("learn::sidecar", |world| holds(world, "sidecar", 2)),
+    here("learn::multiplexing", |world| holds(world, "multiplexing", 5)),
+    here("learn::stateful_stateless", |world| holds(world, "state", 4)),
+    here("learn::sidecar", |world| holds(world, "sidecar", 3)),
     here("learn::layers", |world| holds(world, "layers", 2)),
     here("learn::udp", |world| holds(world, "udp", 2)),
     here("learn::tcp", |world| holds(world, "tcp", 3)),

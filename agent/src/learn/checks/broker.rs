@@ -1,9 +1,9 @@
 //! A publisher, subscribers, and a broker between them.
 
-use super::traffic::{exchanges_on, longest_us, median_us, of_clients, scenario};
+use super::traffic::{exchanges_on, longest_us, median_us, of_clients};
 use crate::{
     learn::{
-        check::{Bar, Check, Picture},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(in crate::learn) static CHECK: Check = Check {
-    knobs: &["demo"],
+    knobs: &["demo", "buffers"],
     facts: &[
         Spec::count("subscribers", "connections of subscribers"),
         Spec::count("published", "messages that were published"),
@@ -30,6 +30,17 @@ pub(in crate::learn) static CHECK: Check = Check {
     gather,
     picture,
 };
+
+/// The demo; with small buffers, the kernel keeps little for a subscriber that does not read.
+fn scenario(knobs: &Knobs) -> Scenario {
+    let scenario = super::traffic::scenario(knobs);
+    match knobs.text("buffers", "").as_str() {
+        "small" => scenario
+            .sysctl("net.ipv4.tcp_wmem", "4096 16384 131072")
+            .sysctl("net.ipv4.tcp_rmem", "4096 131072 131072"),
+        _ => scenario,
+    }
+}
 
 /// The publisher's connection, and those of the subscribers. Who publishes writes more than who
 /// subscribes.
