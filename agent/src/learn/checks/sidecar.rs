@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::traffic::{behind, exchanges_on, latency_us, median_us, of_clients, scenario};
+use super::traffic::{behind, exchanges_on, latency_us, of_clients, scenario};
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
@@ -27,9 +27,9 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::word("protocol", "protocol between the sidecars"),
         Spec::count("proxies", "proxies that left their mark on an answer"),
         Spec::time("median", "time to an answer, by the client's clock (median)"),
-        Spec::time("first", "wait on the connection of the client (median)"),
-        Spec::time("second", "wait on the connection between the sidecars (median)"),
-        Spec::time("third", "wait on the connection to the server (median)"),
+        Spec::time("first", "all waits of the client for its sidecar"),
+        Spec::time("second", "all waits of its sidecar for the other one"),
+        Spec::time("third", "all waits of the other sidecar for the server"),
         Spec::count("calls", "reads and writes that moved bytes, of all programs"),
         Spec::time("cpu", "processor time of all programs but the client, start and end included"),
     ],
@@ -58,7 +58,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     facts.whole("proxies", evidence.number_after(Who::Client, "proxies"));
     facts.whole("median", latency_us(evidence, "p50"));
     for (name, end) in ["first", "second", "third"].into_iter().zip(&hops) {
-        facts.whole(name, median_us(&exchanges_on(evidence, std::iter::once(*end))));
+        let waits = exchanges_on(evidence, std::iter::once(*end));
+        facts.whole(name, sum(waits.iter().map(|wait| wait.total_us)));
     }
     let sides = [Role::Client, Role::Server].into_iter();
     let exchanges = sides.flat_map(|role| evidence.views(role));
@@ -85,7 +86,10 @@ fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
             Bar::of(facts, "second", "its sidecar waits for the other", Owner::App),
             Bar::of(facts, "third", "the other waits for the server", Owner::App),
         ];
-        return Picture::Nested { title: "who waits while the server answers".to_owned(), shells };
+        return Picture::Nested {
+            title: "all waits for answers together, each within the other".to_owned(),
+            shells,
+        };
     }
     let bars = vec![
         Bar::of(facts, "1.calls", "reads and writes with sidecars", Owner::App),
