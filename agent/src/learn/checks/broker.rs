@@ -24,6 +24,7 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::bytes("least", "fewest bytes that one subscriber read"),
         Spec::bytes("most", "most bytes that one subscriber read"),
         Spec::time("answer", "time from a message to the broker's OK (median)"),
+        Spec::count("held_up", "messages whose OK took as long as the slow subscriber sleeps"),
         Spec::time("slowest", "the longest time from a message to the broker's OK"),
     ],
     scenario,
@@ -41,6 +42,9 @@ fn scenario(knobs: &Knobs) -> Scenario {
         _ => scenario,
     }
 }
+
+/// What the slow subscriber sleeps after each message, µs.
+const SLEEP_US: u64 = 80_000;
 
 /// The publisher's connection, and those of the subscribers. Who publishes writes more than who
 /// subscribes.
@@ -73,6 +77,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let exchanges = exchanges_on(evidence, publisher.into_iter());
     facts.whole("answer", median_us(&exchanges));
     facts.whole("slowest", longest_us(&exchanges));
+    let held_up = exchanges.iter().filter(|exchange| exchange.total_us >= SLEEP_US).count();
+    facts.whole("held_up", held_up as u64);
 }
 
 fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {

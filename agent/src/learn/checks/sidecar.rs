@@ -28,8 +28,8 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("proxies", "proxies that left their mark on an answer"),
         Spec::time("median", "time to an answer, by the client's clock (median)"),
         Spec::time("first", "all waits of the client for its sidecar"),
-        Spec::time("second", "all waits of its sidecar for the other one"),
-        Spec::time("third", "all waits of the other sidecar for the server"),
+        Spec::time("last", "all waits of the server's sidecar for the server"),
+        Spec::time("added", "the rest: sidecars, and the way between them"),
         Spec::count("calls", "reads and writes that moved bytes, of all programs"),
         Spec::time("cpu", "processor time of all programs but the client, start and end included"),
     ],
@@ -57,9 +57,17 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     }
     facts.whole("proxies", evidence.number_after(Who::Client, "proxies"));
     facts.whole("median", latency_us(evidence, "p50"));
-    for (name, end) in ["first", "second", "third"].into_iter().zip(&hops) {
+    let waited = |end: &&ConnectionView| {
         let waits = exchanges_on(evidence, std::iter::once(*end));
-        facts.whole(name, sum(waits.iter().map(|wait| wait.total_us)));
+        sum(waits.iter().map(|wait| wait.total_us))
+    };
+    let first = hops.first().map(waited);
+    // On the connection between the sidecars the exchanges are bursts of HTTP/2, not requests.
+    let last = hops.get(2).map(waited);
+    facts.whole("first", first);
+    facts.whole("last", last);
+    if let (Some(first), Some(last)) = (first, last) {
+        facts.whole("added", first.checked_sub(last));
     }
     let sides = [Role::Client, Role::Server].into_iter();
     let exchanges = sides.flat_map(|role| evidence.views(role));
@@ -80,14 +88,13 @@ fn hops(evidence: &Evidence) -> Vec<&ConnectionView> {
 
 /// Each program's wait within that of the one before; without sidecars, what they cost.
 fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
-    if facts.figure("third").is_some() {
+    if facts.figure("last").is_some() {
         let shells = vec![
             Bar::of(facts, "first", "the client waits for its sidecar", Owner::Peer),
-            Bar::of(facts, "second", "its sidecar waits for the other", Owner::App),
-            Bar::of(facts, "third", "the other waits for the server", Owner::App),
+            Bar::of(facts, "last", "the server's sidecar waits for the server", Owner::App),
         ];
         return Picture::Nested {
-            title: "all waits for answers together, each within the other".to_owned(),
+            title: "all waits for the answers, one within the other".to_owned(),
             shells,
         };
     }
