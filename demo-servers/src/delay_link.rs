@@ -44,6 +44,15 @@ pub struct Options {
     /// Whose segments to count and drop
     #[arg(long, value_enum, default_value_t = Side::Server, value_name = "SIDE")]
     pub drop_from: Side,
+    /// Lose this share of all packets of either side, UDP and handshakes too: the same ones in each
+    /// run
+    #[arg(
+        long,
+        default_value_t = 0,
+        value_name = "PERCENT",
+        value_parser = clap::value_parser!(u8).range(0..=90)
+    )]
+    pub loss: u8,
     /// Carry no more than this many bytes a second from the server; the packets queue without a
     /// limit
     #[arg(long, value_name = "BYTES")]
@@ -61,6 +70,7 @@ impl Options {
             drop_nth: None,
             drop_every: None,
             drop_from: Side::Server,
+            loss: 0,
             rate: None,
             trace: false,
         }
@@ -96,14 +106,14 @@ pub(crate) fn relay(mut device: &File, options: &Options) -> anyhow::Result<()> 
     let (held, due) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(|| deliver(out, due));
-        let mut losses = Losses::new(options);
+        let (mut losses, mut dice) = (Losses::new(options), Dice::new(options.loss));
         let mut wire = Rate { bytes_a_second: options.rate, free_ns: 0 };
         let mut packet = [0; 65_536];
         loop {
             let length = device.read(&mut packet)?;
             let now_ns = monotonic_ns();
             let packet = &mut packet[..length];
-            if turn_round(packet) && !losses.take(packet, now_ns) {
+            if turn_round(packet) && !dice.lose() && !losses.take(packet, now_ns) {
                 let sent_ns = if losses.is_from_server(packet) {
                     wire.send(packet.len(), now_ns)
                 } else {
@@ -150,6 +160,28 @@ impl Rate {
         let Some(rate) = self.bytes_a_second else { return now_ns };
         self.free_ns = self.free_ns.max(now_ns) + bytes as u64 * 1_000_000_000 / rate.max(1);
         self.free_ns
+    }
+}
+
+/// Loses a share of the packets: by pseudo-random numbers from a fixed seed, so that each run loses
+/// the same ones of the same traffic.
+struct Dice {
+    percent: u8,
+    state: u64,
+}
+
+impl Dice {
+    fn new(percent: u8) -> Self {
+        Self { percent, state: 0x9e37_79b9_7f4a_7c15 }
+    }
+
+    /// Whether to lose the next packet.
+    fn lose(&mut self) -> bool {
+        // Marsaglia's xorshift64.
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state % 100 < u64::from(self.percent)
     }
 }
 
@@ -258,6 +290,21 @@ mod tests {
     }
 
     #[test]
+    fn a_share_of_the_packets_is_lost_and_always_the_same_ones() {
+        let lost = |percent| {
+            let mut dice = Dice::new(percent);
+            (0..10_000).map(|_| dice.lose()).collect::<Vec<_>>()
+        };
+        assert_eq!(lost(5), lost(5));
+        assert!(!lost(0).contains(&true));
+        for percent in [1, 5, 50] {
+            let count = lost(percent).into_iter().filter(|lost| *lost).count();
+            let expected = 100 * usize::from(percent);
+            assert!(count.abs_diff(expected) < expected / 4, "{count} of 10 000 at {percent} %");
+        }
+    }
+
+    #[test]
     fn segments() {
         let segment = Segment::parse(&packet(7000, 5000, 0x18, b"abc")).expect("a segment");
         assert_eq!(
@@ -280,6 +327,7 @@ mod tests {
             drop_nth: Some(2),
             drop_every: Some(5),
             drop_from: Side::Server,
+            loss: 0,
             rate: None,
             trace: false,
         };

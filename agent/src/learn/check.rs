@@ -52,6 +52,8 @@ pub struct Scenario {
     pub link_ms: Option<u64>,
     /// Settings of the kernel in their network: "net.ipv4.tcp_rmem" and its value.
     pub sysctls: BTreeMap<String, String>,
+    /// Share of the packets that the link loses, percent.
+    pub loss: u8,
 }
 
 impl Scenario {
@@ -90,10 +92,18 @@ impl Scenario {
         self
     }
 
+    /// The link loses this share of the packets, percent. Where there is none yet there will be one,
+    /// with the shortest round trip.
+    #[must_use]
+    pub fn lossy(self, percent: u8) -> Self {
+        let linked = if self.link_ms.is_some() { self } else { self.far(1) };
+        Self { loss: percent, ..linked }
+    }
+
     /// Takes the link away.
     #[must_use]
     pub fn near(self) -> Self {
-        Self { link_ms: None, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
+        Self { link_ms: None, loss: 0, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
     }
 
     /// Returns the address that the server listens on.

@@ -96,7 +96,8 @@ fn link(
     tell: &mut dyn FnMut(&str),
 ) -> anyhow::Result<(Scenario, Option<Link>)> {
     let Some(link_ms) = scenario.link_ms else { return Ok((scenario.clone(), None)) };
-    let words = ["delay-link".to_owned(), format!("--rtt={link_ms}ms")];
+    let loss = format!("--loss={}", scenario.loss);
+    let words = ["delay-link".to_owned(), format!("--rtt={link_ms}ms"), loss];
     let mut process = Process::start(Who::Link, &words, sender)?;
     process.go()?;
     let (_, said) = lines.recv_timeout(PATIENCE).context("the link printed nothing")?;
