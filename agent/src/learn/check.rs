@@ -50,10 +50,10 @@ pub struct Scenario {
     pub workers: usize,
     /// Round trip between them, ms; without a link they are next to one another.
     pub link_ms: Option<u64>,
-    /// Settings of the kernel in their network: "net.ipv4.tcp_rmem" and its value.
-    pub sysctls: BTreeMap<String, String>,
     /// Share of the packets that the link loses, percent.
     pub loss: u8,
+    /// Settings of the kernel in their network: "net.ipv4.tcp_rmem" and its value.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 impl Scenario {
@@ -85,19 +85,19 @@ impl Scenario {
         Self { link_ms: Some(link_ms), ..moved }
     }
 
-    /// Sets something of the kernel in their network.
-    #[must_use]
-    pub fn sysctl(mut self, name: &str, value: impl ToString) -> Self {
-        self.sysctls.insert(name.to_owned(), value.to_string());
-        self
-    }
-
     /// The link loses this share of the packets, percent. Where there is none yet there will be one,
     /// with the shortest round trip.
     #[must_use]
     pub fn lossy(self, percent: u8) -> Self {
         let linked = if self.link_ms.is_some() { self } else { self.far(1) };
         Self { loss: percent, ..linked }
+    }
+
+    /// Sets something of the kernel in their network.
+    #[must_use]
+    pub fn sysctl(mut self, name: &str, value: impl ToString) -> Self {
+        self.sysctls.insert(name.to_owned(), value.to_string());
+        self
     }
 
     /// Takes the link away.
