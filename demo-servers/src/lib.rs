@@ -6,6 +6,7 @@
 //! ADDR` and compare the times that the server itself took (`--trace`).
 
 mod acceptor;
+pub mod capture;
 pub mod client;
 pub mod communication;
 mod connection;
@@ -26,11 +27,13 @@ pub mod load;
 mod naming;
 pub mod never_accept;
 pub mod own_network;
+mod packet;
 pub mod payments;
 pub mod program;
 pub mod protocols;
 pub mod proxying;
 pub mod reading;
+pub mod route;
 pub mod serve;
 pub mod service;
 pub mod slow_acceptor;

@@ -12,11 +12,11 @@ use crate::execution::{
 };
 use crate::naming::name_thread;
 use crate::protocols::{self, grpc, websocket};
-use crate::protocols::{layers, tcp, udp, webrtc};
+use crate::protocols::{echo, layers, tcp, udp, webrtc};
 use crate::proxying::{forward, layer4, layer7};
 use crate::{
-    client, connects, datagrams, delay_link, fork_storm, https, inherit, io_uring, load,
-    never_accept, payments, serve, slow_acceptor,
+    capture, client, connects, datagrams, delay_link, fork_storm, https, inherit, io_uring, load,
+    never_accept, payments, route, serve, slow_acceptor,
 };
 
 /// Servers with known faults, and the clients that bring them out
@@ -59,6 +59,8 @@ pub(crate) enum Verb {
     Quic(https::quic_server::Options),
     /// HTTP/1.1 without TLS, for requests without a body
     Layers(layers::ServerOptions),
+    /// Sends each message back, over one protocol or another
+    Echo(echo::ServerOptions),
     /// Answers datagrams
     Udp(udp::ServerOptions),
     /// Reads until the client closes its half, and answers with the number of bytes
@@ -82,6 +84,11 @@ pub(crate) enum Verb {
     /// A link between 10.77.0.1 and 10.77.0.2 with a round-trip time and losses; exits with 77
     /// where there is no TUN device
     DelayLink(delay_link::Options),
+    /// Tells the packets of this network namespace, until standard input ends
+    Capture(capture::Options),
+    /// A client's host, a router and a server's host, and the wires between them; exits with 77
+    /// where there is no TUN device
+    Route(route::Options),
     /// Answers over HTTP/1.1 or HTTP/2
     Http(protocols::http::Options),
     /// Speaks WebSocket: sends each message back, and also messages of its own
@@ -129,6 +136,7 @@ impl Verb {
             Self::Https(options) => https::server::run(options),
             Self::Quic(options) => https::quic_server::run(options),
             Self::Layers(options) => layers::serve(options),
+            Self::Echo(options) => echo::run(options),
             Self::Udp(options) => udp::serve(options),
             Self::Tcp(options) => tcp::serve(options),
             Self::Webrtc(options) => webrtc::serve(options),
@@ -139,6 +147,8 @@ impl Verb {
             Self::IoUring(options) => io_uring::run(options),
             Self::Serve(options) => serve::run(options),
             Self::Datagrams(options) => datagrams::run(options),
+            Self::Route(options) => route::run(options),
+            Self::Capture(options) => capture::run(options),
             Self::DelayLink(options) => delay_link::run(options),
             Self::Http(options) => protocols::http::run(options),
             Self::WebSocket(options) => websocket::run(options),

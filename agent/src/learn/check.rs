@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use demo_servers::{delay_link, demo};
+use demo_servers::{delay_link, demo, route};
 
 use super::{
     evidence::{Evidence, Who, sum},
@@ -52,8 +52,24 @@ pub struct Scenario {
     pub link_ms: Option<u64>,
     /// Share of the packets that the link loses, percent.
     pub loss: u8,
+    /// The link drops the packet with this number, counted from 1 among the server's TCP segments
+    /// with data.
+    pub drop_nth: Option<u64>,
+    /// A router between them, each with a network of its own.
+    pub router: Option<Router>,
+    /// Each packet is told by a capture in the clients' network.
+    pub captured: bool,
     /// Settings of the kernel in their network: "net.ipv4.tcp_rmem" and its value.
     pub sysctls: BTreeMap<String, String>,
+}
+
+/// A router between the clients' host and the server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// Longest packet that it sends to the server, bytes. Neither end knows of it.
+    pub mtu: u64,
+    /// What it tells the clients by ICMP is lost.
+    pub silent: bool,
 }
 
 impl Scenario {
@@ -93,6 +109,27 @@ impl Scenario {
         Self { loss: percent, ..linked }
     }
 
+    /// The link drops one packet. Where there is none yet there will be one, with the shortest round
+    /// trip.
+    #[must_use]
+    pub fn dropping(self, nth: u64) -> Self {
+        let linked = if self.link_ms.is_some() { self } else { self.far(1) };
+        Self { drop_nth: Some(nth), ..linked }
+    }
+
+    /// Clients and server are on hosts of their own, with a router between them.
+    #[must_use]
+    pub fn routed(self, router: Router) -> Self {
+        let server = SocketAddr::from((route::SERVER, Self::PORT)).to_string();
+        Self { router: Some(router), ..self.moved(&server, &server) }
+    }
+
+    /// Has each packet told, by its headers.
+    #[must_use]
+    pub fn captured(self) -> Self {
+        Self { captured: true, ..self }
+    }
+
     /// Sets something of the kernel in their network.
     #[must_use]
     pub fn sysctl(mut self, name: &str, value: impl ToString) -> Self {
@@ -103,7 +140,7 @@ impl Scenario {
     /// Takes the link away.
     #[must_use]
     pub fn near(self) -> Self {
-        Self { link_ms: None, loss: 0, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
+        Self { link_ms: None, loss: 0, drop_nth: None, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
     }
 
     /// Returns the address that the server listens on.

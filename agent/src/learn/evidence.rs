@@ -23,6 +23,7 @@ use crate::{
 const SERVER: &str = "server";
 const CLIENT: &str = "client";
 const LINK: &str = "link";
+const WIRE: &str = "wire";
 const MACHINE: &str = "machine";
 
 /// The evidence of one run.
@@ -113,6 +114,8 @@ pub enum Who {
     Client,
     /// The link between them.
     Link,
+    /// What tells of each packet.
+    Wire,
     /// The machine that all run on.
     Machine,
 }
@@ -124,6 +127,7 @@ impl Who {
             Self::Server => SERVER,
             Self::Client => CLIENT,
             Self::Link => LINK,
+            Self::Wire => WIRE,
             Self::Machine => MACHINE,
         }
     }

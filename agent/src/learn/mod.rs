@@ -14,6 +14,8 @@ mod lesson;
 mod lint;
 pub mod live;
 mod machine;
+mod network;
+mod packets;
 mod progress;
 mod recording;
 #[cfg(test)]
@@ -23,7 +25,7 @@ mod text;
 use std::io;
 
 pub use catalogue::{CatalogueEntry, all, find};
-pub use check::{Bar, Check, Picture, Scenario};
+pub use check::{Bar, Check, Picture, Router, Scenario};
 pub use claim::{Broken, Claim};
 pub use evidence::{Evidence, Who};
 pub use fact::{LessonFacts, Unit, Value};

@@ -102,6 +102,10 @@ impl Conversation {
                     .write_all(&with_name(|name| message::response(name, bytes, last)))?;
                 closed |= last;
             }
+            if !message::may_be_request(&self.received) {
+                self.tls.writer().write_all(&message::refusal())?;
+                closed = true;
+            }
             // The rest of the handshake and the answer go in one write.
             self.send()?;
         }

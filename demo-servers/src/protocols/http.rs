@@ -21,7 +21,7 @@ use crate::demo::{Report, Stop};
 use crate::execution::Count;
 use crate::http::{
     Answer, CONNECTION_NUMBER, HoldOptions, Numbers, Sender, answer, header, listen, padded,
-    run as run_server, serve, serve_http2, whole,
+    run as run_server, serve_half_closed, serve_http2, whole,
 };
 use crate::sock::ListenOptions;
 
@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         if options.h2c {
             serve_http2(&listener, handler).await
         } else {
-            serve(&listener, handler).await
+            serve_half_closed(&listener, handler).await
         }
     })
 }

@@ -5,6 +5,7 @@
 
 mod draw;
 mod list;
+mod nested;
 mod page;
 mod text;
 mod words;

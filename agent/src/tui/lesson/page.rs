@@ -3,7 +3,7 @@
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::words;
+use super::{nested, words};
 use crate::learn::{Bar, Claim, Lesson, LessonFacts, Outcome, Picture, Scenario, Value, Who};
 use crate::model::snapshot::Owner;
 use crate::model::timeline::{Lane, Step};
@@ -216,7 +216,7 @@ pub(super) fn pictured(theme: Theme, outcome: &Outcome, width: usize, room: usiz
 pub(super) fn picture(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
     match &outcome.picture {
         Picture::Lanes { app, steps } => lanes::lines(theme, sides(*app), steps, width, room),
-        Picture::Nested { title, shells } => nested(theme, title, shells, width),
+        Picture::Nested { title, shells } => nested::lines(theme, title, shells, width),
         Picture::Bars { title, bars } => {
             let mut out = vec![Line::from(span(format!(" {title}"), theme.dim()))];
             for bar in bars {
@@ -233,32 +233,6 @@ fn sides(app: Who) -> lanes::Sides {
         Who::Client => lanes::Sides { peer: "P server", app: "A client" },
         _ => lanes::Sides { peer: "P client", app: "A server" },
     }
-}
-
-/// Shells drawn as boxes, one within the other.
-fn nested(theme: Theme, title: &str, shells: &[Bar], width: usize) -> Lines {
-    let mut out = vec![Line::from(span(format!(" {title}"), theme.dim()))];
-    let inner = |depth: usize| width.saturating_sub(2 + 2 * depth);
-    for (depth, shell) in shells.iter().enumerate() {
-        let words = format!("{} {} ", escape(&shell.label), shell.figure);
-        let edge = inner(depth).saturating_sub(words.chars().count() + 3);
-        out.push(Line::from(vec![
-            raw(format!(" {}", "│".repeat(depth))),
-            span("┌ ", theme.owner(shell.owner)),
-            span(words, theme.strong()),
-            span(format!("{}┐", "─".repeat(edge)), theme.owner(shell.owner)),
-            raw("│".repeat(depth)),
-        ]));
-    }
-    for (depth, shell) in shells.iter().enumerate().rev() {
-        let edge = "─".repeat(inner(depth).saturating_sub(2));
-        out.push(Line::from(vec![
-            raw(format!(" {}", "│".repeat(depth))),
-            span(format!("└{edge}┘"), theme.owner(shell.owner)),
-            raw("│".repeat(depth)),
-        ]));
-    }
-    out
 }
 
 fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
