@@ -33,6 +33,14 @@ fn every_lesson_can_be_read() {
 }
 
 #[test]
+fn lectures_on_protocols_have_lessons_of_their_own() {
+    let found = ["16", "17", "18", "19", "20", "21", "22"]
+        .map(|lecture| find(lecture).map(|entry| entry.slug));
+    let expected = ["promises", "properties", "layers", "routes", "udp", "tcp", "tls"];
+    assert_eq!(found, expected.map(Some));
+}
+
+#[test]
 fn what_changes_between_rounds_is_a_knob() {
     for (_, lesson) in lessons() {
         for pair in lesson.rounds.windows(2) {

@@ -4,7 +4,7 @@
 use crate::{
     learn::{
         check::{Bar, Check, Picture, Router, Scenario},
-        evidence::{Evidence, Who, sum},
+        evidence::{Evidence, Who},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
         packets::{self, Packet},
@@ -89,12 +89,24 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
 /// Type of ICMP's message that a TTL is used up.
 const TIME_EXCEEDED: u64 = 11;
 
-/// Bytes that came at least once.
+/// Bytes that came at least once, whatever the segments were that carried them.
 fn arrived<'a>(packets: impl Iterator<Item = &'a Packet>) -> u64 {
-    let mut places: Vec<_> = packets.filter(|packet| packet.data > 0).collect();
-    places.sort_by_key(|packet| packet.seq);
-    places.dedup_by_key(|packet| packet.seq);
-    sum(places.iter().map(|packet| packet.data))
+    let segments: Vec<_> = packets.filter(|packet| packet.data > 0).collect();
+    let Some(first) = segments.first() else { return 0 };
+    // Numbers wrap; counted from the first, none is far away.
+    let place = |packet: &Packet| i64::from(packet.seq.wrapping_sub(first.seq) as u32 as i32);
+    let mut parts: Vec<_> = segments
+        .iter()
+        .map(|packet| (place(packet), place(packet).saturating_add_unsigned(packet.data)))
+        .collect();
+    parts.sort_unstable();
+    let (mut bytes, mut end) = (0_u64, i64::MIN);
+    for (from, to) in parts {
+        let from = from.max(end);
+        bytes = bytes.saturating_add(u64::try_from(to.saturating_sub(from)).unwrap_or(0));
+        end = end.max(to);
+    }
+    bytes
 }
 
 fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
@@ -106,5 +118,25 @@ fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
             Bar::of(facts, "refused", "the router kept back", Owner::Network),
             Bar::of(facts, "told", "messages that reached the client", Owner::Network),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_twice_counts_once() {
+        let segment = |seq: u64, data: u64| Packet { seq, data, ..Packet::default() };
+        let wrapped = u64::from(u32::MAX) - 99;
+        let segments = [
+            segment(wrapped, 100),
+            segment(wrapped, 150),
+            segment(50, 10),
+            segment(100, 20),
+            segment(0, 0),
+        ];
+        assert_eq!(arrived(segments.iter()), 150 + 10 + 20);
+        assert_eq!(arrived([].iter()), 0);
     }
 }
