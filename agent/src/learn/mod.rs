@@ -15,6 +15,7 @@ mod lint;
 pub mod live;
 mod machine;
 mod network;
+pub mod own;
 mod packets;
 mod progress;
 mod recording;
