@@ -33,13 +33,13 @@ pub(super) struct Packet {
     pub(super) protocol: u64,
     /// Sent by the server.
     pub(super) answers: bool,
-    flags: u64,
+    pub(super) flags: u64,
     /// Number of its first byte, and of the next one that is expected.
     pub(super) seq: u64,
     pub(super) ack: u64,
     /// Of ICMP: type, code, and the MTU that it tells.
     pub(super) kind: u64,
-    code: u64,
+    pub(super) code: u64,
     pub(super) mtu: u64,
     /// It did not arrive.
     pub(super) lost: bool,

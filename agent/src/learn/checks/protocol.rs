@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         event::{Ending, Role},
-        snapshot::{ConnectionView, ExchangeView},
+        snapshot::{ConnectionView, ExchangeView, Protocol},
     },
 };
 
@@ -135,8 +135,14 @@ const LONGEST_NOTE: u64 = 17;
 /// One request and its answer as the kernel saw them, in the middle of the run.
 fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let mut turns: Vec<_> = evidence.exchanges(Role::Client).collect();
-    if turns.iter().any(|(_, turn)| turn.request_bytes > LONGEST_NOTE) {
-        turns.retain(|(_, turn)| turn.request_bytes > LONGEST_NOTE);
+    let over_http2 = |sock| {
+        let protocol = evidence.connection(sock).and_then(|connection| connection.protocol);
+        matches!(protocol, Some(Protocol::Http2 | Protocol::Grpc))
+    };
+    let is_note =
+        |sock, turn: &ExchangeView| turn.request_bytes <= LONGEST_NOTE && over_http2(sock);
+    if !turns.iter().all(|(sock, turn)| is_note(*sock, turn)) {
+        turns.retain(|(sock, turn)| !is_note(*sock, turn));
     }
     turns.sort_by_key(|(_, turn)| turn.start_ns);
     match turns.get(turns.len() / 2) {

@@ -110,6 +110,15 @@ fn arrived<'a>(packets: impl Iterator<Item = &'a Packet>) -> u64 {
 }
 
 fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
+    if facts.figure("refused") == Some(0.0) {
+        return Picture::Bars {
+            title: "time to live of the client's first packet".to_owned(),
+            bars: vec![
+                Bar::of(facts, "ttl_sent", "when it left the client", Owner::Kernel),
+                Bar::of(facts, "ttl_arrived", "when it reached the server", Owner::Network),
+            ],
+        };
+    }
     Picture::Bars {
         title: "packets from the client, and what the router says of them".to_owned(),
         bars: vec![
