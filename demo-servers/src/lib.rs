@@ -18,6 +18,7 @@ pub mod execution;
 pub mod fault;
 pub mod flood;
 pub mod fork_storm;
+mod half_open;
 mod http;
 pub mod https;
 pub mod inherit;
