@@ -178,14 +178,16 @@ impl<'a> Connection<'a> {
             socket.shutdown(Shutdown::Write)?;
             self.mute = true;
         }
-        if let Some(ThreadTime { cpu_ns, run_delay_ns }) = spent {
+        if let Some(spent) = spent {
+            let ThreadTime { cpu_ns, run_delay_ns, voluntary, involuntary, spinners_ns } = spent;
             let Request { bytes, reads, first_read_ns, read_ns } = request;
             // SAFETY: a plain system call without arguments.
             let tid = unsafe { libc::gettid() };
             announce(format_args!(
                 "exchange port={} seq={} tid={tid} in={bytes} reads={reads} \
                  first_read_ns={first_read_ns} read_ns={read_ns} cpu_ns={cpu_ns} \
-                 run_delay_ns={run_delay_ns} write_ns={write_ns} written_ns={written_ns} out={} \
+                 run_delay_ns={run_delay_ns} voluntary={voluntary} involuntary={involuntary} \
+                 spinners_ns={spinners_ns} write_ns={write_ns} written_ns={written_ns} out={} \
                  writes={writes}",
                 self.port,
                 self.served,

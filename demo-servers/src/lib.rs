@@ -6,6 +6,7 @@
 //! ADDR` and compare the times that the server itself took (`--trace`).
 
 mod acceptor;
+mod cgroup;
 pub mod client;
 pub mod communication;
 mod connection;
