@@ -7,9 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::communication::{broker, jobs, news, sessions};
 use crate::demo::{self, Choice, Launcher};
-use crate::execution::{
-    ServerOptions, acceptors, balancing, per_connection, readers, single_thread,
-};
+use crate::execution::{acceptors, balancing, map, per_connection, readers, single_thread};
 use crate::naming::name_thread;
 use crate::protocols::{self, grpc, websocket};
 use crate::protocols::{layers, tcp, udp, webrtc};
@@ -42,15 +40,17 @@ pub(crate) enum Verb {
     /// One thread for everything: it accepts, reads and answers
     SingleThread(single_thread::Options),
     /// A thread for each connection
-    ThreadPerConnection(ServerOptions),
+    ThreadPerConnection(per_connection::Options),
     /// A process for each connection, forked after the accept
-    ProcessPerConnection(ServerOptions),
+    ProcessPerConnection(per_connection::Options),
     /// One thread accepts, others read and answer
     AcceptorPlusReaders(readers::Options),
     /// One thread accepts and reads, workers answer
     MessageLoadBalancing(balancing::Options),
     /// Several acceptors on one socket, or on a SO_REUSEPORT group
     Acceptors(acceptors::Options),
+    /// Every pattern at once, each in a process of its own, on consecutive ports
+    Patterns(map::Options),
     /// Carries out each order once, if it has a key; answers late now and then
     Payments(payments::Options),
     /// HTTP/1.1 over TLS, with a thread for each connection
@@ -125,6 +125,7 @@ impl Verb {
             Self::AcceptorPlusReaders(options) => readers::run(options),
             Self::MessageLoadBalancing(options) => balancing::run(options),
             Self::Acceptors(options) => acceptors::run(options),
+            Self::Patterns(options) => map::run(options),
             Self::Payments(options) => payments::run(options),
             Self::Https(options) => https::server::run(options),
             Self::Quic(options) => https::quic_server::run(options),
@@ -155,6 +156,14 @@ impl Verb {
             Self::Connects(options) => connects::run(options),
             Self::ClientBeside(options) => demo::beside::run(options),
         }
+    }
+}
+
+/// Runs the server of a command line, which begins with the program's name, in this process.
+pub(crate) fn serve(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
+    match Program::try_parse_from(words)?.what {
+        What::Verb(verb) => verb.run(&Launcher::this_program(&[])?),
+        What::Demo(_) => anyhow::bail!("a demo is no server"),
     }
 }
 

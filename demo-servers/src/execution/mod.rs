@@ -4,6 +4,8 @@
 pub mod acceptors;
 pub mod balancing;
 mod event_loop;
+pub mod map;
+pub mod memory;
 pub mod per_connection;
 pub mod readers;
 pub mod single_thread;
