@@ -63,10 +63,31 @@ impl CpuGroup {
         }
     }
 
+    /// Returns in how many periods the quota was used up, and for how long its processes did not run
+    /// for that, ns; zeroes where the kernel does not say.
+    pub(crate) fn throttled(&self) -> [u64; 2] {
+        let text = fs::read_to_string(self.path.join("cpu.stat")).unwrap_or_default();
+        throttled(&text)
+    }
+
     fn write(&self, file: &str, text: &str) -> anyhow::Result<()> {
         let path = self.path.join(file);
         fs::write(&path, text).with_context(|| format!("writing {text} to {}", path.display()))
     }
+}
+
+/// Periods and time, ns, of a file cpu.stat. Version 1 has `throttled_time`, in ns, version 2
+/// `throttled_usec`.
+fn throttled(stat: &str) -> [u64; 2] {
+    let figure = |name: &str| {
+        let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|figure| figure.trim().parse::<u64>().ok())
+    };
+    let ns = match figure("throttled_usec") {
+        Some(us) => us.saturating_mul(1_000),
+        None => figure("throttled_time").unwrap_or(0),
+    };
+    [figure("nr_throttled").unwrap_or(0), ns]
 }
 
 /// Finds where groups for processors are made below the folder of all cgroups.
@@ -118,6 +139,14 @@ fn remove_at_the_end(mut gone: PipeReader, alive: &PipeWriter, path: &Path) -> a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_versions_count_throttling() {
+        let two = "usage_usec 9\nnr_periods 5\nnr_throttled 4\nthrottled_usec 320\n";
+        assert_eq!(throttled(two), [4, 320_000]);
+        assert_eq!(throttled("nr_periods 5\nnr_throttled 4\nthrottled_time 77\n"), [4, 77]);
+        assert_eq!(throttled(""), [0, 0]);
+    }
 
     #[test]
     fn both_versions_are_found() {

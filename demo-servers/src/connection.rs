@@ -162,6 +162,7 @@ impl<'a> Connection<'a> {
     /// Answers one request. Its fields are 0 if the server speaks first, without a request.
     fn answer(&mut self, request: Request) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
+        let begun_ns = monotonic_ns();
         let before = self.options.trace.then(ThreadTime::now);
         self.options.fault.before_answer();
         if let Some(upstream) = &mut self.upstream {
@@ -179,16 +180,13 @@ impl<'a> Connection<'a> {
             self.mute = true;
         }
         if let Some(spent) = spent {
-            let ThreadTime { cpu_ns, run_delay_ns, voluntary, involuntary, spinners_ns } = spent;
             let Request { bytes, reads, first_read_ns, read_ns } = request;
             // SAFETY: a plain system call without arguments.
             let tid = unsafe { libc::gettid() };
             announce(format_args!(
                 "exchange port={} seq={} tid={tid} in={bytes} reads={reads} \
-                 first_read_ns={first_read_ns} read_ns={read_ns} cpu_ns={cpu_ns} \
-                 run_delay_ns={run_delay_ns} voluntary={voluntary} involuntary={involuntary} \
-                 spinners_ns={spinners_ns} write_ns={write_ns} written_ns={written_ns} out={} \
-                 writes={writes}",
+                 first_read_ns={first_read_ns} read_ns={read_ns} begun_ns={begun_ns}{spent} \
+                 write_ns={write_ns} written_ns={written_ns} out={} writes={writes}",
                 self.port,
                 self.served,
                 self.writer.len(),

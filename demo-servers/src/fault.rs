@@ -1,5 +1,6 @@
 //! Faults that keep a server from answering at once: work, a lock, sleep, a busy processor, a quota.
 
+use std::fmt;
 use std::io;
 use std::sync::{Barrier, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -57,6 +58,8 @@ pub struct FaultOptions {
 
 /// The processes that compete with this server.
 static SPINNERS: OnceLock<Vec<libc::pid_t>> = OnceLock::new();
+/// The server's own cgroup, if it has one.
+static OWN_GROUP: OnceLock<CpuGroup> = OnceLock::new();
 
 impl FaultOptions {
     /// Takes its place on the processor. To be called while the process has one thread.
@@ -87,7 +90,8 @@ impl FaultOptions {
             self.quota.map(|quota| own.limit(quota)).transpose()?;
             own.enter()?;
             // Both groups last as long as this process.
-            mem::forget((own, group));
+            mem::forget(group);
+            let _ = OWN_GROUP.set(own);
         }
         Ok(())
     }
@@ -161,6 +165,10 @@ pub struct ThreadTime {
     pub involuntary: u64,
     /// On a processor, of all processes that compete with it (`--spinners`).
     pub spinners_ns: u64,
+    /// Periods in which the quota of its cgroup was used up.
+    pub throttled_periods: u64,
+    /// Ready, and not run since the quota was used up; of all threads of the cgroup.
+    pub throttled_ns: u64,
 }
 
 impl ThreadTime {
@@ -168,12 +176,15 @@ impl ThreadTime {
     pub fn now() -> Self {
         let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
         let [voluntary, involuntary] = switches();
+        let [throttled_periods, throttled_ns] = OWN_GROUP.get().map_or([0, 0], CpuGroup::throttled);
         Self {
             cpu_ns: clock_ns(libc::CLOCK_THREAD_CPUTIME_ID),
             run_delay_ns: column(&text, 1).unwrap_or(0),
             voluntary,
             involuntary,
             spinners_ns: SPINNERS.get().into_iter().flatten().map(|pid| cpu_of(*pid)).sum(),
+            throttled_periods,
+            throttled_ns,
         }
     }
 
@@ -185,7 +196,23 @@ impl ThreadTime {
             voluntary: self.voluntary.saturating_sub(earlier.voluntary),
             involuntary: self.involuntary.saturating_sub(earlier.involuntary),
             spinners_ns: self.spinners_ns.saturating_sub(earlier.spinners_ns),
+            throttled_periods: self.throttled_periods.saturating_sub(earlier.throttled_periods),
+            throttled_ns: self.throttled_ns.saturating_sub(earlier.throttled_ns),
         }
+    }
+}
+
+impl fmt::Display for ThreadTime {
+    /// ` cpu_ns=N run_delay_ns=N …`, to go into a line of a trace.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cpu_ns, run_delay_ns, voluntary, involuntary, .. } = self;
+        let Self { spinners_ns, throttled_periods, throttled_ns, .. } = self;
+        write!(
+            f,
+            " cpu_ns={cpu_ns} run_delay_ns={run_delay_ns} voluntary={voluntary} \
+             involuntary={involuntary} spinners_ns={spinners_ns} \
+             throttled_periods={throttled_periods} throttled_ns={throttled_ns}"
+        )
     }
 }
 
