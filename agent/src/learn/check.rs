@@ -48,6 +48,8 @@ pub struct Scenario {
     pub together: bool,
     /// The clients begin once so many workers have said that they are there.
     pub workers: usize,
+    /// Servers that the one process starts: the clients begin once all listen. 0 is one.
+    pub servers: usize,
     /// Round trip between them, ms; without a link they are next to one another.
     pub link_ms: Option<u64>,
     /// Settings of the kernel in their network: "net.ipv4.tcp_rmem" and its value.
@@ -123,6 +125,19 @@ impl Scenario {
     #[must_use]
     pub fn workers(self, workers: u64) -> Self {
         Self { workers: workers as usize, ..self }
+    }
+
+    /// The one process starts so many servers, at its port and those after it.
+    #[must_use]
+    pub fn servers(self, servers: usize) -> Self {
+        Self { servers, ..self }
+    }
+
+    /// Adds a client of one of these servers, by its place.
+    #[must_use]
+    pub fn client_of(self, place: u16, words: &str) -> Self {
+        let port = Self::PORT.saturating_add(place);
+        self.command(&format!("{words} --target {}", SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
     }
 
     /// Adds so many clients that first connect, and then ask all at once.

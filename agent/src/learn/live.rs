@@ -184,7 +184,9 @@ impl WatchedScenario {
     ) -> anyhow::Result<Evidence> {
         self.sample()?;
         self.server.go()?;
-        self.until("the server to listen", |run| Ok(run.said(Who::Server, "listening on ") > 0))?;
+        self.until("the server to listen", |run| {
+            Ok(run.said(Who::Server, "listening on ") >= scenario.servers.max(1))
+        })?;
         self.until("the workers to begin", |run| {
             Ok(run.said(Who::Server, "worker ") >= scenario.workers)
         })?;
@@ -360,17 +362,20 @@ fn waiting(state: &Snapshot) -> u64 {
     evidence::sum(state.listeners.iter().map(|listener| u64::from(listener.depth)))
 }
 
-/// Returns how often a thread of the server went to sleep, as a line of the server's report.
+/// Returns how often a thread of the server went to sleep (`voluntary`), and how often a processor
+/// was taken away from it, as a line of the server's report.
 fn switches(pid: u32, tid: u32) -> Option<String> {
     let status = fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
-    for line in status.lines() {
-        if let Some(count) = line.strip_prefix("voluntary_ctxt_switches:") {
-            let line = format!("switches pid={pid} tid={tid} voluntary={}", count.trim());
-            return Some(report(Who::Server, &line));
-        }
-    }
-    None
+    let count = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.map(str::trim)
+    };
+    let voluntary = count("voluntary_ctxt_switches:")?;
+    let involuntary = count("nonvoluntary_ctxt_switches:")?;
+    let line =
+        format!("switches pid={pid} tid={tid} voluntary={voluntary} involuntary={involuntary}");
+    Some(report(Who::Server, &line))
 }
 
 /// A server or a client: this program once more, as a process of the lesson. It waits for a line

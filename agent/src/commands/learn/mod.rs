@@ -184,7 +184,8 @@ impl LessonRun {
         }
         let mut again = RUNS;
         loop {
-            let evidence = live::run(scenario, recording, tell)?;
+            let evidence = live::run(scenario, recording, tell)
+                .with_context(|| format!("lesson {}, question {}", self.entry.slug, round + 1))?;
             let earlier = self.facts_before(round);
             let outcome = learn::judge(&self.lesson, round, evidence, false, earlier);
             again -= 1;
