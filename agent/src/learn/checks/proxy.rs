@@ -154,9 +154,9 @@ fn servers(evidence: &Evidence) -> Vec<(&Untrusted, Share)> {
 
 fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let clients = Share::of(of_clients(evidence));
-    let mut bars = vec![clients.bar("from clients".into(), Owner::Peer)];
+    let mut bars = vec![clients.bar("clients to the proxy".into(), Owner::Peer)];
     for (name, share) in servers(evidence) {
-        bars.push(share.bar(compose!("to {}", name), Owner::App));
+        bars.push(share.bar(compose!("proxy to {}", name), Owner::App));
     }
     Picture::Bars {
         title: "connections on both sides, and exchanges as the kernel sees them".to_owned(),
