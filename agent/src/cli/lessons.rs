@@ -1,13 +1,15 @@
 //! Arguments of the verbs that need the bundled servers.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use clap::Args;
-use clap_complete::engine::ArgValueCandidates;
+use clap::{Args, ValueHint};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
-use super::complete::lessons;
-
-use super::ThemeArgs;
+use super::{
+    ThemeArgs,
+    complete::{lessons, processes},
+    values::{duration, pid},
+};
 
 /// Name of the hidden verb that has those of the bundled servers.
 pub const DEMO_SERVERS_VERB: &str = "demo-servers";
@@ -21,6 +23,19 @@ pub struct LearnArgs {
     /// List the lessons, and show which are done
     #[arg(long, conflicts_with_all = ["lesson", "auto", "recorded", "plain"])]
     pub list: bool,
+    /// Ask about a server of your own: watch this process for a while, and make questions of what
+    /// it did
+    #[arg(long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
+    #[arg(conflicts_with_all = ["lesson", "list", "auto", "recorded"])]
+    #[arg(add = ArgValueCompleter::new(processes))]
+    pub pid: Option<u32>,
+    /// How long to watch the server [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "pid")]
+    pub duration: Option<Duration>,
+    /// Ask about the server that this recording is of: no root needed
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(conflicts_with_all = ["lesson", "list", "auto", "recorded", "pid"])]
+    pub from: Option<PathBuf>,
     /// Run unattended, and compare what is measured with what the text claims; all lessons if none
     /// is named
     #[arg(long)]
@@ -72,6 +87,7 @@ Examples:
   sudo backscope learn                     start with the next lesson
   sudo backscope learn accept-queue        this lesson, by its name or the number of its lecture
   backscope learn accept-queue --recorded  from a recording: no root needed, any Linux
+  sudo backscope learn --pid 4242          questions about a server of your own
   backscope learn --list
   sudo backscope learn --auto              run all of them, and report whether what they say \
 holds here

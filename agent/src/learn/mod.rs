@@ -14,6 +14,7 @@ mod lesson;
 mod lint;
 pub mod live;
 mod machine;
+pub mod own;
 mod progress;
 mod recording;
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod accept;
 mod ack;
 mod browser;
 mod budget;
+mod claims;
 mod close;
 mod command;
 mod completion;
@@ -30,6 +31,7 @@ mod mcp;
 mod otlp;
 mod output;
 mod overflow;
+mod own_server;
 mod past;
 mod pattern;
 mod payload;
@@ -61,6 +63,7 @@ pub fn all() -> Vec<Case> {
         listener::CASES,
         output::CASES,
         overflow::CASES,
+        own_server::CASES,
         past::CASES,
         demo::CASES,
         interop::CASES,
@@ -86,6 +89,7 @@ pub fn all() -> Vec<Case> {
         browser::CASES,
         first_answer::CASES,
         learn::CASES,
+        claims::CASES,
         target::CASES,
         upstream::CASES,
         robust::CASES,

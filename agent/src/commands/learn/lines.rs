@@ -6,11 +6,7 @@ use std::{
 };
 
 use super::LessonRun;
-use crate::{
-    learn::{Lesson, Progress},
-    text::Untrusted,
-    tui::lesson::LessonText,
-};
+use crate::{learn::Progress, text::Untrusted, tui::lesson::LessonText};
 
 /// Asks, runs and tells, round by round, until the input ends.
 pub(super) fn run(lesson_run: &LessonRun, mut progress: Progress) -> anyhow::Result<ExitCode> {
@@ -20,7 +16,7 @@ pub(super) fn run(lesson_run: &LessonRun, mut progress: Progress) -> anyhow::Res
     for round in 0..lesson.rounds.len() {
         let text = LessonText { lesson, round, recorded: *recorded };
         out.write_all(text.question().as_bytes())?;
-        let Some(guess) = predict(&mut input, &mut out, lesson, round)? else {
+        let Some(guess) = predict(&mut input, &mut out, &lesson.rounds[round].plan.offered)? else {
             return Ok(ExitCode::SUCCESS);
         };
         let outcome = lesson_run.outcome(round, None, &mut |told| println(&mut out, told))?;
@@ -45,13 +41,11 @@ fn println(out: &mut impl Write, text: &str) {
 
 /// Asks for a prediction, and returns the place of the answer that a line names, by its letter or
 /// as it stands; `None` at the end of the input.
-fn predict(
+pub(super) fn predict(
     input: &mut impl BufRead,
     out: &mut impl Write,
-    lesson: &Lesson,
-    round: usize,
+    offered: &[String],
 ) -> anyhow::Result<Option<usize>> {
-    let offered = &lesson.rounds[round].plan.offered;
     loop {
         let last = char::from(b"abcd"[offered.len().clamp(1, 4) - 1]);
         write!(out, "Your prediction, a to {last}: ")?;

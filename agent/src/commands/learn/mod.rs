@@ -2,6 +2,7 @@
 
 mod auto;
 mod lines;
+mod own;
 mod screen;
 
 use std::{
@@ -29,6 +30,12 @@ use crate::{
 pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
     if args.list {
         return list(args.json);
+    }
+    if let Some(pid) = args.pid {
+        return own::watch(pid, args.duration);
+    }
+    if let Some(recording) = &args.from {
+        return own::play(recording);
     }
     let named = match &args.lesson {
         Some(name) => Some(find(name)?),
