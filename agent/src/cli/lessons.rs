@@ -105,6 +105,7 @@ Examples:
   backscope demo --list
   backscope demo nagle                         no root needed; it says what to watch
   backscope demo nagle --nodelay --duration 5s
+  backscope demo 47                            that of a lecture; several are listed
   backscope demo nagle --help                  its knobs, and some worth trying
   sudo backscope demo nagle --watch            with watch on its server
   backscope demo prefork --server-only --listen 127.0.0.1:8080

@@ -46,15 +46,14 @@ fn flights(connection: &ConnectionView, tls: usize) -> &'static [Flight] {
     let Some(setup) = &connection.tls else {
         return if connection.protocol == Some(Protocol::Tls) { &[] } else { CLEAR };
     };
-    let resumed = setup.resumed == Some(true);
-    let flights = match (setup.early_data, setup.version) {
-        (true, _) if tls == 0 => EARLY,
-        (true, _) => EARLY_ANSWERED_LATE,
-        (false, Some("1.2")) if resumed => TLS12_RESUMED,
-        (false, Some("1.2")) => TLS12,
-        (false, Some("1.3")) if resumed => TLS13_RESUMED,
-        (false, Some("1.3")) if tls == 2 => TLS13_RETRIED,
-        (false, Some("1.3")) => TLS13,
+    let flights = match (setup.early_data, setup.version, setup.resumed) {
+        (true, ..) if tls == 0 => EARLY,
+        (true, ..) => EARLY_ANSWERED_LATE,
+        (false, Some("1.2"), Some(true)) => TLS12_RESUMED,
+        (false, Some("1.2"), Some(false)) => TLS12,
+        (false, Some("1.3"), Some(true)) => TLS13_RESUMED,
+        (false, Some("1.3"), Some(false)) if tls == 2 => TLS13_RETRIED,
+        (false, Some("1.3"), Some(false)) => TLS13,
         _ => &[],
     };
     if flights.len() == tls + 1 { flights } else { &[] }
@@ -84,7 +83,7 @@ pub(super) fn over_tcp(
             _ => "SYN".to_owned(),
         };
         drawn.arrow(Lane::Kernel, Lane::Peer, &syn);
-        drawn.wait(us, "the server's kernel");
+        drawn.wait(us);
         drawn.arrow(Lane::Peer, Lane::Kernel, "SYN-ACK: connected");
     }
     let Some(first) = exchanges.first() else { return drawn.steps };
@@ -129,7 +128,7 @@ pub(super) fn over_quic(evidence: &Evidence, view: &QuicView) -> Vec<Step> {
         let (there, back) = flights.get(at).copied().unwrap_or(("flight", "flight"));
         drawn.arrow(Lane::App, Lane::Kernel, "the client writes datagrams");
         drawn.arrow(Lane::Kernel, Lane::Peer, there);
-        drawn.wait(trip.back_us.saturating_sub(trip.sent_us), "the server");
+        drawn.wait(trip.back_us.saturating_sub(trip.sent_us));
         drawn.arrow(Lane::Peer, Lane::Kernel, back);
         drawn.arrow(Lane::Kernel, Lane::App, "the client reads datagrams");
     }
@@ -166,15 +165,16 @@ impl Drawn {
         self.at = self.at.saturating_add(us);
     }
 
-    /// Draws a wait for the server: the network's as far as the link takes it, then the server's.
-    fn wait(&mut self, us: u64, who: &str) {
+    /// Draws a wait for the server: the network's as far as the link takes it. The rest is the
+    /// peer's, unless the link took longer than it should: it is a process, too.
+    fn wait(&mut self, us: u64) {
         let link_us = us.min(self.left_us);
         self.left_us -= link_us;
         if link_us > 0 {
             self.held(Owner::Network, link_us, "on the link, there and back");
         }
         if us > link_us {
-            self.held(Owner::Peer, us - link_us, who);
+            self.held(Owner::Peer, us - link_us, "at the server, or late on the link");
         }
     }
 
@@ -190,7 +190,7 @@ impl Drawn {
     /// Draws a step of an exchange.
     fn step(&mut self, step: Step, flight: Option<&Flight>, exchange: &ExchangeView) {
         match step {
-            Step::Held { us, owner: Holder::Peer, .. } => self.wait(us, "the server"),
+            Step::Held { us, owner: Holder::Peer, .. } => self.wait(us),
             Step::Held { us, owner: Holder::App, .. } => self.work(self.at.saturating_add(us)),
             Step::Held { us, owner, text, .. } => {
                 let (at, counts) = (Some(self.at), true);

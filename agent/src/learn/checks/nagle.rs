@@ -19,7 +19,7 @@ pub(in crate::learn) static CHECK: Check = Check {
     knobs: &["writes", "option", "ack", "connections", "count"],
     facts: &[
         Spec::count("exchanges", "requests that were answered"),
-        Spec::count("connections", "connections that they came on"),
+        Spec::count("conn", "connections that they came on"),
         Spec::time("took", "request time, by the client's own clock (median)"),
         Spec::time("quickest", "the quickest request"),
         Spec::time("slowest", "the slowest request"),
@@ -61,7 +61,7 @@ fn scenario(knobs: &Knobs) -> Scenario {
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let took = || evidence.named(Who::Client, "asked", "us");
     facts.whole("exchanges", took().count() as u64);
-    facts.whole("connections", evidence.connections(Role::Client).len() as u64);
+    facts.whole("conn", evidence.connections(Role::Client).len() as u64);
     facts.whole("took", median(took()));
     facts.whole("quickest", took().min());
     facts.whole("slowest", took().max());
