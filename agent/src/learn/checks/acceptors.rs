@@ -76,7 +76,11 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let listeners = evidence.listeners();
     facts.whole("listeners", listeners.len() as u64);
     facts.whole("empty", sum(listeners.iter().map(|listener| listener.totals.eagain)));
-    facts.whole("waiting", sum(listeners.iter().map(|listener| u64::from(listener.depth))));
+    // Since the queues were looked at last, more may have been accepted, but nothing came.
+    let came = listeners
+        .iter()
+        .map(|listener| listener.totals.accepted.saturating_add(u64::from(listener.depth)));
+    facts.whole("waiting", sum(came).saturating_sub(accepted));
 }
 
 /// Connections by the thread that accepted them, with its name.
