@@ -31,9 +31,9 @@ pub struct Options {
     /// Requests to send
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u64,
-    /// Connections to do that on, one after another
+    /// Do all of it so many times, each time on a new connection
     #[arg(long, default_value_t = 1, value_name = "N")]
-    pub connections: u64,
+    pub repeat: u64,
     /// Sleep this long before each request
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
@@ -81,7 +81,7 @@ pub struct Options {
 /// Asks, prints `answered N` and closes, on each connection. With `--trace`, `asked` for each time
 /// and `finished` for the connection, both followed by `name=value` words.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    for _ in 0..options.connections {
+    for _ in 0..options.repeat {
         Conversation::begin(options)?.hold(options)?;
     }
     Ok(())

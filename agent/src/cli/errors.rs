@@ -66,7 +66,7 @@ fn options_of(words: &[String]) -> Vec<String> {
 }
 
 /// Returns the one that a slip of the finger or two makes of `given`.
-pub(super) fn nearest(given: &str, options: &[String]) -> Option<String> {
+pub(crate) fn nearest(given: &str, options: &[String]) -> Option<String> {
     let given = given.split('=').next().unwrap_or(given).to_lowercase();
     let name = given.trim_start_matches('-');
     let slips = (name.chars().count() / 3).clamp(1, 3);

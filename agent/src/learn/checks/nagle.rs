@@ -54,7 +54,7 @@ fn scenario(knobs: &Knobs) -> Scenario {
     };
     let (connections, count) = (knobs.number("connections", 1), knobs.number("count", 10));
     Scenario::server(server).client(&format!(
-        "client --connections {connections} --count {count} --trace --writes {writes}{option}"
+        "client --repeat {connections} --count {count} --trace --writes {writes}{option}"
     ))
 }
 
