@@ -25,6 +25,7 @@ mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod html;
 pub mod kernel;
 #[cfg(feature = "lessons")]
 pub mod learn;

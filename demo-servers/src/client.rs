@@ -1,5 +1,5 @@
-//! Asks a request-response server, one request after another on one connection, and says how long
-//! each took.
+//! Asks a request-response server, one request after another on one connection or on several, and
+//! says how long each took.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +31,9 @@ pub struct Options {
     /// Requests to send
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u64,
+    /// Do all of it so many times, each time on a new connection
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub repeat: u64,
     /// Sleep this long before each request
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
@@ -43,6 +46,9 @@ pub struct Options {
     /// Bytes of an answer
     #[arg(long, default_value_t = 200, value_name = "BYTES")]
     pub response: usize,
+    /// Connections, each of which sends that many requests
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "keep")]
+    pub connections: usize,
     /// Requests to send before their answers are read
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub pipeline: usize,
@@ -73,12 +79,41 @@ pub struct Options {
     /// Print a line for each request and for the connection (CLOCK_MONOTONIC)
     #[arg(long)]
     pub trace: bool,
+    /// After each write, look until the peer's kernel has acknowledged all of it, or the answer
+    /// comes; the line for the request ends with `pending`, bytes that were not yet acknowledged
+    /// when the write returned, `left`, bytes that were not at the end, and `acked_ns`
+    #[arg(long, requires = "trace")]
+    pub trace_acks: bool,
 }
 
-/// Asks, prints `answered N` and closes. With `--trace`, `asked` for each time and `finished` for
-/// the connection, both followed by `name=value` words.
+/// Asks, prints `answered N` and closes, on each connection. With `--trace`, `asked` for each time
+/// and `finished` for the connection, both followed by `name=value` words.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    Conversation::begin(options)?.hold(options)
+    (0..options.repeat).try_for_each(|_| together(options))
+}
+
+/// Holds so many conversations at once.
+fn together(options: &Options) -> anyhow::Result<()> {
+    let mut conversations = Vec::new();
+    for _ in 0..options.connections.max(1) {
+        conversations.push(Conversation::begin(options)?);
+    }
+    if options.wait {
+        io::stdin().read_line(&mut String::new())?;
+    }
+    if options.connections <= 1 {
+        return conversations.into_iter().try_for_each(|conversation| conversation.hold(options));
+    }
+    thread::scope(|scope| {
+        let mut running = Vec::new();
+        for conversation in conversations {
+            running.push(scope.spawn(|| conversation.hold(options)));
+        }
+        running.into_iter().try_for_each(|running| match running.join() {
+            Ok(outcome) => outcome,
+            Err(_) => anyhow::bail!("a connection's thread panicked"),
+        })
+    })
 }
 
 struct Conversation {
@@ -129,9 +164,6 @@ impl Conversation {
     }
 
     fn hold(mut self, options: &Options) -> anyhow::Result<()> {
-        if options.wait {
-            io::stdin().read_line(&mut String::new())?;
-        }
         if options.listen_first {
             self.read(options.response, options)?;
         }
@@ -153,17 +185,35 @@ impl Conversation {
         self.writer.write(&self.socket)?;
         let written_ns = monotonic_ns();
         self.bytes_out += self.writer.len();
+        let acks = options.trace_acks.then(|| self.await_acks()).transpose()?;
         thread::sleep(options.slow_read);
         let (first_ns, done_ns) = self.read(options.response * options.pipeline, options)?;
         if options.trace {
+            let acks = match acks {
+                Some([pending, left, acked_ns]) => {
+                    format!(" pending={pending} left={left} acked_ns={acked_ns}")
+                }
+                None => String::new(),
+            };
             announce(format_args!(
                 "asked port={} seq={seq} write_ns={write_ns} written_ns={written_ns} \
-                 first_ns={first_ns} done_ns={done_ns} us={}",
+                 first_ns={first_ns} done_ns={done_ns} us={}{acks}",
                 self.port,
                 (done_ns - write_ns) / 1_000,
             ));
         }
         Ok(())
+    }
+
+    /// Waits until all that was written is acknowledged, or there is something to read. Returns the
+    /// bytes that were not acknowledged at first and at the end, and the time of the end.
+    fn await_acks(&self) -> io::Result<[u64; 3]> {
+        let pending = sock::unacknowledged(&self.socket)? as u64;
+        let mut left = pending;
+        while left > 0 && !sock::readable_within(&self.socket, 1)? {
+            left = sock::unacknowledged(&self.socket)? as u64;
+        }
+        Ok([pending, left, monotonic_ns()])
     }
 
     /// Reads so many bytes. Returns the times at which the first and the last read returned.

@@ -12,7 +12,7 @@ use crate::fault::ThreadTime;
 use crate::naming;
 use crate::reading::Reader;
 use crate::service::ServiceOptions;
-use crate::sock::{TcpInfo, announce, monotonic_ns};
+use crate::sock::{TcpInfo, announce, monotonic_ns, set_tcp_option};
 use crate::upstream::Upstream;
 use crate::writing::Writer;
 
@@ -142,6 +142,9 @@ impl<'a> Connection<'a> {
         let Some(socket) = &self.socket else { return Ok(Vec::new()) };
         self.options.fault.before_read();
         self.writer.settle(socket)?;
+        if self.options.quickack {
+            set_tcp_option(socket, libc::TCP_QUICKACK, 1)?;
+        }
         let data = self.reader.read(socket)?;
         let now_ns = monotonic_ns();
         self.bytes_in += data.len() as u64;
@@ -162,6 +165,7 @@ impl<'a> Connection<'a> {
     /// Answers one request. Its fields are 0 if the server speaks first, without a request.
     fn answer(&mut self, request: Request) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
+        let begun_ns = monotonic_ns();
         let before = self.options.trace.then(ThreadTime::now);
         self.options.fault.before_answer();
         if let Some(upstream) = &mut self.upstream {
@@ -178,15 +182,14 @@ impl<'a> Connection<'a> {
             socket.shutdown(Shutdown::Write)?;
             self.mute = true;
         }
-        if let Some(ThreadTime { cpu_ns, run_delay_ns }) = spent {
+        if let Some(spent) = spent {
             let Request { bytes, reads, first_read_ns, read_ns } = request;
             // SAFETY: a plain system call without arguments.
             let tid = unsafe { libc::gettid() };
             announce(format_args!(
                 "exchange port={} seq={} tid={tid} in={bytes} reads={reads} \
-                 first_read_ns={first_read_ns} read_ns={read_ns} cpu_ns={cpu_ns} \
-                 run_delay_ns={run_delay_ns} write_ns={write_ns} written_ns={written_ns} out={} \
-                 writes={writes}",
+                 first_read_ns={first_read_ns} read_ns={read_ns} begun_ns={begun_ns}{spent} \
+                 write_ns={write_ns} written_ns={written_ns} out={} writes={writes}",
                 self.port,
                 self.served,
                 self.writer.len(),

@@ -44,6 +44,19 @@ pub struct Options {
     /// Whose segments to count and drop
     #[arg(long, value_enum, default_value_t = Side::Server, value_name = "SIDE")]
     pub drop_from: Side,
+    /// Drop once the N-th large packet of a burst of the server's, of TCP or UDP: packets of 500
+    /// bytes or more, with less than 100 ms between them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub drop_in_burst: Option<u64>,
+    /// Lose this share of all packets of either side, UDP and handshakes too: the same ones in each
+    /// run
+    #[arg(
+        long,
+        default_value_t = 0,
+        value_name = "PERCENT",
+        value_parser = clap::value_parser!(u8).range(0..=90)
+    )]
+    pub loss: u8,
     /// Carry no more than this many bytes a second from the server; the packets queue without a
     /// limit
     #[arg(long, value_name = "BYTES")]
@@ -60,7 +73,9 @@ impl Options {
             rtt,
             drop_nth: None,
             drop_every: None,
+            drop_in_burst: None,
             drop_from: Side::Server,
+            loss: 0,
             rate: None,
             trace: false,
         }
@@ -79,9 +94,10 @@ impl std::fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// Relays until signalled. Prints `link 10.77.0.1 10.77.0.2`, and with `--trace` for each TCP
-/// segment with data `relayed` or `dropped`, followed by `name=value` words: the sender's port, the
-/// sequence number, when it came.
+/// Relays until signalled. Prints `link 10.77.0.1 10.77.0.2`, with `--drop-in-burst` a line
+/// `burst-lost bytes=N` for what it dropped, and with `--trace` for each TCP segment with data
+/// `relayed` or `dropped`, followed by `name=value` words: the sender's port, the sequence number,
+/// when it came.
 ///
 /// Fails with [`Unavailable`] where the kernel has no TUN device.
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -96,14 +112,19 @@ pub(crate) fn relay(mut device: &File, options: &Options) -> anyhow::Result<()> 
     let (held, due) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(|| deliver(out, due));
-        let mut losses = Losses::new(options);
+        let (mut losses, mut dice) = (Losses::new(options), Dice::new(options.loss));
+        let mut burst = Burst::new(options.drop_in_burst);
         let mut wire = Rate { bytes_a_second: options.rate, free_ns: 0 };
         let mut packet = [0; 65_536];
         loop {
             let length = device.read(&mut packet)?;
             let now_ns = monotonic_ns();
             let packet = &mut packet[..length];
-            if turn_round(packet) && !losses.take(packet, now_ns) {
+            if turn_round(packet)
+                && !dice.lose()
+                && !burst.take(packet, now_ns)
+                && !losses.take(packet, now_ns)
+            {
                 let sent_ns = if losses.is_from_server(packet) {
                     wire.send(packet.len(), now_ns)
                 } else {
@@ -151,6 +172,77 @@ impl Rate {
         self.free_ns = self.free_ns.max(now_ns) + bytes as u64 * 1_000_000_000 / rate.max(1);
         self.free_ns
     }
+}
+
+/// Loses a share of the packets: by pseudo-random numbers from a fixed seed, so that each run loses
+/// the same ones of the same traffic.
+struct Dice {
+    percent: u8,
+    state: u64,
+}
+
+impl Dice {
+    fn new(percent: u8) -> Self {
+        Self { percent, state: 0x9e37_79b9_7f4a_7c15 }
+    }
+
+    /// Whether to lose the next packet.
+    fn lose(&mut self) -> bool {
+        // Marsaglia's xorshift64.
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state % 100 < u64::from(self.percent)
+    }
+}
+
+/// Drops one packet of a burst of the server's. A handshake's flight has few large packets, a burst
+/// of answers many: what is lost is part of the answers, whatever the protocol.
+struct Burst {
+    /// Its place in the burst, from 1; `None` once it is lost.
+    place: Option<u64>,
+    /// Port of the server: where the first packet goes.
+    server: Option<u16>,
+    seen: u64,
+    last_ns: u64,
+}
+
+impl Burst {
+    /// Bytes of a packet that counts.
+    const LARGE: usize = 500;
+    /// Silence after which another burst begins.
+    const GAP_NS: u64 = 100_000_000;
+
+    fn new(place: Option<u64>) -> Self {
+        Self { place, server: None, seen: 0, last_ns: 0 }
+    }
+
+    /// Whether to drop this packet.
+    fn take(&mut self, packet: &[u8], now_ns: u64) -> bool {
+        let (Some(place), Some((source, destination))) = (self.place, ports(packet)) else {
+            return false;
+        };
+        if source != *self.server.get_or_insert(destination) || packet.len() < Self::LARGE {
+            return false;
+        }
+        if now_ns.saturating_sub(self.last_ns) >= Self::GAP_NS {
+            self.seen = 0;
+        }
+        (self.seen, self.last_ns) = (self.seen + 1, now_ns);
+        let lost = self.seen == place;
+        if lost {
+            self.place = None;
+            announce(format_args!("burst-lost bytes={}", packet.len()));
+        }
+        lost
+    }
+}
+
+/// Source and destination of a packet of TCP or UDP.
+fn ports(packet: &[u8]) -> Option<(u16, u16)> {
+    let header = usize::from(packet.first()? & 15) * 4;
+    let ports = matches!(packet.get(9)?, 6 | 17).then(|| packet.get(header..header + 4))??;
+    Some((u16::from_be_bytes([ports[0], ports[1]]), u16::from_be_bytes([ports[2], ports[3]])))
 }
 
 /// The fields of a TCP segment that are traced.
@@ -258,6 +350,42 @@ mod tests {
     }
 
     #[test]
+    fn a_share_of_the_packets_is_lost_and_always_the_same_ones() {
+        let lost = |percent| {
+            let mut dice = Dice::new(percent);
+            (0..10_000).map(|_| dice.lose()).collect::<Vec<_>>()
+        };
+        assert_eq!(lost(5), lost(5));
+        assert!(!lost(0).contains(&true));
+        for percent in [1, 5, 50] {
+            let count = lost(percent).into_iter().filter(|lost| *lost).count();
+            let expected = 100 * usize::from(percent);
+            assert!(count.abs_diff(expected) < expected / 4, "{count} of 10 000 at {percent} %");
+        }
+    }
+
+    #[test]
+    fn one_packet_of_a_burst_is_dropped() {
+        let mut burst = Burst::new(Some(3));
+        let mut dropped = |source, destination, protocol, bytes: usize, at_ms: u64| {
+            let mut packet = packet(source, destination, 0x18, &vec![0; bytes]);
+            packet[9] = protocol;
+            burst.take(&packet, at_ms * 1_000_000)
+        };
+        // Who is asked first is the server, and the client's packets do not count.
+        assert!(!dropped(5000, 7000, 17, 1_200, 0));
+        // Two large ones, then nothing for a while: a handshake.
+        assert!(!dropped(7000, 5000, 17, 1_200, 10) && !dropped(7000, 5000, 17, 1_200, 11));
+        assert!(!dropped(7000, 5000, 17, 1_200, 211));
+        assert!(!dropped(7000, 5000, 17, 100, 212) && !dropped(7000, 5000, 17, 1_200, 213));
+        assert!(dropped(7000, 5000, 17, 1_200, 214));
+        // Once.
+        assert!((0..9).all(|at| !dropped(7000, 5000, 17, 1_200, 215 + at)));
+        assert!((0..9).all(|at| !dropped(7000, 5000, 6, 1_200, 500 + at)));
+        assert_eq!(ports(&[0x45; 20]), None);
+    }
+
+    #[test]
     fn segments() {
         let segment = Segment::parse(&packet(7000, 5000, 0x18, b"abc")).expect("a segment");
         assert_eq!(
@@ -279,7 +407,9 @@ mod tests {
             rtt: Duration::ZERO,
             drop_nth: Some(2),
             drop_every: Some(5),
+            drop_in_burst: None,
             drop_from: Side::Server,
+            loss: 0,
             rate: None,
             trace: false,
         };

@@ -99,6 +99,8 @@ where
 }
 
 /// Serves HTTP/1.1 for ever. The handler gets the number of the connection with each request.
+///
+/// A client that closes its half is taken for one that has left: nothing is held for it any more.
 pub(crate) async fn serve<H, F>(listener: &TcpListener, handler: H) -> anyhow::Result<()>
 where
     H: Fn(Request<Incoming>, u64) -> F + Clone + Send + 'static,
@@ -112,15 +114,44 @@ where
     .await
 }
 
+/// As [`serve`]; a client that has closed its half gets its answers all the same.
+pub(crate) async fn serve_half_closed<H, F>(
+    listener: &TcpListener,
+    handler: H,
+) -> anyhow::Result<()>
+where
+    H: Fn(Request<Incoming>, u64) -> F + Clone + Send + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let numbers = Numbers::default();
+    accept_all(listener, |socket| {
+        let (number, handler) = (numbers.next(), handler.clone());
+        serve_over(TokioIo::new(socket), true, move |request| handler(request, number))
+    })
+    .await
+}
+
 /// Serves one connection of HTTP/1.1 to its end.
 pub(crate) async fn serve_connection<F>(socket: TcpStream, handler: impl Fn(Request<Incoming>) -> F)
 where
     F: Future<Output = Answer>,
 {
-    let service = service_fn(handler);
+    serve_over(TokioIo::new(socket), false, handler).await;
+}
+
+/// Serves HTTP/1.1 over an open connection, TLS or not. With `half_close`, a client that has closed
+/// its half still gets its answers; otherwise the connection ends with that.
+pub(crate) async fn serve_over<F>(
+    io: impl rt::Read + rt::Write + Send + Unpin + 'static,
+    half_close: bool,
+    handler: impl Fn(Request<Incoming>) -> F,
+) where
+    F: Future<Output = Answer>,
+{
     let serve = server::http1::Builder::new()
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(socket), service);
+        // No `pipeline_flush`: what is no request would be closed on without an answer.
+        .half_close(half_close)
+        .serve_connection(io, service_fn(handler));
     // A client that has left is no error.
     let _ = serve.with_upgrades().await;
 }

@@ -6,6 +6,8 @@
 //! ADDR` and compare the times that the server itself took (`--trace`).
 
 mod acceptor;
+pub mod capture;
+mod cgroup;
 pub mod client;
 pub mod communication;
 mod connection;
@@ -18,6 +20,7 @@ pub mod execution;
 pub mod fault;
 pub mod flood;
 pub mod fork_storm;
+mod half_open;
 mod http;
 pub mod https;
 pub mod inherit;
@@ -26,13 +29,17 @@ pub mod load;
 mod naming;
 pub mod never_accept;
 pub mod own_network;
+mod packet;
 pub mod payments;
 pub mod program;
 pub mod protocols;
 pub mod proxying;
+mod queues;
 pub mod reading;
+pub mod route;
 pub mod serve;
 pub mod service;
+pub mod shop;
 pub mod slow_acceptor;
 pub mod sock;
 mod tun;

@@ -10,8 +10,8 @@ use clap::Args;
 use humantime::parse_duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::flood;
 use crate::sock::{self, announce};
+use crate::{flood, half_open};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 
@@ -45,9 +45,14 @@ pub struct Options {
     /// Send the request in the SYN (TCP Fast Open)
     #[arg(long)]
     pub fastopen: bool,
-    /// Print `connected PORT STARTED-NS DONE-NS` for each connection (CLOCK_MONOTONIC)
+    /// Print `connected PORT STARTED-NS DONE-NS` for each connection, and `given-up STARTED-NS
+    /// DONE-NS` for one that failed (CLOCK_MONOTONIC)
     #[arg(long)]
     pub trace: bool,
+    /// First send N SYNs from addresses at which nobody answers, and at the end print what the
+    /// kernel has counted; as root, only to loopback, only in a network namespace of its own
+    #[arg(long, value_name = "N")]
+    pub half_open: Option<u32>,
     /// Begin --connections (10000) handshakes from that many loopback addresses and ports; only to
     /// loopback
     #[arg(long)]
@@ -61,6 +66,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     if options.flood {
         return flood::run(options);
     }
+    options.half_open.map(|count| half_open::run(options.target, count)).transpose()?;
     let total = options.connections.unwrap_or(if options.rate.is_some() { u64::MAX } else { 1 });
     let [next, connected, failed] = [const { AtomicU64::new(0) }; 3];
     let start = Instant::now();
@@ -84,6 +90,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             scope.spawn(worker);
         }
     });
+    options.half_open.map(|_| half_open::announce_counters()).transpose()?;
     announce(format_args!("connected {} failed {}", connected.into_inner(), failed.into_inner()));
     Ok(())
 }
@@ -96,7 +103,12 @@ fn one(options: &Options) -> io::Result<()> {
         sock::set_tcp_option(&socket, libc::TCP_FASTOPEN_CONNECT, 1)?;
     }
     let started_ns = sock::monotonic_ns();
-    socket.connect_timeout(&options.target.into(), options.timeout)?;
+    if let Err(error) = socket.connect_timeout(&options.target.into(), options.timeout) {
+        if options.trace {
+            announce(format_args!("given-up {started_ns} {}", sock::monotonic_ns()));
+        }
+        return Err(error);
+    }
     // With Fast Open it is the first write that sends the SYN.
     if options.fastopen {
         socket.write_all(REQUEST)?;

@@ -3,6 +3,7 @@
 
 use clap::Args;
 
+use crate::execution::memory::MemoryOptions;
 use crate::execution::{ServerOptions, per_connection, single_thread};
 
 /// Knobs of the request-response server.
@@ -24,6 +25,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     if options.epoll {
         single_thread::by_events(&options.server)
     } else {
-        per_connection::by_threads(&options.server)
+        per_connection::serve_by_threads(&options.server, &MemoryOptions::default())
     }
 }

@@ -29,6 +29,9 @@ pub struct ServiceOptions {
     /// Before each answer, ask this server in lines, over one connection for each client
     #[arg(long, value_name = "ADDR")]
     pub upstream: Option<SocketAddr>,
+    /// Acknowledge at once (TCP_QUICKACK before each read)
+    #[arg(long)]
+    pub quickack: bool,
     /// Write an answer before anything is asked
     #[arg(long)]
     pub speak_first: bool,

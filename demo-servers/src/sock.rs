@@ -282,6 +282,16 @@ impl std::fmt::Display for TcpInfo {
     }
 }
 
+/// Returns how many bytes written to the socket the peer's kernel has not acknowledged yet.
+pub fn unacknowledged(socket: &impl AsRawFd) -> io::Result<usize> {
+    let mut bytes: c_int = 0;
+    // SAFETY: SIOCOUTQ, which TIOCOUTQ is, writes an integer of ours.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } {
+        0 => Ok(bytes.max(0) as usize),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Waits for one of these events (POLLIN, POLLOUT), or for the connection's end.
 pub fn wait_for(fd: &impl AsRawFd, events: i16) -> io::Result<()> {
     let mut waiting = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
@@ -290,6 +300,19 @@ pub fn wait_for(fd: &impl AsRawFd, events: i16) -> io::Result<()> {
     match io::Error::last_os_error() {
         error if got < 0 && error.kind() != io::ErrorKind::Interrupted => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Returns whether there is something to read, or the peer's end, within so many ms.
+pub(crate) fn readable_within(fd: &impl AsRawFd, ms: c_int) -> io::Result<bool> {
+    let mut waiting = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the pointer is to one pollfd of ours, as the count says.
+    match unsafe { libc::poll(&raw mut waiting, 1, ms) } {
+        got if got >= 0 => Ok(got > 0),
+        _ => match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+            error => Err(error),
+        },
     }
 }
 

@@ -36,6 +36,48 @@ pub(crate) fn up(name: &str) -> io::Result<()> {
     control(&socket, libc::SIOCSIFFLAGS as _, &mut up)
 }
 
+/// Routes a network to the loopback device, which has none of its addresses.
+pub(crate) fn route_to_lo(network: Ipv4Addr, mask: Ipv4Addr) -> io::Result<()> {
+    // SAFETY: rtentry is plain data for which all zeroes is valid.
+    let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
+    (route.rt_dst, route.rt_genmask) = (sockaddr(network), sockaddr(mask));
+    route.rt_flags = libc::RTF_UP;
+    route.rt_dev = c"lo".as_ptr().cast_mut();
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    // SAFETY: the command reads a rtentry, and the name in it, which is static.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCADDRT as _, &raw mut route) } {
+        0 => Ok(()),
+        _ => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+/// Sets the longest packet that a device takes, bytes.
+pub(crate) fn set_mtu(name: &str, bytes: u32) -> io::Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    let mut set = request(name);
+    set.ifr_ifru.ifru_mtu = bytes as _;
+    control(&socket, libc::SIOCSIFMTU as _, &mut set)
+}
+
+/// Adds a route in the calling thread's network namespace: to the /24 network of this address by
+/// way of that one.
+pub(crate) fn route(to: Ipv4Addr, by: Ipv4Addr) -> io::Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    let [a, b, c, _] = to.octets();
+    // SAFETY: rtentry is plain data for which all zeroes is valid.
+    let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
+    route.rt_dst = sockaddr(Ipv4Addr::new(a, b, c, 0));
+    route.rt_genmask = sockaddr(Ipv4Addr::new(255, 255, 255, 0));
+    route.rt_gateway = sockaddr(by);
+    route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
+    // SAFETY: the command reads an rtentry, which `route` is.
+    let status = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCADDRT as _, &raw mut route) };
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 fn request(name: &str) -> libc::ifreq {
     // SAFETY: ifreq is plain data for which all zeroes is valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

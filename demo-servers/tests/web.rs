@@ -63,6 +63,55 @@ fn news_by_push() {
 }
 
 #[test]
+fn news_for_a_client_that_does_not_read() {
+    let report =
+        run("push", "--clients 1 --news 40 --every 5ms --line 100000 --stall 400ms --greet");
+    let [news, missed, unread, memory] = facts(&report, ["news", "missed", "unread", "memory"]);
+    assert_eq!((news, missed), (40, 0), "{report}");
+    assert!(unread > 1000 && memory > unread, "{report}");
+    assert!(report.latency_us.max() > 300_000, "the first line is as old as the stall: {report}");
+}
+
+#[test]
+fn a_client_that_forgets_misses_events() {
+    let knobs = "--clients 1 --news 6 --every 20ms --end-after 2 --retry 100ms";
+    let report = run("server-sent-events", knobs);
+    assert_eq!(facts(&report, ["missed"]), [0], "{report}");
+    let report = run("server-sent-events", &format!("{knobs} --forget"));
+    assert!(facts(&report, ["missed"]) >= [4], "{report}");
+}
+
+#[test]
+fn each_pattern_has_its_connection() {
+    let report = run("who-speaks-first", "--events 2 --every 20ms");
+    assert_eq!((facts(&report, ["patterns"]), report.connections), ([6], 7), "{report}");
+}
+
+#[test]
+fn records_are_acknowledged() {
+    for knobs in ["--ack written", "--sync-time 1ms", "--ack replica --replica-time 1ms"] {
+        let report = run(
+            "durable-writes",
+            &format!("{knobs} --clients 2 --connections 2 --requests 5 --pause 0ms"),
+        );
+        assert_eq!(report.answered, 10, "{knobs}: {report}");
+    }
+    let knobs = "--clients 1 --connections 1 --requests 3 --pause 0ms --replica-time 80ms";
+    let report = run("durable-writes", &format!("--ack replica {knobs}"));
+    assert!(report.latency_us.min() >= 80_000, "none before its replica: {report}");
+}
+
+#[test]
+fn a_slow_answer_holds_up_those_behind_it_on_the_same_connection() {
+    let knobs = "--sleep 0ms --slow 150ms --slow-every 4 --clients 1 --connections 1 --requests 4 --pause 0ms";
+    let report = run("http1", &format!("{knobs} --pipeline 4"));
+    assert!(report.latency_us.min() >= 149_000, "in order: {report}");
+    let report = run("http2", &format!("{knobs} --streams 4"));
+    assert!(report.latency_us.value_at_quantile(0.5) < 149_000, "each by itself: {report}");
+    assert!(report.latency_us.max() >= 149_000, "{report}");
+}
+
+#[test]
 fn news_by_short_polling() {
     let report = run("short-polling", "--clients 1 --news 3 --every 100ms --interval 5ms");
     let [news, empty, missed] = facts(&report, ["news", "empty", "missed"]);
@@ -106,6 +155,16 @@ fn a_slow_subscriber_loses_messages() {
     let report = run("publish-subscribe", knobs);
     let [published, delivered, lost] = facts(&report, ["published", "delivered", "lost"]);
     assert!(published == 200 && delivered + lost == 400 && lost > 0, "{report}");
+}
+
+#[test]
+fn a_restart_forgets_sessions_and_refuses_nobody() {
+    let knobs = "--workers 1 --restart-after 4 --clients 1 --sessions 1 --steps 6 --pause 0ms";
+    for (state, lost) in [("memory", 3), ("request", 0)] {
+        let report = run("stateful-stateless", &format!("{knobs} --state {state}"));
+        assert_eq!(facts(&report, ["sessions", "steps", "lost"]), [1, 6, lost], "{report}");
+        assert_eq!(report.connections, 7, "{report}");
+    }
 }
 
 #[test]

@@ -177,6 +177,16 @@ pub(super) fn lessons() -> Vec<CompletionCandidate> {
     found
 }
 
+/// Returns the exercises with their titles.
+#[cfg(feature = "lessons")]
+pub(super) fn exercises() -> Vec<CompletionCandidate> {
+    let mut found = Vec::new();
+    for exercise in crate::learn::fix::all().unwrap_or_default() {
+        found.push(described(&exercise.name, &exercise.plan.title.into()));
+    }
+    found
+}
+
 /// Names from outside, which may hold anything: the scripts split the answer at line breaks, and
 /// zsh at a colon.
 fn plain(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
@@ -203,7 +213,9 @@ mod tests {
     fn what_is_hidden_is_not_offered() {
         let verbs = answers(&[""]);
         assert!(verbs.contains(&"watch".to_owned()), "{verbs:?}");
-        for hidden in ["lesson-part", "demo-servers", "stop-then-exec", "mcp-sum-up"] {
+        for hidden in
+            ["lesson-part", "exercise-server", "demo-servers", "stop-then-exec", "mcp-sum-up"]
+        {
             assert!(!verbs.contains(&hidden.to_owned()), "{hidden}: {verbs:?}");
             assert!(answers(&[hidden]).is_empty());
         }
@@ -234,6 +246,7 @@ mod tests {
     #[test]
     fn lessons_and_demos_are_offered() {
         assert!(answers(&["learn", "nag"]).contains(&"nagle".to_owned()));
+        assert!(answers(&["learn", "--fix", "che"]).contains(&"checkout".to_owned()));
         assert!(answers(&["demo", "nag"]).contains(&"nagle".to_owned()));
         assert!(answers(&["demo", "nagle", "--node"]).contains(&"--nodelay".to_owned()));
     }

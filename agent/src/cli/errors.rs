@@ -15,6 +15,8 @@ pub(super) fn explained(error: Error, words: &[String]) -> Error {
     match error.kind() {
         ErrorKind::UnknownArgument => with_the_option_meant(error, words),
         ErrorKind::ValueValidation => with_an_example(error),
+        #[cfg(feature = "lessons")]
+        ErrorKind::InvalidSubcommand => with_the_demo_meant(error, words),
         _ => error,
     }
 }
@@ -37,6 +39,15 @@ fn with_the_option_meant(mut error: Error, words: &[String]) -> Error {
     error
 }
 
+/// Names the demos that were meant.
+#[cfg(feature = "lessons")]
+fn with_the_demo_meant(error: Error, words: &[String]) -> Error {
+    match super::names::no_demo(words) {
+        Some(told) => Error::raw(ErrorKind::InvalidSubcommand, format!("{told}\n")),
+        None => error,
+    }
+}
+
 /// Returns the long options of the verb that was given, those that are shown.
 fn options_of(words: &[String]) -> Vec<String> {
     let mut command: Command = Cli::command();
@@ -55,7 +66,7 @@ fn options_of(words: &[String]) -> Vec<String> {
 }
 
 /// Returns the one that a slip of the finger or two makes of `given`.
-fn nearest(given: &str, options: &[String]) -> Option<String> {
+pub(crate) fn nearest(given: &str, options: &[String]) -> Option<String> {
     let given = given.split('=').next().unwrap_or(given).to_lowercase();
     let name = given.trim_start_matches('-');
     let slips = (name.chars().count() / 3).clamp(1, 3);

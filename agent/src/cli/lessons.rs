@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
 use super::{
-    ThemeArgs,
+    FixArgs, ThemeArgs,
     complete::{lessons, processes},
     values::{duration, pid},
 };
@@ -36,6 +36,10 @@ pub struct LearnArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(conflicts_with_all = ["lesson", "list", "auto", "recorded", "pid"])]
     pub from: Option<PathBuf>,
+    /// Ask again what earlier lessons asked, with other numbers: each question after a day, a week
+    /// and a month
+    #[arg(long, conflicts_with_all = ["lesson", "list", "auto", "pid", "from", "html"])]
+    pub again: bool,
     /// Run unattended, and compare what is measured with what the text claims; all lessons if none
     /// is named
     #[arg(long)]
@@ -43,12 +47,20 @@ pub struct LearnArgs {
     /// Play a recording instead of a live run: no root needed, any Linux
     #[arg(long)]
     pub recorded: bool,
+    /// Write the lessons as pages of HTML into this folder, from the recordings: no root needed, and
+    /// to be read anywhere; one page if a lesson is named
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath,
+          conflicts_with_all = ["list", "auto", "plain", "pid", "from"])]
+    pub html: Option<PathBuf>,
     /// Ask line by line (the default when standard output is not a terminal)
     #[arg(long, conflicts_with = "auto")]
     pub plain: bool,
-    /// Print one JSON object per line
-    #[arg(long, requires = "list")]
+    /// Print one JSON object per line: each lesson of the list, or each round that --auto runs
+    #[arg(long, conflicts_with_all = ["plain", "pid", "from"])]
     pub json: bool,
+    /// Arguments of exercises.
+    #[command(flatten)]
+    pub fix: FixArgs,
     /// Arguments on colours.
     #[command(flatten)]
     pub theme: ThemeArgs,
@@ -56,8 +68,13 @@ pub struct LearnArgs {
     #[arg(long, value_name = "DIR", hide = true, requires = "auto", conflicts_with = "recorded")]
     pub record: Option<PathBuf>,
     /// For authors: change one thing under the lesson, so that what its text claims does not hold
-    #[arg(long, hide = true, requires = "auto", conflicts_with_all = ["recorded", "record"])]
+    #[arg(long, hide = true, requires = "auto")]
+    #[arg(conflicts_with_all = ["recorded", "record", "json"])]
     pub counter: bool,
+    /// For authors: turn each knob of the benches through its values, and run each
+    #[arg(long, hide = true, requires = "auto")]
+    #[arg(conflicts_with_all = ["recorded", "record", "counter", "json"])]
+    pub bench: bool,
     /// For authors: take the text of the lesson from this file
     #[arg(long, value_name = "FILE", hide = true, requires = "lesson")]
     pub text: Option<PathBuf>,
@@ -88,12 +105,20 @@ Examples:
   sudo backscope learn accept-queue        this lesson, by its name or the number of its lecture
   backscope learn accept-queue --recorded  from a recording: no root needed, any Linux
   sudo backscope learn --pid 4242          questions about a server of your own
+  sudo backscope learn --again             what earlier lessons asked, with other numbers
   backscope learn --list
+  backscope learn --html lessons           all as pages of HTML, for a browser anywhere
   sudo backscope learn --auto              run all of them, and report whether what they say \
 holds here
+  sudo backscope learn --auto --json nagle one lesson, a JSON object for each round
+  backscope learn --fix --list             broken servers, and what their customers say
+  sudo backscope learn --fix checkout      repair this one; without a name, the next one
+  sudo backscope learn --fix --shell       in another terminal: a shell beside the broken server
 
 A lesson runs a small server and its clients in their own network. \
 Nothing else on the machine is touched.
+An exercise (--fix) does the same with a server that is broken. It is cured once backscope's finding
+is gone while the customers are served, and stays gone.
 Progress is kept in $XDG_STATE_HOME/backscope, or else in ~/.local/state/backscope.
 
 Exit status:
@@ -105,6 +130,7 @@ Examples:
   backscope demo --list
   backscope demo nagle                         no root needed; it says what to watch
   backscope demo nagle --nodelay --duration 5s
+  backscope demo 47                            that of a lecture; several are listed
   backscope demo nagle --help                  its knobs, and some worth trying
   sudo backscope demo nagle --watch            with watch on its server
   backscope demo prefork --server-only --listen 127.0.0.1:8080

@@ -5,11 +5,15 @@ mod errors;
 mod examples;
 #[cfg(feature = "export")]
 mod export;
+#[cfg(feature = "lessons")]
+mod fix;
 mod flight;
 mod formats;
 #[cfg(feature = "lessons")]
 mod lessons;
 mod look;
+#[cfg(feature = "lessons")]
+mod names;
 mod run;
 mod target;
 mod values;
@@ -19,6 +23,8 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::text::Untrusted;
+#[cfg(feature = "lessons")]
+pub(crate) use errors::nearest;
 #[cfg(feature = "mcp")]
 use examples::MCP_EXAMPLES;
 use examples::{
@@ -27,6 +33,8 @@ use examples::{
 };
 #[cfg(feature = "export")]
 pub use export::ExportArgs;
+#[cfg(feature = "lessons")]
+pub use fix::FixArgs;
 pub use flight::FlightArgs;
 use formats::{ANNOTATE_EXAMPLES, DIFF_EXAMPLES};
 pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
@@ -35,6 +43,8 @@ use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
 pub use lessons::{DEMO_SERVERS_VERB, DemoArgs, LearnArgs};
 pub use look::{LookArgs, ThemeArgs};
+#[cfg(feature = "lessons")]
+pub use names::{lesson_of, no_lesson};
 pub use run::{Detail, OutputArgs, RunArgs, TierArg};
 pub use target::{RunAsArgs, TargetArgs};
 pub(crate) use values::interval;
@@ -58,6 +68,8 @@ impl Cli {
     /// The status to exit with, once the help that was asked for, or what is wrong, was printed.
     pub fn read() -> Result<Self, ExitCode> {
         let words: Vec<OsString> = std::env::args_os().collect();
+        #[cfg(feature = "lessons")]
+        let words = names::with_demos_named(words);
         Self::try_parse_from(&words).map_err(|error| {
             match Self::told(&words) {
                 // Where nobody takes it there is nobody to tell.
@@ -150,6 +162,13 @@ pub enum Verb {
         /// What it does.
         #[arg(last = true)]
         words: Vec<OsString>,
+    },
+    /// Used by `learn --fix`: becomes the script that starts the server of an exercise
+    #[cfg(feature = "lessons")]
+    #[command(name = crate::learn::fix::live::SERVER_VERB, hide = true)]
+    ExerciseServer {
+        /// The script.
+        script: PathBuf,
     },
     /// Used by `demo`: the server as a process of its own
     #[cfg(feature = "lessons")]

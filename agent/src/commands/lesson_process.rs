@@ -1,11 +1,15 @@
-//! The hidden verb `lesson-part`: this process becomes a lesson's server or client.
+//! The hidden verbs `lesson-part` and `exercise-server`: this process becomes a lesson's server or
+//! client, or the server of an exercise.
 
 use std::{
     ffi::{CString, OsString},
     io,
-    process::ExitCode,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, ExitCode},
 };
 
+use anyhow::Context;
 use demo_servers::program;
 use rustix::{
     process::{Signal, set_parent_process_death_signal},
@@ -24,4 +28,13 @@ pub(super) fn run(name: &str, words: &[OsString]) -> anyhow::Result<ExitCode> {
     }
     let program = std::iter::once(OsString::from("backscope"));
     Ok(program::main(name, program.chain(words.iter().cloned()), &[DEMO_SERVERS_VERB]))
+}
+
+/// Becomes the script that starts the server of an exercise, which the learner may have changed.
+pub(super) fn become_script(script: &Path) -> anyhow::Result<ExitCode> {
+    // Whatever ends the exercise, the server does not stay.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Returns only if it fails.
+    let error = Command::new(script).exec();
+    Err(error).with_context(|| format!("cannot run {}", script.display()))
 }

@@ -12,7 +12,7 @@ pub(crate) mod doctor;
 mod export;
 mod frontend;
 #[cfg(feature = "lessons")]
-mod learn;
+pub(crate) mod learn;
 #[cfg(feature = "lessons")]
 mod lesson_process;
 pub(crate) mod listeners;
@@ -77,6 +77,9 @@ fn rights_of(verb: &Verb) -> Rights {
         Verb::McpSumUp { .. } => Rights::Callers,
         #[cfg(feature = "mcp")]
         Verb::Mcp => Rights::Childrens,
+        // It writes, or reads, where its caller may.
+        #[cfg(feature = "lessons")]
+        Verb::Learn(args) if args.html.is_some() || args.from.is_some() => Rights::Callers,
         #[cfg(feature = "lessons")]
         Verb::Learn(args) if args.recorded || args.list => Rights::None,
         #[cfg(feature = "lessons")]
@@ -84,7 +87,9 @@ fn rights_of(verb: &Verb) -> Rights {
         #[cfg(feature = "lessons")]
         Verb::Demo(args) if !args.watch => Rights::Callers,
         #[cfg(feature = "lessons")]
-        Verb::DemoServers { .. } | Verb::LessonProcess { .. } => Rights::Callers,
+        Verb::DemoServers { .. } | Verb::LessonProcess { .. } | Verb::ExerciseServer { .. } => {
+            Rights::Callers
+        }
         #[cfg(feature = "lessons")]
         Verb::Learn(_) | Verb::Demo(_) => Rights::All,
         #[cfg(not(feature = "lessons"))]
@@ -152,6 +157,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Man { dir } => man::run(dir.as_deref()),
         #[cfg(feature = "lessons")]
         Verb::LessonProcess { name, words } => lesson_process::run(&name, &words),
+        #[cfg(feature = "lessons")]
+        Verb::ExerciseServer { script } => lesson_process::become_script(&script),
         #[cfg(not(feature = "lessons"))]
         Verb::Unbuilt { .. } => unbuilt("the lessons and the demos are", "them"),
         #[cfg(not(feature = "export"))]
@@ -253,7 +260,21 @@ mod tests {
         #[cfg(feature = "lessons")]
         ("learn --list", Rights::None),
         #[cfg(feature = "lessons")]
+        ("learn --html d", Rights::Callers),
+        #[cfg(feature = "lessons")]
+        ("learn --from server.bsrec", Rights::Callers),
+        #[cfg(feature = "lessons")]
+        ("learn nagle --recorded --html d", Rights::Callers),
+        #[cfg(feature = "lessons")]
         ("lesson-part server -- serve", Rights::Callers),
+        #[cfg(feature = "lessons")]
+        ("learn --fix", Rights::All),
+        #[cfg(feature = "lessons")]
+        ("learn --fix checkout", Rights::All),
+        #[cfg(feature = "lessons")]
+        ("learn --fix --list", Rights::None),
+        #[cfg(feature = "lessons")]
+        ("exercise-server start.sh", Rights::Callers),
         #[cfg(feature = "lessons")]
         ("demo --list", Rights::None),
         #[cfg(feature = "lessons")]

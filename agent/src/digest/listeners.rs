@@ -97,7 +97,8 @@ pub struct Moment {
 }
 
 impl Moment {
-    fn depth(&self) -> u32 {
+    /// Returns the depth of the queue after it.
+    pub fn depth(&self) -> u32 {
         match self.kind {
             MomentKind::Accepted { depth, .. }
             | MomentKind::Refused { depth, .. }

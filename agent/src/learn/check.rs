@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use demo_servers::{delay_link, demo};
+use demo_servers::{delay_link, demo, route};
 
 use super::{
     evidence::{Evidence, Who, sum},
@@ -48,10 +48,32 @@ pub struct Scenario {
     pub together: bool,
     /// The clients begin once so many workers have said that they are there.
     pub workers: usize,
+    /// Servers that the one process starts: the clients begin once all listen. 0 is one.
+    pub servers: usize,
     /// Round trip between them, ms; without a link they are next to one another.
     pub link_ms: Option<u64>,
+    /// Share of the packets that the link loses, percent.
+    pub loss: u8,
+    /// Place of the packet that the link loses once, in a burst of the server's.
+    pub lost_in_burst: Option<u64>,
+    /// The link drops the packet with this number, counted from 1 among the server's TCP segments
+    /// with data.
+    pub drop_nth: Option<u64>,
+    /// A router between them, each with a network of its own.
+    pub router: Option<Router>,
+    /// Each packet is told by a capture in the clients' network.
+    pub captured: bool,
     /// Settings of the kernel in their network: "net.ipv4.tcp_rmem" and its value.
     pub sysctls: BTreeMap<String, String>,
+}
+
+/// A router between the clients' host and the server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// Longest packet that it sends to the server, bytes. Neither end knows of it.
+    pub mtu: u64,
+    /// What it tells the clients by ICMP is lost.
+    pub silent: bool,
 }
 
 impl Scenario {
@@ -83,6 +105,41 @@ impl Scenario {
         Self { link_ms: Some(link_ms), ..moved }
     }
 
+    /// The link loses this share of the packets, percent. Where there is none yet there will be one,
+    /// with the shortest round trip.
+    #[must_use]
+    pub fn lossy(self, percent: u8) -> Self {
+        let linked = if self.link_ms.is_some() { self } else { self.far(1) };
+        Self { loss: percent, ..linked }
+    }
+
+    /// The link loses the n-th large packet of a burst of the server's, once.
+    #[must_use]
+    pub fn losing(self, place: u64) -> Self {
+        Self { lost_in_burst: Some(place), ..self }
+    }
+
+    /// The link drops one packet. Where there is none yet there will be one, with the shortest round
+    /// trip.
+    #[must_use]
+    pub fn dropping(self, nth: u64) -> Self {
+        let linked = if self.link_ms.is_some() { self } else { self.far(1) };
+        Self { drop_nth: Some(nth), ..linked }
+    }
+
+    /// Clients and server are on hosts of their own, with a router between them.
+    #[must_use]
+    pub fn routed(self, router: Router) -> Self {
+        let server = SocketAddr::from((route::SERVER, Self::PORT)).to_string();
+        Self { router: Some(router), ..self.moved(&server, &server) }
+    }
+
+    /// Has each packet told, by its headers.
+    #[must_use]
+    pub fn captured(self) -> Self {
+        Self { captured: true, ..self }
+    }
+
     /// Sets something of the kernel in their network.
     #[must_use]
     pub fn sysctl(mut self, name: &str, value: impl ToString) -> Self {
@@ -93,7 +150,21 @@ impl Scenario {
     /// Takes the link away.
     #[must_use]
     pub fn near(self) -> Self {
-        Self { link_ms: None, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
+        Self {
+            link_ms: None,
+            loss: 0,
+            lost_in_burst: None,
+            drop_nth: None,
+            ..self.moved(Self::ADDRESS, Self::ADDRESS)
+        }
+    }
+
+    /// Returns whether this is the server's address, with a link or without: where it listens, or
+    /// where the clients find it.
+    pub fn is_entrance(address: SocketAddr) -> bool {
+        let ip = address.ip();
+        let hosts = [Ipv4Addr::LOCALHOST, delay_link::NEAR, delay_link::FAR];
+        address.port() == Self::PORT && hosts.into_iter().any(|host| ip == host)
     }
 
     /// Returns the address that the server listens on.
@@ -123,6 +194,19 @@ impl Scenario {
     #[must_use]
     pub fn workers(self, workers: u64) -> Self {
         Self { workers: workers as usize, ..self }
+    }
+
+    /// The one process starts so many servers, at its port and those after it.
+    #[must_use]
+    pub fn servers(self, servers: usize) -> Self {
+        Self { servers, ..self }
+    }
+
+    /// Adds a client of one of these servers, by its place.
+    #[must_use]
+    pub fn client_of(self, place: u16, words: &str) -> Self {
+        let port = Self::PORT.saturating_add(place);
+        self.command(&format!("{words} --target {}", SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
     }
 
     /// Adds so many clients that first connect, and then ask all at once.
@@ -204,6 +288,15 @@ impl Picture {
             Self::Lanes { steps, .. } => tell_steps(steps, facts),
             Self::Bars { bars, .. } | Self::Nested { shells: bars, .. } => tell_bars(bars, facts),
         }
+    }
+
+    /// True if it gives time to this owner, step by step.
+    pub fn shows(&self, wanted: Owner) -> bool {
+        let Self::Lanes { steps, .. } = self else { return false };
+        steps.iter().any(|step| match step {
+            Step::Held { us, owner, .. } => *us > 0 && *owner == Holder::from(wanted),
+            _ => false,
+        })
     }
 
     /// True if all that it draws are facts of the lesson.

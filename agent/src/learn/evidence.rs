@@ -23,6 +23,7 @@ use crate::{
 const SERVER: &str = "server";
 const CLIENT: &str = "client";
 const LINK: &str = "link";
+const WIRE: &str = "wire";
 const MACHINE: &str = "machine";
 
 /// The evidence of one run.
@@ -89,7 +90,8 @@ impl Consumer for Collector {
 /// The evidence that a run holds at its end.
 pub(super) fn of(run: Run<Collector>) -> Evidence {
     let Run { model, consumer, outputs, .. } = run;
-    let Collector { header: Header { attached, clock, .. }, reports, threads, end } = consumer;
+    let Collector { header: Header { attached, clock, .. }, reports, mut threads, end } = consumer;
+    name_threads(&outputs, &mut threads);
     let mut snapshot = match end {
         Some(end) => end,
         None => model.snapshot(),
@@ -97,6 +99,41 @@ pub(super) fn of(run: Run<Collector>) -> Evidence {
     snapshot.threads = threads.into_values().collect();
     let when = clock.at(attached.ts_ns);
     Evidence { kernel: attached.kernel, tier: attached.tier, when, snapshot, outputs, reports }
+}
+
+/// Names those threads after their processes ("client") that read, wrote or accepted and were there
+/// at no refresh.
+fn name_threads(outputs: &[Output], threads: &mut BTreeMap<u32, ThreadView>) {
+    let mut holders = BTreeMap::new();
+    for output in outputs {
+        if let Output::Connection(connection) = output {
+            holders.insert(connection.view.sock, (connection.view.pid, &connection.view.comm));
+        }
+    }
+    for output in outputs {
+        let (sock, tids) = match output {
+            Output::Exchange(exchange) => {
+                (exchange.sock, [exchange.view.read_tid, exchange.view.write_tid])
+            }
+            Output::Accept(accept) => (accept.sock, [Some(accept.tid), None]),
+            _ => continue,
+        };
+        let Some((pid, comm)) = holders.get(&sock) else { continue };
+        for tid in tids.into_iter().flatten() {
+            threads.entry(tid).or_insert_with(|| ThreadView {
+                pid: *pid,
+                tid,
+                comm: (*comm).clone(),
+                accepts: 0.0,
+                reads: 0.0,
+                writes: 0.0,
+                busy: None,
+                waits: None,
+                asleep: None,
+                connections: 0,
+            });
+        }
+    }
 }
 
 /// A line as it stands among the reports.
@@ -113,6 +150,8 @@ pub enum Who {
     Client,
     /// The link between them.
     Link,
+    /// What tells of each packet.
+    Wire,
     /// The machine that all run on.
     Machine,
 }
@@ -124,6 +163,7 @@ impl Who {
             Self::Server => SERVER,
             Self::Client => CLIENT,
             Self::Link => LINK,
+            Self::Wire => WIRE,
             Self::Machine => MACHINE,
         }
     }

@@ -52,6 +52,8 @@ pub struct Round {
     pub question: Vec<Block>,
     /// Text on what the run shows, step by step.
     pub reveal: Vec<Block>,
+    /// A word on a wrong answer, by the answer.
+    pub why: BTreeMap<String, Block>,
     /// The figures.
     pub plan: Plan,
 }
@@ -69,6 +71,9 @@ pub struct Plan {
     pub offered: Vec<String>,
     /// Claims of the text.
     pub claims: Vec<Claim>,
+    /// A word on a wrong answer, by the answer.
+    #[serde(default)]
+    pub why: BTreeMap<String, String>,
 }
 
 /// A run with one thing changed under a round, in which its claims have to fail: so it is shown
@@ -129,6 +134,18 @@ impl Knobs {
         knobs
     }
 
+    /// These with one set to a value, which is a number if it looks like one.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let setting = match value.parse() {
+            Ok(number) => Setting::Number(number),
+            Err(_) => Setting::Text(value.to_owned()),
+        };
+        let mut knobs = self.clone();
+        knobs.0.insert(name.to_owned(), setting);
+        knobs
+    }
+
     /// The names that are set.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
@@ -148,9 +165,38 @@ impl fmt::Display for Knobs {
 }
 
 impl Round {
+    fn read(
+        change: String,
+        question: Vec<Block>,
+        reveal: Vec<Block>,
+        plan: Plan,
+    ) -> Result<Self, String> {
+        let mut why = BTreeMap::new();
+        for (offered, text) in &plan.why {
+            if !plan.offered.contains(offered) {
+                return Err(format!(
+                    "there is a word on the answer {offered}, which is not offered"
+                ));
+            }
+            let mut words = Vec::new();
+            pieces(text, false, &mut words)?;
+            why.insert(offered.clone(), Block::Paragraph(words));
+        }
+        Ok(Self { change, question, reveal, why, plan })
+    }
+
     /// The parts of the reveal that are shown with these facts.
     pub fn reveal_of(&self, facts: &LessonFacts) -> impl Iterator<Item = &Block> {
         self.reveal.iter().filter(|block| block.applies(Some(facts)))
+    }
+
+    /// Returns the question as plain text.
+    pub fn asked(&self) -> String {
+        let paragraphs = self
+            .question
+            .iter()
+            .map(|block| block.pieces().iter().map(|piece| piece.filled(None)).collect::<String>());
+        paragraphs.collect::<Vec<_>>().join("\n")
     }
 
     /// Returns which of the offered answers the facts bear out: the nearest one. `None` if the
@@ -230,10 +276,10 @@ impl Lesson {
         let (question, reveal, jobs) =
             (section("Question")?.1, section("Reveal")?.1, section("Whose job")?.1);
         let plan = plans.next().ok_or("it needs a round")?;
-        let mut rounds = vec![Round { change: String::new(), question, reveal, plan }];
+        let mut rounds = vec![Round::read(String::new(), question, reveal, plan)?];
         for plan in plans {
             let ((change, question), (_, reveal)) = (section("Change")?, section("Reveal")?);
-            rounds.push(Round { change, question, reveal, plan });
+            rounds.push(Round::read(change, question, reveal, plan)?);
         }
         if let Some((title, _)) = sections.next() {
             return Err(format!("the heading “{title}” has no round"));
@@ -280,10 +326,12 @@ impl Lesson {
     pub fn compared(&self, round: usize) -> BTreeSet<usize> {
         let this = &self.rounds[round];
         let claimed = this.plan.claims.iter().flat_map(Claim::names);
-        let shown = this.reveal.iter().flat_map(Block::pieces).filter_map(|piece| match piece {
-            Piece::Fact(name) => Some(name.as_str()),
-            _ => None,
-        });
+        let shown = this.reveal.iter().chain(this.why.values()).flat_map(Block::pieces).filter_map(
+            |piece| match piece {
+                Piece::Fact(name) => Some(name.as_str()),
+                _ => None,
+            },
+        );
         let rounds = claimed.chain(shown).filter_map(|name| of_round(name)?.0.checked_sub(1));
         rounds.filter(|at| *at < round).collect()
     }
@@ -355,6 +403,7 @@ impl Lesson {
         for round in &self.rounds {
             blocks.extend(&round.question);
             blocks.extend(&round.reveal);
+            blocks.extend(round.why.values());
         }
         blocks
     }

@@ -163,6 +163,11 @@ pub(super) fn flaws(lesson: &Lesson) -> Vec<String> {
     for (at, round) in lesson.rounds.iter().enumerate() {
         let name = format!("reveal {}", at + 1);
         check(&round.reveal, &Place { name, round: at + 1, plans: vec![&round.plan] });
+        for (answer, word) in &round.why {
+            let name = format!("the word on {answer} in round {}", at + 1);
+            let place = Place { name, round: at + 1, plans: vec![&round.plan] };
+            check(std::slice::from_ref(word), &place);
+        }
     }
     out
 }
@@ -287,7 +292,7 @@ mod tests {
     use crate::learn::find;
 
     /// What is wrong with this sentence as the reveal of the second round of the lesson on Nagle's
-    /// algorithm, where `took`, `held` and `exchanges` are claimed.
+    /// algorithm, where `took`, `quick`, `held` and `exchanges` are claimed.
     fn flaw(sentence: &str) -> Option<String> {
         let entry = find("nagle").expect("it is there");
         let mut lesson = entry.lesson().expect("it can be read");
@@ -316,7 +321,7 @@ mod tests {
             ("There are two of them.", "tells a number"),
             ("It took {took}, and that is less.", "compares"),
             ("It is the same.", "compares"),
-            ("It is the same{=took}.", "relates"),
+            ("It is the same{=quick}.", "relates"),
             ("It held {first}.", "shows first"),
             ("It is more{=first}.", "names first"),
             ("Nothing was held{=held}. All were sent.", "All were sent"),

@@ -17,6 +17,7 @@ use super::{
     check::Scenario,
     evidence::{self, Collector, Evidence, Who, report},
     machine,
+    network::Network,
 };
 use crate::{
     model::{Sandbox, WallClock, event::Event, snapshot::Snapshot},
@@ -32,7 +33,7 @@ pub const PROCESS_VERB: &str = "lesson-part";
 /// Time between two looks at the kernel's figures.
 const REFRESH: Duration = Duration::from_millis(250);
 /// A run that takes longer than this hangs. An emulated machine is slow.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 /// Time that the server's side of closed connections has to end, if the server may not have
 /// accepted all of them.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -43,7 +44,7 @@ const SETTLE_ACCEPTED: Duration = Duration::from_secs(5);
 const TARGET: &str = "a lesson's server and clients";
 
 /// A line, and who said it.
-type Line = (Who, String);
+pub(super) type Line = (Who, String);
 
 /// Runs it, says what it is about, and returns the evidence. With a path, what the model was given
 /// is recorded there.
@@ -63,9 +64,9 @@ pub fn run(
             own_network::enter().context("cannot make a network namespace for the lesson")?;
             set_sysctls(scenario)?;
             let (sender, lines) = mpsc::channel();
-            let (scenario, link) = link(scenario, &sender, &lines, &mut say)?;
+            let (scenario, network) = Network::make(scenario, &sender, &lines, &mut say)?;
             let watched =
-                WatchedScenario::begin(&scenario, link, (sender, lines), recording, &mut say)?;
+                WatchedScenario::begin(&scenario, network, (sender, lines), recording, &mut say)?;
             watched.complete(&scenario, &mut say)
         });
         for text in told {
@@ -87,35 +88,6 @@ fn set_sysctls(scenario: &Scenario) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts the link that the scenario wants. Without a TUN device there is none, and all are on one
-/// host.
-fn link(
-    scenario: &Scenario,
-    sender: &Sender<Line>,
-    lines: &Receiver<Line>,
-    tell: &mut dyn FnMut(&str),
-) -> anyhow::Result<(Scenario, Option<Link>)> {
-    let Some(link_ms) = scenario.link_ms else { return Ok((scenario.clone(), None)) };
-    let words = ["delay-link".to_owned(), format!("--rtt={link_ms}ms")];
-    let mut process = Process::start(Who::Link, &words, sender)?;
-    process.go()?;
-    let (_, said) = lines.recv_timeout(PATIENCE).context("the link printed nothing")?;
-    if said.starts_with("link ") {
-        let report = report(Who::Link, &format!("round-trip us={}", link_ms.saturating_mul(1_000)));
-        return Ok((scenario.clone(), Some(Link { report, process: Some(process) })));
-    }
-    tell(&format!("no link, so server and client run side by side: {said}"));
-    let report = report(Who::Link, &said);
-    Ok((scenario.clone().near(), Some(Link { report, process: None })))
-}
-
-/// The link between server and clients.
-struct Link {
-    report: String,
-    /// Held, as it ends when it is dropped.
-    process: Option<Process>,
-}
-
 /// A scenario's processes, and the sensor that watches them.
 ///
 /// [`WatchedScenario::begin`] starts them, stopped; [`WatchedScenario::complete`] lets them go, one
@@ -124,7 +96,7 @@ struct WatchedScenario {
     live: Live<Collector>,
     server: Process,
     clients: Vec<Process>,
-    _link: Option<Link>,
+    network: Network,
     lines: Receiver<Line>,
     reports: Vec<String>,
     sampled: Instant,
@@ -133,13 +105,14 @@ struct WatchedScenario {
 impl WatchedScenario {
     fn begin(
         scenario: &Scenario,
-        link: Option<Link>,
+        network: Network,
         (sender, lines): (Sender<Line>, Receiver<Line>),
         recording: Option<&Path>,
         tell: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Self> {
         let before = machine::others_percent();
-        let server = Process::start(Who::Server, &scenario.server, &sender)?;
+        let server =
+            network.on_servers_host(|| Process::start(Who::Server, &scenario.server, &sender))?;
         let mut pids = vec![server.child.id()];
         let mut clients = Vec::new();
         for words in &scenario.clients {
@@ -158,21 +131,17 @@ impl WatchedScenario {
             Some(path) => Some(record::create(path, true)?),
             None => None,
         };
-        if let Some(link) = &link {
-            pids.extend(link.process.as_ref().map(|process| process.child.id()));
-        }
+        pids.extend(network.pids());
         sensor.sandbox = Some(confine(&sensor, pids)?);
         let mut reports = vec![machine_report(before)];
-        if let Some(link) = &link {
-            reports.push(link.report.clone());
-        }
+        reports.extend(network.reports.clone());
         Ok(Self {
             live: live(sensor, recording)?,
             server,
             clients,
             lines,
             reports,
-            _link: link,
+            network,
             sampled: Instant::now(),
         })
     }
@@ -184,7 +153,9 @@ impl WatchedScenario {
     ) -> anyhow::Result<Evidence> {
         self.sample()?;
         self.server.go()?;
-        self.until("the server to listen", |run| Ok(run.said(Who::Server, "listening on ") > 0))?;
+        self.until("the server to listen", |run| {
+            Ok(run.said(Who::Server, "listening on ") >= scenario.servers.max(1))
+        })?;
         self.until("the workers to begin", |run| {
             Ok(run.said(Who::Server, "worker ") >= scenario.workers)
         })?;
@@ -205,6 +176,8 @@ impl WatchedScenario {
         })?;
         tell("reading what the kernel counted");
         self.settle()?;
+        self.network.end_capture();
+        self.until("the capture to end", |run| run.network.captured_all())?;
         self.finish()?;
         let Self { live: Live { sensor, run }, .. } = self;
         // The kernel takes its time to detach, and nobody has to wait for it.
@@ -360,22 +333,35 @@ fn waiting(state: &Snapshot) -> u64 {
     evidence::sum(state.listeners.iter().map(|listener| u64::from(listener.depth)))
 }
 
-/// Returns how often a thread of the server went to sleep, as a line of the server's report.
+/// Returns how often a thread of the server went to sleep (`voluntary`), how often a processor was
+/// taken away from it, and its processor time, as a line of the server's report. A kernel without
+/// CONFIG_SCHED_INFO does not tell the time.
 fn switches(pid: u32, tid: u32) -> Option<String> {
     let status = fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
-    for line in status.lines() {
-        if let Some(count) = line.strip_prefix("voluntary_ctxt_switches:") {
-            let line = format!("switches pid={pid} tid={tid} voluntary={}", count.trim());
-            return Some(report(Who::Server, &line));
-        }
+    let count = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.map(str::trim)
+    };
+    let voluntary = count("voluntary_ctxt_switches:")?;
+    let involuntary = count("nonvoluntary_ctxt_switches:")?;
+    let mut line =
+        format!("switches pid={pid} tid={tid} voluntary={voluntary} involuntary={involuntary}");
+    if let Some(us) = processor_us(pid, tid) {
+        line.push_str(&format!(" cpu_us={us}"));
     }
-    None
+    Some(report(Who::Server, &line))
+}
+
+/// Processor time of a thread, µs: the first figure of its schedstat is in ns.
+fn processor_us(pid: u32, tid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")).ok()?;
+    Some(stat.split_whitespace().next()?.parse::<u64>().ok()? / 1_000)
 }
 
 /// A server or a client: this program once more, as a process of the lesson. It waits for a line
 /// before it begins.
-struct Process {
+pub(super) struct Process {
     child: Child,
     /// Readers of what it says.
     readers: Vec<JoinHandle<()>>,
@@ -384,7 +370,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(who: Who, words: &[String], lines: &Sender<Line>) -> anyhow::Result<Self> {
+    pub(super) fn start(who: Who, words: &[String], lines: &Sender<Line>) -> anyhow::Result<Self> {
         let name = who.name();
         let mut child = Command::new("/proc/self/exe")
             .args([PROCESS_VERB, name, "--"])
@@ -406,7 +392,7 @@ impl Process {
     }
 
     /// Writes a line to it.
-    fn go(&mut self) -> io::Result<()> {
+    pub(super) fn go(&mut self) -> io::Result<()> {
         match &mut self.stdin {
             Some(stdin) => stdin.write_all(b"go\n"),
             None => Ok(()),
@@ -417,8 +403,18 @@ impl Process {
         Ok(self.child.try_wait()?.is_some())
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends its standard input.
+    pub(super) fn end_input(&mut self) {
+        self.stdin.take();
+    }
+
     /// True once it has ended, and all that it said was read.
-    fn said_all(&mut self) -> io::Result<bool> {
+    pub(super) fn said_all(&mut self) -> io::Result<bool> {
         Ok(self.ended()? && self.readers.iter().all(JoinHandle::is_finished))
     }
 

@@ -4,32 +4,46 @@
 //! what runs, and which facts the [`Evidence`] yields. [`judge`] holds the claims of the text
 //! against the facts. All but [`live`] is pure.
 
+pub mod again;
+mod bench;
+mod between;
 mod catalogue;
 mod check;
 mod checks;
 mod claim;
+mod command;
 mod evidence;
 mod fact;
+pub mod fix;
+mod knob;
 mod lesson;
 mod lint;
 pub mod live;
 mod machine;
+mod naming;
+mod network;
+mod offers;
 pub mod own;
+mod packets;
 mod progress;
 mod recording;
 #[cfg(test)]
 mod tests;
 mod text;
+mod why;
 
 use std::io;
 
+pub use bench::{Bench, KnobView};
 pub use catalogue::{CatalogueEntry, all, find};
-pub use check::{Bar, Check, Picture, Scenario};
+pub use check::{Bar, Check, Picture, Router, Scenario};
 pub use claim::{Broken, Claim};
+pub use command::{CommandLine, CommandLines};
 pub use evidence::{Evidence, Who};
 pub use fact::{LessonFacts, Unit, Value};
 pub use lesson::{Counter, Knobs, Lesson, LessonError, Plan, Round};
-pub use progress::{Done, Progress};
+pub use naming::naming_owners;
+pub use progress::{Asked, Done, Progress, Score};
 pub use recording::Recording;
 pub use text::{Block, Piece, When};
 

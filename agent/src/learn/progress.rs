@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use rustix::fs::{AtFlags, CWD, chownat};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Lesson;
 
 /// Bytes that are read of the file at most: it is ours, but anybody may have put it there.
-const MAX_BYTES: u64 = 64 * 1_024;
+const MAX_BYTES: u64 = 512 * 1_024;
 
 /// Progress by lesson.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +30,106 @@ pub struct Done {
     /// Rounds seen to their end.
     #[serde(default)]
     pub rounds: usize,
-    /// Questions of them that were answered rightly.
+    /// Questions of them that were answered rightly, at the first try or a later one. Files of
+    /// before [`Done::asked`] have no more than this.
     #[serde(default)]
     pub right: usize,
+    /// The questions that were asked, by their places from 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub asked: BTreeMap<usize, Asked>,
+}
+
+/// What became of one question.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The answer that was given first.
+    #[serde(default)]
+    pub first: String,
+    /// The first answer was right.
+    #[serde(default)]
+    pub first_right: bool,
+    /// An answer was right: the best of all.
+    #[serde(default)]
+    pub right: bool,
+    /// The answer that was given last.
+    #[serde(default)]
+    pub last: String,
+    /// The last answer was right.
+    #[serde(default)]
+    pub last_right: bool,
+    /// Times that it was answered.
+    #[serde(default)]
+    pub times: u32,
+    /// When it was answered last, seconds since 1970.
+    #[serde(default)]
+    pub at: u64,
+    /// Times that it was asked again, and answered rightly.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again: usize,
+    /// Steps whose owner was named rightly, in the best try, and of how many that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Score>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Time until a question is asked again: after the first answer, and after each right one since, in
+/// seconds.
+const AGAIN_AFTER: [u64; 3] = [DAY, 7 * DAY, 30 * DAY];
+const DAY: u64 = 24 * 60 * 60;
+
+/// How many of how many were right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Score {
+    /// Right ones.
+    pub right: usize,
+    /// All.
+    pub of: usize,
+}
+
+impl Score {
+    /// Adds another score.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let (right, of) =
+            (self.right.saturating_add(other.right), self.of.saturating_add(other.of));
+        Self { right, of }
+    }
+
+    /// True if a larger share is right than of the other.
+    fn beats(self, other: Self) -> bool {
+        let [ours, theirs] = [(self.right, other.of), (other.right, self.of)]
+            .map(|(right, of)| right.saturating_mul(of));
+        ours > theirs || (ours == theirs && self.of > other.of)
+    }
+}
+
+impl std::fmt::Display for Score {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.right, self.of)
+    }
+}
+
+impl Done {
+    /// Predictions that were right at some try, of the questions seen to their end.
+    pub fn predictions(&self) -> Score {
+        let right = self.asked.values().filter(|asked| asked.right).count();
+        Score { right: self.right.max(right), of: self.rounds }
+    }
+
+    /// Predictions that were right at the first try, of the questions of which that is known.
+    pub fn first_tries(&self) -> Score {
+        let right = self.asked.values().filter(|asked| asked.first_right).count();
+        Score { right, of: self.asked.len() }
+    }
+
+    /// Steps whose owner was named rightly.
+    pub fn owners(&self) -> Score {
+        let scores = self.asked.values().filter_map(|asked| asked.owners);
+        scores.fold(Score::default(), Score::plus)
+    }
 }
 
 impl Progress {
@@ -48,10 +146,7 @@ impl Progress {
     }
 
     fn read(path: &Path) -> Option<Self> {
-        use io::Read;
-        let mut text = String::new();
-        fs::File::open(path).ok()?.take(MAX_BYTES).read_to_string(&mut text).ok()?;
-        serde_json::from_str(&text).ok()
+        serde_json::from_str(&read_state(path)?).ok()
     }
 
     /// Returns the progress in one lesson.
@@ -69,12 +164,69 @@ impl Progress {
         self.lessons.is_empty()
     }
 
-    /// Notes that a round was seen to its end.
-    pub fn note(&mut self, slug: &str, round: usize, right: bool) {
+    /// Notes that a round was seen to its end, with this answer. A later try can improve the score,
+    /// and never makes it worse.
+    pub fn note(&mut self, slug: &str, round: usize, answer: &str, right: bool) {
         let done = self.lessons.entry(slug.to_owned()).or_default();
-        if done.rounds <= round {
-            done.rounds = round + 1;
-            done.right += usize::from(right);
+        let is_new = done.rounds <= round;
+        let asked = done.asked.entry(round).or_default();
+        if asked.times == 0 {
+            answer.clone_into(&mut asked.first);
+            // Of a round that an older file counts it is not known what came first.
+            asked.first_right = right && is_new;
+        }
+        answer.clone_into(&mut asked.last);
+        asked.last_right = right;
+        asked.right |= right;
+        asked.times = asked.times.saturating_add(1);
+        asked.at = now();
+        done.rounds = done.rounds.max(round + 1);
+        if is_new {
+            done.right = done.right.saturating_add(usize::from(right));
+        }
+        done.right = done.predictions().right;
+    }
+
+    /// Returns the questions that are to be asked again by now, the one that waits longest first:
+    /// lesson, and place of the round.
+    pub fn due(&self) -> Vec<(String, usize)> {
+        self.due_at(now())
+    }
+
+    fn due_at(&self, now: u64) -> Vec<(String, usize)> {
+        let mut due = Vec::new();
+        for (slug, done) in &self.lessons {
+            for (round, asked) in &done.asked {
+                // What was only looked at was not asked.
+                let Some(after) = AGAIN_AFTER.get(asked.again).filter(|_| asked.times > 0) else {
+                    continue;
+                };
+                let at = asked.at.saturating_add(*after);
+                if at <= now {
+                    due.push((at, slug, *round));
+                }
+            }
+        }
+        due.sort();
+        due.into_iter().map(|(_, slug, round)| (slug.clone(), round)).collect()
+    }
+
+    /// Notes the answer to a question that was asked again. A wrong one begins anew: it is asked
+    /// again after a day.
+    pub fn note_again(&mut self, slug: &str, round: usize, right: bool) {
+        let done = self.lessons.entry(slug.to_owned()).or_default();
+        let asked = done.asked.entry(round).or_default();
+        asked.again = if right { asked.again.saturating_add(1) } else { 0 };
+        asked.times = asked.times.saturating_add(1);
+        asked.at = now();
+    }
+
+    /// Notes how many owners of a round's steps were named rightly, if that is more than before.
+    pub fn note_owners(&mut self, slug: &str, round: usize, score: Score) {
+        let done = self.lessons.entry(slug.to_owned()).or_default();
+        let asked = done.asked.entry(round).or_default();
+        if asked.owners.is_none_or(|before| score.beats(before)) {
+            asked.owners = Some(score);
         }
     }
 
@@ -89,35 +241,56 @@ impl Progress {
         self.save_to(&path)
     }
 
-    /// Written aside and renamed, so that there is always a whole one.
     fn save_to(&self, path: &Path) -> io::Result<()> {
-        if let Some(folder) = path.parent() {
-            make_folders(folder)?;
-        }
-        let aside = path.with_extension(format!("{}.new", std::process::id()));
-        let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&aside)?;
-        let saved = self.write_and_rename(file, &aside, path);
-        if saved.is_err() {
-            // The first error is the one to tell of.
-            let _ = fs::remove_file(&aside);
-        }
-        saved
-    }
-
-    fn write_and_rename(&self, mut file: fs::File, aside: &Path, path: &Path) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(self)?;
-        file.write_all(text.as_bytes())?;
-        give_to_caller(aside)?;
-        fs::rename(aside, path)
+        write_whole(path, &serde_json::to_string_pretty(self)?)
     }
 }
 
+/// Writes a file aside and renames it, so that there is always a whole one.
+pub(super) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        make_folders(folder)?;
+    }
+    let aside = path.with_extension(format!("{}.new", std::process::id()));
+    let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&aside)?;
+    let saved = write_and_rename(file, text, &aside, path);
+    if saved.is_err() {
+        // The first error is the one to tell of.
+        let _ = fs::remove_file(&aside);
+    }
+    saved
+}
+
+fn write_and_rename(mut file: fs::File, text: &str, aside: &Path, path: &Path) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    give_to_caller(aside)?;
+    fs::rename(aside, path)
+}
+
+/// Reads a file of the state folder. It is ours, but anybody may have put it there.
+pub(super) fn read_state(path: &Path) -> Option<String> {
+    use io::Read;
+    let mut text = String::new();
+    fs::File::open(path).ok()?.take(MAX_BYTES).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Seconds since 1970; 0 if the clock is set to before that.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 fn path() -> Option<PathBuf> {
+    Some(state_folder()?.join("lessons.json"))
+}
+
+/// The user's state folder for this program.
+pub(super) fn state_folder() -> Option<PathBuf> {
     let state = match absolute("XDG_STATE_HOME") {
         Some(state) => state,
         None => home()?.join(".local/state"),
     };
-    Some(state.join("backscope/lessons.json"))
+    Some(state.join("backscope"))
 }
 
 /// The home folder of who called sudo, as HOME may be root's then; else HOME.
@@ -159,7 +332,7 @@ fn home_of(user: u32) -> Option<PathBuf> {
     None
 }
 
-fn make_folders(folder: &Path) -> io::Result<()> {
+pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -172,7 +345,7 @@ fn make_folders(folder: &Path) -> io::Result<()> {
 
 /// Under sudo what is made belongs to who called it. Links are not followed: the folder may be
 /// anybody's.
-fn give_to_caller(path: &Path) -> io::Result<()> {
+pub(super) fn give_to_caller(path: &Path) -> io::Result<()> {
     let Some((user, group)) = caller() else { return Ok(()) };
     let (user, group) = (rustix::fs::Uid::from_raw(user), rustix::fs::Gid::from_raw(group));
     Ok(chownat(CWD, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?)
@@ -188,13 +361,86 @@ mod tests {
         let path = folder.path().join("state/backscope/lessons.json");
         let mut progress = Progress::load_from(&path);
         assert!(progress.is_empty());
-        progress.note("nagle", 0, true);
-        progress.note("nagle", 1, false);
-        progress.note("nagle", 1, true);
+        progress.note("nagle", 0, "44 ms", true);
+        progress.note("nagle", 1, "44 ms", false);
+        progress.note_owners("nagle", 1, Score { right: 2, of: 3 });
         progress.save_to(&path).expect("it can be written");
-        assert_eq!(Progress::load_from(&path), progress);
-        assert_eq!(Progress::load_from(&path).of("nagle"), Done { rounds: 2, right: 1 });
+        let kept = Progress::load_from(&path);
+        assert_eq!(kept, progress);
+        let done = kept.of("nagle");
+        assert_eq!((done.rounds, done.right), (2, 1));
+        assert_eq!(done.owners(), Score { right: 2, of: 3 });
         assert_eq!(fs::read_dir(path.parent().expect("a folder")).expect("readable").count(), 1);
+    }
+
+    #[test]
+    fn a_retry_improves_the_score_and_the_first_try_stays() {
+        let mut progress = Progress::default();
+        for (answer, right) in [("4 ms", false), ("44 ms", true), ("1 s", false)] {
+            progress.note("nagle", 0, answer, right);
+        }
+        let done = progress.of("nagle");
+        assert_eq!(done.predictions(), Score { right: 1, of: 1 });
+        assert_eq!(done.first_tries(), Score { right: 0, of: 1 });
+        let asked = &done.asked[&0];
+        assert_eq!((asked.first.as_str(), asked.last.as_str(), asked.times), ("4 ms", "1 s", 3));
+        assert!(asked.right && !asked.last_right && asked.at > 1_700_000_000);
+        for (right, best) in [(1, 1), (3, 3), (2, 3)] {
+            progress.note_owners("nagle", 0, Score { right, of: 4 });
+            assert_eq!(progress.of("nagle").owners(), Score { right: best, of: 4 });
+        }
+    }
+
+    #[test]
+    fn a_file_of_an_older_version_is_read_and_grows() {
+        let old = r#"{"lessons":{"nagle":{"rounds":3,"right":2}}}"#;
+        let mut progress: Progress = serde_json::from_str(old).expect("the older version's");
+        assert_eq!(progress.of("nagle").predictions(), Score { right: 2, of: 3 });
+        assert_eq!(progress.of("nagle").first_tries(), Score { right: 0, of: 0 });
+        // Which of the three were right is not known, so one that is right now may have been.
+        progress.note("nagle", 0, "44 ms", true);
+        assert_eq!(progress.of("nagle").predictions(), Score { right: 2, of: 3 });
+        assert!(!progress.of("nagle").asked[&0].first_right, "nobody knows");
+        progress.note("nagle", 1, "44 ms", true);
+        progress.note("nagle", 2, "44 ms", true);
+        assert_eq!(progress.of("nagle").predictions(), Score { right: 3, of: 3 });
+    }
+
+    #[test]
+    fn a_question_comes_again_after_a_day_a_week_and_a_month() {
+        let mut progress = Progress::default();
+        progress.note("nagle", 1, "44 ms", false);
+        let asked = now();
+        let due = |progress: &Progress, days: u64| progress.due_at(now() + days * DAY);
+        assert_eq!(due(&progress, 0), []);
+        assert_eq!(progress.due_at(asked + DAY - 1), []);
+        assert_eq!(due(&progress, 1), [("nagle".to_owned(), 1)]);
+        progress.note_again("nagle", 1, true);
+        assert_eq!((due(&progress, 6).len(), due(&progress, 7).len()), (0, 1));
+        progress.note_again("nagle", 1, true);
+        assert_eq!((due(&progress, 29).len(), due(&progress, 30).len()), (0, 1));
+        progress.note_again("nagle", 1, false);
+        assert_eq!(due(&progress, 1).len(), 1, "a wrong answer begins anew");
+        for _ in 0..3 {
+            progress.note_again("nagle", 1, true);
+        }
+        assert_eq!(due(&progress, 1_000), []);
+    }
+
+    #[test]
+    fn who_waits_longest_is_asked_first() {
+        let mut progress = Progress::default();
+        for (slug, at) in [("cpu", 300), ("nagle", 100), ("sse", 200)] {
+            progress.note(slug, 0, "1", true);
+            progress
+                .lessons
+                .get_mut(slug)
+                .and_then(|done| done.asked.get_mut(&0))
+                .expect("asked")
+                .at = at;
+        }
+        let slugs: Vec<_> = progress.due_at(DAY + 250).into_iter().map(|(slug, _)| slug).collect();
+        assert_eq!(slugs, ["nagle", "sse"]);
     }
 
     #[test]
@@ -207,7 +453,7 @@ mod tests {
             fs::write(&path, damaged).expect("it can be written");
             let mut progress = Progress::load_from(&path);
             assert!(progress.is_empty());
-            progress.note("nagle", 0, false);
+            progress.note("nagle", 0, "4 ms", false);
             progress.save_to(&path).expect("it can be written");
             assert!(Progress::load_from(&path).of("nagle").rounds > 0);
         }

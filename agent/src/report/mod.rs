@@ -1,5 +1,7 @@
 //! Front-ends that write text: `--json` and `--plain`.
 
+#[cfg(feature = "lessons")]
+pub mod course;
 pub mod json;
 mod kernel_names;
 pub mod page;

@@ -171,6 +171,16 @@ impl Listening {
     }
 }
 
+/// Returns the network namespace of a process, as the number that the kernel gives it.
+pub fn network_of(pid: u32) -> Option<u32> {
+    procfs::netns_of(pid)
+}
+
+/// Returns that of the calling thread.
+pub fn own_network() -> Option<u32> {
+    procfs::own_netns()
+}
+
 /// Bytes of a command name that the kernel keeps (TASK_COMM_LEN, without the NUL).
 pub const COMM_BYTES: usize = 15;
 

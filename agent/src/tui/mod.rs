@@ -8,6 +8,8 @@ mod app;
 mod background;
 mod clipboard;
 mod events;
+#[cfg(feature = "lessons")]
+pub mod fix;
 mod found;
 mod help;
 mod input;
@@ -33,6 +35,7 @@ pub use app::{Action, App, Playback};
 pub use events::events;
 pub use loading::draw_progress;
 pub use take::{Selected, Take};
+pub(crate) use terminal::is_hung_up;
 pub use terminal::{Guard, terminal_as_stdin};
 pub use theme::Theme;
 pub use track::{Gap, Mark, Track};

@@ -160,7 +160,7 @@ impl Drop for Guard {
 }
 
 /// Returns whether a terminal has gone.
-fn is_hung_up(terminal: impl AsFd) -> bool {
+pub(crate) fn is_hung_up(terminal: impl AsFd) -> bool {
     let mut asked = [PollFd::new(&terminal, PollFlags::empty())];
     poll(&mut asked, Some(&Timespec::default())).is_ok()
         && asked[0].revents().contains(PollFlags::HUP)

@@ -80,8 +80,17 @@ fn lessons() -> Vec<Lesson> {
 
 fn outcome(lesson: usize, round: usize) -> Outcome {
     let entry = &learn::all()[lesson];
-    let evidence = learn::recorded(entry.recordings[round]).expect("a recording");
-    learn::judge(&entry.lesson().expect("a lesson"), round, evidence, false, Vec::new())
+    let lesson = entry.lesson().expect("a lesson");
+    let judged = |round: usize, earlier| {
+        let evidence = learn::recorded(entry.recordings[round]).expect("a recording");
+        learn::judge(&lesson, round, evidence, false, earlier)
+    };
+    let mut earlier = Vec::new();
+    for before in 0..round {
+        let facts = judged(before, earlier.clone()).facts;
+        earlier.push(Some(facts));
+    }
+    judged(round, earlier)
 }
 
 fn lessons_done(done: usize) -> String {
@@ -112,20 +121,131 @@ fn a_wide_screen_has_more_beside_the_question_and_the_reveal() {
 }
 
 #[test]
-fn the_reveal_comes_step_by_step_and_leads_to_the_change() {
+fn the_reveal_asks_whose_doing_each_step_is_and_leads_to_the_change() {
     let mut study = Study::new(Theme::colour(), Some("accept-queue"));
     study.run('b');
-    assert_page("reveal", &mut study);
-    for _ in 0..4 {
-        study.key(KeyCode::Enter);
-    }
-    assert_page("reveal_of_jobs", &mut study);
+    assert_page("owner_asked", &mut study);
+    study.key(KeyCode::Char('k'));
+    study.key(KeyCode::Char('p'));
+    assert_page("owners_answered", &mut study);
     study.key(KeyCode::Enter);
-    assert_page("reveal_of_the_change", &mut study);
+    study.key(KeyCode::Char(' '));
+    assert_page("reveal_of_all", &mut study);
     study.key(KeyCode::Enter);
     assert_page("second_question", &mut study);
     study.run('d');
     assert_page("second_reveal", &mut study);
+}
+
+#[test]
+fn a_lesson_ends_with_a_summary() {
+    for size in [(80, 24), (160, 50)] {
+        let mut study = Study::new(Theme::colour(), Some("nagle")).sized(size.0, size.1);
+        for guess in ['b', 'a', 'c', 'a'] {
+            study.run(guess);
+            study.key(KeyCode::Char('k'));
+            study.key(KeyCode::Char(' '));
+            study.key(KeyCode::Enter);
+        }
+        assert_page("summary", &mut study);
+        let next = study.key(KeyCode::Enter);
+        assert_eq!(next, LessonAction::Redraw);
+        assert_shows(&study.text(), &["what do you predict?", "step 1 of"]);
+    }
+}
+
+#[test]
+fn a_retry_asks_again_and_back_goes_to_the_question_before() {
+    let mut study = Study::new(Theme::colour(), Some("nagle"));
+    study.run('a');
+    study.key(KeyCode::Char(' '));
+    study.key(KeyCode::Char('r'));
+    assert_shows(&study.text(), &["what do you predict?", "step 1 of 8"]);
+    study.run('c');
+    study.key(KeyCode::Char(' '));
+    study.key(KeyCode::Enter);
+    assert_shows(&study.text(), &["step 3 of 8"]);
+    study.key(KeyCode::Char('p'));
+    assert_shows(&study.text(), &["step 1 of 8"]);
+    study.key(KeyCode::Char('p'));
+    assert_shows(&study.text(), &["LESSON 46"]);
+    study.key(KeyCode::Char('l'));
+    study.size = (80, 60);
+    assert_shows(&study.text(), &["1 of 1"]);
+}
+
+#[test]
+fn a_knob_that_is_turned_runs_and_the_picture_moves() {
+    let mut study = Study::new(Theme::colour(), Some("accept-queue"));
+    study.run('b');
+    study.key(KeyCode::Char(' '));
+    study.key(KeyCode::Char('k'));
+    assert_page("bench", &mut study);
+    let LessonAction::Turn { lesson } = study.key(KeyCode::Right) else { panic!("nothing is run") };
+    let bench = study.app.bench().expect("the bench").clone();
+    assert!(bench.scenario().server.join(" ").contains("--backlog 5"));
+    study.app.told("the server listens".into());
+    assert_shows(&study.text(), &["RUNNING: the server listens"]);
+    // A turn amid the run: its outcome is of the past, and it runs again.
+    assert_eq!(study.key(KeyCode::Right), LessonAction::Redraw);
+    let entry = &learn::all()[lesson];
+    let measured = |bench: &learn::Bench| {
+        bench.measure(learn::recorded(entry.recordings[1]).expect("a recording"))
+    };
+    assert_eq!(study.app.ran(Ok(measured(&bench))), LessonAction::Turn { lesson });
+    study.key(KeyCode::Left);
+    assert_eq!(study.app.ran(Ok(measured(&bench))), LessonAction::Turn { lesson });
+    assert_eq!(study.app.ran(Ok(measured(&bench))), LessonAction::Redraw);
+    let mut frames = 0;
+    while study.app.moves() {
+        study.app.next_frame();
+        frames += 1;
+    }
+    assert!(frames * 45 <= 400, "{frames} frames");
+    assert_page("bench_turned", &mut study);
+    study.size = (160, 50);
+    assert_page("bench_turned", &mut study);
+    study.key(KeyCode::Char('c'));
+    assert_page("commands", &mut study);
+    study.key(KeyCode::Esc);
+    study.key(KeyCode::Esc);
+    assert_shows(&study.text(), &["↵ predict again"]);
+}
+
+#[test]
+fn bars_and_steps_are_seen_on_their_way() {
+    let mut study = Study::new(Theme::colour(), Some("one-thread"));
+    study.run('b');
+    study.key(KeyCode::Char(' '));
+    study.key(KeyCode::Char('k'));
+    let LessonAction::Turn { lesson } = study.key(KeyCode::Right) else { panic!("nothing is run") };
+    let evidence = learn::recorded(learn::all()[lesson].recordings[1]).expect("a recording");
+    let outcome = study.app.bench().expect("the bench").measure(evidence);
+    study.app.ran(Ok(outcome));
+    let longest = |study: &mut Study| {
+        let bars = study.text();
+        bars.lines().map(|line| line.matches('▆').count()).max()
+    };
+    let first = longest(&mut study);
+    study.app.next_frame();
+    study.app.next_frame();
+    let amid = longest(&mut study);
+    while study.app.moves() {
+        study.app.next_frame();
+    }
+    let last = longest(&mut study);
+    assert!(first > amid && amid > last, "{first:?} {amid:?} {last:?}:\n{}", study.text());
+}
+
+#[test]
+fn a_recorded_lesson_says_that_knobs_need_a_live_run() {
+    let at = learn::all().iter().position(|entry| entry.slug == "nagle");
+    let app = LessonApp::new(Theme::colour(), lessons(), Progress::default(), at, true);
+    let mut study = Study { app, size: (80, 24) };
+    study.run('c');
+    study.key(KeyCode::Char(' '));
+    study.key(KeyCode::Char('k'));
+    assert_shows(&study.text(), &["sudo backscope learn nagle"]);
 }
 
 #[test]
@@ -136,6 +256,7 @@ fn the_hints_can_be_clicked() {
         panic!("nothing is run")
     };
     study.app.ran(Ok(outcome(lesson, round)));
+    assert_eq!(study.click("Space all of it"), LessonAction::Redraw);
     assert_eq!(study.click("e evidence"), LessonAction::Redraw);
     assert_eq!(study.click("e back"), LessonAction::Redraw);
     assert_eq!(study.click("l lessons"), LessonAction::Redraw);
@@ -169,16 +290,17 @@ fn progress_is_noted_once_and_shown_in_the_list() {
 #[test]
 fn a_lesson_is_done_with_its_last_question() {
     let mut study = Study::new(Theme::colour(), Some("nagle"));
-    for round in 0..3 {
+    for round in 0..4 {
         study.run('a');
-        if round < 2 {
+        if round < 3 {
             while !study.text().contains("what do you predict?") {
                 study.key(KeyCode::Enter);
             }
         }
     }
+    study.key(KeyCode::Char(' '));
     study.key(KeyCode::Char('l'));
-    assert_shows(&study.text(), &[&lessons_done(1), "✓ 2 of 3"]);
+    assert_shows(&study.text(), &[&lessons_done(1), "✓ 3 of 4"]);
 }
 
 #[test]
@@ -210,13 +332,12 @@ fn every_lesson_fits_every_screen() {
                 assert_eq!(study.key(KeyCode::Enter), LessonAction::Run { lesson: at, round: 0 });
                 study.text();
                 study.app.ran(Ok(outcome.clone()));
-                for key in [
-                    KeyCode::Enter,
-                    KeyCode::Char('e'),
-                    KeyCode::Down,
-                    KeyCode::Esc,
-                    KeyCode::PageUp,
-                ] {
+                let reveal = ['k', 'e'].map(KeyCode::Char);
+                let scroll = [KeyCode::Down, KeyCode::Esc, KeyCode::PageUp];
+                let bench = [' ', 'k', 'c', 'c', 'k'].map(KeyCode::Char);
+                let is_small = size.0 <= 80;
+                let bench = if is_small { &bench[..] } else { &[] };
+                for key in reveal.into_iter().chain(scroll).chain(bench.iter().copied()) {
                     study.text();
                     study.key(key);
                 }

@@ -21,6 +21,8 @@ mod connection;
 mod connections;
 #[path = "../../examples/keys/crowd.rs"]
 mod crowd;
+#[cfg(feature = "lessons")]
+mod exercise;
 mod incidents;
 mod layout;
 #[cfg(feature = "lessons")]

@@ -47,7 +47,7 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     run_server("broker", async {
         let listener = listen(&options.listen)?;
-        let broker = Arc::new(Broker { topics: Mutex::default(), queue: options.queue as usize });
+        let broker = Arc::new(Broker::new(options.queue));
         accept_all(&listener, |socket| {
             let broker = Arc::clone(&broker);
             // A client that has left is no error.
@@ -59,13 +59,19 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 type Message = Arc<str>;
 
-struct Broker {
+pub(super) struct Broker {
     topics: Mutex<HashMap<String, broadcast::Sender<Message>>>,
     queue: usize,
 }
 
 impl Broker {
-    async fn serve(&self, socket: TcpStream) -> std::io::Result<()> {
+    /// Makes a broker that keeps so many messages for a subscriber that does not keep up.
+    pub(super) fn new(queue: u32) -> Self {
+        Self { topics: Mutex::default(), queue: queue as usize }
+    }
+
+    /// Serves a connection to its end.
+    pub(super) async fn serve(&self, socket: TcpStream) -> std::io::Result<()> {
         let (input, output) = socket.into_split();
         let output = Arc::new(tokio::sync::Mutex::new(output));
         let mut input = BufReader::new(input);
@@ -345,7 +351,7 @@ mod tests {
 
     #[test]
     fn messages_reach_those_who_have_subscribed() {
-        let broker = Broker { topics: Mutex::default(), queue: 2 };
+        let broker = Broker::new(2);
         assert_eq!(broker.publish("a", "nobody hears"), 0);
         let (mut first, _second) = (broker.subscribe("a").unwrap(), broker.subscribe("a").unwrap());
         let _other = broker.subscribe("b").unwrap();

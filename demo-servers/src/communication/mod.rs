@@ -3,4 +3,8 @@
 pub mod broker;
 pub mod jobs;
 pub mod news;
+pub mod opening;
 pub mod sessions;
+pub mod store;
+mod unasked;
+pub mod waiting;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 use futures_util::stream;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -16,13 +16,16 @@ use hyper::body::{Frame, Incoming};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use super::unasked::Unasked;
 use crate::demo::client::timeout;
 use crate::demo::tasks::{Tasks, in_time};
-use crate::demo::{Report, Stop};
+use crate::demo::{Report, Stop, explain};
 use crate::execution::Count;
 use crate::http::{
-    Answer, Sender, accept_all, answer, header, listen, run as run_server, serve, sign, whole,
+    Answer, Sender, accept_all, answer, header, listen, padded, run as run_server, serve, sign,
+    whole,
 };
+use crate::queues::Queues;
 use crate::sock::{ListenOptions, monotonic_ns};
 
 /// Header with the time to wait for news (RFC 7240).
@@ -51,15 +54,27 @@ pub struct Options {
     /// No HTTP: write each event to all connections, unasked
     #[arg(long)]
     pub push: bool,
+    /// Bytes of an event's line, with --push, if it is not longer
+    #[arg(
+        long,
+        default_value_t = 0,
+        value_name = "BYTES",
+        value_parser = value_parser!(u32).range(..=10_000_000)
+    )]
+    pub line: u32,
+    /// Print a line when a send buffer is full, and when it has room again (with --push)
+    #[arg(long)]
+    pub trace: bool,
 }
 
 /// Serves until signalled.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     run_server("event-loop", async {
         let listener = listen(&options.listen)?;
-        let news = News { begun: Instant::now(), begun_ns: monotonic_ns(), every: options.every };
+        let news = News::begin(options.every);
         if options.push {
-            return accept_all(&listener, |socket| news.push(socket)).await;
+            let (line, trace) = (options.line as usize, options.trace);
+            return accept_all(&listener, |socket| news.push(socket, line, trace)).await;
         }
         let (hold, end_after) = (options.hold, options.end_after);
         serve(&listener, move |request, _| news.respond(request, hold, end_after)).await
@@ -69,13 +84,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 /// News come at fixed intervals, the first after one interval. Their text is their number and the
 /// time at which they happened.
 #[derive(Clone, Copy)]
-struct News {
+pub(super) struct News {
     begun: Instant,
     begun_ns: u64,
     every: Duration,
 }
 
 impl News {
+    /// Something happens at this interval from now on.
+    pub(super) fn begin(every: Duration) -> Self {
+        Self { begun: Instant::now(), begun_ns: monotonic_ns(), every }
+    }
+
     /// Number of the latest news; 0 if nothing has happened yet.
     fn latest(&self) -> u64 {
         (self.begun.elapsed().as_nanos() / self.every.as_nanos()) as u64
@@ -91,16 +111,20 @@ impl News {
         tokio::time::sleep_until((self.begun + since_begin).into()).await;
     }
 
-    async fn push(self, mut socket: TcpStream) {
+    /// Writes each event to a connection, as a line of so many bytes at least.
+    pub(super) async fn push(self, socket: TcpStream, size: usize, trace: bool) {
+        let mut connection = Unasked::new(socket, trace);
         for number in self.latest() + 1.. {
             self.happens(number).await;
-            if socket.write_all(format!("{}\n", self.line(number)).as_bytes()).await.is_err() {
+            let line = self.line(number);
+            let line = if line.len() < size { padded(line + " ", size) } else { line };
+            if connection.write(format!("{line}\n").as_bytes()).await.is_err() {
                 break;
             }
         }
     }
 
-    async fn respond(
+    pub(super) async fn respond(
         self,
         request: Request<Incoming>,
         hold: Duration,
@@ -192,6 +216,18 @@ pub struct NewsOptions {
     /// Long polling: have the server wait this many seconds
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pub wait: u64,
+    /// Events: wait this long before coming back when a stream has ended
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
+    pub retry: Duration,
+    /// Events: come back without saying which event was the last
+    #[arg(long)]
+    pub forget: bool,
+    /// Push: write a line before reading
+    #[arg(long)]
+    pub greet: bool,
+    /// Push: do not read for this long
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
+    pub stall: Duration,
     /// Give up when nothing has come for this long
     #[arg(long, default_value = "30s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
@@ -206,7 +242,8 @@ struct Heard {
 
 impl NewsOptions {
     /// Gets news. The latency is their age at their arrival. Facts: `news` (that arrived), `empty`
-    /// (answers without any), `missed` (news between two that arrived).
+    /// (answers without any), `missed` (news between two that arrived); of a client that did not
+    /// read for a while, `unread` (bytes in its receive queue) and `memory` (bytes that they take).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["news", "empty", "missed"].into_iter().for_each(|fact| tasks.add(fact, 0));
@@ -295,7 +332,9 @@ impl NewsOptions {
     ) -> Result<(), String> {
         let mut sender = self.connect(server, tasks).await?;
         let mut request = sender.request(Method::GET, server, "/news").header(ACCEPT, EVENT_STREAM);
-        if let Some(last) = heard.last {
+        if let Some(last) = heard.last
+            && !self.forget
+        {
             request = request.header(LAST_EVENT_ID, last);
         }
         let request = request.body(whole("")).map_err(|error| error.to_string())?;
@@ -318,6 +357,9 @@ impl NewsOptions {
                 text = rest.to_owned();
             }
         }
+        if !self.has_enough(heard) {
+            tokio::time::sleep(self.retry).await;
+        }
         Ok(())
     }
 
@@ -327,8 +369,18 @@ impl NewsOptions {
         tasks: &Tasks<'_>,
         heard: &mut Heard,
     ) -> Result<(), String> {
-        let socket = in_time("connecting", self.timeout, TcpStream::connect(server)).await?;
+        let mut socket = in_time("connecting", self.timeout, TcpStream::connect(server)).await?;
         tasks.count(|report| report.connections += 1);
+        if self.greet {
+            in_time("sending", self.timeout, socket.write_all(b"hello\n")).await?;
+        }
+        if !self.stall.is_zero() {
+            tokio::time::sleep(self.stall).await;
+            let Queues { unread, memory_in, .. } =
+                Queues::of(&socket).map_err(|error| explain("asking for its queues", &error))?;
+            tasks.add("unread", unread);
+            tasks.add("memory", memory_in);
+        }
         let mut lines = BufReader::new(socket).lines();
         while !self.has_enough(heard) {
             match in_time("waiting for an event", self.timeout, lines.next_line()).await? {

@@ -2,22 +2,29 @@
 //! the request.
 
 use std::collections::HashMap;
+use std::ffi::c_int;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use http::header::{CONNECTION, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use humantime::parse_duration;
 use hyper::body::Incoming;
+use socket2::Socket;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::demo::client::timeout;
 use crate::demo::tasks::{Tasks, in_time};
-use crate::demo::{Report, Stop};
+use crate::demo::{Launcher, Report, Stop};
 use crate::execution::{Count, WorkerOptions, run_or_end};
 use crate::http::{
     Answer, Numbers, Sender, answer, header, run as run_worker, serve_connection, whole,
@@ -41,6 +48,13 @@ pub struct Options {
     /// Where the state of a session is kept
     #[arg(long, value_enum, default_value_t = State::Memory, value_name = "WHERE")]
     pub state: State,
+    /// Begin anew after this many connections, once, when the next one is there: the same process
+    /// with nothing in its memory (exec). The listener stays open
+    #[arg(long, value_name = "N")]
+    pub restart_after: Option<u64>,
+    /// Listener that was open before the program began anew
+    #[arg(long, hide = true, value_name = "FD", conflicts_with = "restart_after")]
+    pub inherited: Option<c_int>,
 }
 
 /// Where the state of a session is.
@@ -56,10 +70,13 @@ pub enum State {
 
 /// Serves until signalled: `POST /login` begins a session, `POST /cart` puts one thing more into
 /// its cart.
-pub fn run(options: &Options) -> anyhow::Result<()> {
+pub fn run(options: &Options, launcher: &Launcher) -> anyhow::Result<()> {
     sock::raise_open_files();
     name_thread("acceptor");
-    let listener = options.listen.open()?;
+    let listener = match options.inherited {
+        Some(fd) => inherit(fd)?,
+        None => options.listen.open()?,
+    };
     // Session numbers are unique across all workers.
     let numbers = Arc::<Numbers>::default();
     let carts = || Arc::new(Carts { numbers: Arc::clone(&numbers), carts: Mutex::default() });
@@ -80,7 +97,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         sender
     });
     let workers = workers.collect::<Vec<_>>();
-    for worker in workers.iter().cycle() {
+    for (accepted, worker) in (0..).zip(workers.iter().cycle()) {
+        if options.restart_after == Some(accepted) {
+            // Whoever comes next has an answer to all before.
+            sock::wait_for(&listener, libc::POLLIN)?;
+            return Err(begin_anew(options, &listener, launcher));
+        }
         let socket = loop {
             match sock::accept(&listener, Call::Accept4) {
                 Ok(accepted) => break accepted.socket,
@@ -92,6 +114,34 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         worker.send(std::net::TcpStream::from(socket))?;
     }
     Ok(())
+}
+
+/// Takes a listener that the program had before it began anew.
+fn inherit(fd: c_int) -> anyhow::Result<Socket> {
+    // SAFETY: a call that fails for what is no descriptor.
+    ensure!(unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0, "{fd} is no open descriptor");
+    // SAFETY: it is open, and this process, which has just begun, has no other owner of it.
+    let listener = unsafe { Socket::from_raw_fd(fd) };
+    ensure!(listener.is_listener()?, "descriptor {fd} is no listener");
+    listener.set_cloexec(true)?;
+    Ok(listener)
+}
+
+/// Replaces the program by itself: all memory and all threads are gone, the listener is not.
+fn begin_anew(options: &Options, listener: &Socket, launcher: &Launcher) -> anyhow::Error {
+    if let Err(error) = listener.set_cloexec(false) {
+        return error.into();
+    }
+    sock::announce(format_args!("begins anew"));
+    let state = options.state.to_possible_value();
+    let mut command = Command::new(&launcher.program);
+    command
+        .args(&launcher.prefix)
+        .arg("sessions")
+        .arg(format!("--workers={}", options.workers.workers))
+        .arg(format!("--state={}", state.as_ref().map_or("", PossibleValue::get_name)))
+        .arg(format!("--inherited={}", listener.as_raw_fd()));
+    anyhow::Error::new(command.exec()).context("cannot begin anew")
 }
 
 fn work(

@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Be the link to the server, too, with this round-trip time
     #[arg(long, value_name = "TIME", value_parser = far::rtt)]
     rtt: Option<Duration>,
+    /// Lose this share of the packets, percent
+    #[arg(long, default_value_t = 0, value_name = "PERCENT")]
+    loss: u8,
     /// The client's verb and its knobs
     #[arg(last = true, required = true)]
     client: Vec<OsString>,
@@ -37,7 +40,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let client = Client::of_args(&options.client)?;
     if let Some(rtt) = options.rtt {
-        far::link(rtt)?;
+        far::link(rtt, options.loss)?;
     }
     announce(format_args!("{READY}"));
     let mut line = String::new();
@@ -81,6 +84,7 @@ impl ClientBeside {
         command.args(&launcher.prefix).arg(VERB);
         if let Some(rtt) = rtt {
             command.arg(format!("--rtt={}", humantime::format_duration(rtt)));
+            command.arg(format!("--loss={}", choice.run.loss));
         }
         command.arg("--").args(&choice.client_args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());

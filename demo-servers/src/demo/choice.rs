@@ -46,6 +46,15 @@ pub struct RunOptions {
         conflicts_with_all = ["server_only", "client_only"]
     )]
     pub rtt: Option<Duration>,
+    /// Lose this share of the packets between them: the same ones in each run
+    #[arg(
+        long,
+        default_value_t = 0,
+        value_name = "PERCENT",
+        requires = "rtt",
+        value_parser = clap::value_parser!(u8).range(0..=90)
+    )]
+    pub loss: u8,
     /// Run the client alone, against this server
     #[arg(long, value_name = "ADDR")]
     pub client_only: Option<SocketAddr>,

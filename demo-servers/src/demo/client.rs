@@ -16,6 +16,7 @@ use super::{Report, Stop};
 use crate::communication::broker::PubSubOptions;
 use crate::communication::jobs::JobOptions;
 use crate::communication::news::NewsOptions;
+use crate::communication::opening::PatternOptions;
 use crate::communication::sessions::SessionOptions;
 use crate::execution::Count;
 use crate::https;
@@ -23,7 +24,7 @@ use crate::protocols::grpc::GrpcOptions;
 use crate::protocols::http::HttpOptions;
 use crate::protocols::http1::Http1Options;
 use crate::protocols::websocket::WebSocketOptions;
-use crate::protocols::{layers, tcp, udp, webrtc};
+use crate::protocols::{echo, layers, tcp, udp, webrtc};
 use crate::proxying::forward::ThroughOptions;
 use crate::sock::set_tcp_option;
 
@@ -45,6 +46,8 @@ pub enum Client {
     Quic(https::quic_client::Options),
     /// Sends requests over one connection after another, and counts at each layer
     Layers(layers::ClientOptions),
+    /// Sends messages over one protocol or another, and awaits them back
+    Echo(echo::ClientOptions),
     /// Sends requests in datagrams
     Udp(udp::ClientOptions),
     /// Sends a stream of bytes, and closes its half
@@ -64,6 +67,8 @@ pub enum Client {
     Jobs(JobOptions),
     /// Learns of events
     News(NewsOptions),
+    /// Uses one pattern after another
+    Patterns(PatternOptions),
     /// Publishes and subscribes
     PublishSubscribe(PubSubOptions),
     /// Runs sessions
@@ -82,6 +87,7 @@ impl Client {
             Self::Https(options) => https::client::run(options, server, stop),
             Self::Quic(options) => https::quic_client::run(options, server, stop),
             Self::Layers(options) => layers::ask(options, server, stop),
+            Self::Echo(options) => echo::ask(options, server, stop),
             Self::Udp(options) => udp::ask(options, server, stop),
             Self::Tcp(options) => tcp::converse(options, server, stop),
             Self::Webrtc(options) => webrtc::converse(options, server, stop),
@@ -91,6 +97,7 @@ impl Client {
             Self::Grpc(options) => options.run(server, stop),
             Self::Jobs(options) => options.run(server, stop),
             Self::News(options) => options.run(server, stop),
+            Self::Patterns(options) => options.run(server, stop),
             Self::PublishSubscribe(options) => options.run(server, stop),
             Self::Sessions(options) => options.run(server, stop),
             Self::ThroughProxy(options) => options.run(server, stop),
@@ -238,11 +245,21 @@ pub(crate) fn connect(
     receive_buffer: Option<usize>,
     timeout: Duration,
 ) -> Result<TcpStream, String> {
+    connect_as(server, timeout, |socket| match receive_buffer {
+        Some(bytes) => socket.set_recv_buffer_size(bytes),
+        None => Ok(()),
+    })
+}
+
+/// Connects a socket that was prepared, as [`connect`] does.
+pub(crate) fn connect_as(
+    server: SocketAddr,
+    timeout: Duration,
+    prepare: impl FnOnce(&Socket) -> io::Result<()>,
+) -> Result<TcpStream, String> {
     let connected = || -> io::Result<TcpStream> {
         let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
-        if let Some(bytes) = receive_buffer {
-            socket.set_recv_buffer_size(bytes)?;
-        }
+        prepare(&socket)?;
         socket.connect_timeout(&server.into(), timeout)?;
         socket.set_read_timeout(Some(timeout))?;
         socket.set_write_timeout(Some(timeout))?;

@@ -19,7 +19,7 @@ impl Choice {
     /// Without root, and where the kernel has no TUN device.
     pub fn go_far(&mut self) -> anyhow::Result<()> {
         match self.enter_network()? {
-            Some(rtt) => link(rtt),
+            Some(rtt) => link(rtt, self.run.loss),
             None => Ok(()),
         }
     }
@@ -41,11 +41,11 @@ impl Choice {
     }
 }
 
-/// Makes a link with this round-trip time in the calling thread's network namespace, for as long as
+/// Makes a link with this round-trip time and this percentage of losses in the calling thread's network namespace, for as long as
 /// this process runs.
-pub(super) fn link(rtt: Duration) -> anyhow::Result<()> {
+pub(super) fn link(rtt: Duration, loss: u8) -> anyhow::Result<()> {
     let device = tun::open("delay0", NEAR).map_err(Unavailable)?;
-    let options = delay_link::Options::with_rtt(rtt);
+    let options = delay_link::Options { loss, ..delay_link::Options::with_rtt(rtt) };
     thread::Builder::new()
         .name("delay-link".to_owned())
         .spawn(move || delay_link::relay(&device, &options))?;

@@ -23,7 +23,7 @@ pub use beside::ClientBeside;
 pub use catalogue::demos;
 pub use choice::{Choice, RunOptions, write_list};
 pub use client::{Client, RequestOptions};
-pub(crate) use client::{RETRY, connect, explain, timeout};
+pub(crate) use client::{RETRY, connect, connect_as, explain, timeout};
 pub use orders::OrderOptions;
 pub use report::Report;
 pub use server::{Launcher, Server};

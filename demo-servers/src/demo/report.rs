@@ -67,6 +67,15 @@ impl Report {
         let _ = self.latency_us.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
+    /// Adds the fact `late`: answers that took this much longer than the quickest one. On a busy
+    /// machine all are slower, and only what was held back is late.
+    pub(crate) fn late(&mut self, limit: Option<Duration>) {
+        let Some(limit) = limit else { return };
+        let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        let from = self.latency_us.min().saturating_add(limit_us);
+        self.facts.push(("late", self.latency_us.count_between(from, u64::MAX)));
+    }
+
     /// Counts an error.
     pub(crate) fn error(&mut self, what: String) {
         *self.errors.entry(what).or_default() += 1;
@@ -138,6 +147,7 @@ mod tests {
             report.answer(worker, Duration::from_millis(ms));
         }
         report.error("no answer in time".to_owned());
+        report.late(Some(Duration::from_millis(30)));
         report.facts.push(("delivered", 5));
         let text = report.to_string();
         for part in [
@@ -146,6 +156,7 @@ mod tests {
             "1 × no answer in time",
             "p50 2.00 ms",
             "worker-1 1, worker-2 1\n",
+            "  late         1\n",
             "  delivered    5\n",
         ] {
             assert!(text.contains(part), "{part}: {text}");

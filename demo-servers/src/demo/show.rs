@@ -95,7 +95,12 @@ fn introduce(choice: &Choice, server: &Server) {
         announce(format_args!("  client  {}", words(&choice.client_args)));
     }
     if let Some(rtt) = choice.run.rtt {
-        announce(format_args!("  link    a round trip takes {}", humantime::format_duration(rtt)));
+        let lost = match choice.run.loss {
+            0 => String::new(),
+            percent => format!("; {percent} % of the packets are lost"),
+        };
+        let rtt = humantime::format_duration(rtt);
+        announce(format_args!("  link    a round trip takes {rtt}{lost}"));
     }
     if let Some(expect) = demo.expect {
         announce(format_args!("  pattern {expect}"));

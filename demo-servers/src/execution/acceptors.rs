@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use socket2::Socket;
 
 use super::event_loop::EventLoop;
+use super::sleeps::Sleeps;
 use super::{ServerOptions, WorkerOptions, spawn};
 use crate::inherit::{fork, wait_for_children};
 use crate::naming::name_thread;
@@ -49,6 +50,9 @@ pub struct Options {
     /// Every worker but the first is away for half a second after each accept
     #[arg(long)]
     pub uneven: bool,
+    /// Print how often each worker slept other than to wait for a connection
+    #[arg(long)]
+    pub count_sleeps: bool,
 }
 
 /// Serves until signalled. Prints `worker N PID TID` for each.
@@ -135,8 +139,8 @@ fn work(worker: usize, listener: &Socket, turn: &Turn, options: &Options) -> io:
     // SAFETY: plain system calls without arguments.
     let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
     announce(format_args!("worker {worker} {pid} {tid}"));
-    let accept = || {
-        let Some(accepted) = server.accept(listener)? else { return Ok(()) };
+    let serve = |accepted: Option<_>| {
+        let Some(accepted) = accepted else { return Ok(()) };
         match options.mode {
             Mode::Blocking => server.service.serve(accepted),
             _ => events.take(accepted)?,
@@ -146,10 +150,24 @@ fn work(worker: usize, listener: &Socket, turn: &Turn, options: &Options) -> io:
         }
         Ok(())
     };
-    match options.mode {
-        Mode::Blocking => loop {
-            accept()?;
-        },
-        _ => events.run(accept),
+    let accept = || server.accept(listener);
+    if !options.count_sleeps {
+        return match options.mode {
+            Mode::Blocking => loop {
+                serve(accept()?)?;
+            },
+            _ => events.run(|| serve(accept()?)),
+        };
+    }
+    let mut sleeps = Sleeps::new();
+    loop {
+        if options.mode == Mode::Blocking {
+            serve(sleeps.within(accept, |_| false)?)?;
+            continue;
+        }
+        match sleeps.within(|| events.wait(), Option::is_some)? {
+            Some(connection) => events.serve(connection)?,
+            None => serve(accept()?)?,
+        }
     }
 }

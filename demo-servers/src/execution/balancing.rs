@@ -1,8 +1,9 @@
 //! One thread accepts and reads messages; workers process them and answer. Messages are shared out,
 //! not connections.
 
+use std::collections::VecDeque;
 use std::io;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use clap::Args;
@@ -41,11 +42,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let listener = server.open_nonblocking()?;
     let events = &EventLoop::lending(&server.service)?;
     events.listen(&listener, 0)?;
-    let (queue, works) = mpsc::channel();
-    let works = &Mutex::new(works);
+    let queue = &Queue::default();
     thread::scope(|scope| {
         for number in 1..=options.workers.workers.get() {
-            spawn(scope, format!("worker-{number}"), move || work(works, events));
+            spawn(scope, format!("worker-{number}"), move || work(queue, events));
         }
         run_or_end(READER, || {
             sock::announce_listener(&listener)?;
@@ -59,8 +59,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
                     Some(mut connection) => match connection.receive() {
                         Some(messages) if messages.is_empty() => events.keep(connection)?,
                         Some(messages) => {
-                            let work = Work { connection, messages };
-                            queue.send(work).map_err(|_| io::ErrorKind::BrokenPipe)?;
+                            queue.put(Work { connection, messages });
                         }
                         None => {}
                     },
@@ -71,11 +70,39 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn work<'a>(works: &Mutex<mpsc::Receiver<Work<'a>>>, events: &EventLoop<'a>) -> io::Result<()> {
+/// Messages that no worker has taken yet.
+#[derive(Default)]
+struct Queue<'a> {
+    works: Mutex<VecDeque<Work<'a>>>,
+    came: Condvar,
+}
+
+impl<'a> Queue<'a> {
+    /// Adds messages, and wakes one worker.
+    fn put(&self, work: Work<'a>) {
+        self.works().push_back(work);
+        self.came.notify_one();
+    }
+
+    /// Waits for messages.
+    fn take(&self) -> Work<'a> {
+        let mut works = self.works();
+        loop {
+            if let Some(work) = works.pop_front() {
+                return work;
+            }
+            works = self.came.wait(works).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn works(&self) -> MutexGuard<'_, VecDeque<Work<'a>>> {
+        self.works.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn work<'a>(queue: &Queue<'a>, events: &EventLoop<'a>) -> io::Result<()> {
     loop {
-        // One free worker waits at the channel with the lock held, the others wait for the lock.
-        let next = works.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Work { mut connection, messages }) = next else { return Ok(()) };
+        let Work { mut connection, messages } = queue.take();
         if connection.respond(messages) {
             events.keep(connection)?;
         }

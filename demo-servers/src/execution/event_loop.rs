@@ -68,19 +68,22 @@ impl<'a> EventLoop<'a> {
     pub(super) fn run(&self, mut accept: impl FnMut() -> io::Result<()>) -> io::Result<()> {
         loop {
             match self.wait()? {
-                Some(mut connection) => {
-                    let fd = connection.fd();
-                    if connection.advance() {
-                        self.keep(connection)?;
-                    } else if let Some(fd) = fd {
-                        // A closed descriptor has left the epoll set by itself; a leaked one has
-                        // not.
-                        let _ = self.epoll.remove(fd);
-                    }
-                }
+                Some(connection) => self.serve(connection)?,
                 None => accept()?,
             }
         }
+    }
+
+    /// Serves a connection that was ready.
+    pub(super) fn serve(&self, mut connection: Connection<'a>) -> io::Result<()> {
+        let fd = connection.fd();
+        if connection.advance() {
+            self.keep(connection)?;
+        } else if let Some(fd) = fd {
+            // A closed descriptor has left the epoll set by itself; a leaked one has not.
+            let _ = self.epoll.remove(fd);
+        }
+        Ok(())
     }
 
     fn connections(&self) -> MutexGuard<'_, HashMap<c_int, Connection<'a>>> {

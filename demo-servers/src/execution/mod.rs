@@ -4,9 +4,12 @@
 pub mod acceptors;
 pub mod balancing;
 mod event_loop;
+pub mod map;
+pub mod memory;
 pub mod per_connection;
 pub mod readers;
 pub mod single_thread;
+mod sleeps;
 
 use std::fmt;
 use std::io;

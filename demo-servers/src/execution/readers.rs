@@ -2,14 +2,16 @@
 
 use std::io;
 use std::thread;
+use std::time::Duration;
 
 use clap::Args;
+use humantime::parse_duration;
 
 use super::event_loop::EventLoop;
 use super::{ServerOptions, WorkerOptions, run_or_end, spawn};
 use crate::inherit::{fork, wait_for_children};
 use crate::naming::name_thread;
-use crate::sock::announce;
+use crate::sock::{announce, monotonic_ns};
 
 /// Knobs of the acceptor with its readers.
 #[derive(Args, Clone, Debug)]
@@ -26,18 +28,25 @@ pub struct Options {
     /// One process listens, and a child of it accepts and reads
     #[arg(long)]
     pub apart: bool,
+    /// With --apart, fork that child so long after the beginning of listening
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
+    pub fork_delay: Duration,
 }
 
-/// Serves until signalled. With `--apart` it prints `holder PID`, the process that accepts.
+/// Serves until signalled. With `--apart` it prints `holder PID`, the process that accepts, and
+/// `forked at_ns=N`, up to when there was none (CLOCK_MONOTONIC).
 pub fn run(options: &Options) -> anyhow::Result<()> {
     options.server.prepare()?;
     let listener = options.server.listen.open()?;
-    if options.apart
-        && let Some(child) = fork()?
-    {
+    if options.apart {
         name_thread("listener");
-        announce(format_args!("holder {child}"));
-        return Ok(wait_for_children()?);
+        thread::sleep(options.fork_delay);
+        let before_ns = monotonic_ns();
+        if let Some(child) = fork()? {
+            announce(format_args!("holder {child}"));
+            announce(format_args!("forked at_ns={before_ns}"));
+            return Ok(wait_for_children()?);
+        }
     }
     name_thread("acceptor");
     let readers = (0..options.workers.workers.get())

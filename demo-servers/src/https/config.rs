@@ -7,19 +7,24 @@ use rustls::crypto::ring;
 use rustls::server::NoServerSessionStorage;
 use rustls::{ClientConfig, Error, ServerConfig};
 
-use super::HttpsWay;
 use super::certificate::{AnyCertificate, Identity};
+use super::{Group, HttpsWay};
 
 /// Builds the server's configuration, with so many tickets after a TLS 1.3 handshake, and so many
-/// bytes of early data at most.
+/// bytes of early data at most. With a group, key exchanges of others are refused.
 pub(super) fn server(
     way: HttpsWay,
     identity: Identity,
     protocol: &[u8],
     tickets: usize,
     early_data: u32,
+    group: Option<Group>,
 ) -> Result<ServerConfig, Error> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut provider = ring::default_provider();
+    if let Some(group) = group {
+        provider.kx_groups.retain(|known| known.name() == group.name());
+    }
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[way.tls.protocol()])?
         .with_no_client_auth()
         .with_single_cert(vec![identity.certificate], identity.key)?;

@@ -20,6 +20,36 @@ pub(crate) fn response(name: &str, bytes: usize, last: bool) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
+/// Builds the answer to what is no request. The connection ends with it.
+pub(crate) fn refusal() -> Vec<u8> {
+    b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec()
+}
+
+/// Whether what has come so far may be the beginning of a request: a method, and a head that is not
+/// without end.
+pub(crate) fn may_be_request(received: &[u8]) -> bool {
+    const LONGEST_HEAD: usize = 16_384;
+    let method = received.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    match received.get(method) {
+        Some(b' ') => {
+            let line = received.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let whole = line.len() < received.len();
+            let line = String::from_utf8_lossy(line);
+            let versioned = line
+                .trim_end()
+                .rsplit(' ')
+                .next()
+                .is_some_and(|last| matches!(last, "HTTP/1.1" | "HTTP/1.0"));
+            method > 0 && (versioned || !whole) && received.len() <= LONGEST_HEAD
+        }
+        Some(_) => false,
+        None => method <= LONGEST_METHOD,
+    }
+}
+
+/// The longest method that is waited for, bytes.
+const LONGEST_METHOD: usize = 32;
+
 /// Builds the body of an answer: a line of so many bytes that begins with a name.
 pub(crate) fn body(name: &str, bytes: usize) -> Vec<u8> {
     let mut body = format!("{name} ").into_bytes();
@@ -72,6 +102,18 @@ mod tests {
         assert!(is_last(&take_head(&mut received).unwrap()));
         assert_eq!((received.len(), take_head(&mut received)), (0, None));
         assert!(is_last("GET / HTTP/1.0\r\n\r\n"));
+    }
+
+    #[test]
+    fn what_is_no_request_is_seen_at_once() {
+        for good in [&b""[..], b"GE", b"GET /", b"GET / HTTP/1.1\r\nHost", b"POST / HTTP/1.0\r\n"] {
+            assert!(may_be_request(good), "{}", String::from_utf8_lossy(good));
+        }
+        let long = [&b"GET /"[..], &[b'x'; 20_000]].concat();
+        for bad in [&b"\x16\x03\x01"[..], b"garbage", b" GET", b"GET\r\n", b"GET / FTP\r\n", &long]
+        {
+            assert!(!may_be_request(bad), "{}", String::from_utf8_lossy(bad));
+        }
     }
 
     #[test]

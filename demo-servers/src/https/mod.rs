@@ -17,9 +17,12 @@ mod tally;
 mod tests;
 mod tickets;
 
+use std::sync::Arc;
+
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
-use rustls::SupportedProtocolVersion;
+use rustls::client::Resumption;
+use rustls::{ClientConfig, NamedGroup, ServerConfig, SupportedProtocolVersion};
 
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,6 +44,24 @@ impl Version {
     }
 }
 
+/// A kind of key exchange. Clients send their half of the first one, if they send any unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Group {
+    /// Curve25519.
+    X25519,
+    /// P-256 of NIST.
+    Secp256r1,
+}
+
+impl Group {
+    fn name(self) -> NamedGroup {
+        match self {
+            Self::X25519 => NamedGroup::X25519,
+            Self::Secp256r1 => NamedGroup::secp256r1,
+        }
+    }
+}
+
 /// The way to take. Server and client have to agree.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct HttpsWay {
@@ -57,6 +78,28 @@ pub struct HttpsWay {
     #[arg(long)]
     pub fast_open: bool,
 }
+
+/// The configuration of a server of HTTP/1.1 over TLS 1.3 with a certificate of its own, without
+/// tickets.
+pub(crate) fn server_config() -> anyhow::Result<Arc<ServerConfig>> {
+    Ok(Arc::new(config::server(
+        PLAIN,
+        certificate::Identity::make(None)?,
+        server::HTTP,
+        0,
+        0,
+        None,
+    )?))
+}
+
+/// The configuration of a client of such a server, which trusts any certificate.
+pub(crate) fn client_config() -> Result<Arc<ClientConfig>, rustls::Error> {
+    Ok(Arc::new(config::client(PLAIN, server::HTTP, Resumption::disabled())?))
+}
+
+/// A whole handshake of TLS 1.3.
+const PLAIN: HttpsWay =
+    HttpsWay { tls: Version::Tls13, resume: false, early_data: false, fast_open: false };
 
 impl HttpsWay {
     /// Whether sessions are resumed.

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use bytes::{Buf, Bytes};
 use clap::{Args, value_parser};
 use futures_util::future::{join_all, poll_fn};
+use humantime::parse_duration;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Endpoint};
 use rustls::client::Resumption;
@@ -44,13 +45,16 @@ pub struct Options {
     /// Bytes of a request's body
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     pub request_size: usize,
+    /// Count the answers that take this much longer than the quickest one
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub late: Option<Duration>,
     /// Number and timing of the connections
     #[command(flatten)]
     pub visits: VisitOptions,
 }
 
-/// Makes one connection after another. The facts are those of [`Tally::report`], and `streams`: the
-/// concurrent requests of a connection. The latency of a connection's first requests counts from
+/// Makes one connection after another. The facts are those of [`Tally::report`], `streams` (the
+/// concurrent requests of a connection), and with `--late` that of [`Report::late`]. The latency of a connection's first requests counts from
 /// before connect.
 pub(crate) fn run(options: &Options, server: SocketAddr, stop: &Stop) -> Report {
     let mut report = Report::default();
@@ -106,6 +110,7 @@ impl<'a> Client<'a> {
         let _ = time::timeout(LINGER.min(timeout), self.endpoint.wait_idle()).await;
         tally.report(report);
         report.facts.push(("streams", self.options.streams));
+        report.late(self.options.late);
         Ok(())
     }
 

@@ -52,7 +52,7 @@ pub(super) fn way(early_data: bool) -> HttpsWay {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     name_thread("event-loop");
     let identity = Identity::make(options.certificate.as_deref())?;
-    let tls = config::server(way(options.early_data), identity, HTTP3, TICKETS, EARLY_DATA)?;
+    let tls = config::server(way(options.early_data), identity, HTTP3, TICKETS, EARLY_DATA, None)?;
     let config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let endpoint = Endpoint::server(config, options.listen)?;

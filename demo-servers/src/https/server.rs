@@ -10,7 +10,7 @@ use clap::Args;
 use rustls::ServerConnection;
 
 use super::certificate::Identity;
-use super::{HttpsWay, config, fast_open, message};
+use super::{Group, HttpsWay, config, fast_open, message};
 use crate::acceptor::thread_per_connection;
 use crate::naming::with_name;
 use crate::sock::{self, ListenOptions};
@@ -37,6 +37,9 @@ pub struct Options {
     /// Tickets for a client after a TLS 1.3 handshake, if sessions are resumed
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = parse_tickets)]
     pub tickets: usize,
+    /// The only key exchange to take [default: any]
+    #[arg(long, value_enum)]
+    pub group: Option<Group>,
     /// Bytes of an answer's body
     #[arg(long, default_value_t = 200, value_name = "BYTES")]
     pub response: usize,
@@ -60,7 +63,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     sock::raise_open_files();
     options.way.check()?;
     let identity = Identity::make(options.certificate.as_deref())?;
-    let mut config = config::server(options.way, identity, HTTP, options.tickets, EARLY_DATA)?;
+    let Options { way, tickets, group, .. } = *options;
+    let mut config = config::server(way, identity, HTTP, tickets, EARLY_DATA, group)?;
     config.send_half_rtt_data = !options.no_half_rtt;
     let config = Arc::new(config);
     if options.way.fast_open {
@@ -101,6 +105,10 @@ impl Conversation {
                     .writer()
                     .write_all(&with_name(|name| message::response(name, bytes, last)))?;
                 closed |= last;
+            }
+            if !message::may_be_request(&self.received) {
+                self.tls.writer().write_all(&message::refusal())?;
+                closed = true;
             }
             // The rest of the handshake and the answer go in one write.
             self.send()?;

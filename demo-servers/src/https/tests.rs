@@ -18,6 +18,7 @@ fn each_way_over_tcp_takes_its_round_trips() {
         ("https-tls12-resumed", &[], [3, 12, 3, 0, 3]),
         ("https-tls13", &[], [4, 13, 0, 0, 3]),
         ("https-tls13", &["--resume"], [3, 13, 3, 0, 3]),
+        ("https-tls13", &["--group", "secp256r1"], [4, 13, 0, 0, 4]),
         ("https-tls13-0rtt", &[], [3, 13, 3, 3, 2]),
         ("https-tls13-0rtt", &["--no-half-rtt"], [3, 13, 3, 3, 3]),
         ("https-tls13-0rtt", &["--tickets", "none"], [3, 13, 0, 0, 3]),

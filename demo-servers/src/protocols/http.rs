@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use crate::demo::{Report, Stop};
 use crate::execution::Count;
 use crate::http::{
     Answer, CONNECTION_NUMBER, HoldOptions, Numbers, Sender, answer, header, listen, padded,
-    run as run_server, serve, serve_http2, whole,
+    run as run_server, serve_half_closed, serve_http2, whole,
 };
 use crate::sock::ListenOptions;
 
@@ -34,6 +35,12 @@ pub struct Options {
     /// Delays before an answer
     #[command(flatten)]
     pub hold: HoldOptions,
+    /// Wait this long before the first of every --slow-every answers
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
+    pub slow: Duration,
+    /// Answers of which --slow holds up the first
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub slow_every: NonZeroU64,
     /// Bytes of an answer's body
     #[arg(long, default_value_t = 200, value_name = "BYTES")]
     pub response: usize,
@@ -49,35 +56,43 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     run_server(&options.name, async {
         let listener = listen(&options.listen)?;
-        let (hold, size, requests) = (options.hold, options.response, Arc::new(Numbers::default()));
+        let answering =
+            Arc::new(Answering { options: options.clone(), requests: Numbers::default() });
         let handler = move |request, connection| {
-            respond(request, connection, Arc::clone(&requests), hold, size)
+            let answering = Arc::clone(&answering);
+            async move { answering.respond(request, connection).await }
         };
         if options.h2c {
             serve_http2(&listener, handler).await
         } else {
-            serve(&listener, handler).await
+            serve_half_closed(&listener, handler).await
         }
     })
 }
 
-/// Answers with a text of so many bytes that begins with the numbers of the connection and of the
-/// request.
-async fn respond(
-    request: Request<Incoming>,
-    connection: u64,
-    requests: Arc<Numbers>,
-    hold: HoldOptions,
-    size: usize,
-) -> Answer {
-    request.into_body().collect().await?;
-    hold.hold().await;
-    let number = requests.next();
-    let mut response = answer(StatusCode::OK, "");
-    let text = format!("connection {connection}, request {number}\n");
-    *response.body_mut() = whole(padded(text, size));
-    response.headers_mut().insert(CONNECTION_NUMBER, connection.into());
-    Ok(response)
+/// What answers need.
+struct Answering {
+    options: Options,
+    requests: Numbers,
+}
+
+impl Answering {
+    /// Answers with a text of so many bytes that begins with the numbers of the connection and of
+    /// the request.
+    async fn respond(&self, request: Request<Incoming>, connection: u64) -> Answer {
+        request.into_body().collect().await?;
+        let number = self.requests.next();
+        let Options { hold, slow, slow_every, response: size, .. } = &self.options;
+        hold.hold().await;
+        if !slow.is_zero() && (number - 1).is_multiple_of(slow_every.get()) {
+            tokio::time::sleep(*slow).await;
+        }
+        let mut response = answer(StatusCode::OK, "");
+        let text = format!("connection {connection}, request {number}\n");
+        *response.body_mut() = whole(padded(text, *size));
+        response.headers_mut().insert(CONNECTION_NUMBER, connection.into());
+        Ok(response)
+    }
 }
 
 /// Knobs of the client.
@@ -110,6 +125,9 @@ pub struct HttpOptions {
     /// Give up on an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
+    /// Count the answers that take this much longer than the quickest one
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub late: Option<Duration>,
 }
 
 /// The servers that were seen behind an address.
@@ -125,7 +143,8 @@ struct Seen {
 impl HttpOptions {
     /// Asks until it is done or stopped. Facts: `at_once` (the most concurrent requests on a
     /// connection), `behind` (connections that the answering servers have seen; a proxy between
-    /// makes them more or fewer than the client's), `proxies` (that answers have passed).
+    /// makes them more or fewer than the client's), `proxies` (that answers have passed), and with
+    /// `--late` that of [`Report::late`].
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         let seen = Mutex::new(Seen::default());
         let mut report = Tasks::run(stop, async |tasks| {
@@ -138,6 +157,7 @@ impl HttpOptions {
             ("behind", seen.connections.len() as u64),
             ("proxies", seen.proxies),
         ]);
+        report.late(self.late);
         report
     }
 

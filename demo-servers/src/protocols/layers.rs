@@ -46,6 +46,9 @@ pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
                 if read(&mut socket, &mut received)? == 0 {
                     return Ok(());
                 }
+                if !message::may_be_request(&received) {
+                    return socket.write_all(&message::refusal());
+                }
                 continue;
             };
             let last = message::is_last(&head);

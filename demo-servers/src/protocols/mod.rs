@@ -1,5 +1,6 @@
 //! Protocols, each with its server and its client.
 
+pub mod echo;
 pub mod grpc;
 pub mod http;
 pub mod http1;

@@ -1,6 +1,7 @@
 //! A connection from its first segment to its last: connect, a stream of bytes, a half-close, an
 //! answer, and the end, in order or by a reset.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use humantime::parse_duration;
 use socket2::SockRef;
 
 use crate::acceptor::thread_per_connection;
-use crate::demo::{RETRY, Report, Stop, connect, explain, timeout};
+use crate::demo::{RETRY, Report, Stop, connect_as, explain, timeout};
 use crate::naming::with_name;
 use crate::sock::{ListenOptions, TcpInfo};
 
@@ -66,6 +67,9 @@ pub struct ClientOptions {
     /// Never close a half, so that the server cannot know that this was all
     #[arg(long, conflicts_with = "client_reset")]
     pub no_half_close: bool,
+    /// Routers that a packet of the client may pass, and one more (IP_TTL) [default: the kernel's]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=255))]
+    pub ttl: Option<u32>,
     /// Pause after each connection
     #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
@@ -87,7 +91,7 @@ struct Counts {
 /// Makes one connection after another. Facts: `counted` (bytes that the server says it read),
 /// `orderly` (connections that the server ended with a FIN), `reset` (that either side reset),
 /// `unanswered` (that the client gave up), and `segments_out` and `segments_in` of all connections
-/// that were not reset.
+/// that were not reset. `time_wait` are sockets to the server that the kernel keeps after their end.
 pub(crate) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     let mut report = Report::default();
     let mut counts = Counts::default();
@@ -108,6 +112,7 @@ pub(crate) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop)
         ("segments_out", counts.segments[0]),
         ("segments_in", counts.segments[1]),
     ]);
+    report.facts.extend(time_wait(server).map(|count| ("time_wait", count)));
     report
 }
 
@@ -118,7 +123,10 @@ fn one(
     counts: &mut Counts,
 ) -> Result<(), String> {
     report.asked += 1;
-    let mut socket = connect(server, None, options.timeout)?;
+    let mut socket = connect_as(server, options.timeout, |socket| match options.ttl {
+        Some(ttl) => socket.set_ttl_v4(ttl),
+        None => Ok(()),
+    })?;
     report.connections += 1;
     let begun = Instant::now();
     send(&mut socket, options).map_err(|error| explain("sending", &error))?;
@@ -150,6 +158,25 @@ fn one(
     Ok(())
 }
 
+/// Sockets to this server in TIME_WAIT in the network of the calling thread; `None` if the kernel
+/// does not tell.
+fn time_wait(server: SocketAddr) -> Option<u64> {
+    let table = if server.is_ipv4() { "tcp" } else { "tcp6" };
+    let sockets = fs::read_to_string(format!("/proc/thread-self/net/{table}")).ok()?;
+    Some(count_time_wait(&sockets, server.port()))
+}
+
+/// Counts them in such a table.
+fn count_time_wait(sockets: &str, port: u16) -> u64 {
+    const TIME_WAIT: &str = "06";
+    let port = format!(":{port:04X}");
+    let of_server = |line: &&str| {
+        let mut words = line.split_whitespace().skip(2);
+        words.next().is_some_and(|peer| peer.ends_with(&port)) && words.next() == Some(TIME_WAIT)
+    };
+    sockets.lines().skip(1).filter(of_server).count() as u64
+}
+
 fn send(socket: &mut TcpStream, options: &ClientOptions) -> io::Result<()> {
     let data = vec![b'x'; options.bytes];
     let piece =
@@ -159,5 +186,21 @@ fn send(socket: &mut TcpStream, options: &ClientOptions) -> io::Result<()> {
         Ok(())
     } else {
         socket.shutdown(Shutdown::Write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_in_time_wait_are_counted() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n\
+                        0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000\n\
+                        1: 0100007F:C001 0100007F:1F90 06 00000000:00000000 03:00001773\n\
+                        2: 0100007F:C002 0100007F:1F91 06 00000000:00000000 03:00001773\n\
+                        3: 0100007F:1F90 0100007F:C001 06 00000000:00000000 03:00001773\n\
+                        4: 0100007F:C003 0100007F:1F90 01 00000000:00000000 00:00000000\n";
+        assert_eq!([8080, 8081, 9].map(|port| count_time_wait(table, port)), [1, 1, 0]);
     }
 }

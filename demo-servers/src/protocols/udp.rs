@@ -27,13 +27,17 @@ pub struct ServerOptions {
     /// Size of the server's receive buffer (SO_RCVBUF); what does not fit is dropped
     #[arg(long, value_name = "BYTES")]
     pub receive_buffer: Option<usize>,
+    /// Read no more than this of each datagram
+    #[arg(long, default_value_t = LARGEST, value_name = "BYTES")]
+    pub read_size: usize,
     /// Sleep this long before each read
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub read_delay: Duration,
 }
 
-/// Answers each datagram until signalled: `one-by-one NUMBER DROPPED`, with the number of the
-/// request and the datagrams that were dropped so far, because the receive buffer was full.
+/// Answers each datagram until signalled: `one-by-one NUMBER DROPPED BYTES`, with the number of the
+/// request, the datagrams that were dropped so far because the receive buffer was full, and the
+/// bytes that the read returned.
 ///
 /// # Errors
 /// The address cannot be had, or the socket fails.
@@ -47,14 +51,14 @@ pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     socket.bind(&options.listen.into()).with_context(|| format!("bind {}", options.listen))?;
     announce_listener(&socket)?;
     let socket = UdpSocket::from(socket);
-    let mut request = vec![0; LARGEST];
+    let mut request = vec![0; options.read_size.min(LARGEST)];
     loop {
         thread::sleep(options.read_delay);
         let (length, peer) = socket.recv_from(&mut request)?;
         let text = String::from_utf8_lossy(&request[..length]);
         let number = text.split_whitespace().next().unwrap_or_default();
         let dropped = drops(&socket)?;
-        let answer = with_name(|name| format!("{name} {number} {dropped}\n"));
+        let answer = with_name(|name| format!("{name} {number} {dropped} {length}\n"));
         // A client that has left, or cannot be reached, must not keep others from their answers.
         let _ = socket.send_to(answer.as_bytes(), peer);
     }
@@ -92,12 +96,22 @@ pub struct ClientOptions {
 }
 
 /// Sends, and waits for answers. Facts: `lost` (datagrams without an answer in time), `dropped`
-/// (datagrams that the server's receive buffer had no room for, by the last answer) and `late`
-/// (answers after their time).
+/// (datagrams that the server's receive buffer had no room for, by the last answer), `late`
+/// (answers after their time), `got` (bytes of the answered datagrams that the server's reads
+/// returned), `cut` (bytes of these datagrams that they did not) and `sending_us` (the longest time
+/// that a burst took to send).
 pub(crate) fn ask(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
-    let mut client = Client { options, report: Report::default(), dropped: 0, late: 0 };
+    let mut client = Client {
+        options,
+        report: Report::default(),
+        dropped: 0,
+        late: 0,
+        got: 0,
+        cut: 0,
+        sending: Duration::ZERO,
+    };
     let outcome = client.run(server, stop).map_err(|error| explain("opening a socket", &error));
-    let Client { mut report, dropped, late, .. } = client;
+    let Client { mut report, dropped, late, got, cut, sending, .. } = client;
     if let Err(what) = outcome {
         report.error(what);
     }
@@ -105,6 +119,9 @@ pub(crate) fn ask(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> R
         ("lost", report.asked - report.answered),
         ("dropped", dropped),
         ("late", late),
+        ("got", got),
+        ("cut", cut),
+        ("sending_us", u64::try_from(sending.as_micros()).unwrap_or(u64::MAX)),
     ]);
     report
 }
@@ -114,6 +131,9 @@ struct Client<'a> {
     report: Report,
     dropped: u64,
     late: u64,
+    got: u64,
+    cut: u64,
+    sending: Duration,
 }
 
 impl Client<'_> {
@@ -138,16 +158,22 @@ impl Client<'_> {
         Ok(())
     }
 
+    fn request(&self, number: u64) -> Vec<u8> {
+        let mut request = format!("{number} ").into_bytes();
+        request.resize(request.len().max(self.options.request_size as usize), b'x');
+        request
+    }
+
     /// Sends so many, and waits for as many answers.
     fn burst(&mut self, socket: &UdpSocket, count: u64) -> io::Result<()> {
         let first = self.report.asked;
         let begun = Instant::now();
         for number in first..first + count {
-            let mut request = format!("{number} ").into_bytes();
-            request.resize(request.len().max(self.options.request_size as usize), b'x');
+            let request = self.request(number);
             self.report.asked += 1;
             socket.send(&request)?;
         }
+        self.sending = self.sending.max(begun.elapsed());
         let deadline = Instant::now() + self.options.timeout;
         let (mut answer, mut missing) = ([0; 256], count);
         while missing > 0 {
@@ -164,11 +190,14 @@ impl Client<'_> {
             let text = String::from_utf8_lossy(&answer[..length]);
             let mut words = text.split_whitespace();
             let name = words.next();
-            let [number, dropped] =
-                [words.next(), words.next()].map(|word| word.and_then(|word| word.parse().ok()));
+            let [number, dropped, read] =
+                [(); 3].map(|()| words.next().and_then(|word| word.parse::<u64>().ok()));
             self.dropped = dropped.unwrap_or(self.dropped);
-            if number.is_some_and(|number: u64| number >= first) {
+            if let Some(number) = number.filter(|number| *number >= first) {
                 self.report.answer(name, begun.elapsed());
+                let sent = self.request(number).len() as u64;
+                self.got += read.unwrap_or(0);
+                self.cut += read.map_or(0, |read| sent.saturating_sub(read));
                 missing -= 1;
             } else {
                 self.late += 1;

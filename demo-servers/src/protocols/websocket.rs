@@ -131,6 +131,9 @@ pub struct WebSocketOptions {
         value_parser = value_parser!(u32).range(..16_000_000)
     )]
     pub message_size: u32,
+    /// Pings to send before the first message, each when the pong to the last has come
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub pings: u64,
     /// Pause after each answer
     #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
@@ -150,10 +153,12 @@ impl From<Error> for Failure {
 
 impl WebSocketOptions {
     /// Sends messages and awaits them back. Facts: `handshakes`, `echoed` (messages that came
-    /// back), `pushed` (messages of the server's own).
+    /// back), `pushed` (messages of the server's own), `pongs`.
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
-            ["handshakes", "echoed", "pushed"].into_iter().for_each(|fact| tasks.add(fact, 0));
+            ["handshakes", "echoed", "pushed", "pongs"]
+                .into_iter()
+                .for_each(|fact| tasks.add(fact, 0));
             tasks.each(self.clients.get(), async |_| self.converse(server, tasks).await).await;
         })
     }
@@ -166,6 +171,12 @@ impl WebSocketOptions {
         let handshake = client_async(format!("ws://{server}/"), socket);
         let (mut socket, _) = in_time("upgrading", self.timeout, handshake).await?;
         tasks.add("handshakes", 1);
+        for number in 0..self.pings {
+            let ping = Message::Ping(number.to_be_bytes().to_vec().into());
+            in_time("sending a ping", self.timeout, socket.send(ping)).await?;
+            while !self.hear_pong(&mut socket, tasks).await? {}
+            tasks.add("pongs", 1);
+        }
         let text = "x".repeat(self.message_size as usize);
         for number in 1.. {
             let start = Instant::now();
@@ -188,14 +199,29 @@ impl WebSocketOptions {
         in_time("closing", self.timeout, socket.close(None)).await
     }
 
+    /// Reads a message; returns whether it is a pong.
+    async fn hear_pong(
+        &self,
+        socket: &mut WebSocketStream<TcpStream>,
+        tasks: &Tasks<'_>,
+    ) -> Result<bool, String> {
+        let message = self.next(socket).await?;
+        tasks.add("pushed", message.is_text().into());
+        Ok(message.is_pong())
+    }
+
+    async fn next(&self, socket: &mut WebSocketStream<TcpStream>) -> Result<Message, String> {
+        let next = async { socket.next().await.unwrap_or(Err(Error::ConnectionClosed)) };
+        in_time("waiting for a message", self.timeout, next).await
+    }
+
     /// Reads a message; returns whether it is an answer.
     async fn hear(
         &self,
         socket: &mut WebSocketStream<TcpStream>,
         tasks: &Tasks<'_>,
     ) -> Result<bool, String> {
-        let next = async { socket.next().await.unwrap_or(Err(Error::ConnectionClosed)) };
-        let message = in_time("waiting for a message", self.timeout, next).await?;
+        let message = self.next(socket).await?;
         let pushed = message.to_text().is_ok_and(|text| text.starts_with(PUSHED));
         tasks.add("pushed", pushed.into());
         Ok(message.is_text() && !pushed)

@@ -2,6 +2,7 @@
 
 mod accept;
 mod ack;
+mod again;
 mod browser;
 mod budget;
 mod claims;
@@ -9,10 +10,12 @@ mod close;
 mod command;
 mod completion;
 mod containers;
+mod course;
 mod coverage;
 mod datagram;
 mod demo;
 mod execution;
+mod exercise;
 mod export;
 mod field;
 mod finding;
@@ -23,6 +26,7 @@ mod idle;
 mod interop;
 mod learn;
 mod ledger;
+mod lesson_screen;
 mod listener;
 mod listeners;
 mod loaded;
@@ -68,6 +72,7 @@ pub fn all() -> Vec<Case> {
         demo::CASES,
         interop::CASES,
         execution::CASES,
+        exercise::CASES,
         export::CASES,
         otlp::CASES,
         ledger::CASES,
@@ -89,7 +94,14 @@ pub fn all() -> Vec<Case> {
         browser::CASES,
         first_answer::CASES,
         learn::CASES,
+        again::CASES,
         claims::CASES,
+        lesson_screen::CASES,
+        course::CASES,
+        lesson_screen::CASES,
+        claims::CASES,
+        claims::CASES,
+        course::CASES,
         target::CASES,
         upstream::CASES,
         robust::CASES,

@@ -151,17 +151,46 @@ impl Chromium {
 
     /// Clicks the middle of the first element that a selector finds.
     pub fn click(&mut self, selector: &str) -> anyhow::Result<()> {
-        let place = self.eval(&format!(
-            "(() => {{ const it = document.querySelector({selector:?}); \
-             it.scrollIntoView({{ block: 'center', behavior: 'instant' }}); \
-             const r = it.getBoundingClientRect(); \
-             return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
-        ))?;
+        let place = self.middle(selector)?;
         for kind in ["mousePressed", "mouseReleased"] {
             let params = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", params)?;
         }
         Ok(())
+    }
+
+    /// Taps the middle of the first element that a selector finds, with a finger.
+    pub fn tap(&mut self, selector: &str) -> anyhow::Result<()> {
+        let place = self.middle(selector)?;
+        let point = json!([{ "x": place[0], "y": place[1] }]);
+        for (kind, points) in [("touchStart", point), ("touchEnd", json!([]))] {
+            let params = json!({ "type": kind, "touchPoints": points });
+            self.call("Input.dispatchTouchEvent", params)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the first element that a selector finds into sight, and returns where its middle is.
+    fn middle(&mut self, selector: &str) -> anyhow::Result<Value> {
+        self.eval(&format!(
+            "(() => {{ const it = document.querySelector({selector:?}); \
+             it.scrollIntoView({{ block: 'center', behavior: 'instant' }}); \
+             const r = it.getBoundingClientRect(); \
+             return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+        ))
+    }
+
+    /// Returns what axe-core, of which this is the script, finds wrong with the page: "[]" if
+    /// nothing.
+    pub fn violations(&mut self, axe: &str) -> anyhow::Result<String> {
+        // The browser's own evaluation is outside the page's policy.
+        self.eval(&format!("{axe}; 0"))?;
+        let found = self.eval(
+            "axe.run({ resultTypes: ['violations'] }).then((found) => JSON.stringify( \
+             found.violations.map((it) => [it.id, it.help, it.nodes.slice(0, 3).map((node) => \
+             [node.html.slice(0, 200), node.failureSummary])])))",
+        )?;
+        Ok(found.as_str().context("no answer of axe")?.to_owned())
     }
 
     /// Makes the window so many pixels wide.

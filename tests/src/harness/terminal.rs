@@ -96,6 +96,11 @@ impl Terminal {
         Ok(Guarded(command.spawn()?))
     }
 
+    /// The end that the program has, for questions on its settings.
+    fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(Settings(self.slave.try_clone()?))
+    }
+
     /// Types.
     pub fn write(&mut self, text: &str) -> anyhow::Result<()> {
         Ok(self.master.write_all(text.as_bytes())?)
@@ -161,6 +166,23 @@ impl Terminal {
     }
 }
 
+/// The settings of a terminal.
+pub struct Settings(OwnedFd);
+
+impl Settings {
+    /// Returns whether it reads lines and echoes them, as a shell leaves it.
+    pub fn is_cooked(&self) -> anyhow::Result<bool> {
+        // SAFETY: a struct of numbers, and a call on a descriptor that is open.
+        let (outcome, settings) = unsafe {
+            let mut settings: libc::termios = std::mem::zeroed();
+            (libc::tcgetattr(self.0.as_raw_fd(), &raw mut settings), settings)
+        };
+        ensure!(outcome == 0, "tcgetattr: {}", std::io::Error::last_os_error());
+        let cooked = libc::ICANON | libc::ECHO | libc::ISIG;
+        Ok(settings.c_lflag & cooked == cooked)
+    }
+}
+
 /// A program on a terminal, and the screen that a user would see.
 pub struct OnScreen {
     terminal: Terminal,
@@ -173,13 +195,28 @@ pub struct OnScreen {
 
 impl OnScreen {
     /// Starts a command on a terminal of its own.
-    pub fn start(mut command: Command) -> anyhow::Result<Self> {
+    pub fn start(command: Command) -> anyhow::Result<Self> {
+        Self::start_on(command, true)
+    }
+
+    /// Starts a command on a terminal that it does not control, and so does not hang up: the
+    /// settings outlive it, as with one that a shell controls.
+    pub fn start_as_from_a_shell(command: Command) -> anyhow::Result<Self> {
+        Self::start_on(command, false)
+    }
+
+    fn start_on(mut command: Command, controls: bool) -> anyhow::Result<Self> {
         command.env("TERM", "xterm-256color");
         let terminal = Terminal::open()?;
-        let program = terminal.start(command, true)?;
+        let program = terminal.start(command, controls)?;
         let size = |cells| NonZero::new(cells).context("a terminal of some size");
         let parser = vt100::Parser::new(size(SIZE.0)?, size(SIZE.1)?, 0);
         Ok(Self { terminal, parser, written: Vec::new(), program })
+    }
+
+    /// The settings of its terminal; they outlive the program.
+    pub fn terminal(&self) -> anyhow::Result<Settings> {
+        self.terminal.settings()
     }
 
     /// Types keys.
@@ -223,6 +260,11 @@ impl OnScreen {
 
     /// Waits for its end. Returns its status, and what it wrote once it had given the terminal back.
     pub fn end(mut self, world: &World) -> anyhow::Result<(ExitStatus, String)> {
+        self.ended(world)
+    }
+
+    /// As [`Self::end`]; the terminal stays.
+    pub fn ended(&mut self, world: &World) -> anyhow::Result<(ExitStatus, String)> {
         let deadline = Instant::now() + world.patience();
         let status = loop {
             self.read(Instant::now() + Duration::from_millis(20))?;

@@ -6,12 +6,12 @@ use std::{
     time::Instant,
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
-use super::LessonRun;
+use super::{LessonRun, json};
 use crate::{
     cli::LearnArgs,
-    learn::{self, CatalogueEntry, Outcome},
+    learn::{self, Bench, CatalogueEntry, Outcome},
 };
 
 /// Runs the lesson that was named, else all; fails if a claim does not hold.
@@ -24,19 +24,15 @@ pub(super) fn run(
         Some(entry) => entries.push(entry),
         None => entries.extend(learn::all()),
     }
-    let (mut broken, mut out) = (0, io::stdout());
+    let mut broken = 0;
     for entry in entries {
-        if let (Some(feature), None, false) = (entry.missing, named, args.recorded) {
-            writeln!(
-                out,
-                "{}: left out, because this program was built without the feature `{feature}`",
-                entry.slug
-            )?;
-            continue;
-        }
         let run = LessonRun::of(entry, args)?;
         if args.counter {
             broken += counter(&run)?;
+            continue;
+        }
+        if args.bench {
+            bench(&run)?;
             continue;
         }
         for round in 0..run.lesson.rounds.len() {
@@ -58,6 +54,10 @@ fn check(run: &LessonRun, round: usize, args: &LearnArgs) -> anyhow::Result<usiz
     let mut out = io::stdout();
     let begun = Instant::now();
     let outcome = run.outcome(round, recording.as_deref(), &mut |_| {})?;
+    if args.json {
+        json::write_round(&mut out, run, round, &outcome, begun.elapsed())?;
+        return Ok(outcome.broken.len());
+    }
     let plan = &lesson.rounds[round].plan;
     let took = if run.recorded {
         String::new()
@@ -86,6 +86,21 @@ fn check(run: &LessonRun, round: usize, args: &LearnArgs) -> anyhow::Result<usiz
         }
     }
     Ok(outcome.broken.len())
+}
+
+/// Runs each value of each knob of the first round, one turned at a time. Fails with the first that
+/// cannot run.
+fn bench(run: &LessonRun) -> anyhow::Result<()> {
+    let (lesson, mut out) = (&run.lesson, io::stdout());
+    let answer = &lesson.rounds[0].plan.answer;
+    for (words, turned) in Bench::of(lesson, 0).turned_once() {
+        let begun = Instant::now();
+        let outcome = run.bench(&turned, &mut |_| {});
+        let outcome = outcome.with_context(|| format!("{}, {words}", lesson.slug))?;
+        let (shown, took) = (outcome.facts.shown(answer), begun.elapsed().as_secs_f64());
+        writeln!(out, "{}, {words}: {answer} = {shown} (took {took:.1} s)", lesson.slug)?;
+    }
+    Ok(())
 }
 
 fn tell_broken(outcome: &Outcome) -> anyhow::Result<()> {

@@ -1,6 +1,10 @@
 //! `backscope learn`: the lessons.
 
+mod again;
 mod auto;
+mod fix;
+mod html;
+pub(crate) mod json;
 mod lines;
 mod own;
 mod screen;
@@ -14,20 +18,24 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use serde::Serialize;
+
+use json::LessonRow;
 
 use super::{Usage, frontend::is_for_screens, look::Look};
 use crate::{
-    cli::LearnArgs,
+    cli::{self, LearnArgs},
     kernel::preflight::Preflight,
-    learn::{self, CatalogueEntry, Lesson, LessonFacts, Outcome, Progress, Scenario, live},
+    learn::{self, Bench, CatalogueEntry, Lesson, LessonFacts, Outcome, Progress, Scenario, live},
     privileges,
     sensor::SensorError,
-    text::{count_of, to_json, were},
+    text::{count_of, were},
     tui::lesson::list_text,
 };
 
 pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
+    if let Some(name) = &args.fix.fix {
+        return fix::run(args, name.as_deref());
+    }
     if args.list {
         return list(args.json);
     }
@@ -36,6 +44,20 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
     }
     if let Some(recording) = &args.from {
         return own::play(recording);
+    }
+    if let Some(folder) = &args.html {
+        return html::run(args, folder);
+    }
+    if args.again {
+        return again::run(args.recorded);
+    }
+    if args.json && !args.auto {
+        let lesson = args.lesson.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
+        let message = format!(
+            "--json is for what nobody is asked: learn --list --json has the lessons, learn --auto \
+             --json{lesson} what the runs of a lesson show"
+        );
+        return Err(Usage(message).into());
     }
     let named = match &args.lesson {
         Some(name) => Some(find(name)?),
@@ -57,19 +79,18 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
         None => lessons.iter().position(|run| !progress.is_done(&run.lesson)),
     };
     if args.plain || !io::stdin().is_terminal() || !is_for_screens() {
-        return lines::run(&lessons[at.unwrap_or(0)], progress);
+        let at = at.unwrap_or(0);
+        return lines::run(&lessons[at], lessons.get(at + 1), progress);
     }
     let look = Look::read(args.theme, true)?;
     screen::run(lessons, progress, at, args.recorded, look.theme())
 }
 
 fn find(name: &str) -> anyhow::Result<&'static CatalogueEntry> {
-    if let Some(entry) = learn::find(name) {
-        return Ok(entry);
+    match cli::lesson_of(name) {
+        Some(entry) => Ok(entry),
+        None => Err(Usage(cli::no_lesson(name)).into()),
     }
-    let names: Vec<_> = learn::all().iter().map(|entry| entry.slug).collect();
-    let message = format!("there is no lesson {name}; there are: {}", names.join(", "));
-    Err(Usage(message).into())
 }
 
 /// Fails now with what would be said after the first prediction.
@@ -157,6 +178,11 @@ impl LessonRun {
         Ok((round, self.live(round, &scenario, None, tell)?))
     }
 
+    /// Runs what a bench says, and measures.
+    fn bench(&self, bench: &Bench, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Outcome> {
+        Ok(bench.measure(live::run(&bench.scenario(), None, tell)?))
+    }
+
     fn shown(&self) -> MutexGuard<'_, Vec<Option<LessonFacts>>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,17 +200,10 @@ impl LessonRun {
         recording: Option<&Path>,
         tell: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Outcome> {
-        if let Some(feature) = self.entry.missing {
-            let slug = self.entry.slug;
-            bail!(
-                "this program was built without the servers that the lesson runs \
-                 (`cargo install --path agent --features {feature}` builds them in); \
-                 to see the lesson from a recording: backscope learn {slug} --recorded"
-            );
-        }
         let mut again = RUNS;
         loop {
-            let evidence = live::run(scenario, recording, tell)?;
+            let evidence = live::run(scenario, recording, tell)
+                .with_context(|| format!("lesson {}, question {}", self.entry.slug, round + 1))?;
             let earlier = self.facts_before(round);
             let outcome = learn::judge(&self.lesson, round, evidence, false, earlier);
             again -= 1;
@@ -212,20 +231,6 @@ fn read(path: &Path, entry: &CatalogueEntry) -> anyhow::Result<Lesson> {
     }
 }
 
-#[derive(Serialize)]
-struct LessonRow<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    name: &'a str,
-    lecture: u8,
-    lectures: &'a [u8],
-    title: &'a str,
-    minutes: u8,
-    questions: usize,
-    done: usize,
-    right: usize,
-}
-
 /// Returns the columns of the terminal, if that is where standard output goes.
 fn columns() -> Option<usize> {
     if !io::stdout().is_terminal() {
@@ -247,20 +252,7 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for lesson in &lessons {
-        let done = progress.of(&lesson.slug);
-        let row = LessonRow {
-            kind: "lesson",
-            name: &lesson.slug,
-            lecture: lesson.lectures[0],
-            lectures: &lesson.lectures,
-            title: &lesson.title,
-            minutes: lesson.minutes,
-            questions: lesson.rounds.len(),
-            done: done.rounds,
-            right: done.right,
-        };
-        out.write_all(&to_json(&row)?)?;
-        writeln!(out)?;
+        json::write(&mut out, &LessonRow::new(lesson, &progress.of(&lesson.slug)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

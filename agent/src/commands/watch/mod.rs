@@ -34,7 +34,7 @@ use super::{
 #[cfg(feature = "export")]
 use crate::export::{Exits, Exporter};
 use crate::{
-    cli::{Detail, OutputArgs, RunArgs, RunAsArgs, TargetArgs, WatchArgs},
+    cli::{Detail, OutputArgs, RunArgs, RunAsArgs, WatchArgs},
     model::{Sandbox, WallClock, event::OtherListener},
     privileges::{
         self, Caller,
@@ -125,9 +125,12 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         args.run.keep_cheap();
     }
     check_probe_log(&args.run, screen)?;
-    if args.target.is_empty() && args.command.is_empty() && !choose(&mut args.target, look.theme())?
-    {
-        return Ok(ExitCode::SUCCESS);
+    let mut signals = None;
+    if args.target.is_empty() && args.command.is_empty() {
+        let picked = choose(look.theme())?;
+        let Some(pid) = picked.pid else { return Ok(ExitCode::SUCCESS) };
+        args.target.pid.push(pid);
+        signals = picked.signals;
     }
     if let Some(name) = args.command.first()
         && !can_run(name)
@@ -174,7 +177,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     event_loop.block_on(async { signals::survive_file_limit() })?;
     let notices = (resolved.notices, awaited);
     let session = Session::new(sensor, frontend, command, words, notices, &args.run, destinations)?;
-    let outcome = event_loop.block_on(session.run());
+    let outcome = event_loop.block_on(session.run(signals));
     if let Some(output) = output {
         output.finish();
     }
@@ -249,17 +252,15 @@ fn can_run(name: &OsStr) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-/// Lets the user pick a process; false if they would rather not.
-fn choose(target: &mut TargetArgs, theme: Theme) -> anyhow::Result<bool> {
+/// Lets the user pick a process.
+fn choose(theme: Theme) -> anyhow::Result<picker::Picked> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         let message = "no target to watch: name one with --pid PID, --port PORT, --comm NAME, \
                        --cgroup PATH, --container ID, --pod NAMESPACE/NAME, --unit NAME, --all, \
                        or -- CMD";
         return Err(Usage(message.to_owned()).into());
     }
-    let picked = picker::pick(theme.settled())?;
-    target.pid.extend(picked);
-    Ok(picked.is_some())
+    picker::pick(theme.settled())
 }
 
 fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {

@@ -2,40 +2,58 @@
 
 use std::env;
 use std::io::{self, BufRead, Write};
+use std::time::Duration;
 
-use ratatui::crossterm::{event, terminal};
+use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::terminal;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use crate::{
-    commands::table,
+    commands::{event_loop, signals::Signals, table},
     model::event::ListenerSample,
     sensor::{self, Targets},
     text::Untrusted,
     tui::{
-        Guard, Theme,
+        Guard, Theme, is_hung_up,
         picker::{Candidate, Choice, Picker},
     },
 };
 
 /// Columns of the lines, where the terminal does not say how many it has.
 const COLUMNS: usize = 80;
+/// Time within which a signal is noticed.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Time in which the event loop sees whether one has come.
+const LOOK: Duration = Duration::from_millis(1);
 /// Processes that are listed as lines at a time.
 const LISTED: usize = 20;
 
-/// Shows who listens and asks for one of them; `None` if the user leaves.
-pub(super) fn pick(theme: Theme) -> anyhow::Result<Option<u32>> {
+/// What came of the choice.
+pub(super) struct Picked {
+    /// The process; `None` if the user leaves.
+    pub pid: Option<u32>,
+    /// The signals that end a run, if they were caught while the screen stood. Whoever goes on
+    /// takes them over: one that comes now would be lost otherwise.
+    pub signals: Option<Signals>,
+}
+
+/// Shows who listens and asks for one of them.
+pub(super) fn pick(theme: Theme) -> anyhow::Result<Picked> {
     let listeners = sensor::look(&Targets { all: true, ..Targets::default() })?.sample.listeners;
     if listeners.is_empty() {
         let nobody =
             "Nothing listens on this machine. Start a server, or run: backscope watch -- CMD";
         writeln!(io::stdout(), "{nobody}")?;
-        return Ok(None);
+        return Ok(Picked { pid: None, signals: None });
     }
     let mut picker = Picker::new(theme, candidates(&listeners));
     if draws(|name| env::var(name).unwrap_or_default()) {
         return on_screen(theme, &mut picker);
     }
     let columns = terminal::size().map_or(COLUMNS, |(columns, _)| columns.into());
-    in_lines(&picker, &mut io::stdin().lock(), &mut io::stdout().lock(), columns)
+    let pid = in_lines(&picker, &mut io::stdin().lock(), &mut io::stdout().lock(), columns)?;
+    Ok(Picked { pid, signals: None })
 }
 
 /// Whether the terminal can move its cursor, and shows UTF-8.
@@ -47,16 +65,36 @@ fn draws(variable: impl Fn(&str) -> String) -> bool {
     !matches!(terminal.as_str(), "" | "dumb") && charset.contains("utf8")
 }
 
-/// Asks on a screen of its own. No thread reads the terminal: rights are a thread's, and those that
-/// began before the watch would keep them.
-fn on_screen(theme: Theme, picker: &mut Picker) -> anyhow::Result<Option<u32>> {
+/// Asks on a screen of its own, until a signal ends it. No thread reads the terminal: rights are a
+/// thread's, and those that began before the watch would keep them.
+fn on_screen(theme: Theme, picker: &mut Picker) -> anyhow::Result<Picked> {
+    let event_loop = event_loop()?;
+    let mut signals = event_loop.block_on(async { Signals::catch() })?;
     let mut guard = Guard::enter(theme)?;
-    loop {
+    let pid = loop {
         guard.draw_by(|frame| picker.draw(frame))?;
-        match picker.on_event(&event::read()?) {
+        let Some(event) = next_event(&event_loop, &mut signals)? else { break None };
+        match picker.on_event(&event) {
             Choice::Open => {}
-            Choice::Process(pid) => return Ok(Some(pid)),
-            Choice::Left => return Ok(None),
+            Choice::Process(pid) => break Some(pid),
+            Choice::Left => break None,
+        }
+    };
+    Ok(Picked { pid, signals: Some(signals) })
+}
+
+/// Waits for the terminal; `None` if a signal comes first.
+fn next_event(event_loop: &Runtime, signals: &mut Signals) -> anyhow::Result<Option<Event>> {
+    loop {
+        if event::poll(PATIENCE)? {
+            return Ok(Some(event::read()?));
+        }
+        if is_hung_up(io::stdin()) {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
+        let any = async { timeout(LOOK, signals.any()).await.is_ok() };
+        if event_loop.block_on(any) {
+            return Ok(None);
         }
     }
 }

@@ -151,11 +151,15 @@ impl Session {
         })
     }
 
-    /// Runs to the end, and returns the status to exit with.
-    pub(super) async fn run(mut self) -> anyhow::Result<ExitCode> {
+    /// Runs to the end, and returns the status to exit with. `caught` are the signals that are
+    /// caught already.
+    pub(super) async fn run(mut self, caught: Option<Signals>) -> anyhow::Result<ExitCode> {
         // Caught before anybody can know that we run: a signal that comes right after `attached`
         // ends us cleanly.
-        let mut signals = Signals::catch()?;
+        let mut signals = match caught {
+            Some(signals) => signals,
+            None => Signals::catch()?,
+        };
         if let Some(command) = &self.command {
             command.go().context("the command exited before it was started")?;
         }

@@ -3,7 +3,7 @@
 use crate::{
     learn::{
         check::{Check, Picture, Scenario},
-        evidence::{Evidence, Who, sum},
+        evidence::{Evidence, Who, median, sum},
         fact::{LessonFacts, Spec, Value},
         lesson::Knobs,
     },
@@ -30,7 +30,8 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("accepted", "connections that the server accepted"),
         Spec::count("reads", "reads by the server"),
         Spec::count("drops", "SYNs that the kernel dropped"),
-        Spec::time("patience", "how long a refused client tried"),
+        Spec::time("patience", "how long a client that got no answer tried (median)"),
+        Spec::time("queued", "from the first connection until the last client gave up"),
     ],
     scenario,
     gather,
@@ -59,7 +60,17 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     if let [believing, refused, ..] = numbers[..] {
         facts.whole("clients", believing.saturating_add(refused));
     }
-    facts.whole("patience", TIMEOUT_MS * 1_000);
+    let given_up = || evidence.lines(Who::Client, "given-up").filter_map(from_to);
+    facts.whole("patience", median(given_up().map(|(from, to)| to.saturating_sub(from) / 1_000)));
+    let connected = evidence.lines(Who::Client, "connected").filter_map(|line| {
+        let (_, times) = line.split_once(' ')?;
+        from_to(times)
+    });
+    if let (Some(first), Some(last)) =
+        (connected.map(|(_, at)| at).min(), given_up().map(|(_, at)| at).max())
+    {
+        facts.whole("queued", last.saturating_sub(first) / 1_000);
+    }
     let reads = evidence.views(Role::Server).map(|exchange| u64::from(exchange.reads));
     facts.whole("reads", sum(reads));
     if let Some(listener) = evidence.listeners().first() {
@@ -71,7 +82,13 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     }
 }
 
-fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
+/// Beginning and end, as a line has them: two numbers.
+fn from_to(line: &str) -> Option<(u64, u64)> {
+    let (from, to) = line.split_once(' ')?;
+    Some((from.parse().ok()?, to.parse().ok()?))
+}
+
+fn picture(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
     let arrow = |text: String| Step::Arrow {
         at: None,
         from: Lane::Peer,
@@ -82,12 +99,11 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
         Ok(clients) => count_of(clients, "client"),
         Err(_) => "clients".to_owned(),
     };
-    let held_us = evidence.snapshot.elapsed_us;
     let steps = vec![
         arrow(format!("{}: SYN, SYN-ACK, ACK: connected", people("believing"))),
         Step::Held {
             at: None,
-            us: held_us,
+            us: facts_us(facts, "queued"),
             owner: Owner::App.into(),
             counts: true,
             text: format!("{} in the accept queue; nobody calls accept()", facts.shown("depth"))
@@ -99,9 +115,9 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
             us: facts_us(facts, "patience"),
             owner: Owner::Kernel.into(),
             counts: true,
-            text: "silence, not even a refusal; the clients try again after 1 s".into(),
+            text: "silence, not even a refusal, while each tries".into(),
         },
-        arrow(format!("SYN again, dropped again: {} in all", facts.shown("drops"))),
+        arrow(format!("SYNs, first and again: {} dropped in all", facts.shown("drops"))),
     ];
     Picture::Lanes { app: Who::Server, steps }
 }

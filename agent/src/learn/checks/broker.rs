@@ -1,9 +1,9 @@
 //! A publisher, subscribers, and a broker between them.
 
-use super::traffic::{exchanges_on, longest_us, median_us, of_clients, scenario};
+use super::traffic::{exchanges_on, longest_us, median_us, of_clients};
 use crate::{
     learn::{
-        check::{Bar, Check, Picture},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who, sum},
         fact::{LessonFacts, Spec},
         lesson::Knobs,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(in crate::learn) static CHECK: Check = Check {
-    knobs: &["demo"],
+    knobs: &["demo", "buffers"],
     facts: &[
         Spec::count("subscribers", "connections of subscribers"),
         Spec::count("published", "messages that were published"),
@@ -24,12 +24,27 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::bytes("least", "fewest bytes that one subscriber read"),
         Spec::bytes("most", "most bytes that one subscriber read"),
         Spec::time("answer", "time from a message to the broker's OK (median)"),
+        Spec::count("held_up", "messages whose OK took as long as the slow subscriber sleeps"),
         Spec::time("slowest", "the longest time from a message to the broker's OK"),
     ],
     scenario,
     gather,
     picture,
 };
+
+/// The demo; with small buffers, the kernel keeps little for a subscriber that does not read.
+fn scenario(knobs: &Knobs) -> Scenario {
+    let scenario = super::traffic::scenario(knobs);
+    match knobs.text("buffers", "").as_str() {
+        "small" => scenario
+            .sysctl("net.ipv4.tcp_wmem", "4096 16384 131072")
+            .sysctl("net.ipv4.tcp_rmem", "4096 131072 131072"),
+        _ => scenario,
+    }
+}
+
+/// What the slow subscriber sleeps after each message, µs.
+const SLEEP_US: u64 = 80_000;
 
 /// The publisher's connection, and those of the subscribers. Who publishes writes more than who
 /// subscribes.
@@ -62,6 +77,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let exchanges = exchanges_on(evidence, publisher.into_iter());
     facts.whole("answer", median_us(&exchanges));
     facts.whole("slowest", longest_us(&exchanges));
+    let held_up = exchanges.iter().filter(|exchange| exchange.total_us >= SLEEP_US).count();
+    facts.whole("held_up", held_up as u64);
 }
 
 fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {

@@ -1,6 +1,7 @@
 //! The ways to HTTPS: a demo of one of them, with its server a link away, and the round trips of
 //! its last connection.
 
+use super::flights;
 use crate::{
     learn::{
         check::{Bar, Check, Picture, Scenario},
@@ -10,8 +11,7 @@ use crate::{
     },
     model::{
         event::Role,
-        snapshot::{ConnectionView, ExchangeView, Owner, Protocol, SliceKind},
-        timeline::{Lane, Step},
+        snapshot::{ConnectionView, ExchangeView, Owner, Protocol},
     },
 };
 
@@ -78,7 +78,9 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
         }
         facts.whole("in_all", in_all);
         round_trips(last)
-    } else if let Some(last) = quic.last() {
+    } else if let Some(last) = evidence.quic(Role::Client).last().or(quic.last()) {
+        // A client counts its own waits. To a server on a busy machine, a client that is held up
+        // between two datagrams looks like one that waits once more.
         facts.whole("early", u64::from(last.early_data));
         match &last.answer {
             Some(answer) => {
@@ -144,11 +146,17 @@ fn asks(turn: &ExchangeView) -> bool {
     turn.request_bytes > LONGEST_ALERT
 }
 
-/// The handshakes and the first request of a TCP connection, one below the other; of QUIC, which
-/// the kernel does not see, the steps as bars.
+/// The way to the first answer, flight by flight. Without datagrams at the client's socket, the
+/// round trips of QUIC as bars.
 fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
+    let lanes = |steps| Picture::Lanes { app: Who::Client, steps };
     if let Some(connection) = evidence.connections(Role::Client).last() {
-        return Picture::Lanes { app: Who::Client, steps: beginning(evidence, connection) };
+        let trips = round_trips(connection).unwrap_or_default();
+        let exchanges = exchanges(evidence, connection);
+        return lanes(flights::over_tcp(evidence, connection, &exchanges, trips));
+    }
+    if let Some(view) = evidence.quic(Role::Client).last() {
+        return lanes(flights::over_quic(evidence, view));
     }
     let bars = vec![
         Bar::of(facts, "tcp", "TCP's handshake", Owner::Peer),
@@ -157,52 +165,3 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     ];
     Picture::Bars { title: "round trips until the first answer".to_owned(), bars }
 }
-
-fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
-    let gap = |text: &str| Step::Gap { text: text.into() };
-    let arrow = |at, from, to, text: &str| Step::Arrow { at, from, to, text: text.into() };
-    let exchanges = exchanges(evidence, connection);
-    let mut out = vec![gap("seen by the client: peer = server")];
-    if let Some(us) = connection.handshake_us {
-        let syn = match exchanges.first() {
-            Some(first) if connection.fast_open => {
-                format!("SYN, and in it {} bytes", first.request_bytes)
-            }
-            _ => "SYN".to_owned(),
-        };
-        out.push(arrow(Some(0), Lane::Kernel, Lane::Peer, &syn));
-        let (owner, text) = (Owner::Peer.into(), "TCP: until the server's SYN-ACK".into());
-        out.push(Step::Held { at: Some(0), us, owner, counts: true, text });
-        out.push(arrow(Some(us), Lane::Peer, Lane::Kernel, "SYN-ACK: connected"));
-    }
-    let Some(first) = exchanges.first() else { return out };
-    let begun_ns = first.start_ns;
-    let [_, tls, request] = round_trips(connection).unwrap_or_default();
-    for (at, exchange) in
-        exchanges.into_iter().take(tls.saturating_add(request) as usize).enumerate()
-    {
-        let handshake = (at as u64) < tls;
-        out.push(gap(if handshake { "the TLS handshake" } else { "the request" }));
-        let since_us = exchange.start_ns.saturating_sub(begun_ns) / 1_000;
-        let later = connection.handshake_us.unwrap_or(0).saturating_add(since_us);
-        // What went in the SYN is there already.
-        let in_syn = if connection.fast_open && at == 0 { 2 } else { 0 };
-        for step in evidence.bare_steps(&SMALL, connection.sock, exchange).into_iter().skip(in_syn)
-        {
-            out.push(named(step.later(later), handshake));
-        }
-    }
-    out
-}
-
-/// An exchange of the handshake has neither request nor response.
-fn named(mut step: Step, handshake: bool) -> Step {
-    if let (true, Step::Arrow { text, .. }) = (handshake, &mut step) {
-        let handshake = text.as_came().replace("request, ", "handshake, ");
-        *text = handshake.replace("response, ", "handshake, ").into();
-    }
-    step
-}
-
-/// Slices that take no time worth a line beside the round trips.
-const SMALL: [SliceKind; 3] = [SliceKind::Handshake, SliceKind::ReceiveQueue, SliceKind::RunQueue];

@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         event::{Ending, Role},
-        snapshot::{ConnectionView, ExchangeView},
+        snapshot::{ConnectionView, ExchangeView, Protocol},
     },
 };
 
@@ -25,12 +25,14 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("each", "requests per exchange, on average"),
         Spec::word("protocol", "protocol, by the first bytes"),
         Spec::time("span", "from the first connection to the last answer"),
+        Spec::time("least", "time that the handshake and these exchanges take on the link alone"),
         Spec::time("turn", "time of an exchange (median)"),
         Spec::bytes("out", "bytes that the client wrote in all"),
         Spec::bytes("in", "bytes that the client read in all"),
         Spec::bytes("first_out", "bytes of the client's first message"),
         Spec::bytes("first_in", "bytes that the client read in that exchange"),
         Spec::bytes("usual_out", "bytes the client wrote per exchange (median)"),
+        Spec::bytes("most_out", "most bytes that the client wrote in an exchange"),
         Spec::bytes("usual_in", "bytes the client read per exchange (median)"),
         Spec::count("writes", "calls of the client that wrote"),
         Spec::count("reads", "calls of the server that read"),
@@ -38,11 +40,9 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("silent", "connections on which the server wrote nothing"),
         Spec::count("ended", "connections that were closed in order, with FIN"),
         Spec::count("broken", "connections that were broken off, with RST"),
-        Spec::count("packets", "packets of one connection, from handshake to close"),
-        Spec::count("with_data", "packets with data"),
-        Spec::bytes("on_the_wire", "bytes of these packets, with TCP and IP headers"),
-        Spec::bytes("message", "bytes of these that the applications wrote"),
-        Spec::bytes("headers", "bytes of headers: the difference"),
+        Spec::count("time_wait", "sockets of the client that the kernel keeps in TIME_WAIT"),
+        Spec::count("pongs", "pongs that the client got"),
+        Spec::count("handshakes", "answers of status 101"),
     ],
     scenario,
     gather,
@@ -67,6 +67,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let turns = turns(evidence);
     facts.whole("connections", connections.len() as u64);
     facts.whole("exchanges", turns.len() as u64);
+    let trips = (turns.len() as u64).saturating_add(1);
+    facts.whole("least", evidence.link_us().saturating_mul(trips));
     if let Some(asked) = asked
         && !turns.is_empty()
     {
@@ -92,16 +94,11 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
         facts.whole("first_in", first.response_bytes);
     }
     facts.whole("usual_out", median(turns.iter().map(|turn| turn.request_bytes)));
+    facts.whole("most_out", turns.iter().map(|turn| turn.request_bytes).max());
     facts.whole("usual_in", median(turns.iter().map(|turn| turn.response_bytes)));
-    let both = |out, back| Some(said(out)?.saturating_add(said(back)?));
-    let (wire, message) = (both("ip_out", "ip_in"), both("http_out", "http_in"));
-    facts.whole("packets", both("segments_out", "segments_in"));
-    facts.whole("with_data", both("with_data_out", "with_data_in"));
-    facts.whole("on_the_wire", wire);
-    facts.whole("message", message);
-    if let (Some(wire), Some(message)) = (wire, message) {
-        facts.whole("headers", wire.saturating_sub(message));
-    }
+    facts.whole("time_wait", said("time_wait"));
+    facts.whole("pongs", said("pongs"));
+    facts.whole("handshakes", said("handshakes"));
 }
 
 /// Bytes of all connections, and their ends.
@@ -131,9 +128,25 @@ fn turns(evidence: &Evidence) -> Vec<&ExchangeView> {
     turns
 }
 
+/// A turn of HTTP/2 that is no longer, and brings little, has no request in it: the acknowledgement
+/// of the settings (9 bytes), a window update (13), or a ping (17).
+const LONGEST_NOTE: u64 = 17;
+
 /// One request and its answer as the kernel saw them, in the middle of the run.
 fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let mut turns: Vec<_> = evidence.exchanges(Role::Client).collect();
+    let over_http2 = |sock| {
+        let protocol = evidence.connection(sock).and_then(|connection| connection.protocol);
+        matches!(protocol, Some(Protocol::Http2 | Protocol::Grpc))
+    };
+    // A request whose headers were sent before is as short, but its answer is not.
+    let largest = turns.iter().map(|(_, turn)| turn.response_bytes).max().unwrap_or(0);
+    let is_note = |sock, turn: &ExchangeView| {
+        turn.request_bytes <= LONGEST_NOTE && turn.response_bytes < largest / 2 && over_http2(sock)
+    };
+    if !turns.iter().all(|(sock, turn)| is_note(*sock, turn)) {
+        turns.retain(|(sock, turn)| !is_note(*sock, turn));
+    }
     turns.sort_by_key(|(_, turn)| turn.start_ns);
     match turns.get(turns.len() / 2) {
         Some((sock, turn)) => evidence.request_steps(*sock, turn),

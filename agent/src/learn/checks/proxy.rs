@@ -1,8 +1,6 @@
 //! A proxy with connections on both sides: how many, and who answers what comes on them.
 
-use std::collections::BTreeSet;
-
-use super::traffic::{asked_on, behind, exchanges_on, median_us, of_clients, scenario};
+use super::traffic::{asked_on, behind, of_clients, scenario};
 use crate::{
     learn::{
         check::{Bar, Check, Picture, Scenario},
@@ -17,32 +15,11 @@ use crate::{
 const CLIENTS: Spec = Spec::count("clients", "connections of the clients");
 const REQUESTS: Spec = Spec::count("requests", "requests of the clients that were answered");
 const UPSTREAM: Spec = Spec::count("upstream", "connections to servers behind the proxy");
-const ACCEPTS: Spec = Spec::count("accepts", "connections accepted, by any program");
-const PROTOCOL: Spec =
-    Spec::word("protocol", "protocol between the proxy and the program behind it");
 const PROXIES: Spec = Spec::count("proxies", "proxies that left their mark on an answer");
 const ASKED: Spec = Spec::bytes("asked", "bytes that the clients wrote");
 const PASSED: Spec =
     Spec::bytes("passed", "bytes that were written to the servers behind the proxy");
-const MEDIAN: Spec = Spec::time("median", "time to an answer, at the client's end (median)");
 
-/// Many connections onto one, or onto a pool.
-pub(in crate::learn) static POOL: Check =
-    Check { facts: &[CLIENTS, REQUESTS, UPSTREAM, ACCEPTS, PROTOCOL, MEDIAN], ..CHECK };
-/// A proxy beside each program.
-pub(in crate::learn) static SIDECAR: Check = Check {
-    facts: &[
-        CLIENTS,
-        REQUESTS,
-        ACCEPTS,
-        Spec::count("programs", "programs that accepted a connection"),
-        Spec::count("slow", "connections on which an answer took 15 ms or longer"),
-        PROTOCOL,
-        PROXIES,
-        MEDIAN,
-    ],
-    ..CHECK
-};
 /// A proxy of clients, or of a server.
 pub(in crate::learn) static PROXY: Check = Check {
     facts: &[
@@ -74,24 +51,11 @@ pub(in crate::learn) static BALANCER: Check = Check {
 
 const CHECK: Check = Check { knobs: &["demo"], facts: &[], scenario, gather, picture };
 
-/// A time that only a server exceeds that was told to wait for 20 ms, µs.
-const SLOW_US: u64 = 15_000;
-
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let clients: Vec<_> = of_clients(evidence).collect();
     let behind: Vec<_> = behind(evidence).collect();
     facts.whole("clients", clients.len() as u64);
     facts.whole("upstream", behind.len() as u64);
-    facts.whole("accepts", evidence.accepts().count() as u64);
-    let programs: BTreeSet<_> = evidence.accepts().map(|accept| accept.pid).collect();
-    facts.whole("programs", programs.len() as u64);
-    let mut slow = 0;
-    for end in clients.iter().chain(&behind) {
-        if matches!(&end.worst, Some(worst) if worst.total_us >= SLOW_US) {
-            slow += 1;
-        }
-    }
-    facts.whole("slow", slow);
     let servers = servers(evidence);
     let got = || servers.iter().map(|(_, share)| share.exchanges);
     facts.whole("servers", servers.len() as u64);
@@ -102,10 +66,6 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     if behind.iter().all(|end| end.closed_ns.is_some()) {
         facts.whole("passed", bytes_out(&behind));
     }
-    if let Some(protocol) = behind.iter().find_map(|end| end.protocol) {
-        facts.word("protocol", protocol.name());
-    }
-    facts.whole("median", median_us(&exchanges_on(evidence, clients.into_iter())));
     facts.whole("requests", evidence.number_after(Who::Client, "requests"));
     facts.whole("marked", evidence.number_after(Who::Client, "seen"));
     facts.whole("proxies", evidence.number_after(Who::Client, "proxies"));
@@ -144,7 +104,7 @@ impl Share {
 fn servers(evidence: &Evidence) -> Vec<(&Untrusted, Share)> {
     let mut servers = Vec::new();
     for listener in evidence.listeners() {
-        if listener.local.to_string() != Scenario::ADDRESS {
+        if !Scenario::is_entrance(listener.local) {
             let ends = behind(evidence).filter(|end| end.peer == listener.local);
             servers.push((&listener.comm, Share::of(ends)));
         }
@@ -154,9 +114,9 @@ fn servers(evidence: &Evidence) -> Vec<(&Untrusted, Share)> {
 
 fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
     let clients = Share::of(of_clients(evidence));
-    let mut bars = vec![clients.bar("from clients".into(), Owner::Peer)];
+    let mut bars = vec![clients.bar("clients to the proxy".into(), Owner::Peer)];
     for (name, share) in servers(evidence) {
-        bars.push(share.bar(compose!("to {}", name), Owner::App));
+        bars.push(share.bar(compose!("proxy to {}", name), Owner::App));
     }
     Picture::Bars {
         title: "connections on both sides, and exchanges as the kernel sees them".to_owned(),

@@ -10,7 +10,7 @@ use crate::{
         fact::{LessonFacts, Spec},
         lesson::Knobs,
     },
-    model::{event::Role, snapshot::Owner},
+    model::{event::Role, output::Output, snapshot::Owner},
 };
 
 pub(in crate::learn) static CHECK: Check = Check {
@@ -24,6 +24,9 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("workers", "threads that read requests"),
         Spec::count("busiest", "requests that the busiest worker read"),
         Spec::count("idlest", "requests that the least busy worker read"),
+        Spec::count("anew", "times that the server began anew"),
+        Spec::count("refused", "connections that failed"),
+        Spec::time("waited", "the longest that a connection lay in the accept queue"),
     ],
     scenario,
     gather,
@@ -36,6 +39,11 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     }
     facts.whole("connections", of_clients(evidence).count() as u64);
     facts.whole("requests", exchanges_on(evidence, of_clients(evidence)).len() as u64);
+    facts.whole("anew", evidence.lines(Who::Server, "begins").count() as u64);
+    let failed = |output: &&Output| matches!(output, Output::Connect(_));
+    facts.whole("refused", evidence.outputs.iter().filter(failed).count() as u64);
+    let ends = evidence.connections(Role::Server);
+    facts.whole("waited", ends.iter().filter_map(|end| end.queued_us).max());
     let read = read(evidence);
     facts.whole("workers", read.len() as u64);
     facts.whole("busiest", read.values().max().copied());
@@ -53,17 +61,33 @@ fn read(evidence: &Evidence) -> BTreeMap<u32, u64> {
     read
 }
 
-fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
+/// The workers in the order in which they first read. Of a server that began anew, the later half
+/// is from after that.
+fn picture(_: &Knobs, evidence: &Evidence, facts: &LessonFacts) -> Picture {
     let read = read(evidence);
-    let bar = |(tid, count): (&u32, &u64)| Bar {
-        label: evidence.thread_name(*tid),
-        length: *count as f64,
-        figure: format!("{count} requests"),
-        owner: Owner::App,
-        fact: None,
+    let mut order = Vec::new();
+    for tid in evidence.views(Role::Server).filter_map(|exchange| exchange.read_tid) {
+        if !order.contains(&tid) {
+            order.push(tid);
+        }
+    }
+    let before = if facts.figure("anew") > Some(0.0) { order.len() / 2 } else { order.len() };
+    let bar = |(at, tid): (usize, &u32)| {
+        let count = read.get(tid).copied().unwrap_or(0);
+        let label = match at.checked_sub(before) {
+            None => format!("worker {}", at + 1),
+            Some(after) => format!("worker {} after the restart", after + 1),
+        };
+        Bar {
+            label: label.into(),
+            length: count as f64,
+            figure: format!("{count} requests"),
+            owner: Owner::App,
+            fact: None,
+        }
     };
     Picture::Bars {
         title: "requests that each worker read".to_owned(),
-        bars: read.iter().map(bar).collect(),
+        bars: order.iter().enumerate().map(bar).collect(),
     }
 }

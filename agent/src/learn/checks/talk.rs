@@ -1,5 +1,4 @@
-//! Order of speaking: a request for each answer, an answer before the work is done, or words that
-//! nobody asked for.
+//! Order of speaking: a request for each answer, or an answer before the work is done.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +12,7 @@ use crate::{
     },
     model::{
         event::Role,
-        snapshot::{Owner, SliceKind},
+        snapshot::{ExchangeView, Owner, SliceKind},
     },
     text::duration_us,
 };
@@ -59,30 +58,11 @@ pub(in crate::learn) static JOBS: Check = Check {
     picture: jobs,
     ..CHECK
 };
-/// Bytes in each direction.
-pub(in crate::learn) static BYTES: Check = Check {
-    facts: &[
-        CLIENTS,
-        Spec::count("heard", "events that the clients heard of"),
-        Spec::bytes("sent", "bytes that all clients wrote"),
-        Spec::bytes("received", "bytes that all clients read"),
-        Spec::bytes("least", "fewest bytes that one client read"),
-        Spec::bytes("most", "most bytes that one client read"),
-    ],
-    picture: bytes,
-    ..CHECK
-};
-
 const CHECK: Check = Check { knobs: &["demo"], facts: &[], scenario, gather, picture };
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     let ends: Vec<_> = of_clients(evidence).collect();
-    let read = || ends.iter().map(|end| end.bytes_in);
     facts.whole("clients", ends.len() as u64);
-    facts.whole("sent", sum(ends.iter().map(|end| end.bytes_out)));
-    facts.whole("received", sum(read()));
-    facts.whole("least", read().min());
-    facts.whole("most", read().max());
     let exchanges = exchanges_on(evidence, ends.iter().copied());
     facts.whole("requests", exchanges.len() as u64);
     facts.whole("at_once", most_at_once(&exchanges));
@@ -96,34 +76,48 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut LessonFacts) {
     }
     facts.whole("unread", unread);
     facts.whole("reading", readers.len() as u64);
-    facts.whole("heard", evidence.number_after(Who::Client, "news"));
     for name in ["done", "polls"] {
         facts.whole(name, evidence.number_after(Who::Client, name));
     }
 }
 
-/// The beginning and the time of each request, the first on top.
-fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
-    let mut exchanges = exchanges_on(evidence, of_clients(evidence));
-    exchanges.sort_by_key(|exchange| exchange.start_ns);
-    let mut bars = Vec::new();
-    for exchange in &exchanges {
-        let after = exchange.start_ns.saturating_sub(exchanges[0].start_ns) / 1_000;
-        let us = exchange.total_us;
-        bars.push(Bar {
-            label: format!("sent at {}", duration_us(after)).into(),
-            length: us as f64,
-            figure: duration_us(us),
-            owner: match &exchange.verdict {
-                Some(verdict) => verdict.kind.owner(),
-                None => Owner::Peer,
-            },
-            fact: None,
-        });
+/// Slices in which a request that has arrived waits for its answer.
+const SERVED: [SliceKind; 3] = [SliceKind::ReceiveQueue, SliceKind::RunQueue, SliceKind::App];
+
+/// A request at the server: when it was there, how long until its answer, and who held it most.
+struct Served {
+    arrived_ns: u64,
+    us: u64,
+    most: SliceKind,
+}
+
+impl Served {
+    fn of(exchange: &ExchangeView) -> Option<Self> {
+        let first = exchange.slices.iter().find(|slice| SERVED.contains(&slice.kind))?;
+        let most = SERVED.into_iter().max_by_key(|kind| time(exchange, *kind))?;
+        let us = sum(SERVED.into_iter().map(|kind| time(exchange, kind)));
+        Some(Self { arrived_ns: first.start_ns, us, most })
     }
+}
+
+/// Each request as the server had it, the first on top.
+fn picture(_: &Knobs, evidence: &Evidence, _: &LessonFacts) -> Picture {
+    let mut requests: Vec<_> = evidence.views(Role::Server).filter_map(Served::of).collect();
+    requests.sort_by_key(|request| request.arrived_ns);
+    let begin_ns = requests.first().map_or(0, |first| first.arrived_ns);
+    let bar = |(at, request): (usize, &Served)| {
+        let after = request.arrived_ns.saturating_sub(begin_ns) / 1_000;
+        Bar {
+            label: format!("request {}, there at {}", at + 1, duration_us(after)).into(),
+            length: request.us as f64,
+            figure: duration_us(request.us),
+            owner: request.most.owner(),
+            fact: None,
+        }
+    };
     Picture::Bars {
-        title: "each request: when it was sent, and how long until its answer".to_owned(),
-        bars,
+        title: "each request: when it reached the server, and how long until its answer".to_owned(),
+        bars: requests.iter().enumerate().map(bar).collect(),
     }
 }
 
@@ -134,13 +128,4 @@ fn jobs(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
         Bar::of(facts, "polls", "requests for a result", Owner::Peer),
     ];
     Picture::Bars { title: "what the jobs cost".to_owned(), bars }
-}
-
-fn bytes(_: &Knobs, _: &Evidence, facts: &LessonFacts) -> Picture {
-    let bars = vec![
-        Bar::of(facts, "sent", "all clients wrote", Owner::Peer),
-        Bar::of(facts, "received", "all clients read", Owner::App),
-        Bar::of(facts, "least", "one client read", Owner::App),
-    ];
-    Picture::Bars { title: "bytes, as the kernel counted them".to_owned(), bars }
 }

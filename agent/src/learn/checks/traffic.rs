@@ -23,13 +23,13 @@ pub(super) fn scenario(knobs: &Knobs) -> Scenario {
 /// The clients' ends of their connections to the server.
 pub(super) fn of_clients(evidence: &Evidence) -> impl Iterator<Item = &ConnectionView> {
     let ends = evidence.connections(Role::Client).into_iter();
-    ends.filter(|end| end.peer.to_string() == Scenario::ADDRESS)
+    ends.filter(|end| Scenario::is_entrance(end.peer))
 }
 
 /// A proxy's ends of its connections to the servers behind it.
 pub(super) fn behind(evidence: &Evidence) -> impl Iterator<Item = &ConnectionView> {
     let ends = evidence.connections(Role::Client).into_iter();
-    ends.filter(|end| end.peer.to_string() != Scenario::ADDRESS)
+    ends.filter(|end| !Scenario::is_entrance(end.peer))
 }
 
 /// Requests that went out on a connection. The last one of a connection that stays open may not be

@@ -2,7 +2,6 @@
 //!
 //! A question is asked only if its answer and all that its reveal tells were observed.
 
-mod offers;
 mod tally;
 mod templates;
 
@@ -10,6 +9,7 @@ use std::io::Read;
 
 use super::{
     fact::{LessonFacts, Value},
+    offers,
     text::{self, Piece},
 };
 use crate::{model::snapshot::Owner, record::Reader, run::Run, text::Untrusted};

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use rustc_hash::FxHashMap;
 
 use super::event::{QuicDatagram, Role, SockId};
-use super::snapshot::{QuicAnswer, QuicView};
+use super::snapshot::{QuicAnswer, QuicTrip, QuicView};
 
 /// Connections followed at once; of more the oldest are given up.
 const MAX_FOLLOWED: usize = 4_096;
@@ -84,7 +84,8 @@ impl Flows {
         setup.add(datagram);
         let (own_id, peer) = (setup.own_id().map(<[u8]>::to_vec), setup.view.peer);
         if let Some(answer) = setup.answer(datagram) {
-            let view = QuicView { answer: Some(answer), ..setup.view.clone() };
+            let trips = setup.trips(datagram.ts_ns);
+            let view = QuicView { answer: Some(answer), trips, ..setup.view.clone() };
             self.end(number);
             self.show(&view);
             return self.answered.push(view);
@@ -175,6 +176,7 @@ impl Flows {
             early_data: false,
             retry: false,
             answer: None,
+            trips: Vec::new(),
         };
         self.numbers += 1;
         let socket = self.sockets.entry(datagram.sock).or_default();
@@ -340,12 +342,29 @@ impl QuicSetup {
     }
 
     fn least_ns(&self, asked: usize) -> u64 {
-        self.waits(asked, 0).into_iter().max().unwrap_or(0) / 2
+        let waits = self.waits(asked, 0).into_iter();
+        waits.map(|(sent_ns, back_ns)| back_ns.saturating_sub(sent_ns)).max().unwrap_or(0) / 2
+    }
+
+    /// The waits of this end up to the first answer, which came at that time; a client's are its
+    /// round trips.
+    fn trips(&self, answered_ns: u64) -> Vec<QuicTrip> {
+        let Some(asked) = self.asked else { return Vec::new() };
+        let mut waits = self.waits(asked, self.least_ns(asked));
+        if self.view.role == Role::Client {
+            waits.push((self.seen[asked].ts_ns, answered_ns));
+        }
+        let since_us = |ns: u64| ns.saturating_sub(self.view.since_ns) / 1_000;
+        let trip = |(sent_ns, back_ns)| QuicTrip {
+            sent_us: since_us(sent_ns),
+            back_us: since_us(back_ns),
+        };
+        waits.into_iter().map(trip).collect()
     }
 
     /// Waits from the beginning of each burst of this end to the other's first datagram that came
-    /// at least `least_ns` later, ns.
-    fn waits(&self, asked: usize, least_ns: u64) -> Vec<u64> {
+    /// at least `least_ns` later: both times, ns.
+    fn waits(&self, asked: usize, least_ns: u64) -> Vec<(u64, u64)> {
         let (mut waits, mut sent_ns) = (Vec::new(), None);
         for seen in &self.seen[..=asked] {
             if seen.from_client == (self.view.role == Role::Client) {
@@ -353,9 +372,8 @@ impl QuicSetup {
                 continue;
             }
             let Some(begun_ns) = sent_ns else { continue };
-            let wait_ns = seen.ts_ns.saturating_sub(begun_ns);
-            if wait_ns >= least_ns {
-                waits.push(wait_ns);
+            if seen.ts_ns.saturating_sub(begun_ns) >= least_ns {
+                waits.push((begun_ns, seen.ts_ns));
                 sent_ns = None;
             }
         }

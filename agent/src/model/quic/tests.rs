@@ -61,6 +61,7 @@ fn a_connection_takes_two() {
     let whole = [(0, "<I"), (1, ">IH"), (1, ">HS"), (41, "<IH"), (41, "<HS"), (42, ">S")];
     let view = answered(&whole).unwrap();
     assert_eq!(view.answer, Some(QuicAnswer { round_trips: 2, us: 42_000 }));
+    assert_eq!(view.trips, [QuicTrip { sent_us: 1_000, back_us: 41_000 }], "its own wait");
     assert_eq!(
         (view.role, view.version, view.early_data, view.retry),
         (Role::Server, 1, false, false)
@@ -124,6 +125,8 @@ fn a_client_sees_the_same() {
         (view.role, view.answer),
         (Role::Client, Some(QuicAnswer { round_trips: 2, us: 80_000 }))
     );
+    let trip = |sent_us, back_us| QuicTrip { sent_us, back_us };
+    assert_eq!(view.trips, [trip(0, 40_000), trip(41_000, 80_000)]);
 }
 
 /// A client's first datagram, with the id that it goes by and the one that it made up.

@@ -99,6 +99,17 @@ pub struct QuicView {
     pub retry: bool,
     /// Its first answer.
     pub answer: Option<QuicAnswer>,
+    /// The waits of this end up to that answer, in their order; empty before it.
+    pub trips: Vec<QuicTrip>,
+}
+
+/// A wait for the other end, µs since the connection's first datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuicTrip {
+    /// This end sent the first datagram of a flight.
+    pub sent_us: u64,
+    /// The first datagram of the other's answer to it came.
+    pub back_us: u64,
 }
 
 /// Way of a QUIC connection to its first answer.

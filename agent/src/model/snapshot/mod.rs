@@ -21,7 +21,7 @@ pub use connection::{
     ThreadView, Trailing,
 };
 pub use datagram::{
-    DatagramHistory, DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView,
+    DatagramHistory, DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicTrip, QuicView,
 };
 pub use end::{Cause, EndView, ResetTotals};
 pub use holder::{CallFault, HeldMost, Holder, HolderTimes, Part, UpstreamWait};

@@ -4,58 +4,20 @@ use std::fmt::Write;
 
 use maud::{Markup, PreEscaped, html};
 
-use super::parts::{Times, owner_class};
-use crate::{digest::Point, model::snapshot::Holder, text::duration_us};
+use super::parts::Times;
+use crate::{
+    html::{owner_class, short},
+    {digest::Point, model::snapshot::Holder, text::duration_us},
+};
 
 /// Width and height of a plot in its own units.
 const WIDTH: f64 = 1_000.0;
 const HEIGHT: f64 = 100.0;
 
-/// Patterns of the owners, so that none of them is told by colour alone. Referred to by the style.
-pub(super) fn patterns() -> Markup {
-    html! {
-        svg.defs width="0" height="0" aria-hidden="true" focusable="false" {
-            defs {
-                @for owner in Holder::ALL {
-                    pattern id={ "fill-" (owner_class(owner)) } width="6" height="6"
-                        patternUnits="userSpaceOnUse" {
-                        rect.(owner_class(owner)) width="6" height="6" {}
-                        (pattern_lines(owner))
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn pattern_lines(owner: Holder) -> Markup {
-    let path = match owner {
-        Holder::App => return html! {},
-        Holder::Upstream => "M-1 5L1 7M0 0L6 6M5 -1L7 1",
-        Holder::Kernel => "M-1 1L1 -1M0 6L6 0M5 7L7 5",
-        Holder::Network => "M3 0V6",
-        Holder::Peer => "M0 3H6",
-        Holder::Unknown => "M3 2.2V3.8M2.2 3H3.8",
-    };
-    html! { path.hatch d=(path) {} }
-}
-
 /// A share of the run as a coordinate, in percent.
 pub(super) fn across(times: &Times, ts_ns: u64) -> f64 {
     let length = times.end_ns.saturating_sub(times.begin_ns).max(1) as f64;
     (ts_ns.saturating_sub(times.begin_ns) as f64 / length * 100.0).min(100.0)
-}
-
-/// A number with two decimals at most: there are thousands.
-pub(super) fn short(value: f64) -> String {
-    let mut text = format!("{value:.2}");
-    while text.ends_with('0') {
-        text.pop();
-    }
-    if text.ends_with('.') {
-        text.pop();
-    }
-    text
 }
 
 /// Points to be drawn: x in percent, y as a share of the height.

@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::parts::{Times, note, table};
+use super::parts::Times;
 use crate::{
     digest::{Digest, MAX_CONNECTS},
+    html::{note, table},
     model::{
         event::Connect,
         snapshot::{ResetTotals, error_name},

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::parts::note;
 use crate::{
     digest::Digest,
+    html::note,
     text::{bytes, count, duration_us, percent},
 };
 

@@ -3,12 +3,13 @@
 use maud::{Markup, html};
 
 use super::{
-    chart::{self, short},
-    parts::{Times, badge, left_out, letter, note, owner_class},
+    chart,
+    parts::{Times, left_out},
     words,
 };
 use crate::{
     digest::{ConnectionBrief, Digest, WorstExchange},
+    html::{badge, letter, note, owner_class, short},
     model::{
         event::Role,
         snapshot::{ExchangeView, Holder, Part},

@@ -3,13 +3,14 @@
 use maud::{Markup, html};
 
 use super::{
-    chart::{across, short},
-    parts::{Times, badge, note, severity},
+    chart::across,
+    parts::{Times, severity},
     summary::{doing, sentence, when},
     words,
 };
 use crate::{
     digest::{Digest, FindingStory},
+    html::{badge, note, short},
     model::snapshot::Severity,
     text::count,
 };

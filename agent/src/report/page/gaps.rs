@@ -3,9 +3,10 @@
 
 use maud::{Markup, html};
 
-use super::parts::{Times, left_out, note};
+use super::parts::{Times, left_out};
 use crate::{
     digest::Digest,
+    html::note,
     model::event::Pause,
     text::{Untrusted, count, count_of, duration_us, percent},
 };

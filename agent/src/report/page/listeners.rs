@@ -6,11 +6,12 @@ use maud::{Markup, html};
 
 use super::{
     chart::{self, across},
-    parts::{Times, known, listener_id, note, table, wait_cells},
+    parts::{Times, known, listener_id, wait_cells},
     queue,
 };
 use crate::{
     digest::{Digest, ListenerPoint, ListenerStory, UnixStory},
+    html::{note, short, table},
     model::snapshot::Totals,
     text::{count, count_of, duration_us, noun},
 };
@@ -98,7 +99,7 @@ fn one(story: &ListenerStory, times: &Times) -> Markup {
             (depth_chart(story, times))
             (flow_chart(story, times))
             (points_table(story, times))
-            (queue::player(story, times))
+            (queue::player(story, times, &format!("film-{}", story.last.sock), &[]))
             (more(story))
         }
     }
@@ -172,7 +173,7 @@ fn depth_chart(story: &ListenerStory, times: &Times) -> Markup {
         refused(&story.last.totals)
     );
     html! {
-        (chart::plot(&label, &format!("{} {}", chart::short(top), noun(top as u64, "connection")), times, 150, &inner))
+        (chart::plot(&label, &format!("{} {}", short(top), noun(top as u64, "connection")), times, 150, &inner))
         (refusal_lane(&points, times))
         ul.key {
             (key("depth", "M0 5H22", "deepest accept queue in each stretch"))
@@ -329,7 +330,7 @@ fn unix(story: &UnixStory, times: &Times) -> Markup {
         article.listener {
             h3 { (view.path) " " span.at { (view.comm) " " (view.pid) ", Unix-domain socket" } }
             p { (label) " Connects that found it full: " (known(view.refused)) "." }
-            (chart::plot(&label, &format!("{} {}", chart::short(top), noun(top as u64, "connection")), times, 80, &inner))
+            (chart::plot(&label, &format!("{} {}", short(top), noun(top as u64, "connection")), times, 80, &inner))
         }
     }
 }

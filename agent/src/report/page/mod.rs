@@ -24,18 +24,25 @@ mod words;
 
 use std::io;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-use sha2::{Digest as _, Sha256};
+use maud::{DOCTYPE, Markup, html};
 
 use self::parts::Times;
-use crate::{digest::Digest, text::Untrusted};
+use crate::{
+    digest::Digest,
+    html::{self, Page},
+    text::Untrusted,
+};
 
 /// Exchanges that [`write`] shows: the worst.
 pub const WORST: usize = 40;
 
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("page.js");
+const STYLE: &str = concat!(
+    include_str!("../../html/base.css"),
+    include_str!("player.css"),
+    include_str!("style.css"),
+    include_str!("../../html/print.css"),
+);
+const SCRIPT: &str = concat!(include_str!("player.js"), include_str!("../../html/print.js"));
 
 /// Writes the page.
 ///
@@ -63,6 +70,17 @@ pub fn write_failure(out: &mut dyn io::Write, reason: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Returns the animation of the deepest accept queue of a run, for a page of another kind: one that
+/// has `player.css` and `player.js`. Its data has this id, and `came` is as for [`queue::player`].
+#[cfg(feature = "lessons")]
+pub(super) fn queue_film(digest: &Digest, id: &str, came: &[u64]) -> Markup {
+    let deepest = digest.listeners.stories().values().max_by_key(|story| listeners::peak(story));
+    match deepest {
+        Some(story) => queue::player(story, &Times::of(digest), id, came),
+        None => html! {},
+    }
+}
+
 /// A section of the page.
 struct Section {
     id: &'static str,
@@ -73,30 +91,18 @@ struct Section {
 fn page(digest: &Digest) -> Markup {
     let times = Times::of(digest);
     let sections = sections(digest, &times);
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy());
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
-                meta name="generator" content=(concat!("backscope ", env!("CARGO_PKG_VERSION")));
-                title { "backscope: " (summary::title(digest)) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                a.skip href="#summary" { "To the summary" }
-                (chart::patterns())
-                (summary::header(digest, &times))
-                (contents(&sections))
-                main { @for section in &sections { (shown(section)) } }
-                (footer(digest))
-                script { (PreEscaped(SCRIPT)) }
-            }
-        }
-    }
+    html::document(&Page {
+        title: html! { "backscope: " (summary::title(digest)) },
+        style: STYLE,
+        script: SCRIPT,
+        skip: ("summary", "To the summary"),
+        body: html! {
+            (summary::header(digest, &times))
+            (contents(&sections))
+            main { @for section in &sections { (shown(section)) } }
+            (footer(digest))
+        },
+    })
 }
 
 fn sections(digest: &Digest, times: &Times) -> Vec<Section> {
@@ -159,15 +165,4 @@ fn footer(digest: &Digest) -> Markup {
             }
         }
     }
-}
-
-/// Returns the policy of the page: its own style and script run, and nothing is asked for.
-fn policy() -> String {
-    let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
-    format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \
-         form-action 'none'",
-        hash(STYLE),
-        hash(SCRIPT)
-    )
 }

@@ -3,12 +3,13 @@
 use maud::{Markup, html};
 
 use super::{
-    chart::{self, across, short},
-    parts::{Times, badge, letter, note, owner_class, table},
+    chart::{self, across},
+    parts::Times,
     words,
 };
 use crate::{
     digest::{Digest, FlowPoint},
+    html::{badge, letter, note, owner_class, short, table},
     model::snapshot::{Holder, HolderTimes, Owner, OwnerTimes, SliceKind},
     text::{count, duration_us, percent, percent_short},
 };

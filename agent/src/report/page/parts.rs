@@ -1,33 +1,17 @@
-//! Pieces that several sections share, and the one place where text from outside becomes HTML.
+//! Pieces that several sections share.
 
-use std::fmt::Write;
-
-use maud::{Markup, PreEscaped, Render, html};
-use serde::Serialize;
+use maud::{Markup, html};
 
 use crate::{
     digest::Digest,
+    html::note,
     model::{
         WallClock,
         event::SockId,
-        snapshot::{Holder, Severity, WaitView},
+        snapshot::{Severity, WaitView},
     },
-    text::{self, Untrusted, count, count_of, duration_us},
+    text::{self, count, count_of, duration_us},
 };
-
-/// The one way in which text from outside gets onto the page.
-impl Render for Untrusted {
-    fn render_to(&self, buffer: &mut String) {
-        // A String takes everything.
-        let _ = write!(buffer, "{}", self.for_html());
-    }
-}
-
-/// Data for the script, which no text in it can end.
-pub(super) fn data_block(id: &str, data: &impl Serialize) -> Markup {
-    let json = text::to_json_in_html(data).unwrap_or_else(|_| "null".to_owned());
-    html! { script type="application/json" id=(id) { (PreEscaped(json)) } }
-}
 
 /// Times of the run, as the page tells them: since the attach.
 #[derive(Clone, Copy, Debug)]
@@ -69,30 +53,6 @@ impl Times {
     }
 }
 
-/// The class of an owner.
-pub(super) fn owner_class(holder: impl Into<Holder>) -> &'static str {
-    match holder.into() {
-        Holder::App => "own-a",
-        Holder::Upstream => "own-up",
-        Holder::Kernel => "own-k",
-        Holder::Network => "own-n",
-        Holder::Peer => "own-p",
-        Holder::Unknown => "own-u",
-    }
-}
-
-/// The letter of an owner on its colour; its name is beside it, or what is read aloud.
-pub(super) fn letter(holder: impl Into<Holder>) -> Markup {
-    let owner = holder.into();
-    html! { span.letter.(owner_class(owner)) aria-hidden="true" { (owner.letter()) } }
-}
-
-/// The letter and the name of an owner.
-pub(super) fn badge(holder: impl Into<Holder>) -> Markup {
-    let owner = holder.into();
-    html! { span.badge { (letter(owner)) " " (owner.name()) } }
-}
-
 /// The shape and the name of a severity.
 pub(super) fn severity(severity: Severity) -> Markup {
     let (shape, name, class) = match severity {
@@ -130,19 +90,6 @@ pub(super) fn wait_cells(wait: &WaitView) -> Markup {
     }
 }
 
-/// A table that scrolls by itself where it is too wide, also by keyboard.
-pub(super) fn table(label: &str, head: &[&str], rows: &Markup) -> Markup {
-    html! {
-        div.scroll role="region" aria-label={ "Table: " (label) } tabindex="0" {
-            table {
-                caption.vh { (label) }
-                thead { tr { @for name in head { th scope="col" { (name) } } } }
-                tbody { (rows) }
-            }
-        }
-    }
-}
-
 /// A link to the listener's chart, by its socket.
 pub(super) fn listener_id(sock: SockId) -> String {
     format!("listener-{sock}")
@@ -155,9 +102,4 @@ pub(super) fn left_out(all: usize, shown: usize, thing: &str) -> Markup {
             (note(&format!("{} not shown.", count_of((all - shown) as u64, thing))))
         }
     }
-}
-
-/// A note below a figure or a list.
-pub(super) fn note(text: &str) -> Markup {
-    html! { p.note { (text) } }
 }

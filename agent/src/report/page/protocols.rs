@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::parts::{known, left_out, table, wait_cells};
+use super::parts::{known, left_out, wait_cells};
 use crate::{
     digest::Digest,
+    html::table,
     model::snapshot::{DatagramProtocol, DatagramView},
     text::{bytes, count, count_of, duration_us},
 };

@@ -6,12 +6,10 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::{
-    parts::{Times, data_block, note},
-    still,
-};
+use super::{parts::Times, still};
 use crate::{
     digest::{ListenerStory, Moment, MomentKind},
+    html::{data_block, note},
     text::{Untrusted, count, count_of, duration_us},
 };
 
@@ -40,13 +38,15 @@ pub(super) struct Film {
 }
 
 /// Returns the animation of a listener where somebody waited or was refused.
-pub(super) fn player(story: &ListenerStory, times: &Times) -> Markup {
+///
+/// `id` is that of its data, and unique on the page. `came` has the times at which connections came
+/// that nobody took, ns of `CLOCK_MONOTONIC`, if who made them has noted that.
+pub(super) fn player(story: &ListenerStory, times: &Times, id: &str, came: &[u64]) -> Markup {
     let moments = story.moments();
     if !is_worth_it(moments) {
         return html! {};
     }
-    let film = film(story, times);
-    let id = format!("film-{}", story.last.sock);
+    let film = film(story, times, came);
     let (begin, end) = (film.begin_us, film.begin_us.saturating_add(film.length_us));
     html! {
         h4 { "The accept queue, connection by connection" }
@@ -83,9 +83,11 @@ pub(super) fn player(story: &ListenerStory, times: &Times) -> Markup {
                     " goes to the beginning."
                 }
             }
-            (data_block(&id, &film))
+            (data_block(id, &film))
         }
-        @if moments.iter().any(|moment| matches!(moment.kind, MomentKind::Counted { .. })) {
+        @if !came.is_empty() {
+            (note("The clients noted when each of these connections came: at the end of connect()."))
+        } @else if moments.iter().any(|moment| matches!(moment.kind, MomentKind::Counted { .. })) {
             (note("Connections that nobody took within the recording show from the first sample or \
                    refusal that counted them: when each of them came was not observed."))
         }
@@ -112,15 +114,19 @@ fn events_words(moments: &[Moment]) -> String {
     format!("{} taken, {} refused", count(taken), count_of(refused, "packet"))
 }
 
-fn film(story: &ListenerStory, times: &Times) -> Film {
+fn film(story: &ListenerStory, times: &Times, came: &[u64]) -> Film {
     let places = thread_places(story);
     let first_ns = story.moments().iter().map(|moment| match moment.kind {
         MomentKind::Accepted { queued_ns, .. } => queued_ns.unwrap_or(moment.ts_ns),
         _ => moment.ts_ns,
     });
-    let begin_us = times.since(first_ns.min().unwrap_or(times.begin_ns));
+    let first_ns = first_ns.chain(came.iter().copied()).min();
+    let begin_us = times.since(first_ns.unwrap_or(times.begin_ns));
     let at = |ts_ns: u64| signed(times.since(ts_ns).saturating_sub(begin_us));
-    let mut events = Vec::new();
+    let (mut events, mut known) = (Vec::new(), None);
+    for (id, came_ns) in (story.moments().len()..).zip(came) {
+        events.push(vec![at(*came_ns), 0, signed(id as u64)]);
+    }
     for (id, moment) in story.moments().iter().enumerate() {
         let (t, id) = (at(moment.ts_ns), signed(id as u64));
         match moment.kind {
@@ -135,8 +141,11 @@ fn film(story: &ListenerStory, times: &Times) -> Film {
             MomentKind::Refused { count, depth, .. } => {
                 events.push(vec![t, 2, signed(count), depth.into()]);
             }
+            // A sample that reads what was known is no event.
+            MomentKind::Counted { depth, .. } if known == Some(depth) => {}
             MomentKind::Counted { depth, .. } => events.push(vec![t, 3, depth.into()]),
         }
+        known = Some(moment.depth());
     }
     events.sort_by_key(|event| (event.first().copied(), event.get(1).copied()));
     let length_us = events.last().and_then(|event| event.first().copied()).unwrap_or(0);
@@ -193,7 +202,7 @@ mod tests {
     fn a_film_has_each_moment_in_its_order() {
         let digest = overflowing();
         let story = digest.listeners.stories().values().next().expect("a listener");
-        let film = film(story, &Times::of(&digest));
+        let film = film(story, &Times::of(&digest), &[]);
         let of_kind = |kind: i64| film.events.iter().filter(|event| event[1] == kind).count();
         let moments = story.moments();
         let accepted =

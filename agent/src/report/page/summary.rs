@@ -7,11 +7,12 @@ use maud::{Markup, html};
 
 use super::{
     chart, gaps, owners,
-    parts::{Times, badge, letter, severity},
+    parts::{Times, severity},
     words,
 };
 use crate::{
     digest::{Digest, FindingStory},
+    html::{badge, letter},
     model::{
         output::Summary,
         snapshot::{Finding, Holder, Owner, Severity, chain},

@@ -246,7 +246,7 @@ fn a_hundred_thousand_exchanges_stay_below_three_megabytes() {
 #[test]
 fn the_policy_is_that_of_the_contents() {
     let page = page_of(&overflowing());
-    let policy = super::policy();
+    let policy = crate::html::policy(super::STYLE, super::SCRIPT);
     assert!(page.contains(&format!("content=\"{policy}\"")));
     assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"));
     assert_eq!(page.matches(super::STYLE).count(), 1);

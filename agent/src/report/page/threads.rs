@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::parts::{left_out, note, share, table};
+use super::parts::{left_out, share};
 use crate::{
     digest::{Digest, ThreadStory},
+    html::{note, table},
     model::snapshot::{PatternThread, PatternView},
     text::{count, duration_us, percent},
 };

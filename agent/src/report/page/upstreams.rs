@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::parts::{left_out, table};
+use super::parts::left_out;
 use crate::{
     digest::Digest,
+    html::table,
     model::snapshot::{ProxyView, UpstreamView},
     text::{count, count_of, duration_us, percent_short},
 };

@@ -10,8 +10,8 @@ pub(in crate::sensor) use self::{
     machine::{busy_ticks, online_cpus, open_files, own_memory_bytes, runnable_threads},
     mounts::{cgroup_mounts, sees_all_cgroups, sees_all_processes},
     network::{
-        ListenCounters, Routes, listen_counters, listening_sockets, netns_of, routes, socket_of,
-        time_wait_sockets,
+        ListenCounters, Routes, listen_counters, listening_sockets, netns_of, own_netns, routes,
+        socket_of, time_wait_sockets,
     },
     process::{
         EpollTargets, cgroup_lines, cgroups, comm_bytes, descriptor_flags, descriptors,

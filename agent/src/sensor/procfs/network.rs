@@ -15,6 +15,11 @@ pub(in crate::sensor) fn netns_of(pid: u32) -> Option<u32> {
     parse_inode(&fs::read_link(format!("/proc/{pid}/ns/net")).ok()?.to_string_lossy())
 }
 
+/// Returns the network namespace of the calling thread.
+pub(in crate::sensor) fn own_netns() -> Option<u32> {
+    parse_inode(&fs::read_link("/proc/thread-self/ns/net").ok()?.to_string_lossy())
+}
+
 /// The link reads `net:[4026531840]`.
 fn parse_inode(link: &str) -> Option<u32> {
     link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()

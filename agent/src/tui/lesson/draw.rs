@@ -1,23 +1,23 @@
 //! Puts the pages of a lesson on the screen.
 
 use ratatui::Frame;
-use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Text};
 
 use super::page::{self, Lines};
-use super::{LessonApp, Stage, list};
-use crate::learn::Outcome;
-use crate::tui::keys::Press;
+use super::reveal::Reveal;
+use super::summary::{self, After, RoundSeen};
+use super::{LessonApp, Seen, Stage, knobs, list, parts, typed};
 use crate::tui::text::{escape, wrap};
-use crate::tui::view::hints;
-use crate::tui::view::parts::{Row, cut, paragraph, rule, span};
+use crate::tui::view::parts::{cut, paragraph, rule, span};
 
 /// Columns from which on the picture stands beside the text.
 const WIDE: u16 = 120;
 /// Columns of text at most: longer lines are hard to read.
 const WORDS: u16 = 72;
+/// Columns of pages that are one column.
+const WIDEST: usize = 110;
 /// The smallest screen, in columns and lines.
 const SMALLEST: (u16, u16) = (60, 16);
 
@@ -30,6 +30,7 @@ const WELCOME: [&str; 2] = [
 impl LessonApp {
     /// Draws the whole screen.
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
+        self.keep_command_lines();
         let area = frame.area();
         if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
             let text = format!(
@@ -51,46 +52,72 @@ impl LessonApp {
     }
 
     fn head(&self, width: usize) -> Line<'static> {
-        let step = 2 * self.round + if matches!(self.stage, Stage::Reveal(..)) { 2 } else { 1 };
-        match self.stage {
-            Stage::List => list::header(self.theme, &self.lessons, &self.progress, width),
-            _ => page::header(self.theme, self.lesson(), step, self.recorded, width),
-        }
+        let step = match self.stage {
+            Stage::List => {
+                return list::header(self.theme, &self.lessons, &self.progress, width);
+            }
+            Stage::Summary => "summary".to_owned(),
+            Stage::Bench(_) => "the bench".to_owned(),
+            _ => {
+                let after = usize::from(matches!(self.stage, Stage::Reveal(_)));
+                let steps = 2 * self.lesson().rounds.len();
+                format!("step {} of {steps}", 2 * self.round + 1 + after)
+            }
+        };
+        page::header(self.theme, self.lesson(), &step, self.recorded, width)
     }
 
     fn body(&mut self, frame: &mut Frame<'_>, area: Rect) {
-        let width = usize::from(area.width);
-        match &self.stage {
+        let (theme, width, room) = (self.theme, usize::from(area.width), area.height.into());
+        let read = width.min(WIDEST);
+        let lines = match &self.stage {
             Stage::List => {
-                let room = area.height.into();
-                let lines = list::lines(
-                    self.theme,
-                    &self.lessons,
-                    &self.progress,
-                    Some(self.at),
-                    width,
-                    room,
-                );
+                let lines =
+                    list::lines(theme, &self.lessons, &self.progress, Some(self.at), width, room);
                 // More than a line for each is only where all fit.
                 let from = list::scroll(&lines, self.lessons.len(), self.at, room);
                 self.put(frame, area, lines, from);
+                return;
             }
-            Stage::Reveal(outcome, _) if self.evidence => {
-                let lines = page::evidence(self.theme, self.lesson(), self.round, outcome, width);
-                self.put(frame, area, lines, 0);
+            Stage::Reveal(reveal) if self.evidence => {
+                page::evidence(theme, self.lesson(), self.round, &reveal.outcome, width)
             }
-            _ if area.width >= WIDE => self.wide(frame, area),
-            _ => self.narrow(frame, area),
-        }
+            _ if self.commands => typed::commands(theme, &self.command_lines(), read),
+            Stage::Bench(turning) => {
+                let answer = &self.lesson().rounds[self.round].plan.answer;
+                knobs::lines(theme, turning, answer, read, room)
+            }
+            Stage::Summary => self.summary(read),
+            _ if area.width >= WIDE => return self.wide(frame, area),
+            _ => return self.narrow(frame, area),
+        };
+        self.put(frame, area, lines, 0);
+    }
+
+    fn summary(&self, width: usize) -> Lines {
+        let (lesson, at) = (self.lesson(), self.at);
+        let seen = self.seen.iter().enumerate().map(|(round, seen)| {
+            let Seen { guess, reveal } = seen.as_ref()?;
+            let owners = reveal.score(lesson, round);
+            Some(RoundSeen { guess: *guess, outcome: &reveal.outcome, owners })
+        });
+        let seen: Vec<_> = seen.collect();
+        let after = After {
+            next: self.lessons.get(at + 1),
+            command: self.command_lines().demo.clone(),
+            keys: !self.recorded,
+        };
+        let done = self.progress.of(&lesson.slug);
+        summary::lines(self.theme, lesson, &seen, &done, &after, width)
     }
 
     /// Draws one thing below the other.
     fn narrow(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let (width, height) = (usize::from(area.width), usize::from(area.height));
         let (lines, question) = match &self.stage {
-            Stage::Reveal(outcome, shown) => {
-                let (question, mut lines, words) = self.reveal(outcome, *shown, width);
-                lines.extend(page::pictured(self.theme, outcome, width, 0));
+            Stage::Reveal(reveal) => {
+                let (question, mut lines, words) = self.reveal_lines(reveal, width);
+                lines.extend(page::pictured(self.theme, &reveal.outcome, width, 0));
                 lines.extend(words);
                 let before = question.len();
                 (question.into_iter().chain(lines).collect(), before)
@@ -99,7 +126,7 @@ impl LessonApp {
                 let mut lines = self.asked(stage, width);
                 if matches!(stage, Stage::Predict) {
                     lines.push(Line::default());
-                    lines.extend(page::plan(self.theme, self.lesson(), self.round, width));
+                    lines.extend(typed::plan(self.theme, &self.command_lines(), width));
                     let measured = page::measured(self.theme, self.lesson(), width);
                     if lines.len() + measured.len() < height {
                         lines.push(Line::default());
@@ -109,7 +136,24 @@ impl LessonApp {
                 (lines, 0)
             }
         };
+        let area = self.ask_owner(frame, area, lines.len());
         self.put(frame, area, lines, question);
+    }
+
+    /// Draws the question whose doing the next step is below the `used` lines, or at the bottom: it
+    /// is seen whatever is scrolled. Returns the room above it.
+    fn ask_owner(&self, frame: &mut Frame<'_>, area: Rect, used: usize) -> Rect {
+        let Stage::Reveal(reveal) = &self.stage else { return area };
+        let width = area.width.into();
+        let asked = parts::asked_owner(self.theme, self.lesson(), self.round, reveal, width);
+        if asked.is_empty() {
+            return area;
+        }
+        let height = (asked.len() as u16).min(area.height / 2);
+        let used = u16::try_from(used).unwrap_or(u16::MAX).saturating_add(1);
+        let above = Rect { height: used.min(area.height - height), ..area };
+        frame.render_widget(Text::from(asked), Rect { y: area.y + above.height, height, ..area });
+        above
     }
 
     /// Draws the words on the left, what they are drawn from on the right.
@@ -121,11 +165,12 @@ impl LessonApp {
         let (column, other, height) =
             (words.width.into(), beside.width.into(), usize::from(area.height));
         let (mut lines, seen) = match &self.stage {
-            Stage::Reveal(outcome, shown) => {
-                let (mut lines, verdict, words) = self.reveal(outcome, *shown, column);
+            Stage::Reveal(reveal) => {
+                let (mut lines, verdict, words) = self.reveal_lines(reveal, column);
                 lines.extend(verdict);
                 lines.push(Line::default());
                 lines.extend(words);
+                let outcome = &reveal.outcome;
                 let evidence = page::evidence(theme, lesson, self.round, outcome, other);
                 // Facts and claims are seen below the picture; what ran is one key away.
                 let below =
@@ -135,7 +180,7 @@ impl LessonApp {
                 (lines, seen)
             }
             stage => {
-                let mut seen = page::plan(theme, lesson, self.round, other);
+                let mut seen = typed::plan(theme, &self.command_lines(), other);
                 seen.push(Line::default());
                 seen.extend(page::measured(theme, lesson, other));
                 seen.push(Line::default());
@@ -146,12 +191,16 @@ impl LessonApp {
         // The list stands at the bottom, as long as the text leaves it room.
         let room = height.saturating_sub(lines.len() + 2);
         let list = list::table(theme, &self.lessons, &self.progress, Some(self.at), column, room);
-        if list.len() <= room {
+        let used = lines.len();
+        let asks = matches!(&self.stage, Stage::Reveal(reveal)
+            if reveal.asked(lesson, self.round).is_some());
+        if list.len() <= room && !asks {
             lines.resize(height - list.len() - 1, Line::default());
             lines.push(rule(theme, vec![span("THE LESSONS", theme.dim())], column));
             lines.extend(list);
         }
         frame.render_widget(Text::from(seen), beside);
+        let words = self.ask_owner(frame, words, used);
         self.put(frame, words, lines, 0);
     }
 
@@ -160,11 +209,11 @@ impl LessonApp {
     fn put(&mut self, frame: &mut Frame<'_>, area: Rect, lines: Lines, whole: usize) {
         let height = usize::from(area.height);
         self.scroll_end = lines.len().saturating_sub(height);
-        let newest = match self.stage {
-            _ if self.evidence || self.scroll_end == 0 => 0,
+        let newest = match &self.stage {
+            _ if self.evidence || self.commands || self.scroll_end == 0 => 0,
             // What was measured comes first, then the picture.
-            Stage::Reveal(_, 1) => whole,
-            Stage::Reveal(..) => self.scroll_end.max(whole),
+            Stage::Reveal(reveal) if reveal.shown == reveal.first => whole,
+            Stage::Reveal(_) => self.scroll_end.max(whole),
             Stage::List => whole,
             _ => 0,
         };
@@ -219,8 +268,9 @@ impl LessonApp {
     }
 
     /// Returns the question, the verdict, and the parts that are revealed.
-    fn reveal(&self, outcome: &Outcome, shown: usize, width: usize) -> (Lines, Lines, Lines) {
+    fn reveal_lines(&self, reveal: &Reveal, width: usize) -> (Lines, Lines, Lines) {
         let (theme, lesson, round) = (self.theme, self.lesson(), self.round);
+        let outcome = &reveal.outcome;
         let question = page::question(theme, lesson, round, width);
         let mut out = Lines::new();
         out.push(page::answers(
@@ -232,53 +282,7 @@ impl LessonApp {
         ));
         out.push(Line::default());
         out.extend(page::verdict(theme, lesson, round, outcome, self.guess, width));
-        let parts = page::parts(theme, lesson, round, outcome, width);
-        (question, out, parts.into_iter().take(shown).flatten().collect())
-    }
-
-    fn foot(&mut self, area: Rect) -> Line<'static> {
-        const BY: &[Press] = &[("↑", KeyCode::Up), ("↓", KeyCode::Down)];
-        const ENTER: &[Press] = &[("↵", KeyCode::Enter)];
-        const QUIT: &[Press] = &[("q", KeyCode::Char('q'))];
-        const EVIDENCE: &[Press] = &[("e", KeyCode::Char('e'))];
-        const NEXT: (&[Press], &str) = (&[("n", KeyCode::Char('n'))], "next lesson");
-        const LESSONS: (&[Press], &str) = (&[("l", KeyCode::Char('l'))], "lessons");
-        let hints: Vec<(&[Press], &str)> = match &self.stage {
-            Stage::List => vec![(BY, "select"), (ENTER, "open"), (QUIT, "quit")],
-            Stage::Predict => vec![
-                (&[("←", KeyCode::Left), ("→", KeyCode::Right)], "choose"),
-                (ENTER, "run"),
-                NEXT,
-                LESSONS,
-                (BY, "scroll"),
-                (QUIT, "quit"),
-            ],
-            Stage::Running(_) => vec![(QUIT, "quit")],
-            Stage::Reveal(..) if self.evidence => {
-                vec![(EVIDENCE, "back"), (BY, "scroll"), (QUIT, "quit")]
-            }
-            Stage::Reveal(_, shown) => {
-                let goes_on = if *shown < self.parts() {
-                    "go on"
-                } else if self.is_last() {
-                    "next lesson"
-                } else {
-                    "predict again"
-                };
-                let first = [(ENTER, goes_on), (EVIDENCE, "evidence")];
-                first.into_iter().chain([NEXT, LESSONS, (BY, "scroll"), (QUIT, "quit")]).collect()
-            }
-            Stage::Failed(_) => vec![(ENTER, "back"), NEXT, (QUIT, "quit")],
-        };
-        let mut start = Row::new();
-        if let Some(hint) = &self.hint {
-            start.push(span(format!(" {hint} "), self.theme.reversed()));
-        }
-        self.hints.clear();
-        hints::line(self.theme, start, hints, area, &mut self.hints)
-    }
-
-    fn is_last(&self) -> bool {
-        self.round + 1 == self.lesson().rounds.len()
+        let parts = parts::parts(theme, lesson, round, reveal, width);
+        (question, out, parts.into_iter().flatten().collect())
     }
 }

@@ -27,11 +27,13 @@ pub(super) fn header(
 ) -> Line<'static> {
     let done = lessons.iter().filter(|lesson| progress.is_done(lesson)).count();
     let title = vec![span(" backscope learn ", theme.reversed())];
-    spread(
-        title,
-        vec![span(format!("{done} of {} lessons done ", lessons.len()), theme.dim())],
-        width,
-    )
+    let mut far = vec![span(format!("{done} of {} lessons done ", lessons.len()), theme.dim())];
+    let due = progress.due().len();
+    if due > 0 {
+        let text = format!("{due} to be asked again: backscope learn --again   ");
+        far.insert(0, span(text, theme.strong()));
+    }
+    spread(title, far, width)
 }
 
 /// Returns the introduction and the table of lessons, in at most `room` lines where they can be so

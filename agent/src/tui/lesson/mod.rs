@@ -4,21 +4,31 @@
 //! what the returned [`LessonAction`] asks, and draws.
 
 mod draw;
+mod foot;
+mod input;
+mod knobs;
 mod list;
+mod nested;
+mod owners;
 mod page;
+mod parts;
+mod reveal;
+mod summary;
 mod text;
+mod turning;
+mod typed;
 mod words;
 
-use ratatui::crossterm::event::{
-    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
-};
+use std::borrow::Cow;
 
-pub use text::{LessonText, list_text};
+pub use text::{LessonText, TextReveal, list_text, summary_text};
 
 use super::Theme;
-use super::view::{KeyPlace, hit};
-use crate::learn::{Lesson, Outcome, Progress};
+use super::view::KeyPlace;
+use crate::learn::{Bench, CommandLines, Lesson, Outcome, Progress};
 use crate::text::Untrusted;
+use reveal::Reveal;
+use turning::Turning;
 
 /// A request to the caller, after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +48,11 @@ pub enum LessonAction {
         /// The round's place.
         round: usize,
     },
+    /// Run what [`LessonApp::bench`] says, and tell what comes of it.
+    Turn {
+        /// The lesson's place.
+        lesson: usize,
+    },
 }
 
 /// The page that is shown.
@@ -48,10 +63,20 @@ enum Stage {
     Predict,
     /// The run, with what was told of it.
     Running(Vec<Untrusted>),
-    /// The reveal of what it shows, up to this part.
-    Reveal(Box<Outcome>, usize),
+    /// The reveal of what it shows.
+    Reveal(Reveal),
+    /// The knobs of the round.
+    Bench(Box<Turning>),
+    /// What the lesson came to.
+    Summary,
     /// It could not be run.
     Failed(Untrusted),
+}
+
+/// A round that was seen to its end.
+struct Seen {
+    guess: Option<usize>,
+    reveal: Reveal,
 }
 
 /// The screen of `learn`.
@@ -71,10 +96,16 @@ pub struct LessonApp {
     round: usize,
     guess: Option<usize>,
     stage: Stage,
+    /// The rounds of the lesson that were seen to their ends, since it was opened.
+    seen: Vec<Option<Seen>>,
     /// A word on what was just done.
     hint: Option<String>,
     /// The evidence lies over the page.
     evidence: bool,
+    /// The command lines lie over the page.
+    commands: bool,
+    /// The command lines of a round, by its lesson and its place.
+    typed: Option<((usize, usize), CommandLines)>,
     /// Lines scrolled off the top; `None` while the newest part is followed.
     scroll: Option<usize>,
     /// Lines that were off the top in the last drawing.
@@ -112,8 +143,11 @@ impl LessonApp {
             round: 0,
             guess: None,
             stage,
+            seen: Vec::new(),
             hint: None,
             evidence: false,
+            commands: false,
+            typed: None,
             scroll: None,
             scrolled: 0,
             scroll_end: 0,
@@ -133,163 +167,97 @@ impl LessonApp {
 
     /// Tells of the run in progress.
     pub fn told(&mut self, text: Untrusted) {
-        if let Stage::Running(told) = &mut self.stage {
-            told.push(text);
+        match &mut self.stage {
+            Stage::Running(told) => told.push(text),
+            Stage::Bench(turning) => {
+                if let Some(told) = &mut turning.running {
+                    told.push(text);
+                }
+            }
+            _ => {}
         }
     }
 
-    /// Takes the outcome of the run.
-    pub fn ran(&mut self, outcome: Result<Outcome, Untrusted>) {
-        self.stage = match outcome {
-            Ok(outcome) => {
-                let right = self.lesson().rounds[self.round].right(&outcome.facts);
-                let guessed = self.guess.is_some() && self.guess == right;
-                let slug = self.lesson().slug.clone();
-                self.progress.note(&slug, self.round, guessed);
-                self.unsaved = true;
-                Stage::Reveal(Box::new(outcome), 1)
-            }
-            Err(error) => Stage::Failed(error),
-        };
+    /// Takes the outcome of the run. If it has to run again, this is the request for it.
+    pub fn ran(&mut self, outcome: Result<Outcome, Untrusted>) -> LessonAction {
         self.scroll = None;
+        if let Stage::Bench(turning) = &mut self.stage {
+            let runs_again = turning.ran(outcome);
+            return if runs_again {
+                LessonAction::Turn { lesson: self.at }
+            } else {
+                LessonAction::Redraw
+            };
+        }
+        if matches!(self.stage, Stage::Running(_)) {
+            self.reveal(outcome);
+        }
+        LessonAction::Redraw
+    }
+
+    fn reveal(&mut self, outcome: Result<Outcome, Untrusted>) {
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.stage = Stage::Failed(error);
+                return;
+            }
+        };
+        let (lesson, round) = (&self.lessons[self.at], self.round);
+        if let Some(guess) = self.guess
+            && let Some(answer) = lesson.rounds[round].plan.offered.get(guess)
+        {
+            let right = lesson.rounds[round].right(&outcome.facts) == Some(guess);
+            self.progress.note(&lesson.slug, round, answer, right);
+            self.unsaved = true;
+        }
+        self.stage = Stage::Reveal(Reveal::new(lesson, round, Box::new(outcome)));
+    }
+
+    /// Returns the bench in hand, with the knobs as they are turned.
+    pub fn bench(&self) -> Option<&Bench> {
+        match &self.stage {
+            Stage::Bench(turning) => Some(&turning.bench),
+            _ => None,
+        }
+    }
+
+    /// True while a picture moves: [`Self::next_frame`] is due every 45 ms.
+    pub fn moves(&self) -> bool {
+        matches!(&self.stage, Stage::Bench(turning) if turning.moves())
+    }
+
+    /// Moves the picture on.
+    pub fn next_frame(&mut self) {
+        if let Stage::Bench(turning) = &mut self.stage {
+            turning.next_frame();
+        }
+    }
+
+    /// Returns the command lines that do what runs on the page that is shown.
+    fn command_lines(&self) -> Cow<'_, CommandLines> {
+        match (&self.stage, &self.typed) {
+            (Stage::Bench(turning), _) => Cow::Owned(turning.bench.scenario().command_lines()),
+            (_, Some((of, typed))) if *of == (self.at, self.round) => Cow::Borrowed(typed),
+            _ => Cow::Owned(self.command_lines_of(self.round)),
+        }
+    }
+
+    fn command_lines_of(&self, round: usize) -> CommandLines {
+        let lesson = self.lesson();
+        (lesson.check.scenario)(&lesson.rounds[round].plan.knobs).command_lines()
+    }
+
+    /// Keeps the command lines of the round in hand: a screen is drawn more often than they change.
+    fn keep_command_lines(&mut self) {
+        let of = (self.at, self.round);
+        let is_kept = matches!(&self.typed, Some((kept, _)) if *kept == of);
+        if !is_kept && !matches!(self.stage, Stage::List) {
+            self.typed = Some((of, self.command_lines_of(self.round)));
+        }
     }
 
     fn lesson(&self) -> &Lesson {
         &self.lessons[self.at]
-    }
-
-    /// Takes a key, the mouse or a new size.
-    pub fn on_event(&mut self, event: &Event) -> LessonAction {
-        match event {
-            Event::Key(key) if key.kind != KeyEventKind::Release => self.on_key(*key),
-            Event::Mouse(mouse) => match mouse.kind {
-                MouseEventKind::ScrollUp => self.scroll_by(-3),
-                MouseEventKind::ScrollDown => self.scroll_by(3),
-                MouseEventKind::Down(MouseButton::Left) => {
-                    match hit(&self.hints, mouse.column, mouse.row) {
-                        Some(code) => self.on_key(KeyEvent::new(code, KeyModifiers::NONE)),
-                        None => LessonAction::None,
-                    }
-                }
-                _ => LessonAction::None,
-            },
-            Event::Resize(..) => LessonAction::Redraw,
-            _ => LessonAction::None,
-        }
-    }
-
-    fn on_key(&mut self, key: KeyEvent) -> LessonAction {
-        self.hint = None;
-        if key.modifiers.contains(KeyModifiers::CONTROL) {
-            return match key.code {
-                KeyCode::Char('c') => LessonAction::Quit,
-                KeyCode::Char('z') => LessonAction::Suspend,
-                _ => LessonAction::None,
-            };
-        }
-        match key.code {
-            KeyCode::Char('q') => return LessonAction::Quit,
-            KeyCode::Esc if self.evidence => self.evidence = false,
-            KeyCode::Char('e') if matches!(self.stage, Stage::Reveal(..)) => {
-                self.evidence = !self.evidence
-            }
-            KeyCode::Up | KeyCode::Char('k') if !matches!(self.stage, Stage::List) => {
-                return self.scroll_by(-1);
-            }
-            KeyCode::Down | KeyCode::Char('j') if !matches!(self.stage, Stage::List) => {
-                return self.scroll_by(1);
-            }
-            KeyCode::PageUp => return self.scroll_by(-10),
-            KeyCode::PageDown => return self.scroll_by(10),
-            // A run is not left: what it started would go on.
-            _ if matches!(self.stage, Stage::Running(_)) || self.evidence => {
-                return LessonAction::None;
-            }
-            KeyCode::Char('n') => self.open((self.at + 1) % self.lessons.len()),
-            KeyCode::Char('l') | KeyCode::Esc => self.stage = Stage::List,
-            code => return self.on_stage_key(code),
-        }
-        self.scroll = if self.evidence { Some(0) } else { None };
-        LessonAction::Redraw
-    }
-
-    fn on_stage_key(&mut self, code: KeyCode) -> LessonAction {
-        match &mut self.stage {
-            Stage::List => match code {
-                KeyCode::Up | KeyCode::Char('k') => self.at = self.at.saturating_sub(1),
-                KeyCode::Down | KeyCode::Char('j') => {
-                    self.at = (self.at + 1).min(self.lessons.len() - 1)
-                }
-                KeyCode::Enter => self.open(self.at),
-                _ => return LessonAction::None,
-            },
-            Stage::Predict => return self.on_guess(code),
-            Stage::Failed(_) if code == KeyCode::Enter => self.stage = Stage::Predict,
-            Stage::Reveal(_, shown) if matches!(code, KeyCode::Enter | KeyCode::Char(' ')) => {
-                *shown += 1;
-                let shown = *shown;
-                self.scroll = None;
-                if shown > self.parts() {
-                    self.go_on();
-                }
-            }
-            _ => return LessonAction::None,
-        }
-        LessonAction::Redraw
-    }
-
-    fn on_guess(&mut self, code: KeyCode) -> LessonAction {
-        let offered = self.lesson().rounds[self.round].plan.offered.len();
-        match (code, self.guess) {
-            (KeyCode::Right | KeyCode::Tab, None) => self.guess = Some(0),
-            (KeyCode::Right | KeyCode::Tab, Some(at)) => self.guess = Some((at + 1) % offered),
-            (KeyCode::Left | KeyCode::BackTab, guess) => {
-                self.guess = Some((guess.unwrap_or(0) + offered - 1) % offered);
-            }
-            (KeyCode::Char(key @ 'a'..='d'), _) => {
-                let at = key as usize - 'a' as usize;
-                if at < offered {
-                    self.guess = Some(at);
-                }
-            }
-            (KeyCode::Enter, None) => self.hint = Some("predict first: ← → or a letter".to_owned()),
-            (KeyCode::Enter, Some(_)) => {
-                self.stage = Stage::Running(Vec::new());
-                self.welcome = false;
-                return LessonAction::Run { lesson: self.at, round: self.round };
-            }
-            _ => return LessonAction::None,
-        }
-        LessonAction::Redraw
-    }
-
-    /// Returns the number of parts of the reveal.
-    fn parts(&self) -> usize {
-        let (lesson, round) = (self.lesson(), self.round);
-        let closing = usize::from(round == 0) + usize::from(round + 1 < lesson.rounds.len());
-        lesson.rounds[round].reveal.len() + closing
-    }
-
-    /// Goes on to the next round, else to the next lesson.
-    fn go_on(&mut self) {
-        if self.round + 1 < self.lesson().rounds.len() {
-            self.round += 1;
-            self.guess = None;
-            self.stage = Stage::Predict;
-        } else if self.at + 1 < self.lessons.len() {
-            self.open(self.at + 1);
-        } else {
-            self.stage = Stage::List;
-        }
-    }
-
-    fn open(&mut self, at: usize) {
-        (self.at, self.round, self.guess, self.stage) = (at, 0, None, Stage::Predict);
-        self.scroll = None;
-    }
-
-    fn scroll_by(&mut self, lines: isize) -> LessonAction {
-        self.scroll = Some(self.scrolled.saturating_add_signed(lines).min(self.scroll_end));
-        LessonAction::Redraw
     }
 }

@@ -3,12 +3,12 @@
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::words;
-use crate::learn::{Bar, Claim, Lesson, LessonFacts, Outcome, Picture, Scenario, Value, Who};
+use super::{nested, words};
+use crate::learn::{Bar, Claim, Lesson, LessonFacts, Outcome, Picture, Value, Who};
 use crate::model::snapshot::Owner;
 use crate::model::timeline::{Lane, Step};
 use crate::text::Untrusted;
-use crate::tui::text::{escape, left, right, wrap};
+use crate::tui::text::{escape, left, right};
 use crate::tui::theme::Theme;
 use crate::tui::view::lanes;
 use crate::tui::view::parts::{Row, cut, paragraph, raw, rule, span, spread};
@@ -20,15 +20,41 @@ pub(super) type Lines = Vec<Line<'static>>;
 pub(super) fn header(
     theme: Theme,
     lesson: &Lesson,
-    step: usize,
+    step: &str,
     recorded: bool,
     width: usize,
 ) -> Line<'static> {
     let mut name = vec![span(format!(" LESSON {} ", lesson.lecture()), theme.reversed())];
     name.push(span(format!("  {}", lesson.title), theme.strong()));
     let recorded = if recorded { "recorded   " } else { "" };
-    let steps = 2 * lesson.rounds.len();
-    spread(name, vec![span(format!("{recorded}step {step} of {steps} "), theme.dim())], width)
+    spread(name, vec![span(format!("{recorded}{step} "), theme.dim())], width)
+}
+
+/// Returns the lesson's name, above a question that is asked again.
+pub(super) fn again_header(
+    theme: Theme,
+    lesson: &Lesson,
+    recorded: bool,
+    width: usize,
+) -> Line<'static> {
+    let mut name = vec![span(format!(" AGAIN, LESSON {} ", lesson.lecture()), theme.reversed())];
+    name.push(span(format!("  {}", lesson.title), theme.strong()));
+    let recorded = if recorded { "recorded " } else { "" };
+    spread(name, vec![span(recorded.to_owned(), theme.dim())], width)
+}
+
+/// Returns the facts that the text of a round claims, each once.
+pub(super) fn claimed_facts(lesson: &Lesson, round: usize, outcome: &Outcome) -> Lines {
+    let mut out = Lines::new();
+    for spec in lesson.check.facts {
+        let is_claimed =
+            lesson.rounds[round].plan.claims.iter().any(|claim| claim.fact == spec.name);
+        if is_claimed && outcome.facts.get(spec.name).is_some() {
+            let shown = right(&outcome.facts.shown(spec.name), 12);
+            out.push(Line::from(format!(" {shown}  {}", spec.about)));
+        }
+    }
+    out
 }
 
 /// Returns the text that leads to the question of a lesson.
@@ -92,31 +118,6 @@ pub(super) fn key(at: usize) -> char {
         0..4 => char::from(b'a' + at as u8),
         _ => '?',
     }
-}
-
-/// Returns what will run.
-pub(super) fn plan(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
-    let plan = &lesson.rounds[round].plan;
-    let scenario = (lesson.check.scenario)(&plan.knobs);
-    let mut out =
-        vec![rule(theme, vec![span("WHAT WILL RUN, in a network of its own", theme.dim())], width)];
-    let mut command = |name: &str, words: &[String]| {
-        let lines = wrap(&words.join(" "), width.saturating_sub(11));
-        for (at, line) in lines.into_iter().enumerate() {
-            let name = if at == 0 { name } else { "" };
-            out.push(Line::from(vec![span(format!(" {}", left(name, 9)), theme.dim()), raw(line)]));
-        }
-    };
-    command("server", &scenario.server);
-    match scenario.clients.as_slice() {
-        [] => {}
-        [client] => command("client", client),
-        [client, ..] => {
-            command("clients", client);
-            command("", &[format!("({} of them)", scenario.clients.len())]);
-        }
-    }
-    out
 }
 
 /// Returns what will be measured.
@@ -183,6 +184,12 @@ pub(super) fn verdict(
         String::new()
     };
     out.push(spread(row, vec![span(said, theme.strong())], width));
+    if let Some(guess) = guess
+        && let Some(word) = lesson.rounds[round].on_wrong(guess, &outcome.facts)
+    {
+        let mark = vec![span(" ✗   ", theme.strong())];
+        out.extend(words::marked(theme, mark, &word, Some(&outcome.facts), width));
+    }
     out.extend(broken(theme, outcome, width));
     out
 }
@@ -201,26 +208,46 @@ fn broken(theme: Theme, outcome: &Outcome, width: usize) -> Lines {
 
 /// Returns the picture under a title that says whose the colours are, with a blank line after it.
 pub(super) fn pictured(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
-    let mut title = vec![span("WHO DID WHAT", theme.dim())];
-    for owner in [Owner::Peer, Owner::Kernel, Owner::App] {
-        title.extend([raw("  "), span(format!(" {} ", owner.letter()), theme.badge(owner))]);
-        title.push(span(format!(" {}", owner.name()), theme.owner(owner)));
-    }
-    let mut out = vec![rule(theme, title, width)];
+    let mut out = vec![owners_rule(theme, &outcome.picture, width)];
     out.extend(picture(theme, outcome, width, room.saturating_sub(2)));
     out.push(Line::default());
     out
 }
 
+/// Returns the title of a picture: whose the colours are.
+pub(super) fn owners_rule(theme: Theme, picture: &Picture, width: usize) -> Line<'static> {
+    let mut title = vec![span("WHO DID WHAT", theme.dim())];
+    let mut owners = vec![Owner::Peer, Owner::Kernel, Owner::App];
+    if picture.shows(Owner::Network) {
+        owners.insert(1, Owner::Network);
+    }
+    for owner in owners {
+        title.extend([raw("  "), span(format!(" {} ", owner.letter()), theme.badge(owner))]);
+        title.push(span(format!(" {}", owner.name()), theme.owner(owner)));
+    }
+    rule(theme, title, width)
+}
+
 /// Returns the picture, in at most `room` lines where it can be so short.
 pub(super) fn picture(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
-    match &outcome.picture {
+    drawn(theme, &outcome.picture, outcome.picture.longest(), width, room)
+}
+
+/// Returns a picture whose bars are drawn to this length.
+pub(super) fn drawn(
+    theme: Theme,
+    picture: &Picture,
+    longest: f64,
+    width: usize,
+    room: usize,
+) -> Lines {
+    match picture {
         Picture::Lanes { app, steps } => lanes::lines(theme, sides(*app), steps, width, room),
-        Picture::Nested { title, shells } => nested(theme, title, shells, width),
+        Picture::Nested { title, shells } => nested::lines(theme, title, shells, width),
         Picture::Bars { title, bars } => {
             let mut out = vec![Line::from(span(format!(" {title}"), theme.dim()))];
             for bar in bars {
-                out.push(self::bar(theme, bar, bars, width));
+                out.push(self::bar(theme, bar, (bars, longest), width));
             }
             out
         }
@@ -235,38 +262,11 @@ fn sides(app: Who) -> lanes::Sides {
     }
 }
 
-/// Shells drawn as boxes, one within the other.
-fn nested(theme: Theme, title: &str, shells: &[Bar], width: usize) -> Lines {
-    let mut out = vec![Line::from(span(format!(" {title}"), theme.dim()))];
-    let inner = |depth: usize| width.saturating_sub(2 + 2 * depth);
-    for (depth, shell) in shells.iter().enumerate() {
-        let words = format!("{} {} ", escape(&shell.label), shell.figure);
-        let edge = inner(depth).saturating_sub(words.chars().count() + 3);
-        out.push(Line::from(vec![
-            raw(format!(" {}", "│".repeat(depth))),
-            span("┌ ", theme.owner(shell.owner)),
-            span(words, theme.strong()),
-            span(format!("{}┐", "─".repeat(edge)), theme.owner(shell.owner)),
-            raw("│".repeat(depth)),
-        ]));
-    }
-    for (depth, shell) in shells.iter().enumerate().rev() {
-        let edge = "─".repeat(inner(depth).saturating_sub(2));
-        out.push(Line::from(vec![
-            raw(format!(" {}", "│".repeat(depth))),
-            span(format!("└{edge}┘"), theme.owner(shell.owner)),
-            raw("│".repeat(depth)),
-        ]));
-    }
-    out
-}
-
-fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
-    let (mut label, mut figure, mut longest) = (0, 0, 0.0_f64);
+fn bar(theme: Theme, bar: &Bar, (all, longest): (&[Bar], f64), width: usize) -> Line<'static> {
+    let (mut label, mut figure) = (0, 0);
     for other in all {
         label = label.max(escape(&other.label).chars().count());
         figure = figure.max(other.figure.chars().count());
-        longest = longest.max(other.length);
     }
     let room = width.saturating_sub(label + figure + 6);
     let share = if longest > 0.0 { bar.length / longest } else { 0.0 };
@@ -277,35 +277,6 @@ fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
         raw(" ".repeat(room - cells)),
         span(format!("  {}", right(&bar.figure, figure)), theme.strong()),
     ])
-}
-
-/// Returns the parts of the reveal, one after the other.
-pub(super) fn parts(
-    theme: Theme,
-    lesson: &Lesson,
-    round: usize,
-    outcome: &Outcome,
-    width: usize,
-) -> Vec<Lines> {
-    let this = &lesson.rounds[round];
-    let facts = Some(&outcome.facts);
-    let mut out: Vec<Lines> = this
-        .reveal_of(&outcome.facts)
-        .map(|block| words::block(theme, block, facts, width))
-        .collect();
-    if round == 0 {
-        let mut jobs =
-            vec![Line::default(), rule(theme, vec![span("WHOSE JOB IS IT?", theme.dim())], width)];
-        jobs.extend(words::blocks(theme, &lesson.jobs, facts, width));
-        out.push(jobs);
-    }
-    if let Some(next) = lesson.rounds.get(round + 1) {
-        let mut change = vec![Line::default()];
-        let text = format!("Change one thing: {}, and predict again.", next.change);
-        change.extend(paragraph(&text, 1, theme.strong(), width));
-        out.push(change);
-    }
-    out
 }
 
 /// Returns the facts, the claims and what was said.
@@ -325,12 +296,9 @@ pub(super) fn evidence(
         out.push(self::claim(theme, claim, &outcome.facts, holds, width));
     }
     out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT PRINTED")]);
-    let Scenario { server, clients, .. } =
-        (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
-    let mut said = vec![Untrusted::from(format!("$ {}", server.join(" ")))];
-    if let Some(client) = clients.first() {
-        said.push(format!("$ {}", client.join(" ")).into());
-    }
+    let scenario = (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
+    let mut said: Vec<Untrusted> =
+        scenario.as_parts().iter().map(|line| format!("$ {}", line.text).into()).collect();
     said.extend(outcome.evidence.reports.iter().cloned());
     for line in said {
         out.push(Line::from(cut(vec![raw(format!(" {}", escape(&line)))], width)));

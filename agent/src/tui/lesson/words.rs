@@ -19,7 +19,8 @@ pub(super) fn blocks(
     width: usize,
 ) -> Vec<Line<'static>> {
     let mut out = Vec::new();
-    for (at, block) in blocks.iter().enumerate() {
+    let shown = blocks.iter().filter(|block| block.applies(facts));
+    for (at, block) in shown.enumerate() {
         if at > 0 && matches!(block, Block::Paragraph(_)) {
             out.push(Line::default());
         }
@@ -35,14 +36,26 @@ pub(super) fn block(
     facts: Option<&LessonFacts>,
     width: usize,
 ) -> Vec<Line<'static>> {
-    let (mut mark, indent) = match block {
-        Block::Paragraph(_) => (Row::new(), 1),
+    let mark = match block {
+        Block::Paragraph(_) => Row::new(),
         Block::Item(Some(owner), _) => {
             let badge = span(format!(" {} ", owner.letter()), theme.badge(*owner));
-            (vec![raw(" "), badge, raw(" ")], MARK)
+            vec![raw(" "), badge, raw(" ")]
         }
-        Block::Item(None, _) => (vec![raw("   • ")], MARK),
+        Block::Item(None, _) => vec![raw("   • ")],
     };
+    marked(theme, mark, block, facts, width)
+}
+
+/// Returns one block as lines behind a mark, which an item has and a paragraph has not.
+pub(super) fn marked(
+    theme: Theme,
+    mut mark: Row,
+    block: &Block,
+    facts: Option<&LessonFacts>,
+    width: usize,
+) -> Vec<Line<'static>> {
+    let indent = if mark.is_empty() { 1 } else { MARK };
     let rows = flow(theme, block.pieces(), facts, width.saturating_sub(indent + 1));
     let mut out = Vec::new();
     for row in rows {

@@ -123,10 +123,11 @@ impl Lanes {
             raw(" ".repeat(TIME + 1)),
             span(left(sides.peer, middle), theme.owner(Holder::Peer)),
         ];
-        row.push(span(left("KERNEL", self.wide - middle - 3), theme.owner(Holder::Kernel)));
+        // The last title ends where its lane does, so that the times below stay apart from it.
+        let kernel = (self.wide - middle).saturating_sub(sides.app.chars().count());
+        row.push(span(left("KERNEL", kernel), theme.owner(Holder::Kernel)));
         row.push(span(sides.app, theme.owner(Holder::App)));
-        let room = (TOOK + 3).saturating_sub(sides.app.chars().count());
-        row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", room)), theme.dim()));
+        row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", TOOK)), theme.dim()));
         Line::from(row)
     }
 

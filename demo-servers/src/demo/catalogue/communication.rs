@@ -7,6 +7,22 @@ const EVENT_LOOP: Option<Expect> = threads("single-thread", "event-loop");
 
 pub(super) static DEMOS: &[Demo] = &[
     Demo {
+        name: "who-speaks-first",
+        title: "Every pattern, one after another: who speaks first, and who speaks unasked",
+        lectures: &[5],
+        about: "The client uses each pattern over a connection of its own: request and response, \
+                short polling, long polling, server-sent events, push, publish and subscribe. \
+                Something happens every 100 ms. TCP lets either side begin; the pattern decides \
+                who does.",
+        expect: EVENT_LOOP,
+        server: &["opening"],
+        client: &["patterns"],
+        variations: &[
+            ("--every 300ms", "rarer events: only short polling asks more often for each"),
+            ("--pause 5ms", "short polling asks all the time"),
+        ],
+    },
+    Demo {
         name: "request-response",
         title: "The client asks, the server answers",
         lectures: &[6],
@@ -43,6 +59,38 @@ pub(super) static DEMOS: &[Demo] = &[
         ],
     },
     Demo {
+        name: "blocking",
+        title: "One thread that waits: for one connection, or for all",
+        lectures: &[7],
+        about: "One thread serves four clients that think for 20 ms between their requests. In a \
+                read that blocks, it waits for one of them while the others wait for it. With \
+                epoll or io_uring it waits for all at once.",
+        expect: EVENT_LOOP,
+        server: &["waiting"],
+        client: &["requests", "--clients=4", "--pause=20ms"],
+        variations: &[
+            ("--how blocking", "each client waits for those before it to leave"),
+            ("--how io_uring", "as epoll, with a third of the system calls"),
+        ],
+    },
+    Demo {
+        name: "durable-writes",
+        title: "When a write is acknowledged: written, on the disk, or on a replica",
+        lectures: &[7],
+        about: "Each request is a record, and is acknowledged when it is on the disk (fdatasync). \
+                Records that come during a sync share the next one. Acknowledged earlier, an \
+                answer is quick, and promises less.",
+        expect: threads("thread-per-connection", "blocking"),
+        server: &["store"],
+        client: &["requests", "--clients=4"],
+        variations: &[
+            ("--ack written", "quick: the page cache has it, a power failure loses it"),
+            ("--sync-time 20ms", "a slow disk: fewer syncs than records"),
+            ("--ack replica", "no answer before the replica has it"),
+            ("--ack replica-later", "quick: the replica is behind what was acknowledged"),
+        ],
+    },
+    Demo {
         name: "push",
         title: "The server writes when something happens",
         lectures: &[8],
@@ -54,7 +102,10 @@ pub(super) static DEMOS: &[Demo] = &[
         client: &["news", "--by=push"],
         variations: &[
             ("--clients 100", "each of them holds a connection and hears everything"),
-            ("--every 1ms", "more than a slow client could take, and the server cannot know"),
+            (
+                "--every 5ms --line 100000 --stall 2s",
+                "a client that does not read: the kernel keeps what it can, then the write waits",
+            ),
         ],
     },
     Demo {
@@ -99,6 +150,10 @@ pub(super) static DEMOS: &[Demo] = &[
         client: &["news", "--by=events"],
         variations: &[
             ("--end-after 5", "the stream breaks, and with Last-Event-ID nothing is missed"),
+            (
+                "--end-after 5 --retry 1s --forget",
+                "it breaks, and what happens meanwhile is missed",
+            ),
             ("--by long-polling", "a request for each event"),
             ("--clients 100", "a hundred connections that stay open"),
         ],
@@ -152,6 +207,7 @@ pub(super) static DEMOS: &[Demo] = &[
             ("--state request", "stateless: the request carries everything that is needed"),
             ("--keep-alive", "the session stays with the connection, and with its worker"),
             ("--workers 1", "one worker that knows every session"),
+            ("--workers 1 --restart-after 20", "until the program begins anew: all is forgotten"),
         ],
     },
     Demo {

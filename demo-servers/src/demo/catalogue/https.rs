@@ -44,6 +44,7 @@ pub(super) static DEMOS: &[Demo] = &[
         variations: &[
             ("--tls 1.2", "four round trips"),
             ("--resume", "still three, without a certificate"),
+            ("--group secp256r1", "four: the server does not take what the client guessed"),
         ],
     },
     Demo {

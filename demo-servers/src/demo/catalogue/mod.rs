@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn every_lecture_has_a_demo() {
         let parts = [
-            (communication::DEMOS, 6..=15),
+            (communication::DEMOS, 5..=15),
             (https::DEMOS, 29..=35),
             (execution::DEMOS, 37..=47),
             (proxying::DEMOS, 48..=49),

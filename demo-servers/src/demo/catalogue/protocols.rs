@@ -7,9 +7,26 @@ const EVENT_LOOP: Option<Expect> = threads("single-thread", "event-loop");
 
 pub(super) static DEMOS: &[Demo] = &[
     Demo {
+        name: "same-message",
+        title: "The same messages over one protocol or another",
+        lectures: &[16, 17],
+        about: "Each message of 100 bytes comes back as it was sent. Over TCP nothing is lost, but \
+                nobody can see where a message ends; over UDP it is the other way round. What \
+                HTTP, TLS and HTTP/2 add is paid for in bytes and round trips.",
+        expect: None,
+        server: &["echo"],
+        client: &["echo"],
+        variations: &[
+            ("--over udp", "a datagram for each"),
+            ("--over http1 --messages 10", "a request for each, one after another"),
+            ("--over tls --messages 1", "a handshake before the first"),
+            ("--over http2", "all at once on one connection"),
+        ],
+    },
+    Demo {
         name: "layers",
         title: "One request, layer by layer",
-        lectures: &[17, 18, 19],
+        lectures: &[18],
         about: "The application writes once and reads once. TCP makes segments of that, with a \
                 handshake before, acknowledgements in between and a close after. IP carries each \
                 segment in a packet, and knows nothing of connections. The client counts at each \
@@ -26,8 +43,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "udp",
         title: "UDP: datagrams",
         lectures: &[20],
-        about: "Each send is a datagram, and each read gets one, whole or not at all. There is no \
-                connection, and nobody resends what was lost: the application has to notice.",
+        about: "Each send is a datagram, and each read takes one from the buffer: what the read has \
+                no room for is lost. There is no connection, and nobody resends what was lost: the \
+                application has to notice.",
         expect: None,
         server: &["udp"],
         client: &["udp"],
@@ -96,6 +114,7 @@ pub(super) static DEMOS: &[Demo] = &[
         variations: &[
             ("--push 100ms --pause 1s", "the server also speaks unasked, between requests"),
             ("--message-size 100000", "a message of many segments"),
+            ("--pings 10", "pings, which the library answers and the application never sees"),
             ("--sleep 20ms", "an answer that takes time"),
         ],
     },
@@ -156,8 +175,8 @@ pub(super) static DEMOS: &[Demo] = &[
         lectures: &[28],
         about: "An offer and an answer over HTTP say who the two sides are. Everything after that \
                 is UDP, on one socket: STUN finds a path that works (ICE), DTLS does its handshake \
-                on it, and SCTP inside DTLS carries messages. Needs a build with the feature \
-                `webrtc`. A browser that opens the server's address acts as the client.",
+                on it, and SCTP inside DTLS carries messages. A browser that opens the server's \
+                address acts as the client.",
         expect: None,
         server: &["webrtc"],
         client: &["webrtc"],

@@ -5,11 +5,9 @@
 //! it, whatever address is in the server's answer: over a link the two see each other under other
 //! addresses than their own. The server takes the client's address from its first datagram.
 
-#[cfg(feature = "webrtc")]
 mod client;
-#[cfg(feature = "webrtc")]
+mod crypto;
 mod peer;
-#[cfg(feature = "webrtc")]
 mod server;
 
 use std::net::SocketAddr;
@@ -63,36 +61,15 @@ pub struct ClientOptions {
 /// page that opens a channel.
 ///
 /// # Errors
-/// The address cannot be had, or this was built without the feature `webrtc`.
-#[cfg(feature = "webrtc")]
+/// The address cannot be had.
 pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     server::serve(options)
 }
 
 /// Opens one channel after another. Facts: `channels` that opened, `open_us` from the offer to the
-/// open channel (the median), and the datagrams both ways of `stun` (checks that a path works), of
-/// `dtls` (the handshake and, encrypted, SCTP with the messages).
-#[cfg(feature = "webrtc")]
+/// open channel (the median), and the datagrams both ways: of `stun` (of these `checks`, which ask
+/// whether a path works, and `check_answers`), and of `dtls` (of these `handshake` and, encrypted,
+/// `data`: SCTP with the messages).
 pub(crate) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     client::converse(options, server, stop)
-}
-
-#[cfg(not(feature = "webrtc"))]
-const WITHOUT: &str = "this was built without WebRTC; build it with: cargo build --features webrtc";
-
-/// Says how to build it.
-///
-/// # Errors
-/// Always.
-#[cfg(not(feature = "webrtc"))]
-pub fn serve(_: &ServerOptions) -> anyhow::Result<()> {
-    anyhow::bail!(WITHOUT)
-}
-
-/// Says how to build it.
-#[cfg(not(feature = "webrtc"))]
-pub(crate) fn converse(_: &ClientOptions, _: SocketAddr, _: &Stop) -> Report {
-    let mut report = Report::default();
-    report.error(WITHOUT.to_owned());
-    report
 }

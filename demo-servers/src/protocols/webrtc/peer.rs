@@ -8,11 +8,19 @@ use std::time::{Duration, Instant};
 use str0m::net::{Protocol, Receive};
 use str0m::{Event, Input, Output, Rtc, RtcError};
 
-/// Numbers of datagrams by their first byte (RFC 7983).
+/// Numbers of datagrams by their first bytes (RFC 7983).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Datagrams {
     pub(super) stun: u64,
+    /// Of these, binding requests (RFC 8489): does this path work?
+    pub(super) checks: u64,
+    /// Of these, responses to such requests.
+    pub(super) check_answers: u64,
     pub(super) dtls: u64,
+    /// Of these, those that begin with a record of the handshake.
+    pub(super) handshake: u64,
+    /// Of these, those that begin with encrypted data: SCTP, and in it the messages.
+    pub(super) data: u64,
 }
 
 impl Datagrams {
@@ -22,6 +30,25 @@ impl Datagrams {
             Some(20..=63) => self.dtls += 1,
             _ => {}
         }
+        match datagram {
+            [0, 1, ..] => self.checks += 1,
+            [1, 1 | 0x11, ..] => self.check_answers += 1,
+            // ChangeCipherSpec comes before the encrypted end of the handshake.
+            [20 | 22, ..] => self.handshake += 1,
+            [23, ..] => self.data += 1,
+            _ => {}
+        }
+    }
+
+    /// Adds those of another connection.
+    pub(super) fn add(&mut self, other: Self) {
+        let Self { stun, checks, check_answers, dtls, handshake, data } = other;
+        self.stun += stun;
+        self.checks += checks;
+        self.check_answers += check_answers;
+        self.dtls += dtls;
+        self.handshake += handshake;
+        self.data += data;
     }
 }
 

@@ -11,8 +11,8 @@ use anyhow::Context;
 use str0m::change::SdpOffer;
 use str0m::{Candidate, Event, IceConnectionState, Rtc, RtcError};
 
-use super::ServerOptions;
 use super::peer::{Datagrams, Peer, receive};
+use super::{ServerOptions, crypto};
 use crate::execution::run_or_end;
 use crate::https::message;
 use crate::naming::{name_thread, with_name};
@@ -26,7 +26,7 @@ const LARGEST_OFFER: usize = 65_536;
 const PAGE: &str = include_str!("page.html");
 
 pub(super) fn serve(options: &ServerOptions) -> anyhow::Result<()> {
-    str0m::crypto::from_feature_flags().install_process_default();
+    crypto::install();
     let (listener, socket) = bind(options.listen)?;
     let address = socket.local_addr()?;
     let (sender, peers) = mpsc::channel();

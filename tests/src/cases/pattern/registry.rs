@@ -27,7 +27,7 @@ demos! {
     "listener-acceptor-reader" "single-thread" "single-thread-blocking"
     "acceptor-plus-readers" "message-load-balancing" "multiple-acceptors" "thundering-herd"
     "epoll-exclusive" "socket-sharding" "idempotency" "nagle"
-    "layers" "tcp"
+    "layers" "tcp" "who-speaks-first" "blocking" "durable-writes"
     "https-tls12" "https-tls12-resumed" "https-tls13" "https-tfo-tls13" "https-tfo-0rtt"
     "https-tls13-0rtt"
     "request-response" "synchronous-asynchronous" "push" "short-polling" "long-polling"
@@ -37,8 +37,16 @@ demos! {
 }
 
 /// Demos without a pattern to recognise: they serve nobody, one connection, or datagrams.
-const WITHOUT: &[&str] =
-    &["never-accepts", "udp", "tls", "http3", "webrtc", "https-quic", "https-quic-0rtt"];
+const WITHOUT: &[&str] = &[
+    "never-accepts",
+    "same-message",
+    "udp",
+    "tls",
+    "http3",
+    "webrtc",
+    "https-quic",
+    "https-quic-0rtt",
+];
 
 fn every_demo(world: &World) -> anyhow::Result<()> {
     let listed = world.agent_command(&["demo", "--list"]).output()?;

@@ -1,6 +1,6 @@
 //! `report` and `--report`: what the page says of real servers, and what a browser makes of it.
 
-mod browser;
+pub(super) mod browser;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

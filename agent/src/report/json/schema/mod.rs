@@ -30,6 +30,8 @@ use super::syn::SynBody;
 use super::unix::UnixBody;
 use super::{Object, Placed};
 use crate::commands::doctor::Report;
+#[cfg(feature = "lessons")]
+use crate::commands::learn::json::{LessonRow, RoundRow};
 use crate::commands::listeners::{ListenerRow, UnixRow};
 use crate::compare::Comparison;
 use reference::inline_once_used;
@@ -38,7 +40,15 @@ pub(crate) use reference::inline;
 pub(crate) use tidy::tidy;
 
 /// Commands whose output is no part of the stream. Its schema has the name of the command.
-pub(crate) const COMMANDS: [&str; 3] = ["diff", "doctor", "listeners"];
+pub(crate) const COMMANDS: &[&str] = &[
+    "diff",
+    "doctor",
+    "listeners",
+    #[cfg(feature = "lessons")]
+    "lesson",
+    #[cfg(feature = "lessons")]
+    "round",
+];
 
 /// Returns the schema of the whole stream: an object is one of the types, by its field `type`. What
 /// other commands write is among the definitions alone, as are parts that several objects share.
@@ -49,6 +59,10 @@ pub(crate) fn document() -> Value {
         Comparison::json_schema(&mut generator).into(),
         Report::json_schema(&mut generator).into(),
         listeners(&mut generator),
+        #[cfg(feature = "lessons")]
+        LessonRow::json_schema(&mut generator).into(),
+        #[cfg(feature = "lessons")]
+        RoundRow::json_schema(&mut generator).into(),
     ];
 
     let (mut references, mut definitions) = (Vec::new(), Map::new());
@@ -56,8 +70,8 @@ pub(crate) fn document() -> Value {
         references.push(json!({ "$ref": format!("#/$defs/{name}") }));
         definitions.insert(name.to_owned(), schema);
     }
-    for (name, schema) in COMMANDS.into_iter().zip(commands) {
-        definitions.insert(name.to_owned(), schema);
+    for (name, schema) in COMMANDS.iter().zip(commands) {
+        definitions.insert((*name).to_owned(), schema);
     }
     definitions.append(&mut generator.take_definitions(true));
     let mut definitions = Value::Object(definitions);
@@ -69,7 +83,7 @@ pub(crate) fn document() -> Value {
         "title": "Objects of backscope",
         "description": "One line of `backscope watch --json` or `backscope replay --json`. One of \
             `backscope listeners --json` is of `#/$defs/listeners`, that of `backscope doctor \
-            --json` of `#/$defs/doctor`, that of `backscope diff --json` of `#/$defs/diff`. Fields and types may be added, so ignore those you don't \
+            --json` of `#/$defs/doctor`, that of `backscope diff --json` of `#/$defs/diff`, those of `backscope learn --json` of `#/$defs/lesson` and `#/$defs/round`. Fields and types may be added, so ignore those you don't \
             know.",
         "oneOf": references,
         "$defs": definitions,

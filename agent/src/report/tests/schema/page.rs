@@ -196,17 +196,18 @@ fn label(schema: &Value) -> String {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         return names.join(", ");
     }
-    let (kind, or_null) = match &schema["type"] {
-        Value::Array(kinds) => (&kinds[0], " or `null`"),
-        kind => (kind, ""),
+    let kinds = match &schema["type"] {
+        Value::Array(kinds) => kinds.as_slice(),
+        kind => std::slice::from_ref(kind),
     };
-    let label = match kind.as_str().unwrap_or_default() {
+    let labels = kinds.iter().map(|kind| match kind.as_str().unwrap_or_default() {
+        "null" => "`null`".to_owned(),
         "string" => "text".to_owned(),
         "array" => format!("array of {}", label(&schema["items"])),
         "object" => object(schema),
         other => other.to_owned(),
-    };
-    label + or_null
+    });
+    labels.collect::<Vec<_>>().join(" or ")
 }
 
 /// Describes an object by the names of its fields, if these have no rows of their own.

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::learn::fact::{Unit, Value, show};
+use super::fact::{Unit, Value, show};
 
 /// Factors between an answer and the next: far enough that only one of them is near.
 const STEP: f64 = 4.0;

@@ -1,17 +1,9 @@
-// The animation of accept queues, and what printing needs. The page is whole without it.
+// The animation of accept queues. The page is whole without it.
 (() => {
   "use strict";
   const ARRIVE = 0, TAKE = 1, REFUSE = 2, COUNT = 3;
   const SPEEDS = [0.001, 0.01, 0.02, 0.1, 0.2, 0.5, 1];
   const reduced = matchMedia("(prefers-reduced-motion: reduce)");
-
-  // For paper everything is opened, and closed again as it was.
-  let opened = [];
-  addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
-    for (const it of opened) it.open = true;
-  });
-  addEventListener("afterprint", () => { for (const it of opened) it.open = false; });
 
   const time = (us) => us >= 1e6 ? (us / 1e6).toFixed(3) + " s" : (us / 1e3).toFixed(3) + " ms";
 
