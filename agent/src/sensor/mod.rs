@@ -28,12 +28,14 @@ mod options;
 mod places;
 mod probe_log;
 mod procfs;
+mod records;
+mod refresh;
 mod sample;
 pub mod targets;
 mod user;
 mod workload;
 
-use std::{collections::BTreeSet, mem, net::SocketAddr, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
 
 use aya::maps::{MapData, RingBuf};
 use backscope_abi::counter;
@@ -42,16 +44,13 @@ use rustix::{fd::AsFd, thread::CapabilitySet};
 
 use self::{
     attach::{AcceptHooks, Loaded, sys},
-    budget::{Budget, Spent},
-    decode::{Capabilities, DecodeContext, Decoded, FirstBytes},
+    budget::Budget,
+    decode::{Capabilities, DecodeContext, FirstBytes},
     ends::Ends,
     maps::Maps,
     places::Places,
     probe_log::ProbeLog,
-    sample::{
-        Closing, Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler,
-        Threads, WAITED_NS, note_pending_accepts,
-    },
+    sample::{Closing, Connections, CostMeter, Datagrams, Networks, Quotas, Sampler, Threads},
     workload::WorkloadPlaces,
 };
 pub use self::{
@@ -70,21 +69,10 @@ pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::Sandbox,
-    model::event::{
-        ClosingSocket, EndedProcess, Event, Exchange, OtherListener, Pause, ProcessChange, Sample,
-        ThreadUse,
-    },
+    model::event::{EndedProcess, Event, OtherListener, Sample},
     privileges::{self, Caller},
     text::Untrusted,
 };
-
-/// Records, of the ring or of a scan, after which memory is given back.
-const TRIM_AFTER: usize = 2_000;
-
-/// The name under which runs of probes that the kernel skipped are counted as lost.
-const SKIPPED: &str = "skipped_runs";
-/// Likewise, of accepts that nothing showed while the hooks of accept were suspended in a rush.
-const MISSED: &str = "rush_accepts";
 
 /// Attached probes, and everything that was learnt in attaching them. Dropping it detaches all.
 ///
@@ -284,291 +272,6 @@ impl Sensor {
         &self.loaded.chosen
     }
 
-    /// Records that were taken from the ring buffer. It begins anew from time to time.
-    pub fn records(&self) -> usize {
-        self.drained
-    }
-
-    /// Shows the events of the ring buffer's records, one by one: thousands of events at once would
-    /// not stay in a cache, and an event is too large to be moved about.
-    ///
-    /// Returns at the first record that was written after the call: where records come faster than
-    /// they are taken, the buffer is never empty, and the caller has more to do.
-    ///
-    /// # Errors
-    /// The first of `take`. The event that it was given is gone.
-    pub fn drain<E>(&mut self, mut take: impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
-        if self.accept_hooks.resume_if_wanted(&mut self.maps, &mut self.loaded.syscalls) {
-            note_pending_accepts(self.sampler.descriptors(), &mut self.maps);
-        }
-        if let Some(probe_log) = &mut self.probe_log {
-            probe_log.print();
-        }
-        // Before the records, of which none is younger.
-        if let Some(state) = self.quotas.look(now_ns()) {
-            take(&Event::Cpu(state))?;
-        }
-        if let Some(part) = self.connections.next_part() {
-            take(&part)?;
-        }
-        for event in mem::take(&mut self.found) {
-            if let Event::Exchange(exchange) = &event {
-                self.threads.count(exchange);
-            }
-            take(&event)?;
-        }
-        let begun_ns = now_ns();
-        loop {
-            let Some(record) = self.ring.next() else { break };
-            self.drained += 1;
-            match decode::decode(&record, self.context, &mut self.event) {
-                Some(Decoded::Event) => {
-                    // The event has all of the record, whose room in the ring is free now.
-                    drop(record);
-                    self.note_event(&mut take)?;
-                    take(&self.event)?;
-                    if self.event.is_younger(begun_ns) {
-                        break;
-                    }
-                }
-                Some(Decoded::FirstBytes) => {
-                    let mut is_last = false;
-                    for event in self.first.take(&record, &mut self.places) {
-                        is_last |= event.is_younger(begun_ns);
-                        take(&event)?;
-                    }
-                    if is_last {
-                        break;
-                    }
-                }
-                Some(Decoded::Adopt(pid)) => {
-                    self.adopt.insert(pid);
-                }
-                None => {}
-            }
-        }
-        for pid in mem::take(&mut self.adopt) {
-            self.sampler.scan_process(&self.loaded.scan, pid);
-        }
-        Ok(())
-    }
-
-    /// Takes note of the newest event, and completes it, before it is shown.
-    fn note_event<E>(&mut self, take: &mut impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
-        let mut met = None;
-        match &mut self.event {
-            Event::Accept(accept) => {
-                self.threads.accepted(accept);
-                met = self.workloads.met(accept.pid);
-            }
-            Event::Exchange(exchange) => {
-                self.threads.count(exchange);
-                if let Some(pid) = waited(exchange) {
-                    for state in self.quotas.waited(now_ns(), pid) {
-                        take(&Event::Cpu(state))?;
-                    }
-                }
-            }
-            Event::Closed(closed) => {
-                self.connections.forget(closed.sock);
-                self.first.forget(closed.sock);
-            }
-            Event::Connect(connect) => {
-                self.networks.complete(connect);
-                met = self.workloads.met(connect.pid);
-            }
-            Event::Opened(opened) => met = self.workloads.met(opened.pid),
-            Event::Process(process) => {
-                let pid = process.pid;
-                self.ends.note(process, &self.targets);
-                // It may be another's program now.
-                if self.targets.traceable_only && !privileges::may_trace(pid) {
-                    self.maps.forget_target(pid);
-                } else if let ProcessChange::Forked { parent } = process.change {
-                    met = self.workloads.forked(pid, parent);
-                }
-            }
-            _ => {}
-        }
-        match met {
-            Some(met) => take(&Event::Workload(met)),
-            None => Ok(()),
-        }
-    }
-
-    /// Reads the last sample of a run: as [`Sensor::sample`], however long ago the iterator ran.
-    pub fn last_sample(&mut self) -> Sample {
-        self.sampler.ends();
-        self.connections.scan_is_due();
-        self.sample()
-    }
-
-    /// Returns connections that are closing, of all processes of the targets' network namespaces.
-    /// None in a pause.
-    pub fn closing(&mut self) -> Vec<ClosingSocket> {
-        if self.budget.as_ref().is_some_and(Budget::is_pause) {
-            return Vec::new();
-        }
-        self.closing.ask()
-    }
-
-    fn scan(&mut self) {
-        self.sampler.scan(&self.loaded.scan, &self.targets, &self.maps);
-    }
-
-    /// Reads the state of every listener, and starts a new refresh period. [`Sensor::scan_on`] adds
-    /// the connections.
-    pub fn sample(&mut self) -> Sample {
-        if self.drained >= TRIM_AFTER {
-            // Memory that a burst took lies scattered between what is kept of it.
-            self.drained = 0;
-            sys::trim_memory();
-        }
-        self.first.let_go(now_ns());
-        if self.targets.traceable_only {
-            self.forget_untraceable();
-        }
-        self.join_groups();
-        self.keep_to_budget();
-        self.scan();
-        let mut sample = self.sampler.sample(&mut self.maps);
-        self.others.clear();
-        for listener in &sample.listeners {
-            for other in &listener.others {
-                self.others.push((listener.local, other.clone()));
-            }
-        }
-        let syscalls = &mut self.loaded.syscalls;
-        self.accept_hooks.suspend_if_useful(&sample, &mut self.maps, syscalls);
-        let calls_missed = self.accept_hooks.reasons().rush;
-        for listener in &mut sample.listeners {
-            listener.calls_missed = calls_missed;
-        }
-        self.sample_connections(&mut sample);
-        self.sample_workloads(&sample);
-        let runs = self.loaded.programs.runs();
-        sample.cost = self.cost.read(&self.loaded.programs, runs);
-        self.skipped = runs.skipped;
-        let own = [(SKIPPED, runs.skipped), (MISSED, self.accept_hooks.missed())];
-        for (what, total) in own.into_iter().chain(self.first.lost()) {
-            if total > 0 {
-                sample.lost.push((what.into(), total));
-            }
-        }
-        sample
-    }
-
-    /// Lets go of processes that the caller may no longer trace.
-    fn forget_untraceable(&mut self) {
-        for pid in self.maps.targets() {
-            if !privileges::may_trace(pid) {
-                self.maps.forget_target(pid);
-            }
-        }
-    }
-
-    fn sample_connections(&mut self, sample: &mut Sample) {
-        if !self.loaded.chosen.has(Signal::ConnectionEnd) {
-            return;
-        }
-        let opened = self.maps.counter(counter::OPENED);
-        let ended = self.maps.counter(counter::ENDED);
-        sample.connections_open = opened.saturating_sub(ended);
-        let processes = self.maps.targets();
-        (sample.threads, sample.waiting) =
-            self.threads.sample(&processes, self.sampler.descriptors());
-        let of_threads = sample.threads.iter().map(|thread| thread.pid);
-        let running = processes.iter().copied().chain(of_threads);
-        for state in self.quotas.refresh(sample.ts_ns, running) {
-            self.found.push(Event::Cpu(state));
-        }
-        if let Some(budget) = &mut self.budget {
-            budget.note(&sample.threads);
-            if budget.is_pause() {
-                return;
-            }
-        }
-        self.recount_after_loss();
-        let is_few = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
-        self.connections.begin_scan(if is_few { &processes } else { &[] }, sample.ts_ns);
-        self.maps.set_census(self.connections.is_census());
-        self.first_made = self.first.made();
-    }
-
-    /// Begins or ends a pause, if the budget asks for it.
-    fn keep_to_budget(&mut self) {
-        let Some(budget) = &mut self.budget else { return };
-        let spent = Spent {
-            agent_ns: clock::own_cpu_ns(),
-            probes_ns_a_second: self.cost.probes_ns_a_second(),
-        };
-        let now = Instant::now();
-        if !budget.is_due(now, spent) {
-            return;
-        }
-        let begins = !budget.is_pause();
-        // What cannot be attached now is tried again at the next refresh.
-        if !begins && self.loaded.pausable.attach_again().is_err() {
-            return;
-        }
-        budget.change(now, spent);
-        self.era = self.era.wrapping_add(1);
-        // What is said to be watched is: a pause is told to be no shorter than it is.
-        let mut ts_ns = now_ns();
-        self.maps.set_era(self.era);
-        if !begins {
-            ts_ns = now_ns();
-        }
-        if begins {
-            self.loaded.pausable.detach();
-        } else {
-            self.connections.scan_is_due();
-        }
-        self.cost.change(begins, &self.loaded.programs);
-        self.found.push(Event::Pause(Pause { ts_ns, begins }));
-        self.has_turned = true;
-    }
-
-    /// True once after a pause has begun or ended: that has to be told before the sample is.
-    pub fn has_turned(&mut self) -> bool {
-        mem::take(&mut self.has_turned)
-    }
-
-    /// Has connections counted if records of their ends may have been lost.
-    fn recount_after_loss(&mut self) {
-        let mut losses = self.skipped;
-        for index in [counter::RING_FULL, counter::CONNECTIONS_FULL] {
-            losses += self.maps.counter(index);
-        }
-        if losses != mem::replace(&mut self.losses, losses) {
-            self.connections.recount();
-        }
-    }
-
-    /// Adds some more of the connections to a sample. Returns false once it has all. A caller that
-    /// takes them out in between never holds many at once.
-    pub fn scan_on(&mut self, sample: &mut Sample) -> bool {
-        let Some(program) = &self.loaded.scan_connections else { return false };
-        let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else {
-            let udp_sockets = self.connections.take_udp_sockets();
-            if let Some(held) = self.connections.take_held() {
-                self.first.keep(self.first_made, &held);
-            }
-            let ended = self.sampler.ended();
-            sample.datagrams = self.datagrams.sample(&mut self.maps, &udp_sockets, ended);
-            for socket in &sample.datagrams {
-                if socket.closed {
-                    self.first.forget(socket.sock);
-                }
-            }
-            return false;
-        };
-        self.drained += scanned.found.len();
-        self.found.extend(scanned.found);
-        sample.connections.extend(scanned.connections);
-        true
-    }
-
     /// True once the last process has ended, if only processes are watched.
     pub fn all_ended(&self) -> bool {
         let groups = &self.targets.groups;
@@ -634,23 +337,4 @@ impl Sensor {
     pub fn processes(&self) -> usize {
         self.maps.targets().len()
     }
-}
-
-/// The process of an exchange whose thread was long without a processor.
-fn waited(exchange: &Exchange) -> Option<u32> {
-    let mut paused_ns = 0;
-    let mut writer: Option<ThreadUse> = None;
-    if let Some(outbound) = &exchange.outbound {
-        writer = outbound.writer;
-        if let Some(pauses) = &outbound.pauses {
-            paused_ns = pauses.run_delay_ns;
-        }
-    }
-    if let Some(writer) = writer
-        && writer.run_delay_ns.max(paused_ns) >= WAITED_NS
-    {
-        return Some(writer.pid);
-    }
-    let reader = exchange.inbound.as_ref()?.reader?;
-    if reader.run_delay_ns.max(paused_ns) >= WAITED_NS { Some(reader.pid) } else { None }
 }

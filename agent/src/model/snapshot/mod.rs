@@ -5,25 +5,25 @@ mod connect;
 mod connection;
 mod datagram;
 mod end;
+mod exchange;
 mod holder;
 mod pattern;
 mod protocol;
 mod proxy;
 mod query;
 mod stood;
+mod thread;
 
 use std::net::SocketAddr;
 
 pub use chain::FindingRef;
 pub use connect::{ConnectFailure, ConnectTotals, error_name};
-pub use connection::{
-    ConnectionView, ExchangeVerdict, ExchangeView, HoldView, OwnerTimes, Pieces, Slice, SliceKind,
-    ThreadView, Trailing,
-};
+pub use connection::{ConnectionView, HoldView, Trailing};
 pub use datagram::{
     DatagramHistory, DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicTrip, QuicView,
 };
 pub use end::{Cause, EndView, ResetTotals};
+pub use exchange::{ExchangeVerdict, ExchangeView, OwnerTimes, Pieces, Slice, SliceKind};
 pub use holder::{CallFault, HeldMost, Holder, HolderTimes, Part, UpstreamWait};
 pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
 pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
@@ -33,6 +33,7 @@ pub use query::{
     ListedConnection, Selection, TID,
 };
 pub use stood::{MAX_STRETCHES, Stood, Stretch};
+pub use thread::ThreadView;
 
 use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
 use super::workload::Workloads;
