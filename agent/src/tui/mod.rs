@@ -11,6 +11,8 @@ mod events;
 #[cfg(feature = "lessons")]
 pub mod fix;
 mod found;
+#[cfg(feature = "lessons")]
+mod gesture;
 mod help;
 mod input;
 mod jump;

@@ -7,12 +7,11 @@ mod draw;
 
 use std::path::PathBuf;
 
-use ratatui::crossterm::event::{
-    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
-};
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 
 use super::Theme;
-use super::view::{KeyPlace, hit};
+use super::gesture::Gesture;
+use super::view::KeyPlace;
 use crate::learn::fix::{Exercise, Game, News, Score};
 use crate::text::Untrusted;
 
@@ -111,21 +110,11 @@ impl FixApp {
 
     /// Takes a key, the mouse or a new size.
     pub fn on_event(&mut self, event: &Event) -> FixAction {
-        match event {
-            Event::Key(key) if key.kind != KeyEventKind::Release => self.on_key(*key),
-            Event::Mouse(mouse) => match mouse.kind {
-                MouseEventKind::ScrollUp => self.scroll_by(-3),
-                MouseEventKind::ScrollDown => self.scroll_by(3),
-                MouseEventKind::Down(MouseButton::Left) => {
-                    match hit(&self.hints, mouse.column, mouse.row) {
-                        Some(code) => self.on_key(KeyEvent::new(code, KeyModifiers::NONE)),
-                        None => FixAction::None,
-                    }
-                }
-                _ => FixAction::None,
-            },
-            Event::Resize(..) => FixAction::Redraw,
-            _ => FixAction::None,
+        match Gesture::of(event, &self.hints) {
+            Gesture::Key(key) => self.on_key(key),
+            Gesture::Scroll(lines) => self.scroll_by(lines),
+            Gesture::Resized => FixAction::Redraw,
+            Gesture::Nothing => FixAction::None,
         }
     }
 

@@ -1,31 +1,19 @@
 //! Keys and the mouse on the lessons' screen.
 
-use ratatui::crossterm::event::{
-    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
-};
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 
 use super::turning::{Turned, Turning};
 use super::{LessonAction, LessonApp, Seen, Stage};
-use crate::tui::view::hit;
+use crate::tui::gesture::Gesture;
 
 impl LessonApp {
     /// Takes a key, the mouse or a new size.
     pub fn on_event(&mut self, event: &Event) -> LessonAction {
-        match event {
-            Event::Key(key) if key.kind != KeyEventKind::Release => self.on_key(*key),
-            Event::Mouse(mouse) => match mouse.kind {
-                MouseEventKind::ScrollUp => self.scroll_by(-3),
-                MouseEventKind::ScrollDown => self.scroll_by(3),
-                MouseEventKind::Down(MouseButton::Left) => {
-                    match hit(&self.hints, mouse.column, mouse.row) {
-                        Some(code) => self.on_key(KeyEvent::new(code, KeyModifiers::NONE)),
-                        None => LessonAction::None,
-                    }
-                }
-                _ => LessonAction::None,
-            },
-            Event::Resize(..) => LessonAction::Redraw,
-            _ => LessonAction::None,
+        match Gesture::of(event, &self.hints) {
+            Gesture::Key(key) => self.on_key(key),
+            Gesture::Scroll(lines) => self.scroll_by(lines),
+            Gesture::Resized => LessonAction::Redraw,
+            Gesture::Nothing => LessonAction::None,
         }
     }
 
