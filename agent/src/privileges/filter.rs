@@ -49,28 +49,20 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_fdatasync,
     libc::SYS_fcntl,
     libc::SYS_dup,
-    libc::SYS_dup2,
     libc::SYS_dup3,
     libc::SYS_pipe2,
     libc::SYS_getdents64,
-    libc::SYS_stat,
-    libc::SYS_lstat,
     libc::SYS_fstat,
     libc::SYS_newfstatat,
     libc::SYS_statx,
-    libc::SYS_access,
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
-    libc::SYS_readlink,
     libc::SYS_readlinkat,
     libc::SYS_getcwd,
-    libc::SYS_poll,
     libc::SYS_ppoll,
-    libc::SYS_select,
     libc::SYS_pselect6,
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,
-    libc::SYS_epoll_wait,
     libc::SYS_epoll_pwait,
     libc::SYS_epoll_pwait2,
     libc::SYS_eventfd2,
@@ -89,12 +81,10 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_clock_gettime,
     libc::SYS_clock_getres,
     libc::SYS_gettimeofday,
-    libc::SYS_time,
     libc::SYS_getrandom,
     libc::SYS_getpid,
     libc::SYS_getppid,
     libc::SYS_gettid,
-    libc::SYS_getpgrp,
     libc::SYS_getuid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
@@ -112,6 +102,31 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_waitid,
     libc::SYS_exit,
     libc::SYS_exit_group,
+];
+
+/// More of these, which later architectures have no numbers for: they have only the calls that
+/// replaced them.
+#[cfg(target_arch = "x86_64")]
+const REPLACED: &[c_long] = &[
+    libc::SYS_access,
+    libc::SYS_dup2,
+    libc::SYS_epoll_wait,
+    libc::SYS_getpgrp,
+    libc::SYS_lstat,
+    libc::SYS_poll,
+    libc::SYS_readlink,
+    libc::SYS_select,
+    libc::SYS_stat,
+    libc::SYS_time,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const REPLACED: &[c_long] = &[];
+
+/// Calls that open a file, and which argument has the flags.
+const OPEN: &[(c_long, u8)] = &[
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_open, 1),
+    (libc::SYS_openat, 2),
 ];
 
 /// Calls whose arguments are behind a pointer, where no filter can look. They fail as on a kernel
@@ -219,12 +234,11 @@ fn allow_null(rules: &mut Rules, call: c_long, argument: u8) -> Result<(), Error
 
 fn rules(calls: &Calls) -> Result<Rules, Error> {
     let mut rules = Rules::new();
-    for call in ALWAYS.iter().chain(UNKNOWN) {
+    for call in ALWAYS.iter().chain(REPLACED).chain(UNKNOWN) {
         rules.insert(*call, Vec::new());
     }
-    let rules_of_files = [(libc::SYS_open, 1), (libc::SYS_openat, 2)];
-    for (call, flags) in rules_of_files {
-        allow(&mut rules, call, &[(flags, MaskedEq(OPEN_FOR_MORE), 0)])?;
+    for (call, flags) in OPEN {
+        allow(&mut rules, *call, &[(*flags, MaskedEq(OPEN_FOR_MORE), 0)])?;
     }
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         allow(&mut rules, call, &[(2, MaskedEq(libc::PROT_EXEC as u64), 0)])?;
@@ -349,8 +363,13 @@ pub(super) fn apply_to_files(removes: bool) -> Result<(), Error> {
     install(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
 }
 
+/// The architecture whose numbers the calls have. A call by the numbers of another one, such as a
+/// 32-bit call, ends the process.
+const ARCHITECTURE: TargetArch =
+    if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
+
 fn install(rules: Rules, others: SeccompAction, listed: SeccompAction) -> Result<(), Error> {
-    let filter = SeccompFilter::new(rules, others, listed, TargetArch::x86_64)?;
+    let filter = SeccompFilter::new(rules, others, listed, ARCHITECTURE)?;
     let program: BpfProgram = filter.try_into()?;
     apply_filter(&program)
 }
