@@ -90,6 +90,9 @@ layout! {
     sk_max_ack_backlog = "sock"."sk_max_ack_backlog",
     /// Requests in the SYN queue.
     syn_qlen = "inet_connection_sock"."icsk_accept_queue.qlen",
+    /// `struct socket` of a `struct sock`, which an application has; of a connection in an accept
+    /// queue none.
+    sk_socket = "sock"."sk_socket",
     /// `struct sock` of a `struct socket`.
     socket_sk = "socket"."sk",
     /// File of a `struct socket`.
