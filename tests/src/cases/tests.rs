@@ -1,6 +1,6 @@
 //! Checks the table of `docs/tests.md`, which says where cases run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::{env, fs, path::Path};
 
@@ -65,4 +65,12 @@ fn the_page_says_which_cases_run_where() {
         return;
     }
     assert_eq!(written, table, "run `UPDATE=1 cargo test -p backscope-tests --lib`, and review");
+}
+
+#[test]
+fn every_case_is_named_once() {
+    let mut names = BTreeSet::new();
+    for case in all() {
+        assert!(names.insert(case.name), "{} is there twice", case.name);
+    }
 }
