@@ -17,6 +17,7 @@ struct TopicRow<'a> {
     native: usize,
     by_tier: usize,
     on_each_kernel: Vec<&'a str>,
+    on_arm64: Vec<&'a str>,
     with_long: usize,
 }
 
@@ -25,6 +26,9 @@ impl<'a> TopicRow<'a> {
         self.native += 1;
         if case.place == Where::Native {
             return;
+        }
+        if case.by_processor {
+            self.on_arm64.push(name);
         }
         self.with_long += if case.tiers == Tiers::Each { 2 } else { 1 };
         match case.varies {
@@ -42,11 +46,11 @@ fn table(cases: &[Case]) -> String {
         rows.entry(topic).or_default().add(case, name);
     }
     let mut table = String::from(
-        "| topic | natively | full tier of 6.12 | on each kernel | runs a kernel with `--long` |\n\
-         |---|--:|--:|---|--:|\n",
+        "| topic | natively | full tier of 6.12 | on each kernel | on arm64 | runs a kernel with `--long` |\n\
+         |---|--:|--:|---|---|--:|\n",
     );
     for (topic, row) in rows {
-        let names = row.on_each_kernel.join(", ");
+        let names = [row.on_each_kernel.join(", "), row.on_arm64.join(", ")].join(" | ");
         let (native, by_tier, long) = (row.native, row.by_tier, row.with_long);
         writeln!(table, "| {topic} | {native} | {by_tier} | {names} | {long} |").expect("a string");
     }

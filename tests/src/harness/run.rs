@@ -79,17 +79,20 @@ fn kernel() -> (u32, u32) {
 
 /// The processor for which the tests were built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Processor {
+pub enum Processor {
+    /// x86-64.
     X86_64,
+    /// 64-bit ARM.
     Arm64,
 }
 
 impl Processor {
-    const OWN: Self = if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 };
+    /// The one that runs this.
+    pub const OWN: Self = if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 };
 
-    /// First kernel that attaches function hooks. arm64 can call a hook from any function from 6.4
-    /// on; before, it loads them and refuses to attach them.
-    const fn attaches_hooks_since(self) -> (u32, u32) {
+    /// Returns the first kernel that attaches function hooks. arm64 can call a hook from any
+    /// function from 6.4 on; before, it loads them and refuses to attach them.
+    pub const fn attaches_hooks_since(self) -> (u32, u32) {
         match self {
             Self::X86_64 => (0, 0),
             Self::Arm64 => (6, 4),
