@@ -8,17 +8,18 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::debian;
 use crate::deny;
 use crate::dist;
-use crate::kernels;
+use crate::kernels::{self, Wanted};
 use crate::probes::{self, BPF_LINKER_VERSION, RUSTC_VERSION};
 use crate::servers;
 use crate::step::{self, Step};
 
 /// A file that shows that a package is installed, and the package. A program is given by its name
 /// alone; `*` at the end stands for a version.
-type Need = (&'static str, &'static str);
+pub(crate) type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] =
     [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
@@ -60,9 +61,6 @@ const SERVERS: [Need; 32] = [
     ("ip", "iproute2"),
     ("setcap", "libcap2-bin"),
 ];
-const VM: [Need; 2] =
-    [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
-
 /// What packages are made and tried with. The static program holds C, which musl's compiler builds.
 const PACKAGES: [Need; 5] = [
     ("musl-gcc", "musl-tools"),
@@ -147,7 +145,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         needs.extend(SERVERS);
     }
     if !args.no_vm {
-        needs.extend(VM);
+        needs.extend(Arch::ALL.iter().flat_map(|which| which.traits().needs));
     }
     if !args.no_fuzz {
         needs.extend(FUZZ);
@@ -157,7 +155,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     packages(&needs)?;
     if !args.no_packages {
-        static_target();
+        rust_std(dist::TARGET, "no packages can be built");
     }
     if !args.no_servers {
         servers::build();
@@ -169,6 +167,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         deny::install()?;
     }
     if !args.no_vm {
+        for arch in Arch::ALL {
+            let target = arch.traits().target;
+            rust_std(target, "its virtual machines cannot be tested");
+        }
         test_kernels();
     }
     step.done("setup is complete");
@@ -221,18 +223,17 @@ fn packages(needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
-/// Adds the standard library that is linked into the packaged program. Only `cargo xtask dist`
-/// needs it, and says so where it is missing.
-fn static_target() {
-    if dist::has_target() {
-        eprintln!("    already there: rust-std for {}", dist::TARGET);
+/// Adds the standard library of a target, if rustup can. What needs it says so where it is missing.
+fn rust_std(target: &str, without: &str) {
+    if dist::has_target(target) {
+        eprintln!("    already there: rust-std for {target}");
         return;
     }
-    let step = Step::start(format_args!("adding rust-std for {} with rustup", dist::TARGET));
+    let step = Step::start(format_args!("adding rust-std for {target} with rustup"));
     let mut rustup = Command::new("timeout");
-    match step::run(rustup.args(["300", "rustup", "target", "add", dist::TARGET])) {
+    match step::run(rustup.args(["300", "rustup", "target", "add", target])) {
         Ok(()) => step.done("added"),
-        Err(error) => step.done(format_args!("NOT TO BE HAD, no packages can be built: {error:#}")),
+        Err(error) => step.done(format_args!("NOT TO BE HAD, {without}: {error:#}")),
     }
 }
 
@@ -289,7 +290,7 @@ fn rust_src_from_debian() -> Result<std::path::PathBuf> {
     }
     let mut silent = Vec::new();
     for suite in RUST_SRC_SUITES {
-        match debian::index(suite, |name| name == "rust-src") {
+        match debian::index(suite, Arch::default(), |name| name == "rust-src") {
             Ok(packages) => {
                 let version = format!("{RUSTC_VERSION}+");
                 if let Some(package) =
@@ -365,15 +366,17 @@ fn bpf_linker() -> Result<()> {
     Ok(())
 }
 
-/// Fetches the test kernels. One that cannot be had is reported here, and skipped when the tests
-/// run; the others are tested all the same.
+/// Fetches the test kernels, those that `cargo xtask test` boots. One that cannot be had is reported
+/// here, and skipped when the tests run; the others are tested all the same.
 fn test_kernels() {
-    for version in kernels::default_versions() {
-        match kernels::ensure(&version) {
-            Ok(kernel) => eprintln!("    kernel {version}: {}", kernel.release),
-            Err(error) => eprintln!(
-                "    kernel {version}: NOT TO BE HAD, its tests will be skipped: {error:#}"
-            ),
+    for wanted in Arch::ALL.into_iter().flat_map(Wanted::short) {
+        match kernels::ensure(&wanted) {
+            Ok(kernel) => eprintln!("    kernel {wanted}: {}", kernel.release),
+            Err(error) => {
+                eprintln!(
+                    "    kernel {wanted}: NOT TO BE HAD, its tests will be skipped: {error:#}"
+                )
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ impl Build<'_> {
     /// # Errors
     /// What the build needs is not installed, it fails, or its result depends on the machine.
     pub(crate) fn run(&self) -> Result<PathBuf> {
-        if !has_target() {
+        if !has_target(TARGET) {
             bail!("Rust's standard library for {TARGET} is not installed: run `cargo xtask setup`");
         }
         let how = if self.quick { "quick, not what is shipped" } else { "takes some minutes" };
@@ -90,10 +90,10 @@ impl Build<'_> {
     }
 }
 
-/// Whether this compiler has a standard library for the program.
-pub(crate) fn has_target() -> bool {
+/// Whether this compiler has a standard library for a target.
+pub(crate) fn has_target(target: &str) -> bool {
     let sysroot = step::output(step::rustc().args(["--print", "sysroot"]));
-    sysroot.is_ok_and(|dir| Path::new(dir.trim()).join("lib/rustlib").join(TARGET).exists())
+    sysroot.is_ok_and(|dir| Path::new(dir.trim()).join("lib/rustlib").join(target).exists())
 }
 
 /// Returns the printable text around a word, if the bytes hold it.
