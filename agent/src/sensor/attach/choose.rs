@@ -191,7 +191,7 @@ impl Trial<'_> {
     /// noted against every other.
     ///
     /// Each is attached for a moment. A kernel whose ftrace cannot call programs directly
-    /// (`register_ftrace_direct`; on arm64 before 6.4) loads every one, and attaches none.
+    /// (`register_ftrace_direct`) loads every one, and attaches none.
     fn may_hook_functions(&mut self, signals: &[&'static SignalSpec]) -> bool {
         /// Some other user may have one of the functions for itself, but hardly all of these.
         const TRIALS: usize = 3;
@@ -219,9 +219,7 @@ impl Trial<'_> {
                 return true;
             }
             if refused == TRIALS {
-                let reason = failure.reason;
-                self.forbidden =
-                    Some(format!("this kernel loads function hooks and attaches none: {reason}"));
+                self.forbidden = Some(attaches_none(&failure.reason));
                 return false;
             }
         }
@@ -314,6 +312,18 @@ impl Trial<'_> {
         }
         Ok(())
     }
+}
+
+/// In words, that every function hook loads and none attaches, for this reason.
+fn attaches_none(reason: &str) -> String {
+    // `HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS` of arm64 is of 6.4, and hangs on a layout of functions
+    // that kCFI does not leave room for.
+    let since = if cfg!(target_arch = "aarch64") {
+        " (those of arm64 do since 6.4, unless they are built with kCFI)"
+    } else {
+        ""
+    };
+    format!("this kernel loads function hooks and attaches none{since}: {reason}")
 }
 
 /// The iterator alone, for one look.
