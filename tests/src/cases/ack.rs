@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::ledger::serve;
-use super::{SOCKETS_FROM_FILES, any_tier, each_tier, native};
+use super::{SOCKETS_FROM_FILES, any_exchange, any_tier, each_tier, native};
 use crate::harness::json::{Value, is, number};
 use crate::harness::ledger::{
     Truth, check_bytes, check_verdict, connection_of, exchanges_of, is_connection, paired, spent_us,
@@ -14,8 +14,8 @@ use crate::harness::truth::Handshake;
 use crate::harness::{Case, Demo, Ended, World, skip};
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("ack::peer_20_ms_away", far_away).alone(),
-    any_tier("ack::segment_dropped", dropped).on_each_kernel().alone(),
+    any_exchange("ack::peer_20_ms_away", far_away).alone(),
+    any_exchange("ack::segment_dropped", dropped).on_each_kernel().alone(),
     each_tier("ack::both_ends_agree_on_delayed_acks", both_ends)
         .on_each_kernel()
         .since(SOCKETS_FROM_FILES)

@@ -4,22 +4,22 @@ use anyhow::ensure;
 
 use super::finding::check_useful;
 use super::ledger::serve;
-use super::{any_tier, native};
+use super::{any_exchange, native};
 use crate::harness::ledger::{check_bytes, connection_of, is_connection};
 use crate::harness::net::{await_closing, monotonic_ns};
 use crate::harness::trace::Conversation;
 use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("close::by_the_peer", |world| ends(world, &[], "exchange ", ("peer", "fin"))),
-    any_tier("close::by_the_server", |world| {
+    any_exchange("close::by_the_peer", |world| ends(world, &[], "exchange ", ("peer", "fin"))),
+    any_exchange("close::by_the_server", |world| {
         ends(world, &["--close-after", "1"], "closed ", ("local", "fin"))
     }),
-    any_tier("close::by_a_reset", |world| {
+    any_exchange("close::by_a_reset", |world| {
         ends(world, &["--close-after", "1", "--linger0"], "closed ", ("local", "reset"))
     })
     .on_each_kernel(),
-    any_tier("close::half_closed", |world| {
+    any_exchange("close::half_closed", |world| {
         ends(world, &["--half-close"], "exchange ", ("local", "fin"))
     }),
     native("close::close_wait_leak_is_found", close_wait_leak),

@@ -4,7 +4,7 @@
 use anyhow::{Context, ensure};
 
 use super::finding::check_useful;
-use super::{SOCKETS_FROM_FILES, any_tier, exchange, native};
+use super::{SOCKETS_FROM_FILES, any_exchange, any_tier, exchange, native};
 use crate::harness::json::{Value, is, number};
 use crate::harness::ledger::{
     Truth, check_bytes, check_sums, check_verdict, connection_of, cpu_us, exchanges_of,
@@ -15,17 +15,17 @@ use crate::harness::{Case, Demo, Ended, Skip, World, signal};
 
 pub(super) const CASES: &[Case] = &[
     exchange("ledger::computing_30_ms", computing).alone(),
-    any_tier("ledger::blocked_on_a_lock_30_ms", locked).by_processor().alone(),
-    any_tier("ledger::processor_stolen", stolen).alone(),
-    any_tier("ledger::every_way_to_read_and_write", every_way).by_processor().on_each_kernel(),
-    any_tier("ledger::pipelined", pipelined),
-    any_tier("ledger::server_speaks_first", speaks_first),
-    any_tier("ledger::large_upload", large_upload),
+    any_exchange("ledger::blocked_on_a_lock_30_ms", locked).by_processor().alone(),
+    any_exchange("ledger::processor_stolen", stolen).alone(),
+    any_exchange("ledger::every_way_to_read_and_write", every_way).by_processor().on_each_kernel(),
+    any_exchange("ledger::pipelined", pipelined),
+    any_exchange("ledger::server_speaks_first", speaks_first),
+    any_exchange("ledger::large_upload", large_upload),
     any_tier("ledger::open_at_the_attach", open_at_attach)
         .on_each_kernel()
         .since(SOCKETS_FROM_FILES),
     any_tier("ledger::a_client_waits_for_its_server", client).since(SOCKETS_FROM_FILES).alone(),
-    any_tier("ledger::calls_inside_an_exchange", upstream).alone(),
+    any_exchange("ledger::calls_inside_an_exchange", upstream).alone(),
     native("ledger::slow_app_is_found", slow_app),
     native("ledger::nothing_is_found_on_a_healthy_server", healthy).alone(),
 ];

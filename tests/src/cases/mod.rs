@@ -155,8 +155,12 @@ const fn exchange(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> 
     Case { varies: Varies::Never, ..each_tier(name, run).since(EXCHANGES) }
 }
 
-/// A case that is the same on every tier. It may be about exchanges, too, if it is not worth two
-/// runs a kernel: from 6.3 on the hooks on a request's path are the same on both tiers.
+/// A case of exchanges that is not worth two runs a kernel.
+const fn any_exchange(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
+    any_tier(name, run).since(EXCHANGES)
+}
+
+/// A case that is the same on every tier.
 const fn any_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
     Case { place: Where::Everywhere, ..native(name, run) }
 }

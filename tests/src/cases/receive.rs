@@ -4,7 +4,7 @@
 use anyhow::ensure;
 
 use super::ledger::{found, watched, watched_in_part};
-use super::{any_tier, exchange, native};
+use super::{any_exchange, exchange, native};
 use crate::harness::json::sees;
 use crate::harness::ledger::{Truth, check_bytes, check_verdict, is_connection, paired, spent_us};
 use crate::harness::trace::Conversation;
@@ -13,8 +13,8 @@ use crate::harness::{Case, World};
 pub(super) const CASES: &[Case] = &[
     exchange("receive::accept_delayed", accept_delayed).alone(),
     exchange("receive::reader_asleep_50_ms", asleep).on_each_kernel().alone(),
-    any_tier("receive::reader_busy_50_ms", busy).alone(),
-    any_tier("receive::request_in_two_parts", two_parts).alone(),
+    any_exchange("receive::reader_busy_50_ms", busy).alone(),
+    any_exchange("receive::request_in_two_parts", two_parts).alone(),
     native("receive::read_after_one_that_is_not_seen", after_an_unseen).alone(),
     native("receive::slow_reader_is_found", slow_reader),
 ];

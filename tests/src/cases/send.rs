@@ -5,7 +5,7 @@ use anyhow::{Context, ensure};
 use super::ack::{FAR, linked};
 use super::finding::check_useful;
 use super::ledger::{found, serve, watched};
-use super::{SOCKETS_FROM_FILES, any_tier, exchange, native};
+use super::{SOCKETS_FROM_FILES, any_exchange, any_tier, exchange, native};
 use crate::harness::json::number;
 use crate::harness::ledger::{
     Truth, check_verdict, connection_of, is_connection, paired, spent_us,
@@ -16,14 +16,14 @@ use crate::harness::{Case, Ended, World, net};
 pub(super) const CASES: &[Case] = &[
     exchange("send::nagle_and_a_delayed_ack", nagle).on_each_kernel().alone(),
     any_tier("send::nagle_of_a_client", nagle_of_a_client).since(SOCKETS_FROM_FILES).alone(),
-    any_tier("send::nodelay", |world| not_held(world, &["--nodelay"], &[])).alone(),
-    any_tier("send::quickack", |world| not_held(world, &[], &["--quickack"])).alone(),
-    any_tier("send::one_writev", |world| not_held(world, &["--out", "writev"], &[])).alone(),
-    any_tier("send::cork_lifted", |world| not_held(world, &["--cork", "lift"], &[])).alone(),
-    any_tier("send::cork_forgotten", cork).alone(),
+    any_exchange("send::nodelay", |world| not_held(world, &["--nodelay"], &[])).alone(),
+    any_exchange("send::quickack", |world| not_held(world, &[], &["--quickack"])).alone(),
+    any_exchange("send::one_writev", |world| not_held(world, &["--out", "writev"], &[])).alone(),
+    any_exchange("send::cork_lifted", |world| not_held(world, &["--cork", "lift"], &[])).alone(),
+    any_exchange("send::cork_forgotten", cork).alone(),
     native("send::send_buffer_full", send_buffer).alone(),
     native("send::write_blocked", write_blocked).alone(),
-    any_tier("send::window_shut", window).alone(),
+    any_exchange("send::window_shut", window).alone(),
     native("send::nagle_is_found", nagle_found),
     native("send::small_writes_are_found", small_writes_found),
     native("send::a_blocked_send_is_found", blocked_found),
