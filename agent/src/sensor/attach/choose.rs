@@ -110,8 +110,8 @@ pub(super) struct Tried {
     pub(super) flags: HookFlags,
 }
 
-/// Tries every choice by loading its programs (nothing is attached) and takes the first that loads.
-/// `sizes` are those of the maps.
+/// Tries every choice by loading its programs and takes the first that loads. Of function hooks some
+/// are attached for a moment, too. `sizes` are those of the maps.
 ///
 /// # Errors
 /// The object itself does not load, or a required signal has no hook.
@@ -205,7 +205,7 @@ impl Trial<'_> {
             return false;
         }
         let choices = signals.iter().flat_map(|spec| spec.choices);
-        let mut refused = 0;
+        let mut refused = BTreeSet::new();
         for program in choices.flat_map(|choice| choice.programs) {
             // One with arguments on the stack may fail alone.
             if !program.attach.is_function() || has_stack_arguments(self.types, program) {
@@ -222,12 +222,12 @@ impl Trial<'_> {
             }
             let Err(error) = attach_one(&mut self.ebpf, program) else { return true };
             let failure = Failure::from(error);
-            refused += 1;
             if failure.is_out_of_files() {
                 // That says nothing of the hooks.
                 return true;
             }
-            if refused == TRIALS {
+            refused.insert(program.attach.to_string());
+            if refused.len() == TRIALS {
                 self.forbidden = Some(attaches_none(&failure.reason));
                 return false;
             }
