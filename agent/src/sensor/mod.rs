@@ -121,6 +121,8 @@ pub struct Sensor {
     losses: u64,
     /// Runs that the kernel skipped, up to the last sample.
     skipped: u64,
+    /// Refreshes at which nothing called the function hooks.
+    uncalled: u64,
     places: Places,
     networks: Networks,
     workloads: WorkloadPlaces,
@@ -214,6 +216,7 @@ impl Sensor {
             first_made: [0; 3],
             losses: 0,
             skipped: 0,
+            uncalled: 0,
             places,
             networks: Networks::default(),
             workloads: WorkloadPlaces::new(),

@@ -9,10 +9,14 @@ use super::{
     attach::{Signal, sys},
     budget::{Budget, Spent},
     clock::{self, now_ns},
+    procfs,
     sample::MAX_SCANNED_ALONE,
 };
 use crate::{
-    model::event::{ClosingSocket, Event, Pause, Sample},
+    model::{
+        Tier,
+        event::{ClosingSocket, Event, Pause, Sample},
+    },
     privileges,
 };
 
@@ -23,6 +27,8 @@ const TRIM_AFTER: usize = 2_000;
 const SKIPPED: &str = "skipped_runs";
 /// Likewise, of accepts that nothing showed while the hooks of accept were suspended in a rush.
 const MISSED: &str = "rush_accepts";
+/// Refreshes at which function hooks were attached, and nothing called them.
+const FTRACE_OFF: &str = "ftrace_off";
 
 impl Sensor {
     /// Reads the last sample of a run: as [`Sensor::sample`], however long ago the iterator ran.
@@ -78,7 +84,14 @@ impl Sensor {
         let runs = self.loaded.programs.runs();
         sample.cost = self.cost.read(&self.loaded.programs, runs);
         self.skipped = runs.skipped;
-        let own = [(SKIPPED, runs.skipped), (MISSED, self.accept_hooks.missed())];
+        if self.loaded.chosen.tier() == Tier::Full && procfs::is_ftrace_off() {
+            self.uncalled += 1;
+        }
+        let own = [
+            (SKIPPED, runs.skipped),
+            (MISSED, self.accept_hooks.missed()),
+            (FTRACE_OFF, self.uncalled),
+        ];
         for (what, total) in own.into_iter().chain(self.first.lost()) {
             if total > 0 {
                 sample.lost.push((what.into(), total));

@@ -2,13 +2,14 @@
 //! would only lower the coverage, in silence.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use anyhow::{Context, ensure};
 
 use super::any_tier;
-use crate::harness::json::Value;
+use crate::harness::json::{Value, is};
 use crate::harness::schema::keeps_to;
-use crate::harness::{Case, Processor, World};
+use crate::harness::{Case, Processor, World, connect, skip};
 
 pub(super) const CASES: &[Case] = &[
     any_tier("coverage::full_tier_sees_everything", full_tier_sees_everything)
@@ -17,6 +18,9 @@ pub(super) const CASES: &[Case] = &[
     any_tier("coverage::tracepoint_tier_sees_what_it_can", tracepoint_tier_sees_what_it_can)
         .by_processor()
         .on_each_kernel(),
+    any_tier("coverage::hooks_that_nothing_calls", hooks_that_nothing_calls)
+        .on_each_kernel()
+        .alone(),
     any_tier("coverage::every_single_event", every_single_event).by_processor().on_each_kernel(),
 ];
 
@@ -78,6 +82,63 @@ fn tracepoint_tier_sees_what_it_can(world: &World) -> anyhow::Result<()> {
         expected.insert("connect_unsent");
     }
     ensure!(unseen(&report) == expected, "unseen should be {expected:?}: {report}");
+    Ok(())
+}
+
+/// What is lost while nothing calls the function hooks.
+const FTRACE_OFF: &str = "ftrace_off";
+
+/// The machine's switch of ftrace, which is set back in the end.
+struct Ftrace(String);
+
+impl Ftrace {
+    const SWITCH: &str = "/proc/sys/kernel/ftrace_enabled";
+
+    fn off() -> anyhow::Result<Self> {
+        let before = Self(fs::read_to_string(Self::SWITCH)?);
+        fs::write(Self::SWITCH, "0")?;
+        Ok(before)
+    }
+}
+
+impl Drop for Ftrace {
+    fn drop(&mut self) {
+        let _ = fs::write(Self::SWITCH, &self.0);
+    }
+}
+
+/// Where ftrace is switched off, function hooks attach and are never called: the agent does without
+/// them from the start, and says so if it is switched off later.
+fn hooks_that_nothing_calls(world: &World) -> anyhow::Result<()> {
+    if !world.vm {
+        return skip("it would switch off ftrace on this machine");
+    }
+    let usual = doctor(world, &[])?;
+    let demo = world.demo(&["serve"])?;
+    let port = demo.addr.port();
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
+    let Ok(off) = Ftrace::off() else {
+        // From 7 on, ftrace stays on as long as something depends on it.
+        let ended = agent.stop()?;
+        ensure!(ended.lost(FTRACE_OFF) == 0, "it was on");
+        return skip("this kernel does not switch it off");
+    };
+    let report = doctor(world, &[])?;
+    ensure!(report["tier"] == "tracepoint", "function hooks are of no use: {report}");
+    let was_full = usual["tier"] == "full";
+    if was_full {
+        let reason = report["refused"][0]["reason"].as_str().unwrap_or_default();
+        ensure!(reason.contains("ftrace_enabled is 0"), "the reason is said: {report}");
+        agent.await_object("that nothing calls the hooks", |object| {
+            is(object, "lost") && object["probe"] == FTRACE_OFF
+        })?;
+    }
+    agent.stop()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
+    let _client = connect(demo.addr)?;
+    agent.await_accepted(port, 1)?;
+    drop(off);
+    ensure!(agent.stop()?.lost(FTRACE_OFF) == 0, "nothing is lost without function hooks");
     Ok(())
 }
 

@@ -368,6 +368,12 @@ impl Ended {
         }
     }
 
+    /// How much was lost of this kind, by the last `lost` object that tells of it.
+    pub fn lost(&self, probe: &str) -> u64 {
+        let told = self.of("lost").filter(|object| object["probe"] == probe);
+        told.filter_map(|object| number(object, "/total")).last().unwrap_or(0)
+    }
+
     /// The last object.
     pub fn summary(&self) -> anyhow::Result<&Value> {
         self.objects

@@ -11,7 +11,10 @@ use super::{
     programs::{attach_one, load, load_ahead},
     sys,
 };
-use crate::{model::Tier, sensor::error::SensorError};
+use crate::{
+    model::Tier,
+    sensor::{error::SensorError, procfs},
+};
 
 /// A choice that did not work.
 #[derive(Clone, Debug)]
@@ -195,6 +198,12 @@ impl Trial<'_> {
     fn may_hook_functions(&mut self, signals: &[&'static SignalSpec]) -> bool {
         /// Some other user may have one of the functions for itself, but hardly all of these.
         const TRIALS: usize = 3;
+        if procfs::is_ftrace_off() {
+            let off = "ftrace is switched off (kernel.ftrace_enabled is 0), so that nothing would \
+                       call function hooks";
+            self.forbidden = Some(off.to_owned());
+            return false;
+        }
         let choices = signals.iter().flat_map(|spec| spec.choices);
         let mut refused = 0;
         for program in choices.flat_map(|choice| choice.programs) {

@@ -57,6 +57,12 @@ fn parse_open_files(text: &str) -> Option<Used> {
     Some(Used { open, limit })
 }
 
+/// Returns true if ftrace is switched off (`kernel.ftrace_enabled`). Function hooks attach then, and
+/// nothing calls them; those that are attached are not called any more (6.1, 6.12).
+pub(in crate::sensor) fn is_ftrace_off() -> bool {
+    fs::read_to_string("/proc/sys/kernel/ftrace_enabled").is_ok_and(|text| text.trim() == "0")
+}
+
 /// Returns the memory that the agent takes.
 pub(in crate::sensor) fn own_memory_bytes() -> u64 {
     let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();

@@ -7,7 +7,9 @@ mod process;
 
 pub use self::process::{comm, exists, is_32_bit};
 pub(in crate::sensor) use self::{
-    machine::{busy_ticks, online_cpus, open_files, own_memory_bytes, runnable_threads},
+    machine::{
+        busy_ticks, is_ftrace_off, online_cpus, open_files, own_memory_bytes, runnable_threads,
+    },
     mounts::{cgroup_mounts, sees_all_cgroups, sees_all_processes},
     network::{
         ListenCounters, Routes, listen_counters, listening_sockets, netns_of, own_netns, routes,

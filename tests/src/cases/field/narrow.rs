@@ -56,13 +56,12 @@ fn watch(world: &World, program: &str) -> anyhow::Result<Option<Told>> {
     ended.check_no_finding("accept-starved")?;
     let listener = ended.listener(PORT)?;
     ensure!(number(listener, "/abandoned") == Some(0), "nobody left: {listener}");
-    let summary = ended.summary()?;
     let mut check = world.agent_command(&["watch", "--json", "--duration", "1s", "--pid"]);
     let output = check.arg(server.pid().to_string()).output()?;
     Ok(Some(Told {
         accepted: number(listener, "/accepted").unwrap_or(0),
         with_descriptor: ended.of("accept").filter(|accept| accept["fd"].is_u64()).count() as u64,
-        left_unseen: number(summary, "/lost/left_unseen").unwrap_or(0),
+        left_unseen: ended.lost("left_unseen"),
         exchanges: ended.of("exchange").count() as u64,
         notices: String::from_utf8_lossy(&output.stderr).into_owned(),
     }))
@@ -74,7 +73,7 @@ fn narrow(world: &World, program: &str) -> anyhow::Result<()> {
     };
     ensure!(told.notices.contains("runs a 32-bit program"), "it is said: {}", told.notices);
     ensure!(told.accepted == SILENT + 1, "{} were accepted", told.accepted);
-    ensure!(told.left_unseen <= SILENT, "{} were not seen", told.left_unseen);
+    ensure!(told.left_unseen == SILENT, "{} were not seen", told.left_unseen);
     ensure!(told.exchanges == ASKED, "{} exchanges", told.exchanges);
     Ok(())
 }

@@ -471,11 +471,7 @@ fn left_away_first(world: &World) -> anyhow::Result<()> {
         is_connection(object, "server", talk.port)
     })?;
     let ended = agent.stop()?;
-    let lost = |probe: &str| {
-        let objects = ended.of("lost").filter(|object| object["probe"] == probe);
-        objects.filter_map(|object| number(object, "/total")).max().unwrap_or(0)
-    };
-    let (told, left) = (ended.of("event").count() as u64, lost("events"));
+    let (told, left) = (ended.of("event").count() as u64, ended.lost("events"));
     ensure!(
         told > 0 && left > 0,
         "{told} events told, {left} left away: {:?}",
@@ -489,7 +485,7 @@ fn left_away_first(world: &World) -> anyhow::Result<()> {
         "{bytes_in} bytes came, {bytes_out} went: {connection}"
     );
     let shown = ended.objects.iter().filter(|object| is(object, "exchange")).count() as u64;
-    let away = lost("exchanges_brief") + lost("exchanges") + lost("ring");
+    let away = ended.lost("exchanges_brief") + ended.lost("exchanges") + ended.lost("ring");
     ensure!(away < left, "{left} events were left away, {away} exchanges");
     ensure!(shown + away >= talk.asked.len() as u64, "{shown} exchanges shown, {away} left away");
     Ok(())
