@@ -1,5 +1,6 @@
 //! The kernels that backscope is tested on: Debian's own, found through the index of a suite.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -182,7 +183,11 @@ fn newest(wanted: &Wanted) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
-/// Fetches the first package that can be had: an index may name one that has already left the pool.
+/// Packages of one archive that are asked for in vain before it is left alone.
+const TRIES: usize = 4;
+
+/// Fetches the first package that can be had: an index may name some that have already left the
+/// pool. At the end of a suite's life these are all of its security archive.
 fn fetch_first(
     wanted: &Wanted,
     packages: &[Package],
@@ -190,7 +195,12 @@ fn fetch_first(
     cached: Option<&Kernel>,
 ) -> Result<Kernel> {
     let mut refused = Vec::new();
-    for package in packages.iter().take(4) {
+    let mut vain = BTreeMap::<&str, usize>::new();
+    for package in packages {
+        let tries = vain.entry(&package.archive).or_default();
+        if *tries == TRIES {
+            continue;
+        }
         let Some(release) = wanted.release(&package.name) else { continue };
         if let Some(kernel) = cached.filter(|kernel| kernel.release == release) {
             return Ok(kernel.clone());
@@ -203,7 +213,10 @@ fn fetch_first(
                 }
                 return Ok(kernel);
             }
-            Err(error) => refused.push(format!("{release}: {error:#}")),
+            Err(error) => {
+                *tries += 1;
+                refused.push(format!("{release}: {error:#}"));
+            }
         }
     }
     bail!("none of the packages could be had: {}", refused.join("; "))

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use backscope_abi::counter::{ENDED, RING_FULL};
 
-use super::{any_tier, each_tier, native};
+use super::{any_exchange, any_tier, each_tier, native};
 use crate::harness::json::{Value, address, is, listens_on, number, overflows};
 use crate::harness::ledger::is_connection;
 use crate::harness::net::{self, Counters};
@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     each_tier("robust::killed_leaves_nothing", killed).on_each_kernel().alone(),
     each_tier("robust::two_at_once_agree", two_at_once),
     any_tier("robust::ring_overflow_is_counted", ring_overflow),
-    any_tier("robust::lost_ends_are_made_up_for", lost_ends).alone(),
+    any_exchange("robust::lost_ends_are_made_up_for", lost_ends).alone(),
     native("robust::records_that_outrun_it", outrun).alone(),
     any_tier("robust::a_thousand_forks", thousand_forks).alone(),
     each_tier("robust::syn_flood", syn_flood).alone(),

@@ -5,7 +5,7 @@ use anyhow::ensure;
 use crate::cases::ack::{FAR, linked};
 use crate::cases::finding::check_useful;
 use crate::cases::ledger::{serve, watched};
-use crate::cases::{any_tier, native};
+use crate::cases::{any_exchange, native};
 use crate::harness::json::{Value, is, number};
 use crate::harness::ledger::{is_connection, paired, spent_us};
 use crate::harness::trace::Conversation;
@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
     native("field::sending::a_window_that_begins_anew", |world| after_idle(world, 1)),
     native("field::sending::a_window_that_stays", |world| after_idle(world, 0)),
     native("field::sending::a_next_request_that_was_lost", next_request),
-    any_tier("field::sending::delayed_acks_are_bounded", bounded),
+    any_exchange("field::sending::delayed_acks_are_bounded", bounded),
 ];
 
 const MS_US: u64 = 1_000;
