@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::debian;
 use crate::deny;
-use crate::dist;
+use crate::dist::{self, Arch};
 use crate::kernels;
 use crate::probes::{self, BPF_LINKER_VERSION, RUSTC_VERSION};
 use crate::servers;
@@ -72,6 +72,20 @@ const PACKAGES: [Need; 5] = [
     ("man", "man-db"),
 ];
 
+/// What compiles for the other architecture than this machine's, and runs the result.
+const CROSS: [Need; 3] = match Arch::OTHER {
+    Arch::Arm64 => [
+        (Arch::Arm64.cross_compiler(), "gcc-aarch64-linux-gnu"),
+        ("/usr/aarch64-linux-gnu/include/string.h", "libc6-dev-arm64-cross"),
+        (Arch::Arm64.emulator(), "qemu-user-static"),
+    ],
+    Arch::X86_64 => [
+        (Arch::X86_64.cross_compiler(), "gcc-x86-64-linux-gnu"),
+        ("/usr/x86_64-linux-gnu/include/string.h", "libc6-dev-amd64-cross"),
+        (Arch::X86_64.emulator(), "qemu-user-static"),
+    ],
+};
+
 /// libFuzzer is in C++.
 const FUZZ: [Need; 1] = [("g++", "g++")];
 
@@ -120,6 +134,10 @@ pub(crate) struct Args {
     /// Leave out what only `cargo xtask dist` needs
     #[arg(long)]
     no_packages: bool,
+    /// Leave out what compiles for the other architecture, which only `cargo xtask dist` and
+    /// `cargo xtask lint` need
+    #[arg(long)]
+    no_cross: bool,
     /// Leave out cargo-deny, which only `cargo xtask lint` needs
     #[arg(long)]
     no_deny: bool,
@@ -135,6 +153,7 @@ impl Args {
             no_fuzz: !long,
             // They are tried with the program of the virtual machines.
             no_packages: no_vm,
+            no_cross: true,
             no_deny: true,
         }
     }
@@ -155,9 +174,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.no_packages {
         needs.extend(PACKAGES);
     }
+    if !args.no_cross {
+        needs.extend(CROSS);
+    }
     packages(&needs)?;
     if !args.no_packages {
-        static_target();
+        target(Arch::HERE.static_target(), "no packages can be built");
+    }
+    if !args.no_cross {
+        let other = Arch::OTHER;
+        target(other.static_target(), &format!("no packages for {other} can be built"));
+        target(other.gnu_target(), &format!("what is compiled for {other} will not be checked"));
     }
     if !args.no_servers {
         servers::build();
@@ -221,18 +248,17 @@ fn packages(needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
-/// Adds the standard library that is linked into the packaged program. Only `cargo xtask dist`
-/// needs it, and says so where it is missing.
-fn static_target() {
-    if dist::has_target() {
-        eprintln!("    already there: rust-std for {}", dist::TARGET);
+/// Adds Rust's standard library for a target. Who needs it says so where it is missing.
+fn target(target: &str, without: &str) {
+    if dist::has_target(target) {
+        eprintln!("    already there: rust-std for {target}");
         return;
     }
-    let step = Step::start(format_args!("adding rust-std for {} with rustup", dist::TARGET));
+    let step = Step::start(format_args!("adding rust-std for {target} with rustup"));
     let mut rustup = Command::new("timeout");
-    match step::run(rustup.args(["300", "rustup", "target", "add", dist::TARGET])) {
+    match step::run(rustup.args(["300", "rustup", "target", "add", target])) {
         Ok(()) => step.done("added"),
-        Err(error) => step.done(format_args!("NOT TO BE HAD, no packages can be built: {error:#}")),
+        Err(error) => step.done(format_args!("NOT TO BE HAD, {without}: {error:#}")),
     }
 }
 

@@ -12,8 +12,6 @@ use super::release::{REVISION, Release};
 use super::tree::Tree;
 use crate::step::{self, Step};
 
-const ARCHITECTURE: &str = "amd64";
-
 const DESCRIPTION: &str = "\
 Description: where the time of a server's connections goes, and who held it
  backscope shows, live, the life of a backend's connections inside the kernel,
@@ -66,7 +64,7 @@ fi
 /// Packs the package, and returns its path.
 pub(crate) fn build(release: &Release<'_>, contents: &Contents) -> Result<PathBuf> {
     let version = format!("{}-{REVISION}", release.version);
-    let deb = release.out.join(format!("backscope_{version}_{ARCHITECTURE}.deb"));
+    let deb = release.out.join(format!("backscope_{version}_{}.deb", contents.arch.debian()));
     let step = Step::start("packing for Debian");
     let files = files(release, contents, &version)?;
     let control = control(release, contents, &files, &version)?;
@@ -108,8 +106,9 @@ fn control(
     // In KiB, each file rounded up.
     let size: usize = files.contents().map(|(_, content)| content.len().div_ceil(1024)).sum();
     let mut fields = format!(
-        "Package: backscope\nVersion: {version}\nArchitecture: {ARCHITECTURE}\n\
+        "Package: backscope\nVersion: {version}\nArchitecture: {}\n\
          Maintainer: {}\nInstalled-Size: {size}\nSection: net\nPriority: optional\n",
+        contents.arch.debian(),
         release.maintainer
     );
     fields.push_str(DESCRIPTION);
