@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::Arch;
 use super::contents::{Contents, gzip};
 use super::release::{REVISION, Release};
 use super::tree::Tree;
@@ -25,12 +26,22 @@ Description: where the time of a server's connections goes, and who held it
 ";
 
 /// What is no fault of the package, for lintian.
-const OVERRIDES: &str = "\
-# A static program that can be loaded anywhere is taken for a library.
-backscope: shared-library-lacks-prerequisites [usr/bin/backscope]
+fn overrides(arch: Arch) -> String {
+    let about_the_program = match arch {
+        // Rust links it so that it can be loaded anywhere, and lintian takes it for a library.
+        Arch::X86_64 => "shared-library-lacks-prerequisites",
+        // Rust does not.
+        Arch::Arm64 => "statically-linked-binary",
+    };
+    format!(
+        "\
+# It is a static program.
+backscope: {about_the_program} [usr/bin/backscope]
 # It is not uploaded to Debian.
 backscope: initial-upload-closes-no-bugs [usr/share/doc/backscope/changelog.Debian.gz:1]
-";
+"
+    )
+}
 
 /// The unit is neither enabled nor started by the package: who is watched is its user's choice.
 const AFTER_INSTALL: &str = r#"#!/bin/sh
@@ -92,7 +103,7 @@ fn files(release: &Release<'_>, contents: &Contents, version: &str) -> Result<Tr
     let changes = changes(release, version)?;
     tree.file(format!("{documents}/changelog.Debian.gz"), gzip(changes.as_bytes())?);
     tree.file(format!("{documents}/THIRD-PARTY.gz"), gzip(&contents.notices)?);
-    tree.file("usr/share/lintian/overrides/backscope", OVERRIDES);
+    tree.file("usr/share/lintian/overrides/backscope", overrides(contents.arch));
     Ok(tree)
 }
 
