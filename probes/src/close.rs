@@ -318,7 +318,8 @@ fn late_v6(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// End of a socket. If the connection is still in an accept queue, nobody will accept it any more.
+/// End of a socket. If the connection is still in an accept queue, nobody will accept it any more;
+/// or it was accepted by a call that nothing showed.
 /// proto: 5.10..7.3 include/trace/events/tcp.h: void trace_tcp_destroy_sock(struct sock *sk)
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn destroy(ctx: BtfTracePointContext) -> i32 {
@@ -341,7 +342,7 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
     if listener == 0 {
         return 0;
     }
-    decided!("tcp_destroy_sock", sk, "nobody accepted it");
+    decided!("tcp_destroy_sock", sk, "it was not seen to be accepted");
     let _ = QUEUED.remove(sk as u64);
     let Some(mut listener) = LISTENERS.find(listener) else { return 0 };
     let closed = listener.closed_ns != 0;
@@ -350,8 +351,15 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
         count(counter::LEFT_UNSEEN);
         return 0;
     }
+    if !closed {
+        // It was: what nobody accepts stays in the queue, even without a peer, until the listener
+        // ends (`inet_csk_listen_stop`, 5.10 to 7.3).
+        add(&raw mut listener.accepted, 1);
+        count(counter::LEFT_UNSEEN);
+        return 0;
+    }
     add(&raw mut listener.abandoned, 1);
-    if closed && queued.gone == 0 {
+    if queued.gone == 0 {
         add(&raw mut listener.cut, 1);
     }
     0

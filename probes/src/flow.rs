@@ -12,7 +12,8 @@ use crate::{
     kernel::{AF_INET, AF_INET6, config, mapped, now},
     live::{Find, Live},
     maps::count,
-    payload::{self, Buffer, allowed, register, registers, user},
+    payload::{self, Buffer, allowed},
+    syscall::{Syscall, user},
 };
 
 /// Datagrams that were inspected, by socket and peer. Least recently used: QUIC connections end in
@@ -63,29 +64,22 @@ fn message(first: u64) -> u64 {
 /// Finds what the current system call moves.
 #[inline(always)]
 fn place(size: u32) -> Place {
-    let registers = registers();
-    if registers.is_null() {
-        return NOWHERE;
-    }
-    let second = register!(registers, regs_second);
+    let Some(call) = Syscall::current() else { return NOWHERE };
+    let second = call.second();
     let size = size as u64;
+    if call.is_read_or_write() {
+        return Place { buffer: Buffer { address: second, length: size }, name: 0 };
+    }
+    if call.is_recvfrom_or_sendto() {
+        return Place { buffer: Buffer { address: second, length: size }, name: call.fifth() };
+    }
     // `struct user_msghdr`: the name, and at byte 16 the vector.
-    let header = match register!(registers, regs_call) {
-        // read, write
-        0 | 1 => return Place { buffer: Buffer { address: second, length: size }, name: 0 },
-        // sendto, recvfrom
-        44 | 45 => {
-            return Place {
-                buffer: Buffer { address: second, length: size },
-                name: register!(registers, regs_fifth),
-            };
-        }
-        // sendmsg, recvmsg
-        46 | 47 => second,
-        // recvmmsg, sendmmsg
-        299 | 307 => message(second),
-        _ => 0,
-    };
+    let mut header = 0;
+    if call.is_recvmsg_or_sendmsg() {
+        header = second;
+    } else if call.is_recvmmsg_or_sendmmsg() {
+        header = message(second);
+    }
     if header == 0 {
         return NOWHERE;
     }

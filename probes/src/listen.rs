@@ -22,9 +22,9 @@ use crate::{
     listener::{listener_at, note_depth, watch},
     live::Find,
     maps::{ASKED, LISTENER_OF, add},
-    payload::{register, registers},
     queue::{enqueue, leave, peer_left},
     suspend::{is_rush, resume},
+    syscall::Syscall,
     target::{is_served, is_wanted},
     tcp::tcp_of,
 };
@@ -161,10 +161,10 @@ fn parent_of(child: *const c_void) -> *const c_void {
 /// suspended.
 #[inline(always)]
 fn asked_for(thread: u64) -> i32 {
-    const LISTEN: u64 = 50;
-    let registers = registers();
-    if !registers.is_null() && register!(registers, regs_call) == LISTEN {
-        return register!(registers, regs_second) as i32;
+    if let Some(call) = Syscall::current()
+        && call.is_listen()
+    {
+        return call.second() as i32;
     }
     match ASKED.find(thread) {
         Some(backlog) => *backlog,

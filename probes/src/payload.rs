@@ -20,9 +20,10 @@ use backscope_abi::{
 };
 
 use crate::{
-    kernel::{config, load, read},
+    kernel::{config, load},
     live::{Find, Live},
     maps::{EVENTS, PERIOD, count},
+    syscall::{Syscall, user},
 };
 
 /// Value of [`Connection::inspected`] when nothing more will be captured.
@@ -63,71 +64,21 @@ pub(crate) fn may_capture(connection: Live<Connection>, way: usize) -> bool {
     config!(payload_prefix) != 0 && connection.inspected[way] != OVER
 }
 
-/// The registers with which the current thread entered the kernel.
-#[inline(always)]
-pub(crate) fn registers() -> *const c_void {
-    /// On x86-64 they end where the stack does, of 16 KB. Only where the helper is missing, before
-    /// 5.15.
-    const AT: usize = 16_384 - 168;
-    if config!(task_regs) != 0 {
-        // SAFETY: no arguments, no preconditions; the second takes what the first returns.
-        return unsafe {
-            generated::bpf_task_pt_regs(generated::bpf_get_current_task_btf()) as *const c_void
-        };
-    }
-    // SAFETY: no arguments, no preconditions.
-    let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
-    let stack = read!(task, task_stack as u64) as *const c_void;
-    if stack.is_null() { stack } else { stack.wrapping_byte_add(AT) }
-}
-
-/// Reads one of them.
-macro_rules! register {
-    ($registers:expr, $field:ident) => {
-        if $crate::kernel::config!(task_regs) != 0 {
-            // The verifier knows what the helper returned.
-            $crate::kernel::load!($registers, $field as u64)
-        } else {
-            $crate::kernel::read!($registers, $field as u64)
-        }
-    };
-}
-pub(crate) use register;
-
-#[inline(always)]
-pub(crate) fn user<T: Copy + Default>(address: u64) -> T {
-    let mut value = T::default();
-    // SAFETY: the helper checks the address and always fills the whole value; every T used is plain
-    // integers.
-    unsafe {
-        generated::bpf_probe_read_user(
-            (&raw mut value).cast(),
-            size_of::<T>() as u32,
-            address as *const c_void,
-        );
-    }
-    value
-}
-
 /// The buffer of the system call that the current thread is in, or the first of several.
 #[inline(always)]
 fn buffer(size: u32) -> Buffer {
     const NONE: Buffer = Buffer { address: 0, length: 0 };
-    let registers = registers();
-    if registers.is_null() {
-        return NONE;
+    let Some(call) = Syscall::current() else { return NONE };
+    let second = call.second();
+    if call.is_read_or_write() || call.is_recvfrom_or_sendto() {
+        return Buffer { address: second, length: size as u64 };
     }
-    let second = register!(registers, regs_second);
     let mut vector = second;
-    match register!(registers, regs_call) {
-        // read, write, sendto, recvfrom
-        0 | 1 | 44 | 45 => return Buffer { address: second, length: size as u64 },
-        // readv, writev
-        19 | 20 => {}
-        // sendmsg, recvmsg: `struct user_msghdr` has the vector at byte 16. recvmmsg, sendmmsg: the
-        // first of several.
-        46 | 47 | 299 | 307 => vector = user(second + 16),
-        _ => return NONE,
+    if call.is_recvmsg_or_sendmsg() || call.is_recvmmsg_or_sendmmsg() {
+        // `struct user_msghdr` has the vector at byte 16; of several messages it is the first.
+        vector = user(second + 16);
+    } else if !call.is_readv_or_writev() {
+        return NONE;
     }
     let [address, length] = user::<[u64; 2]>(vector);
     Buffer { address, length: if length < size as u64 { length } else { size as u64 } }

@@ -15,9 +15,9 @@ use crate::{
     listener::listener_id,
     live::Find,
     maps::{ACCEPTED, QUEUED, count},
-    payload::{register, registers},
     queue::queued,
     suspend::{is_rush, is_suspended},
+    syscall::Syscall,
     target::is_served,
 };
 
@@ -48,7 +48,7 @@ fn named(ctx: &SockAddrContext) -> i32 {
         }
         return ALLOWED;
     }
-    if !is_accept(registers()) {
+    if accept_call().is_none() {
         return ALLOWED;
     }
     if !is_suspended() {
@@ -66,12 +66,10 @@ fn named(ctx: &SockAddrContext) -> i32 {
     ALLOWED
 }
 
-/// True inside accept; `registers` are those with which the current thread entered the kernel.
+/// The call of accept that the current thread is in, if it is in one.
 #[inline(always)]
-fn is_accept(registers: *const c_void) -> bool {
-    const ACCEPT: u64 = 43;
-    const ACCEPT4: u64 = 288;
-    !registers.is_null() && matches!(register!(registers, regs_call), ACCEPT | ACCEPT4)
+fn accept_call() -> Option<Syscall> {
+    Syscall::current().filter(|call| call.is_accept())
 }
 
 /// A peer's name is asked for, and nothing is known of its connection in a queue: if it is by accept
@@ -79,10 +77,7 @@ fn is_accept(registers: *const c_void) -> bool {
 /// stack.
 #[inline(never)]
 fn taken(child: *const c_void) {
-    let registers = registers();
-    if !is_accept(registers) {
-        return;
-    }
+    let Some(call) = accept_call() else { return };
     let thread = current();
     let mut queued = Queued::default();
     if config!(exchanges) != 0
@@ -98,7 +93,7 @@ fn taken(child: *const c_void) {
             return;
         }
         // The call names the listener.
-        let file = file_of_fd(register!(registers, regs_first) as u32);
+        let file = file_of_fd(call.first() as u32);
         let Some(id) = listener_id(tcp_behind(sock_of_socket(file))) else { return };
         queued.listener = id;
         // It may have come before the rush.

@@ -106,7 +106,7 @@ pub(crate) fn peer_left(sk: *mut c_void, connection: Option<Live<Connection>>, n
     let Some(mut queued) = QUEUED.find(sk as u64) else { return };
     let Some(mut listener) = LISTENERS.find(queued.listener) else { return };
     // A listener that closes ends its connections itself.
-    if queued.gone != 0 || listener.closed_ns != 0 {
+    if queued.gone != 0 || listener.closed_ns != 0 || has_file(sk) {
         return;
     }
     queued.gone = 1;
@@ -116,6 +116,14 @@ pub(crate) fn peer_left(sk: *mut c_void, connection: Option<Live<Connection>>, n
         add(&raw mut listener.left_late, 1);
         add(&raw mut listener.left_late_ns, waited_ns);
     }
+}
+
+/// True of a connection that was accepted: `sock_graft` gives it the socket of the application's
+/// descriptor (5.10 to 7.3). Nothing may have shown the call: that of a 32-bit program, or one whose
+/// probe the kernel skipped.
+#[inline(always)]
+fn has_file(sk: *mut c_void) -> bool {
+    load!(sk as *const c_void, sk_socket as u64) != 0
 }
 
 /// False of a socket that is in no watched accept queue, as far as its port tells, or that somebody

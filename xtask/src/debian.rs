@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::step;
 
 /// Tried in order: suites past their end of life move to the second.
@@ -24,16 +25,23 @@ pub(crate) struct Package {
     pub(crate) archive: String,
 }
 
-/// Returns the packages of a suite (`trixie`, `bookworm-security`) whose name is wanted.
+/// Returns the packages of a suite (`trixie`, `bookworm-security`) for an architecture, or for any,
+/// whose name is wanted.
 ///
 /// # Errors
 /// If no mirror has the suite's index.
-pub(crate) fn index(suite: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Package>> {
+pub(crate) fn index(
+    suite: &str,
+    arch: Arch,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Package>> {
+    let arch = arch.traits().debian;
     let directory = if suite.ends_with("-security") { "debian-security" } else { "debian" };
     let mut refused = Vec::new();
     for mirror in MIRRORS {
         let archive = format!("{mirror}/{directory}");
-        match fetch_index(&format!("{archive}/dists/{suite}/main/binary-amd64/Packages.xz")) {
+        let folder = format!("{archive}/dists/{suite}/main/binary-{arch}");
+        match fetch_index(&format!("{folder}/Packages.xz")) {
             Ok(text) => return Ok(parse(&text, &archive, wanted)),
             Err(error) => refused.push(format!("{error:#}")),
         }

@@ -6,26 +6,99 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::debian::{self, Package};
 use crate::step::Step;
 
-/// Version and the suites that have it.
-const KERNELS: [(&str, &[&str]); 4] = [
-    ("5.10", &["bullseye", "bullseye-security"]),
-    ("6.1", &["bookworm", "bookworm-security"]),
-    ("6.12", &["trixie", "trixie-security", "bookworm-backports"]),
-    ("7", &["trixie-backports", "forky", "sid"]),
-];
-
-/// Debian's build for virtual machines: small, with everything that is needed built in.
-const FLAVOUR: &str = "-cloud-amd64";
+/// The suites of Debian that have a kernel.
+pub(crate) type Suites = &'static [&'static str];
 
 /// Age up to which a cached kernel is used without asking the archive for a newer one.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Versions that are tested when none is named.
-pub(crate) fn default_versions() -> Vec<String> {
-    KERNELS.iter().map(|(version, _)| (*version).to_owned()).collect()
+/// One of Debian's builds of its kernels.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Flavour {
+    /// What follows the version where one asks for it.
+    pub(crate) suffix: &'static str,
+    /// What follows the version in the kernel's release.
+    pub(crate) debian: &'static str,
+}
+
+/// A kernel as one asks for it: `6.1`, `7`, or `6.12-16k` for a build with pages of 16 KB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) arch: Arch,
+    number: String,
+    flavour: &'static Flavour,
+}
+
+impl Wanted {
+    /// Reads what one asks for.
+    ///
+    /// # Errors
+    /// If it is no version, or Debian has no such build for this architecture.
+    pub(crate) fn parse(arch: Arch, name: &str) -> Result<Self> {
+        let (number, suffix) = name.split_at(name.find('-').unwrap_or(name.len()));
+        let number = number.trim_end_matches(".x");
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            bail!("`{name}` is no kernel version: name one such as 6.1");
+        }
+        let flavours = arch.traits().flavours;
+        match flavours.iter().find(|flavour| flavour.suffix == suffix) {
+            Some(flavour) => Ok(Self { arch, number: number.to_owned(), flavour }),
+            None => bail!("`{name}`: Debian has no build `{suffix}` of its kernels for {arch}"),
+        }
+    }
+
+    /// All that are tested when none is named.
+    pub(crate) fn all(arch: Arch) -> Vec<Self> {
+        let kernels = arch.traits().kernels;
+        kernels.iter().map(|kernel| Self::known(arch, kernel.0)).collect()
+    }
+
+    /// Those that `cargo xtask test` runs without `--long`.
+    pub(crate) fn short(arch: Arch) -> Vec<Self> {
+        let kernels = arch.traits().short;
+        kernels.iter().map(|number| Self::known(arch, number)).collect()
+    }
+
+    fn known(arch: Arch, number: &str) -> Self {
+        let flavour = &arch.traits().flavours[0];
+        Self { arch, number: number.to_owned(), flavour }
+    }
+
+    /// Its version, as one asks for it.
+    pub(crate) fn version(&self) -> String {
+        format!("{}{}", self.number, self.flavour.suffix)
+    }
+
+    /// Returns the suites that have it; all suites if the version is unknown.
+    pub(crate) fn suites(&self) -> Vec<&'static str> {
+        let kernels = self.arch.traits().kernels;
+        match kernels.iter().find(|(known, _)| *known == self.number) {
+            Some((_, suites)) => suites.to_vec(),
+            None => kernels.iter().flat_map(|(_, suites)| suites.iter().copied()).collect(),
+        }
+    }
+
+    /// Returns the release of the kernel in a package of that name, if it is one of these. Since 7.0
+    /// the kernel is in `linux-binary-*`, and `linux-image-*` of the same version only depends on
+    /// that. In the order of names, the package with the kernel comes first.
+    fn release<'a>(&self, package: &'a str) -> Option<&'a str> {
+        let release = package
+            .strip_prefix("linux-image-")
+            .or_else(|| package.strip_prefix("linux-binary-"))?;
+        let rest = release.strip_prefix(self.number.as_str())?;
+        (rest.starts_with('.') && rest.ends_with(self.flavour.debian)).then_some(release)
+    }
+}
+
+/// The architecture and the version.
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.arch, self.version())
+    }
 }
 
 /// A kernel ready to boot.
@@ -36,19 +109,16 @@ pub(crate) struct Kernel {
     pub(crate) vmlinuz: PathBuf,
 }
 
-/// Returns the newest kernel of a version (`6.1`, `7`), from the cache or from the Debian archive.
+/// Returns the newest kernel of a version, from the cache or from the Debian archive.
 ///
 /// A kernel that was fetched or checked within a day is used as it is. After that the archive is
 /// asked again; if it does not answer, the cached kernel is used all the same.
 ///
 /// # Errors
 /// If it is neither in the cache nor to be had, or was built without BTF.
-pub(crate) fn ensure(version: &str) -> Result<Kernel> {
-    let version = version.trim_end_matches(".x");
-    if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        bail!("`{version}` is no kernel version: name one such as 6.1");
-    }
-    let dir = debian::cache_dir()?.join("kernels").join(version);
+pub(crate) fn ensure(wanted: &Wanted) -> Result<Kernel> {
+    let cache = debian::cache_dir()?.join(wanted.arch.traits().cache);
+    let dir = cache.join(wanted.version());
     let cached = cached(&dir);
     let checked = dir.join("checked");
     if let Some(kernel) = &cached
@@ -56,8 +126,8 @@ pub(crate) fn ensure(version: &str) -> Result<Kernel> {
     {
         return Ok(kernel.clone());
     }
-    let found = match newest(version) {
-        Ok(packages) => fetch_first(&packages, &dir, cached.as_ref()),
+    let found = match newest(wanted) {
+        Ok(packages) => fetch_first(wanted, &packages, &dir, cached.as_ref()),
         Err(error) => Err(error),
     };
     match (found, cached) {
@@ -66,7 +136,7 @@ pub(crate) fn ensure(version: &str) -> Result<Kernel> {
             Ok(kernel)
         }
         (Err(error), Some(kernel)) => {
-            eprintln!("    kernel {version}: using the cached {}, since {error:#}", kernel.release);
+            eprintln!("    kernel {wanted}: using the cached {}, since {error:#}", kernel.release);
             Ok(kernel)
         }
         (Err(error), None) => Err(error),
@@ -89,23 +159,14 @@ fn cached(dir: &Path) -> Option<Kernel> {
     })
 }
 
-/// Returns the suites that have a kernel of that version; all suites if the version is unknown.
-pub(crate) fn suites(version: &str) -> Vec<&'static str> {
-    match KERNELS.iter().find(|(known, _)| *known == version) {
-        Some((_, suites)) => suites.to_vec(),
-        None => KERNELS.iter().flat_map(|(_, suites)| suites.iter().copied()).collect(),
-    }
-}
-
 /// Returns the packages of that version in all its suites, the newest first.
-fn newest(version: &str) -> Result<Vec<Package>> {
-    let step = Step::start(format!("kernel {version}: asking the Debian archive for the newest"));
-    let prefix = format!("{version}.");
-    let wanted = |name: &str| release(name).is_some_and(|release| release.starts_with(&prefix));
+fn newest(wanted: &Wanted) -> Result<Vec<Package>> {
+    let step = Step::start(format!("kernel {wanted}: asking the Debian archive for the newest"));
+    let is_wanted = |name: &str| wanted.release(name).is_some();
     let mut packages = Vec::new();
     let mut silent = Vec::new();
-    for suite in suites(version) {
-        match debian::index(suite, wanted) {
+    for suite in wanted.suites() {
+        match debian::index(suite, wanted.arch, is_wanted) {
             Ok(found) => packages.extend(found),
             Err(error) => silent.push(format!("{error:#}")),
         }
@@ -113,26 +174,24 @@ fn newest(version: &str) -> Result<Vec<Package>> {
     debian::newest_first(&mut packages);
     match packages.first() {
         Some(package) => step.done(format_args!("{} {}", package.name, package.version)),
-        None if silent.is_empty() => bail!("no suite has a package linux-image-{prefix}*{FLAVOUR}"),
+        None if silent.is_empty() => {
+            bail!("no suite has a package linux-image-{}.*{}", wanted.number, wanted.flavour.debian)
+        }
         None => bail!("{}", silent.join("; ")),
     }
     Ok(packages)
 }
 
-/// Returns the release of the kernel in a package of that name. Since 7.0 the kernel is in
-/// `linux-binary-*`, and `linux-image-*` of the same version only depends on that. In the order of
-/// names, the package with the kernel comes first.
-fn release(package: &str) -> Option<&str> {
-    let release =
-        package.strip_prefix("linux-image-").or_else(|| package.strip_prefix("linux-binary-"))?;
-    release.ends_with(FLAVOUR).then_some(release)
-}
-
 /// Fetches the first package that can be had: an index may name one that has already left the pool.
-fn fetch_first(packages: &[Package], dir: &Path, cached: Option<&Kernel>) -> Result<Kernel> {
+fn fetch_first(
+    wanted: &Wanted,
+    packages: &[Package],
+    dir: &Path,
+    cached: Option<&Kernel>,
+) -> Result<Kernel> {
     let mut refused = Vec::new();
     for package in packages.iter().take(4) {
-        let Some(release) = release(&package.name) else { continue };
+        let Some(release) = wanted.release(&package.name) else { continue };
         if let Some(kernel) = cached.filter(|kernel| kernel.release == release) {
             return Ok(kernel.clone());
         }
@@ -183,17 +242,45 @@ fn take_kernel(unpacked: &Path, release: &str, dir: &Path) -> Result<Kernel> {
 
 #[cfg(test)]
 mod tests {
-    use super::release;
+    use super::{Arch, Wanted};
+
+    fn wanted(arch: Arch, name: &str) -> Wanted {
+        Wanted::parse(arch, name).expect("there is such a build")
+    }
 
     #[test]
     fn release_is_in_the_package_name() {
-        assert_eq!(release("linux-image-6.1.0-50-cloud-amd64"), Some("6.1.0-50-cloud-amd64"));
-        assert_eq!(
-            release("linux-binary-7.3.4+deb13-cloud-amd64"),
-            Some("7.3.4+deb13-cloud-amd64")
-        );
-        for other in ["linux-image-6.1.0-50-amd64", "linux-image-6.1.0-50-cloud-amd64-dbg", "vim"] {
-            assert_eq!(release(other), None);
+        for (number, release) in [("6.1", "6.1.0-50-cloud-amd64"), ("7", "7.3.4+deb13-cloud-amd64")]
+        {
+            let wanted = wanted(Arch::X86_64, number);
+            for package in ["linux-image", "linux-binary"] {
+                assert_eq!(wanted.release(&format!("{package}-{release}")), Some(release));
+            }
+        }
+        for other in [
+            "linux-image-6.1.0-50-amd64",
+            "linux-image-6.1.0-50-cloud-amd64-dbg",
+            "linux-image-6.12.117+deb13-cloud-amd64",
+            "vim",
+        ] {
+            assert_eq!(wanted(Arch::X86_64, "6.1").release(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_asks_for_one_build() {
+        let asked = wanted(Arch::Arm64, "7.x");
+        assert_eq!((asked.version().as_str(), asked.flavour.debian), ("7", "-cloud-arm64"));
+        let asked = wanted(Arch::Arm64, "6.12-16k");
+        assert_eq!((asked.version().as_str(), asked.flavour.debian), ("6.12-16k", "-arm64-16k"));
+        assert_eq!(asked.suites(), wanted(Arch::Arm64, "6.12").suites());
+        for (arch, name) in [
+            (Arch::X86_64, "6.12-16k"),
+            (Arch::Arm64, "6.12-64k"),
+            (Arch::Arm64, "new"),
+            (Arch::Arm64, "-16k"),
+        ] {
+            assert!(Wanted::parse(arch, name).is_err(), "{name}");
         }
     }
 }

@@ -4,8 +4,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::arch::Arch;
 use crate::deny;
-use crate::dist::{self, Arch};
+use crate::dist;
 use crate::step::{self, Step};
 
 const FORMATS: [&[&str]; 3] = [
@@ -43,7 +44,7 @@ fn check(command: &mut Command) -> Result<()> {
 /// Checks what is compiled for the architecture that this machine does not have: what is left out
 /// on one of them is not seen on the other.
 fn other_architecture() -> Result<()> {
-    let target = Arch::OTHER.gnu_target();
+    let target = Arch::OTHER.traits().target;
     if !dist::has_target(target) {
         eprintln!(
             "==> NOT CHECKED: what is compiled for {}, since Rust's standard library for {target} \

@@ -1,6 +1,7 @@
 //! Tasks of building, testing and showing backscope beyond cargo: `cargo xtask --help`.
 
 mod accuracy;
+mod arch;
 mod background;
 mod bench;
 mod cpio;

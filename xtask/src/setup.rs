@@ -8,17 +8,18 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::debian;
 use crate::deny;
-use crate::dist::{self, Arch};
-use crate::kernels;
+use crate::dist;
+use crate::kernels::{self, Wanted};
 use crate::probes::{self, BPF_LINKER_VERSION, RUSTC_VERSION};
 use crate::servers;
 use crate::step::{self, Step};
 
 /// A file that shows that a package is installed, and the package. A program is given by its name
 /// alone; `*` at the end stands for a version.
-type Need = (&'static str, &'static str);
+pub(crate) type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] =
     [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
@@ -60,9 +61,6 @@ const SERVERS: [Need; 32] = [
     ("ip", "iproute2"),
     ("setcap", "libcap2-bin"),
 ];
-const VM: [Need; 2] =
-    [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
-
 /// What packages are made and tried with. The static program holds C, which musl's compiler builds.
 const PACKAGES: [Need; 5] = [
     ("musl-gcc", "musl-tools"),
@@ -75,14 +73,14 @@ const PACKAGES: [Need; 5] = [
 /// What compiles for the other architecture than this machine's, and runs the result.
 const CROSS: [Need; 3] = match Arch::OTHER {
     Arch::Arm64 => [
-        (Arch::Arm64.cross_compiler(), "gcc-aarch64-linux-gnu"),
-        ("/usr/aarch64-linux-gnu/include/string.h", "libc6-dev-arm64-cross"),
-        (Arch::Arm64.emulator(), "qemu-user-static"),
+        ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+        ("/usr/aarch64-linux-gnu/lib/libc.a", "libc6-dev-arm64-cross"),
+        ("qemu-aarch64-static", "qemu-user-static"),
     ],
     Arch::X86_64 => [
-        (Arch::X86_64.cross_compiler(), "gcc-x86-64-linux-gnu"),
-        ("/usr/x86_64-linux-gnu/include/string.h", "libc6-dev-amd64-cross"),
-        (Arch::X86_64.emulator(), "qemu-user-static"),
+        ("x86_64-linux-gnu-gcc", "gcc-x86-64-linux-gnu"),
+        ("/usr/x86_64-linux-gnu/lib/libc.a", "libc6-dev-amd64-cross"),
+        ("qemu-x86_64-static", "qemu-user-static"),
     ],
 };
 
@@ -166,7 +164,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         needs.extend(SERVERS);
     }
     if !args.no_vm {
-        needs.extend(VM);
+        needs.extend(Arch::ALL.iter().flat_map(|which| which.traits().needs));
     }
     if !args.no_fuzz {
         needs.extend(FUZZ);
@@ -177,14 +175,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.no_cross {
         needs.extend(CROSS);
     }
+    // The virtual machines and the packages need some of the same.
+    needs.sort_unstable();
+    needs.dedup();
     packages(&needs)?;
     if !args.no_packages {
-        target(Arch::HERE.static_target(), "no packages can be built");
+        rust_std(Arch::HERE.static_target(), "no packages can be built");
     }
     if !args.no_cross {
         let other = Arch::OTHER;
-        target(other.static_target(), &format!("no packages for {other} can be built"));
-        target(other.gnu_target(), &format!("what is compiled for {other} will not be checked"));
+        rust_std(other.static_target(), &format!("no packages for {other} can be built"));
+        let unchecked = format!("what is compiled for {other} will not be checked");
+        rust_std(other.traits().target, &unchecked);
     }
     if !args.no_servers {
         servers::build();
@@ -196,6 +198,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         deny::install()?;
     }
     if !args.no_vm {
+        for arch in Arch::ALL {
+            let target = arch.traits().target;
+            rust_std(target, "its virtual machines cannot be tested");
+        }
         test_kernels();
     }
     step.done("setup is complete");
@@ -248,8 +254,8 @@ fn packages(needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
-/// Adds Rust's standard library for a target. Who needs it says so where it is missing.
-fn target(target: &str, without: &str) {
+/// Adds the standard library of a target, if rustup can. What needs it says so where it is missing.
+fn rust_std(target: &str, without: &str) {
     if dist::has_target(target) {
         eprintln!("    already there: rust-std for {target}");
         return;
@@ -315,7 +321,7 @@ fn rust_src_from_debian() -> Result<std::path::PathBuf> {
     }
     let mut silent = Vec::new();
     for suite in RUST_SRC_SUITES {
-        match debian::index(suite, |name| name == "rust-src") {
+        match debian::index(suite, Arch::default(), |name| name == "rust-src") {
             Ok(packages) => {
                 let version = format!("{RUSTC_VERSION}+");
                 if let Some(package) =
@@ -391,15 +397,17 @@ fn bpf_linker() -> Result<()> {
     Ok(())
 }
 
-/// Fetches the test kernels. One that cannot be had is reported here, and skipped when the tests
-/// run; the others are tested all the same.
+/// Fetches the test kernels, those that `cargo xtask test` boots. One that cannot be had is reported
+/// here, and skipped when the tests run; the others are tested all the same.
 fn test_kernels() {
-    for version in kernels::default_versions() {
-        match kernels::ensure(&version) {
-            Ok(kernel) => eprintln!("    kernel {version}: {}", kernel.release),
-            Err(error) => eprintln!(
-                "    kernel {version}: NOT TO BE HAD, its tests will be skipped: {error:#}"
-            ),
+    for wanted in Arch::ALL.into_iter().flat_map(Wanted::short) {
+        match kernels::ensure(&wanted) {
+            Ok(kernel) => eprintln!("    kernel {wanted}: {}", kernel.release),
+            Err(error) => {
+                eprintln!(
+                    "    kernel {wanted}: NOT TO BE HAD, its tests will be skipped: {error:#}"
+                )
+            }
         }
     }
 }

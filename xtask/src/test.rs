@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     add("end-to-end tests", end_to_end());
     if !args.no_vm {
         // The machines report their failures themselves.
-        add("virtual machines", vm::run_all(&vm::Args::every_kernel(args.long)).map(Tally::from));
+        add("virtual machines", vm::run_for_tests(args.long).map(Tally::from));
         add("packages", dist::try_packages_of(&vm::static_agent()).map(Tally::from));
     }
     if args.long {

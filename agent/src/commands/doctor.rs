@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    env::consts::ARCH,
     io::{self, Write},
     process::ExitCode,
 };
@@ -29,6 +30,9 @@ use crate::{
 pub(crate) struct Report {
     /// Release of the kernel.
     kernel: Untrusted,
+    /// Architecture of the processor, as `uname -m` has it.
+    #[cfg_attr(test, schemars(extend("enum" = ["x86_64", "aarch64"])))]
+    arch: &'static str,
     /// `true` if the kernel shows its types (BTF).
     btf: bool,
     /// Mode of lockdown; `null` where the kernel has none, or does not show it.
@@ -76,6 +80,7 @@ impl Report {
     ) -> Self {
         let mut report = Self {
             kernel: machine.release.into(),
+            arch: ARCH,
             btf: machine.btf,
             lockdown: machine.lockdown.map(Untrusted::from),
             missing_capabilities: machine.missing_capabilities,
@@ -107,7 +112,7 @@ impl Report {
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let yes = |is: bool| if is { "yes" } else { "no" };
-        writeln!(out, "kernel        {}", self.kernel.for_terminal())?;
+        writeln!(out, "kernel        {} on {}", self.kernel.for_terminal(), self.arch)?;
         writeln!(out, "BTF           {}", yes(self.btf))?;
         let unseen = Untrusted::from("none visible");
         let lockdown = self.lockdown.as_ref().unwrap_or(&unseen);

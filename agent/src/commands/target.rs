@@ -51,6 +51,7 @@ pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
     };
     targets.resolve_running();
     let words = describe(&targets);
+    notices.extend(of_32_bits(&targets));
     if privileges::caller() == Caller::Anybody {
         let is_wide = !targets.only_processes();
         only_traceable(&mut targets)?;
@@ -62,6 +63,30 @@ pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
         }
     }
     Ok(Resolved { targets, words, notices })
+}
+
+/// A notice on processes that run programs of 32 bits, whose calls the probes do not recognise.
+fn of_32_bits(targets: &Targets) -> Option<Untrusted> {
+    const NAMED: usize = 3;
+    let pids: Vec<u32> = targets.every_process().filter(|pid| targets::is_32_bit(*pid)).collect();
+    let mut names = Vec::new();
+    for pid in pids.iter().take(NAMED) {
+        names.push(named(&targets::comm_of(*pid).unwrap_or_default(), *pid));
+    }
+    let verb = match pids.len() {
+        0 => return None,
+        1 => "runs a 32-bit program, whose",
+        _ => "run 32-bit programs, whose",
+    };
+    if pids.len() > NAMED {
+        names.push(format!("{} more", pids.len() - NAMED).into());
+    }
+    Some(compose!(
+        "{} {verb} system calls have numbers of their own. They are not recognised: not observed \
+         are the protocol, the backlog asked for and what threads wait for, and without function \
+         hooks the wait and the descriptor of an accept",
+        Untrusted::join(&names, ", ")
+    ))
 }
 
 const ONLY_TRACEABLE: &str = "only processes that you may trace are watched: those that were there \

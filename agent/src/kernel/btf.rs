@@ -253,9 +253,10 @@ impl Btf {
         None
     }
 
-    /// Byte offset of a member, given as a path such as `icsk_accept_queue.qlen`. Members of
-    /// anonymous structures and unions count as the outer type's own, and an `atomic_t` at the end
-    /// of the path as its only member. A bit field has the offset of its first whole byte.
+    /// Byte offset of a member, given as a path such as `icsk_accept_queue.qlen` or `regs[1]`.
+    /// Members of anonymous structures and unions count as the outer type's own, and an `atomic_t`
+    /// at the end of the path as its only member. A bit field has the offset of its first whole
+    /// byte.
     pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
         Some(self.bit_offset(structure, path)? / 8)
     }
@@ -268,13 +269,44 @@ impl Btf {
     fn bit_offset(&self, structure: &str, path: &str) -> Option<u32> {
         let mut id = *self.structs.get(structure)?;
         let mut offset = 0;
-        for name in path.split('.') {
+        for part in path.split('.') {
+            let (name, index) = match part.strip_suffix(']').and_then(|part| part.split_once('[')) {
+                Some((name, index)) => (name, Some(index.parse().ok()?)),
+                None => (part, None),
+            };
             let mut search = Search { wanted: name, left: MAX_MEMBERS, nested: 0 };
             let (at, member) = self.member(id, &mut search)?;
             offset = at.checked_add(offset)?;
             id = member;
+            if let Some(index) = index {
+                let (at, element) = self.element(id, index)?;
+                offset = at.checked_add(offset)?;
+                id = element;
+            }
         }
         Some(offset)
+    }
+
+    /// Finds an element of an array; returns its offset in bits, and its type. Elements are
+    /// integers or structures.
+    fn element(&self, array: u32, index: u32) -> Option<(u32, u32)> {
+        let (at, header) = self.header(array)?;
+        let length = u32_at(&self.data, at + 20)?;
+        if header.kind != KIND_ARRAY || index >= length {
+            return None;
+        }
+        let element = self.peel(u32_at(&self.data, at + 12)?)?;
+        let (_, header) = self.header(element)?;
+        if !matches!(header.kind, KIND_INT | KIND_STRUCT | KIND_UNION) {
+            return None;
+        }
+        Some((header.size_or_type.checked_mul(8)?.checked_mul(index)?, element))
+    }
+
+    /// Size of a structure, bytes.
+    pub fn size(&self, structure: &str) -> Option<u32> {
+        let (_, header) = self.header(*self.structs.get(structure)?)?;
+        Some(header.size_or_type)
     }
 
     /// Finds a member by its name; returns its offset in bits, and its type.
@@ -462,6 +494,25 @@ mod tests {
         assert_eq!(btf.offset("sock", "queue.skc_num"), Some(20));
         assert_eq!(btf.offset("sock", "nothing"), None);
         assert_eq!(btf.offset("absent", "skc_family"), None);
+    }
+
+    #[test]
+    fn finds_elements_of_arrays() {
+        let mut b = Builder::default();
+        let (registers, number) = (b.string("regs"), b.string("syscallno"));
+        b.push("u64", KIND_INT, 0, 8, &[64]); // 1
+        b.push("", KIND_ARRAY, 0, 0, &[1, 1, 31]); // 2
+        b.push("", KIND_STRUCT, 1, 248, &[registers, 2, 0]); // 3
+        b.push("pt_regs", KIND_STRUCT, 2, 264, &[0, 3, 0, number, 1, 2048]); // 4
+        let structs = ["pt_regs"].into();
+        let btf = Btf::parse(b.build(), &Wanted { structs, ..Wanted::default() }).unwrap();
+        assert_eq!(btf.offset("pt_regs", "regs[0]"), Some(0));
+        assert_eq!(btf.offset("pt_regs", "regs[4]"), Some(32));
+        assert_eq!(btf.offset("pt_regs", "syscallno"), Some(256));
+        assert_eq!(btf.size("pt_regs"), Some(264));
+        for none in ["regs[31]", "regs[-1]", "regs[", "regs[x]", "syscallno[0]", "regs[1].x"] {
+            assert_eq!(btf.offset("pt_regs", none), None, "{none}");
+        }
     }
 
     #[test]

@@ -37,11 +37,10 @@ pub fn structs() -> impl Iterator<Item = &'static str> {
 /// The name of a member without which nothing can be watched.
 pub fn resolve(btf: &Btf) -> Result<Layout, &'static str> {
     let mut layout = Layout::EMPTY;
-    for (slot, &(field, structure, member)) in layout.offsets_mut().into_iter().zip(Layout::MEMBERS)
-    {
-        match offset_of(btf, structure, member) {
+    for (slot, (field, structure, paths)) in layout.offsets_mut().into_iter().zip(Layout::MEMBERS) {
+        match paths.iter().find_map(|path| offset_of(btf, structure, path)) {
             Some(offset) => *slot = offset,
-            None if NEEDED.contains(&field) => return Err(field),
+            None if NEEDED.contains(field) => return Err(field),
             None => {}
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, hash_map};
 
 use thiserror::Error;
 
-pub use super::procfs::{comm as comm_of, exists};
+pub use super::procfs::{comm as comm_of, exists, is_32_bit};
 use super::{procfs, workload::Groups};
 use crate::{privileges::may_trace, text::Untrusted};
 

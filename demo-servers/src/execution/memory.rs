@@ -9,9 +9,6 @@ use clap::Args;
 
 use crate::sock::announce;
 
-/// Size of a page on x86-64.
-const PAGE: usize = 4096;
-
 /// Knobs of the server's memory.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MemoryOptions {
@@ -36,7 +33,7 @@ pub(super) struct Heap<'a> {
 impl<'a> Heap<'a> {
     /// Takes the memory and writes to every page of it.
     pub(super) fn take(options: &'a MemoryOptions) -> io::Result<Self> {
-        let heap = Self { pages: pages(usize::from(options.heap) * 1_000_000 / PAGE)?, options };
+        let heap = Self { pages: pages(usize::from(options.heap) * 1_000_000)?, options };
         heap.write();
         Ok(heap)
     }
@@ -76,25 +73,35 @@ impl<'a> Heap<'a> {
     }
 }
 
-/// Maps so many small pages; huge ones would be copied, and counted, by 2 MB.
-fn pages<'a>(count: usize) -> io::Result<Vec<&'a AtomicU8>> {
+/// Size of a page, which the kernel chooses: 4 KB on x86-64, up to 64 KB on arm64.
+fn page_size() -> usize {
+    // SAFETY: a call without memory of ours.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}
+
+/// Maps as many small pages as there are in so many bytes; huge ones would be copied, and counted,
+/// by 2 MB.
+fn pages<'a>(bytes: usize) -> io::Result<Vec<&'a AtomicU8>> {
+    let size = page_size();
+    let count = bytes / size;
     if count == 0 {
         return Ok(Vec::new());
     }
     let (protection, flags) =
         (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new mapping at an address of the kernel's choice, without a file.
-    let begin = unsafe { libc::mmap(ptr::null_mut(), count * PAGE, protection, flags, -1, 0) };
+    let begin = unsafe { libc::mmap(ptr::null_mut(), count * size, protection, flags, -1, 0) };
     if begin == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the address and the length are those of the mapping. A kernel without huge pages
     // refuses, and has small ones.
-    unsafe { libc::madvise(begin, count * PAGE, libc::MADV_NOHUGEPAGE) };
+    unsafe { libc::madvise(begin, count * size, libc::MADV_NOHUGEPAGE) };
     // SAFETY: the mapping is never removed, is as long as all pages, and holds bytes that are
     // touched as atomics alone.
     Ok((0..count)
-        .map(|page| unsafe { AtomicU8::from_ptr(begin.cast::<u8>().add(page * PAGE)) })
+        .map(|page| unsafe { AtomicU8::from_ptr(begin.cast::<u8>().add(page * size)) })
         .collect())
 }
 
@@ -127,7 +134,7 @@ mod tests {
         let options = MemoryOptions { heap: 8, ..MemoryOptions::default() };
         let heap = Heap::take(&options).unwrap();
         let after = memory(&fs::read_to_string("/proc/self/smaps_rollup").unwrap());
-        assert_eq!(heap.pages.len(), 1953);
+        assert_eq!(heap.pages.len(), 8_000_000 / page_size());
         assert!(after.1 >= before.1 + 6_000, "{before:?} {after:?}");
     }
 }

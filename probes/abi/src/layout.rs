@@ -5,7 +5,8 @@
 pub const ABSENT: u16 = u16::MAX;
 
 macro_rules! layout {
-    ($($(#[$doc:meta])* $field:ident = $strukt:literal . $member:literal),* $(,)?) => {
+    ($($(#[$doc:meta])* $field:ident = $strukt:literal . $member:literal $(| $other:literal)?),*
+        $(,)?) => {
         /// Byte offsets of the kernel's struct members, resolved from the running kernel's BTF;
         /// [`ABSENT`] where there is none. Being constants in frozen `.rodata`, they let the
         /// verifier fold every use and drop dead branches.
@@ -17,8 +18,9 @@ macro_rules! layout {
             /// No member known.
             pub const EMPTY: Self = Self { $($field: ABSENT),* };
             /// Field name, kernel struct and member path of each offset, in order of declaration.
-            pub const MEMBERS: &'static [(&'static str, &'static str, &'static str)] =
-                &[$((stringify!($field), $strukt, $member)),*];
+            /// Of several paths a kernel has one: x86-64 the first, arm64 the second.
+            pub const MEMBERS: &'static [(&'static str, &'static str, &'static [&'static str])] =
+                &[$((stringify!($field), $strukt, &[$member $(, $other)?])),*];
 
             /// Every offset, in the order of [`Layout::MEMBERS`].
             pub fn offsets_mut(&mut self) -> [&mut u16; Self::MEMBERS.len()] {
@@ -88,6 +90,9 @@ layout! {
     sk_max_ack_backlog = "sock"."sk_max_ack_backlog",
     /// Requests in the SYN queue.
     syn_qlen = "inet_connection_sock"."icsk_accept_queue.qlen",
+    /// `struct socket` of a `struct sock`, which an application has; of a connection in an accept
+    /// queue none.
+    sk_socket = "sock"."sk_socket",
     /// `struct sock` of a `struct socket`.
     socket_sk = "socket"."sk",
     /// File of a `struct socket`.
@@ -100,14 +105,16 @@ layout! {
     files_fdt = "files_struct"."fdt",
     /// Array of open files.
     fdt_fd = "fdtable"."fd",
-    /// Of the registers with which a thread entered the kernel: number of the system call (x86-64).
-    regs_call = "pt_regs"."orig_ax",
-    /// Of these registers: the call's first argument.
-    regs_first = "pt_regs"."di",
+    /// Of the registers with which a thread entered the kernel: number of the system call, in the
+    /// low 32 bits.
+    regs_call = "pt_regs"."orig_ax" | "syscallno",
+    /// Of these registers: the call's first argument. On arm64 the result takes the place of
+    /// `regs[0]`.
+    regs_first = "pt_regs"."di" | "orig_x0",
     /// Of these registers: the call's second argument.
-    regs_second = "pt_regs"."si",
+    regs_second = "pt_regs"."si" | "regs[1]",
     /// Of these registers: the call's fifth argument.
-    regs_fifth = "pt_regs"."r8",
+    regs_fifth = "pt_regs"."r8" | "regs[4]",
     /// Segments that were sent and are not acknowledged, in the order in which they were sent: the
     /// head of a list.
     tsorted_sent_queue = "tcp_sock"."tsorted_sent_queue",
@@ -377,8 +384,11 @@ pub struct Config {
     pub compacts_idle: u8,
     /// Not 0: there are eras in which exchanges are not watched (`ERA`).
     pub has_pauses: u8,
-    /// Padding.
-    pub _pad: [u8; 3],
+    /// Not 0: the machine is arm64, so that system calls have its numbers.
+    pub arm64: u8,
+    /// Distance of the registers with which a thread entered the kernel from the start of its
+    /// stack. Only used where [`Config::task_regs`] is 0.
+    pub stack_regs: u16,
 }
 
 impl Config {
@@ -407,7 +417,8 @@ impl Config {
         drop_no_socket: 0,
         drop_not_specified: 0,
         counts_drops: 0,
-        _pad: [0; 3],
+        arm64: 0,
+        stack_regs: 0,
         agent: 0,
         comm: [0; 16],
     };

@@ -126,7 +126,8 @@ pub mod counter {
     pub const DATAGRAMS_FULL: u32 = 9;
     /// Single events left away since it was a quarter full, before any exchange is.
     pub const SHED_EVENTS: u32 = 10;
-    /// Connections that left the accept queue while the hooks of accept rested, accepted or not.
+    /// Connections that were accepted, or left the accept queue, by a call that nothing showed: the
+    /// hooks of accept rested, or a program of 32 bits made it.
     pub const LEFT_UNSEEN: u32 = 11;
     /// First bytes that were passed over since no place was free for them, or since the ring buffer
     /// was full.

@@ -9,17 +9,23 @@ use crate::harness::truth::{self, Handshake, check_blocked, check_waits};
 use crate::harness::{Case, Client, Demo, World, connect};
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("accept::waits_of_a_slow_acceptor", slow_acceptor).on_each_kernel().alone(),
+    each_tier("accept::waits_of_a_slow_acceptor", slow_acceptor)
+        .by_processor()
+        .on_each_kernel()
+        .alone(),
     each_tier("accept::accept4", accept4),
     each_tier("accept::several_threads", several_threads),
     each_tier("accept::several_processes", several_processes),
     each_tier("accept::nonblocking_with_epoll", nonblocking_epoll),
-    each_tier("accept::io_uring", io_uring).on_each_kernel(),
+    each_tier("accept::io_uring", io_uring).by_processor().on_each_kernel(),
     each_tier("accept::ipv6", ipv6),
     each_tier("accept::ipv4_mapped", ipv4_mapped),
     each_tier("accept::fast_open", fast_open),
     each_tier("accept::syncookies", syncookies).on_each_kernel(),
-    each_tier("accept::blocked_before_the_attach", blocked_before_attach).on_each_kernel().alone(),
+    each_tier("accept::blocked_before_the_attach", blocked_before_attach)
+        .by_processor()
+        .on_each_kernel()
+        .alone(),
     each_tier("accept::waiting_since_before_the_attach", waiting_before_attach)
         .on_each_kernel()
         .alone(),

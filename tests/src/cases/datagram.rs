@@ -13,9 +13,9 @@ use crate::harness::{Agent, Case, Demo, Process, World, net};
 use crate::servers::{PORT, installed};
 
 pub(super) const CASES: &[Case] = &[
-    exchange("datagram::counts_are_exact", counts).on_each_kernel().alone(),
+    exchange("datagram::counts_are_exact", counts).by_processor().on_each_kernel().alone(),
     exchange("datagram::counts_are_exact_ipv6", counts_ipv6).alone(),
-    exchange("datagram::recvmmsg_and_peek", batches).alone(),
+    exchange("datagram::recvmmsg_and_peek", batches).by_processor().alone(),
     exchange("datagram::truncated_and_empty_ones_count", truncated).alone(),
     exchange("datagram::socket_opened_later", opened_later),
     exchange("datagram::address_used_again", address_used_again),

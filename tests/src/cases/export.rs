@@ -16,7 +16,7 @@ use super::native;
 use crate::harness::exporter::{Exporter, Prometheus, await_it, fleet, sum_of};
 use crate::harness::json::Value;
 use crate::harness::net::{self, Counters};
-use crate::harness::{Case, Demo, World, ask, connect_nonblocking, skip, web};
+use crate::harness::{Case, Demo, World, ask, connect_nonblocking, memory, skip, web};
 
 pub(super) const CASES: &[Case] = &[
     native("export::refusals_are_those_that_the_kernel_counts", refusals),
@@ -349,16 +349,11 @@ fn cpu_s(pid: u32) -> anyhow::Result<f64> {
     Ok(ticks / 100.0)
 }
 
-fn rss_bytes(pid: u32) -> anyhow::Result<u64> {
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
-    Ok(statm.split(' ').nth(1).context("no statm")?.parse::<u64>()? * 4_096)
-}
-
 fn flood(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["serve", "--epoll"])?;
     let exporter = Exporter::start(world, ["--pid", &server.pid_arg()])?;
     let (addr, pid) = (exporter.addr, exporter.pid());
-    let (memory, over) = (rss_bytes(pid)?, Arc::new(AtomicBool::new(false)));
+    let (memory, over) = (memory::resident(pid)?, Arc::new(AtomicBool::new(false)));
     let sent = Arc::new(AtomicU64::new(0));
     let mut floods = Vec::new();
     for kind in 0..4 {
@@ -391,7 +386,7 @@ fn flood(world: &World) -> anyhow::Result<()> {
     let sent = sent.load(Ordering::Relaxed);
     ensure!(sent > 10_000, "only {sent} requests were sent");
     ensure!(spent < 0.3, "{sent} requests cost {spent} of a processor");
-    let grown = rss_bytes(pid)?.saturating_sub(memory);
+    let grown = memory::resident(pid)?.saturating_sub(memory);
     ensure!(grown < 16 << 20, "it grew by {grown} bytes");
     await_it(world.patience(), "page with what was asked", || {
         let label = port_label(server.addr.port());

@@ -15,9 +15,9 @@ use crate::harness::{Case, Demo, Ended, Skip, World, signal};
 
 pub(super) const CASES: &[Case] = &[
     exchange("ledger::computing_30_ms", computing).alone(),
-    any_tier("ledger::blocked_on_a_lock_30_ms", locked).alone(),
+    any_tier("ledger::blocked_on_a_lock_30_ms", locked).by_processor().alone(),
     any_tier("ledger::processor_stolen", stolen).alone(),
-    any_tier("ledger::every_way_to_read_and_write", every_way).on_each_kernel(),
+    any_tier("ledger::every_way_to_read_and_write", every_way).by_processor().on_each_kernel(),
     any_tier("ledger::pipelined", pipelined),
     any_tier("ledger::server_speaks_first", speaks_first),
     any_tier("ledger::large_upload", large_upload),

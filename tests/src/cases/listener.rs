@@ -25,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
     each_tier("listener::reuseport_group", reuseport_group).on_each_kernel(),
     each_tier("listener::strangers_at_the_same_port", strangers).on_each_kernel(),
     native("listener::a_stranger_joins_its_address", joined_by_a_stranger),
-    each_tier("listener::backlog_changed", backlog_changed),
+    each_tier("listener::backlog_changed", backlog_changed).by_processor(),
     each_tier("listener::backlog_clamped", backlog_clamped),
     any_tier("listener::ten_thousand", ten_thousand).alone(),
 ];

@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use super::native;
 use crate::harness::exporter::{Exporter, await_it, sum_of};
 use crate::harness::json::Value;
-use crate::harness::{Case, Process, Skip, World, ask, net};
+use crate::harness::{Case, Process, Skip, World, ask, memory, net};
 use crate::servers::{PORT, Server, installed};
 
 pub(super) const CASES: &[Case] = &[
@@ -214,11 +214,6 @@ fn at_the_end(world: &World) -> anyhow::Result<()> {
     })
 }
 
-fn rss_bytes(pid: u32) -> anyhow::Result<u64> {
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
-    Ok(statm.split(' ').nth(1).context("no statm")?.parse::<u64>()? * 4_096)
-}
-
 fn failing(world: &World) -> anyhow::Result<()> {
     let mut collector = Collector::start(world)?;
     let demo = world.demo(&["serve", "--epoll"])?;
@@ -239,7 +234,7 @@ fn failing(world: &World) -> anyhow::Result<()> {
     // It is busy: spans wait, and beyond the queue's bound they are dropped and counted.
     collector.answers("busy")?;
     await_it(world.patience(), "refusal for now", || Ok(counted("busy")? > 0.0))?;
-    let memory = rss_bytes(exporter.pid())?;
+    let memory = memory::resident(exporter.pid())?;
     let mut socket = ask(demo.addr, 1)?;
     await_it(Duration::from_secs(60), "full queue", || {
         for _ in 0..1_000 {
@@ -248,7 +243,7 @@ fn failing(world: &World) -> anyhow::Result<()> {
         }
         Ok(lost("queue_full")? > 10_000.0)
     })?;
-    let grown = rss_bytes(exporter.pid())?.saturating_sub(memory);
+    let grown = memory::resident(exporter.pid())?.saturating_sub(memory);
     ensure!(grown < 48 << 20, "it grew by {} MiB", grown >> 20);
 
     // It takes them again: those that waited come, and no more are lost.

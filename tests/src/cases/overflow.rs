@@ -10,7 +10,7 @@ use crate::harness::{
 };
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("overflow::at_the_syn", at_the_syn).on_each_kernel(),
+    each_tier("overflow::at_the_syn", at_the_syn).by_processor().on_each_kernel(),
     each_tier("overflow::at_the_final_ack", at_the_ack).on_each_kernel(),
     each_tier("overflow::before_the_attach_is_not_counted", before_attach),
     each_tier("overflow::none_on_a_healthy_server", none),

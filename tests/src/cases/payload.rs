@@ -18,8 +18,8 @@ use crate::harness::{Agent, Case, World, memory, net, skip};
 use crate::servers::installed;
 
 pub(super) const CASES: &[Case] = &[
-    exchange("payload::nothing_is_left_of_it", nothing_left).on_each_kernel(),
-    exchange("payload::nothing_is_left_of_datagrams", nothing_left_of_datagrams),
+    exchange("payload::nothing_is_left_of_it", nothing_left).by_processor().on_each_kernel(),
+    exchange("payload::nothing_is_left_of_datagrams", nothing_left_of_datagrams).by_processor(),
     native("payload::a_flood_of_exchanges_leaves_it_room", flood_of_exchanges),
     native("payload::a_flood_of_it_leaves_others_room", flood_of_connections).alone(),
     native("payload::no_core_dump", no_core_dump),

@@ -24,7 +24,7 @@ use crate::harness::{
 };
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("privileges::what_a_watch_keeps", kept_by_watch),
+    each_tier("privileges::what_a_watch_keeps", kept_by_watch).by_processor(),
     any_tier("privileges::a_replay_keeps_nothing", kept_by_replay),
     native("privileges::a_report_keeps_nothing", kept_by_report),
     native("privileges::a_demo_is_watched_without_more", kept_by_demo),

@@ -17,7 +17,7 @@ use crate::harness::{Agent, Case, Process, Skip, World, net};
 use crate::servers::{PORT, installed};
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("protocol::every_way_to_read", every_way_to_read),
+    any_tier("protocol::every_way_to_read", every_way_to_read).by_processor(),
     native("protocol::http_1_and_2", http),
     native("protocol::tls_1_3_and_1_2", tls),
     native("protocol::tls_resumed", tls_resumed),

@@ -14,7 +14,7 @@ use crate::harness::{Agent, Case, Client, Demo, World, connect, connect_nonblock
 pub(super) const CASES: &[Case] = &[
     each_tier("record::a_replay_equals_the_run", replay_equals_run),
     any_tier("record::a_killed_recorder_leaves_a_recording", killed),
-    any_tier("record::headless", headless),
+    any_tier("record::headless", headless).by_processor(),
     any_tier("record::damage_is_named", damage),
 ];
 

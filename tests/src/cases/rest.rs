@@ -18,7 +18,7 @@ use crate::harness::{Agent, Case, Process, Tier, World, bpf, connect, skip};
 use crate::servers::{PORT, Server};
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("rest::an_accept_meanwhile_is_seen", accept_meanwhile),
+    each_tier("rest::an_accept_meanwhile_is_seen", accept_meanwhile).by_processor(),
     native("rest::takes_cap_perfmon", takes_perfmon),
     native("rest::a_listener_meanwhile_has_its_own_backlog", listener_meanwhile),
     native("rest::not_where_an_accept_would_be_missed", never_where_unseen),

@@ -19,7 +19,7 @@ use crate::harness::{Case, Demo, World, converse, signal};
 use crate::servers::installed;
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("screen::how_a_target_ended", how_a_target_ended).on_each_kernel(),
+    any_tier("screen::how_a_target_ended", how_a_target_ended).by_processor().on_each_kernel(),
     any_tier("screen::one_of_several_ends", one_of_several),
     native("screen::it_stands_still_once_the_target_has_gone", target_gone),
     native("screen::it_stands_still_once_the_command_has_ended", command_ended),

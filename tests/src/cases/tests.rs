@@ -1,6 +1,6 @@
 //! Checks the table of `docs/tests.md`, which says where cases run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::{env, fs, path::Path};
 
@@ -17,6 +17,7 @@ struct TopicRow<'a> {
     native: usize,
     by_tier: usize,
     on_each_kernel: Vec<&'a str>,
+    on_arm64: Vec<&'a str>,
     with_long: usize,
 }
 
@@ -25,6 +26,9 @@ impl<'a> TopicRow<'a> {
         self.native += 1;
         if case.place == Where::Native {
             return;
+        }
+        if case.by_processor {
+            self.on_arm64.push(name);
         }
         self.with_long += if case.tiers == Tiers::Each { 2 } else { 1 };
         match case.varies {
@@ -42,11 +46,11 @@ fn table(cases: &[Case]) -> String {
         rows.entry(topic).or_default().add(case, name);
     }
     let mut table = String::from(
-        "| topic | natively | full tier of 6.12 | on each kernel | runs a kernel with `--long` |\n\
-         |---|--:|--:|---|--:|\n",
+        "| topic | natively | full tier of 6.12 | on each kernel | on arm64 | runs a kernel with `--long` |\n\
+         |---|--:|--:|---|---|--:|\n",
     );
     for (topic, row) in rows {
-        let names = row.on_each_kernel.join(", ");
+        let names = [row.on_each_kernel.join(", "), row.on_arm64.join(", ")].join(" | ");
         let (native, by_tier, long) = (row.native, row.by_tier, row.with_long);
         writeln!(table, "| {topic} | {native} | {by_tier} | {names} | {long} |").expect("a string");
     }
@@ -65,4 +69,12 @@ fn the_page_says_which_cases_run_where() {
         return;
     }
     assert_eq!(written, table, "run `UPDATE=1 cargo test -p backscope-tests --lib`, and review");
+}
+
+#[test]
+fn every_case_is_named_once() {
+    let mut names = BTreeSet::new();
+    for case in all() {
+        assert!(names.insert(case.name), "{} is there twice", case.name);
+    }
 }

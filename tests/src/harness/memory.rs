@@ -1,11 +1,23 @@
-//! What is in the memory of another process: of every mapping that can be read, whether the
-//! process wrote it or shares it with the kernel.
+//! The memory of another process: how much it is, and what is in it, which is of every mapping that
+//! can be read, whether the process wrote it or shares it with the kernel.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 
 use anyhow::Context;
+
+/// Size of a page, bytes. The kernel chooses it.
+fn page_size() -> u64 {
+    // SAFETY: a call without memory of ours, for what every kernel tells.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.cast_unsigned()
+}
+
+/// Returns what a process has in memory, bytes.
+pub fn resident(pid: u32) -> anyhow::Result<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).context("reading statm")?;
+    Ok(statm.split(' ').nth(1).context("no statm")?.parse::<u64>()? * page_size())
+}
 
 /// Returns the mappings that have these bytes, each with how many times.
 pub fn copies(pid: u32, needle: &[u8]) -> anyhow::Result<Vec<(String, usize)>> {
@@ -26,7 +38,7 @@ pub fn copies(pid: u32, needle: &[u8]) -> anyhow::Result<Vec<(String, usize)>> {
 
 /// Reads a mapping, page by page where parts of it cannot be read: those count as zeros.
 fn contents(memory: &File, from: u64, to: u64) -> Vec<u8> {
-    const PAGE: usize = 4_096;
+    let page_size = page_size();
     // The kernel's own page at the end of the address space is no memory.
     let Ok(length) = usize::try_from(to - from) else { return Vec::new() };
     if from > i64::MAX as u64 {
@@ -34,8 +46,10 @@ fn contents(memory: &File, from: u64, to: u64) -> Vec<u8> {
     }
     let mut bytes = vec![0; length];
     if memory.read_exact_at(&mut bytes, from).is_err() {
-        for (at, page) in bytes.chunks_mut(PAGE).enumerate() {
-            let _ = memory.read_exact_at(page, from + (at * PAGE) as u64);
+        for (at, page) in
+            (from..).step_by(page_size as usize).zip(bytes.chunks_mut(page_size as usize))
+        {
+            let _ = memory.read_exact_at(page, at);
         }
     }
     bytes

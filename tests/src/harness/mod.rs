@@ -26,7 +26,7 @@ pub use client::{Client, Protocol, Talk, ask, connect, connect_nonblocking, conv
 pub use demo::Demo;
 pub use process::{Process, copy_program, signal, terminate};
 pub use run::{
-    Case, Machine, Since, Tiers, Varies, Verdict, Where, adopt_orphans, cpu_pressure,
+    Case, Machine, Processor, Since, Tiers, Varies, Verdict, Where, adopt_orphans, cpu_pressure,
     end_leftovers, run, runs,
 };
 pub use world::{Skip, Tier, World, skip, unprivileged_reason};

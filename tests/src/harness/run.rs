@@ -21,6 +21,8 @@ pub struct Case {
     pub tiers: Tiers,
     /// Extent to which the kernel can change it. This decides where it runs without `--long`.
     pub varies: Varies,
+    /// Whether the processor can change it: it runs on arm64 without `--long`, too.
+    pub by_processor: bool,
     /// Whether nothing else may run at the same time, because it looks at something that all
     /// processes share, or at times that load would change.
     pub alone: bool,
@@ -46,6 +48,13 @@ impl Case {
         Self { varies: Varies::ByKernel, ..self }
     }
 
+    /// Marks a case that rests on what one processor has instead of what another has: numbers and
+    /// registers of system calls, the code that calls our functions, members of structures that
+    /// exist there alone, what a compiler makes of the probes.
+    pub const fn by_processor(self) -> Self {
+        Self { by_processor: true, ..self }
+    }
+
     /// Sets the first kernels that can show what the case asks for.
     pub const fn since(self, since: Since) -> Self {
         Self { since, ..self }
@@ -66,6 +75,29 @@ fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
     (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0))
+}
+
+/// The processor for which the tests were built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processor {
+    /// x86-64.
+    X86_64,
+    /// 64-bit ARM.
+    Arm64,
+}
+
+impl Processor {
+    /// The one that runs this.
+    pub const OWN: Self = if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 };
+
+    /// Returns the first kernel that attaches function hooks. arm64 can call a hook from any
+    /// function from 6.4 on; before, it loads them and refuses to attach them.
+    pub const fn attaches_hooks_since(self) -> (u32, u32) {
+        match self {
+            Self::X86_64 => (0, 0),
+            Self::Arm64 => (6, 4),
+        }
+    }
 }
 
 /// Where a case can run.
@@ -130,10 +162,15 @@ pub enum Verdict {
 
 /// Returns the runs of a case on this kernel: name and tier. None if its place is elsewhere.
 pub fn runs(case: &Case, machine: Machine) -> Vec<(String, Option<Tier>)> {
-    runs_on(case, machine, kernel())
+    runs_on(case, machine, Processor::OWN, kernel())
 }
 
-fn runs_on(case: &Case, machine: Machine, kernel: (u32, u32)) -> Vec<(String, Option<Tier>)> {
+fn runs_on(
+    case: &Case,
+    machine: Machine,
+    processor: Processor,
+    kernel: (u32, u32),
+) -> Vec<(String, Option<Tier>)> {
     if machine == Machine::Native {
         let is_there = kernel >= case.since.full;
         return if is_there { vec![(case.name.to_owned(), None)] } else { Vec::new() };
@@ -141,28 +178,38 @@ fn runs_on(case: &Case, machine: Machine, kernel: (u32, u32)) -> Vec<(String, Op
     if case.place == Where::Native {
         return Vec::new();
     }
-    let tiers: &[Tier] = match (machine, case.varies) {
-        (Machine::Long, _) => &[Tier::Full, Tier::Tracepoint],
-        (_, Varies::ByKernel) if kernel < NEWEST_HOOKS => &[Tier::Full, Tier::Tracepoint],
-        (_, Varies::ByKernel) => &[Tier::Full],
-        (_, Varies::ByTier) if kernel == MIDDLE => &[Tier::Full],
-        _ => return Vec::new(),
+    let own = if kernel < processor.attaches_hooks_since() { Tier::Tracepoint } else { Tier::Full };
+    let mut tiers = match machine {
+        Machine::Long => vec![Tier::Full, Tier::Tracepoint],
+        _ => short_tiers(case, processor, kernel),
+    };
+    if own == Tier::Tracepoint {
+        tiers.retain(|tier| *tier == own);
+    }
+    let is_there = |tier: &Tier| match tier {
+        Tier::Full => kernel >= case.since.full,
+        Tier::Tracepoint => kernel >= case.since.tracepoint,
     };
     if case.tiers == Tiers::Any {
-        let is_there = kernel >= case.since.full;
-        return if is_there { vec![(case.name.to_owned(), None)] } else { Vec::new() };
+        let runs = !tiers.is_empty() && is_there(&own);
+        return if runs { vec![(case.name.to_owned(), None)] } else { Vec::new() };
     }
-    let mut runs = Vec::new();
-    for &tier in tiers {
-        let since = match tier {
-            Tier::Full => case.since.full,
-            Tier::Tracepoint => case.since.tracepoint,
-        };
-        if kernel >= since {
-            runs.push((format!("{}@{}", case.name, tier.name()), Some(tier)));
-        }
+    tiers.retain(is_there);
+    let run = |tier: Tier| (format!("{}@{}", case.name, tier.name()), Some(tier));
+    tiers.into_iter().map(run).collect()
+}
+
+/// The tiers on which a case shows what a kernel or a processor can change. What differs from kernel
+/// to kernel is tried on x86-64.
+fn short_tiers(case: &Case, processor: Processor, kernel: (u32, u32)) -> Vec<Tier> {
+    match (processor, case.varies) {
+        (Processor::Arm64, _) if case.by_processor => vec![Tier::Full, Tier::Tracepoint],
+        (Processor::Arm64, _) => Vec::new(),
+        (_, Varies::ByKernel) if kernel < NEWEST_HOOKS => vec![Tier::Full, Tier::Tracepoint],
+        (_, Varies::ByKernel) => vec![Tier::Full],
+        (_, Varies::ByTier) if kernel == MIDDLE => vec![Tier::Full],
+        _ => Vec::new(),
     }
-    runs
 }
 
 /// Held shared by cases that may run at once, and exclusively by one that runs alone.
@@ -280,4 +327,62 @@ fn run_once(case: &Case, world: &World) -> Verdict {
 fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Case, Machine, Processor, Since, Tiers, Varies, Where, runs_on};
+
+    const CASE: Case = Case {
+        name: "a::case",
+        place: Where::Everywhere,
+        tiers: Tiers::Each,
+        varies: Varies::Never,
+        by_processor: false,
+        alone: false,
+        since: Since { full: (0, 0), tracepoint: (6, 3) },
+        run: |_| Ok(()),
+    };
+
+    fn names(
+        case: &Case,
+        machine: Machine,
+        processor: Processor,
+        kernel: (u32, u32),
+    ) -> Vec<String> {
+        runs_on(case, machine, processor, kernel).into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_kernel_that_attaches_no_hooks_has_no_full_tier() {
+        let long = |processor, kernel| names(&CASE, Machine::Long, processor, kernel);
+        let both = ["a::case@full", "a::case@tracepoint"];
+        assert_eq!(long(Processor::X86_64, (6, 1)), both[..1]);
+        assert_eq!(long(Processor::X86_64, (6, 12)), both);
+        assert_eq!(long(Processor::Arm64, (6, 12)), both);
+        assert_eq!(long(Processor::Arm64, (6, 3)), both[1..]);
+        assert!(long(Processor::Arm64, (6, 1)).is_empty(), "its tracepoints do not show this");
+    }
+
+    #[test]
+    fn the_tier_that_the_agent_chooses_decides_where_a_case_can_run() {
+        let once = Case { tiers: Tiers::Any, ..CASE };
+        let long = |processor, kernel| names(&once, Machine::Long, processor, kernel);
+        assert_eq!(long(Processor::X86_64, (5, 10)), ["a::case"]);
+        assert!(long(Processor::Arm64, (5, 10)).is_empty());
+        assert_eq!(long(Processor::Arm64, (6, 12)), ["a::case"]);
+    }
+
+    #[test]
+    fn a_short_run_has_what_its_machine_can_change() {
+        let short = |case: &Case, processor| names(case, Machine::Short, processor, (6, 12));
+        assert!(short(&CASE, Processor::X86_64).is_empty());
+        assert!(short(&CASE, Processor::Arm64).is_empty());
+        let by_kernel = CASE.on_each_kernel();
+        assert_eq!(short(&by_kernel, Processor::X86_64).len(), 2);
+        assert!(short(&by_kernel, Processor::Arm64).is_empty());
+        let by_processor = CASE.by_processor();
+        assert!(short(&by_processor, Processor::X86_64).is_empty());
+        assert_eq!(short(&by_processor, Processor::Arm64).len(), 2);
+    }
 }

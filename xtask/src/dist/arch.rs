@@ -1,23 +1,15 @@
-//! The architectures that there are packages for, and all that differs by them.
+//! What differs by the architecture that packages are for, beside what differs for machines that
+//! emulate it.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::step;
 
-/// An architecture that backscope is built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Arch {
-    #[value(name = "x86-64")]
-    X86_64,
-    #[value(name = "arm64")]
-    Arm64,
-}
-
 impl Arch {
-    pub(crate) const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
     /// That of this machine.
     pub(crate) const HERE: Self =
         if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 };
@@ -34,22 +26,6 @@ impl Arch {
         match self {
             Self::X86_64 => "x86_64-unknown-linux-musl",
             Self::Arm64 => "aarch64-unknown-linux-musl",
-        }
-    }
-
-    /// Rust's target with the C library that distributions have.
-    pub(crate) const fn gnu_target(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64-unknown-linux-gnu",
-            Self::Arm64 => "aarch64-unknown-linux-gnu",
-        }
-    }
-
-    /// Debian's name of it.
-    pub(crate) const fn debian(self) -> &'static str {
-        match self {
-            Self::X86_64 => "amd64",
-            Self::Arm64 => "arm64",
         }
     }
 
@@ -70,8 +46,8 @@ impl Arch {
         }
     }
 
-    /// Emulator of its programs, on a machine of another architecture.
-    pub(crate) const fn emulator(self) -> &'static str {
+    /// What runs its programs on a machine of another architecture.
+    pub(crate) const fn runner(self) -> &'static str {
         match self {
             Self::X86_64 => "qemu-x86_64-static",
             Self::Arm64 => "qemu-aarch64-static",
@@ -110,15 +86,6 @@ impl Arch {
     }
 }
 
-impl std::fmt::Display for Arch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::X86_64 => "x86-64",
-            Self::Arm64 => "arm64",
-        })
-    }
-}
-
 /// Whether this compiler has a standard library for a target.
 pub(crate) fn has_target(target: &str) -> bool {
     let sysroot = step::output(step::rustc().args(["--print", "sysroot"]));
@@ -132,7 +99,7 @@ pub(crate) fn in_variables(target: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Arch;
+    use crate::arch::Arch;
 
     #[test]
     fn the_header_of_a_program_names_its_architecture() {

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use super::{Arch, Plan, Source, make};
+use super::{Plan, Source, make};
+use crate::arch::Arch;
 use crate::step::{self, Step};
 
 /// Folders of the two builds, whose paths differ in length, and the umask of each.

@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::notices;
 use super::program::Program;
 use super::release::Release;
 use super::tree::Tree;
-use super::{Arch, notices};
+use crate::arch::Arch;
 use crate::step::{self, Step};
 
 /// The unit of systemd, where the checkout has one.

@@ -7,10 +7,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::Arch;
 use super::contents::{Contents, gzip};
 use super::release::{REVISION, Release};
 use super::tree::Tree;
+use crate::arch::Arch;
 use crate::step::{self, Step};
 
 const DESCRIPTION: &str = "\
@@ -75,7 +75,8 @@ fi
 /// Packs the package, and returns its path.
 pub(crate) fn build(release: &Release<'_>, contents: &Contents) -> Result<PathBuf> {
     let version = format!("{}-{REVISION}", release.version);
-    let deb = release.out.join(format!("backscope_{version}_{}.deb", contents.arch.debian()));
+    let deb =
+        release.out.join(format!("backscope_{version}_{}.deb", contents.arch.traits().debian));
     let step = Step::start("packing for Debian");
     let files = files(release, contents, &version)?;
     let control = control(release, contents, &files, &version)?;
@@ -119,7 +120,7 @@ fn control(
     let mut fields = format!(
         "Package: backscope\nVersion: {version}\nArchitecture: {}\n\
          Maintainer: {}\nInstalled-Size: {size}\nSection: net\nPriority: optional\n",
-        contents.arch.debian(),
+        contents.arch.traits().debian,
         release.maintainer
     );
     fields.push_str(DESCRIPTION);

@@ -19,11 +19,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-pub(crate) use arch::{Arch, has_target, in_variables};
+pub(crate) use arch::{has_target, in_variables};
 use contents::Contents;
 use program::{Build, Program};
 use release::Release;
 
+use crate::arch::Arch;
 use crate::step;
 use crate::verdict::Counts;
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::Arch;
 use super::program::linked_crates;
+use crate::arch::Arch;
 use crate::step;
 
 /// Beginnings of the names of files that a crate has its licences in.

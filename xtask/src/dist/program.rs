@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::arch::{self, Arch};
+use super::arch;
+use crate::arch::Arch;
 use crate::step::{self, Step};
 
 /// Profile of a quick build, as cargo's variables. It takes a fraction of the time, and gives

@@ -32,9 +32,9 @@ const IN_A_COPY: &str = include_str!("trial/in-a-copy.sh");
 /// # Errors
 /// They cannot be run here.
 pub(super) fn run(packages: &[Packages]) -> Result<Counts> {
-    let emulators =
-        packages.iter().filter(|made| !made.arch.is_here()).map(|made| made.arch.emulator());
-    for program in PROGRAMS.into_iter().chain(emulators) {
+    let runners =
+        packages.iter().filter(|made| !made.arch.is_here()).map(|made| made.arch.runner());
+    for program in PROGRAMS.into_iter().chain(runners) {
         ensure!(
             step::which(program).is_some(),
             "there is no {program} to try the packages with: run `cargo xtask setup`"
@@ -50,7 +50,7 @@ pub(super) fn run(packages: &[Packages]) -> Result<Counts> {
 fn try_out(made: &Packages, counts: &mut Counts) -> Result<()> {
     let arch = made.arch;
     let step = Step::start(format_args!("trying the packages for {arch}"));
-    let emulator = if arch.is_here() { "" } else { arch.emulator() };
+    let emulator = if arch.is_here() { "" } else { arch.runner() };
     for (name, in_a_copy, script) in TRIALS {
         let mut command = if in_a_copy {
             let mut unshare =

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::Untrusted;
 
-/// The signals that end a process, by their numbers on x86-64.
+/// The signals that end a process, by their numbers on x86-64 and arm64.
 const SIGNALS: [&str; 31] = [
     "SIGHUP",
     "SIGINT",

@@ -187,15 +187,43 @@ impl Trial<'_> {
         load_ahead(&mut self.ebpf, self.numbers, &programs);
     }
 
-    /// Whether the kernel allows function hooks, by trial of the first.
+    /// Whether the kernel takes function hooks, by trial of some. If it refuses them all, that is
+    /// noted against every other.
+    ///
+    /// Each is attached for a moment. A kernel whose ftrace cannot call programs directly
+    /// (`register_ftrace_direct`) loads every one, and attaches none.
     fn may_hook_functions(&mut self, signals: &[&'static SignalSpec]) -> bool {
+        /// Some other user may have one of the functions for itself, but hardly all of these.
+        const TRIALS: usize = 3;
         let choices = signals.iter().flat_map(|spec| spec.choices);
-        let mut programs = choices.flat_map(|choice| choice.programs);
-        let Some(first) = programs.find(|program| program.attach.is_function()) else {
-            return false;
-        };
-        let loaded = load(&mut self.ebpf, self.numbers, first).map_err(Failure::from);
-        !matches!(loaded, Err(Failure { errno: Some(libc::EPERM), .. }))
+        let mut refused = 0;
+        for program in choices.flat_map(|choice| choice.programs) {
+            // One with arguments on the stack may fail alone.
+            if !program.attach.is_function() || has_stack_arguments(self.types, program) {
+                continue;
+            }
+            match load(&mut self.ebpf, self.numbers, program).map_err(Failure::from) {
+                Ok(()) => {}
+                Err(Failure { reason, errno: Some(libc::EPERM) }) => {
+                    self.forbidden = Some(reason);
+                    return false;
+                }
+                // This kernel has no such function, or its verifier does not like the program.
+                Err(_) => continue,
+            }
+            let Err(error) = attach_one(&mut self.ebpf, program) else { return true };
+            let failure = Failure::from(error);
+            refused += 1;
+            if failure.is_out_of_files() {
+                // That says nothing of the hooks.
+                return true;
+            }
+            if refused == TRIALS {
+                self.forbidden = Some(attaches_none(&failure.reason));
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether nothing is against a choice that is known before its trial.
@@ -284,6 +312,18 @@ impl Trial<'_> {
         }
         Ok(())
     }
+}
+
+/// In words, that every function hook loads and none attaches, for this reason.
+fn attaches_none(reason: &str) -> String {
+    // `HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS` of arm64 is of 6.4, and hangs on a layout of functions
+    // that kCFI does not leave room for.
+    let since = if cfg!(target_arch = "aarch64") {
+        " (those of arm64 do since 6.4, unless they are built with kCFI)"
+    } else {
+        ""
+    };
+    format!("this kernel loads function hooks and attaches none{since}: {reason}")
 }
 
 /// The iterator alone, for one look.

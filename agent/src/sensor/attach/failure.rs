@@ -6,6 +6,10 @@ use aya::programs::ProgramError;
 
 use crate::sensor::procfs;
 
+/// `ENOTSUPP` (include/linux/errno.h): an error that the kernel does not mean for applications, so
+/// that C libraries have no words for it.
+const ENOTSUPP: i32 = 524;
+
 /// A reason against a program.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
@@ -87,7 +91,8 @@ pub(super) fn causes(error: &dyn Error) -> String {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    text
+    let unknown = io::Error::from_raw_os_error(ENOTSUPP).to_string();
+    text.replace(&unknown, &format!("Not supported (os error {ENOTSUPP})"))
 }
 
 /// Adds that a filter of system calls may be the cause, if there is one: ours comes later.
@@ -119,6 +124,15 @@ mod tests {
         assert!(is_out_of_files(&error(libc::EMFILE)) && !is_out_of_files(&error(libc::EPERM)));
         assert!(Failure::from(error(libc::EMFILE)).is_out_of_files());
         assert!(!Failure::from(error(libc::EINVAL)).is_out_of_files());
+    }
+
+    #[test]
+    fn an_error_without_words_gets_some() {
+        let io_error = io::Error::from_raw_os_error(ENOTSUPP);
+        let error = ProgramError::SyscallError(SyscallError { call: "bpf_link_create", io_error });
+        let Failure { reason, errno } = error.into();
+        assert_eq!(errno, Some(ENOTSUPP));
+        assert_eq!(reason, "`bpf_link_create` failed: Not supported (os error 524)");
     }
 
     #[test]

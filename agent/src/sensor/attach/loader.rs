@@ -100,6 +100,8 @@ impl Globals {
         config.socket_cookie = has(plan::SOCKET_COOKIE);
         config.sock_from_file = has(plan::SOCK_FROM_FILE);
         config.task_regs = has(plan::TASK_REGS);
+        config.arm64 = cfg!(target_arch = "aarch64").into();
+        config.stack_regs = stack_regs(&types.btf);
         config.syn_data_bit = types.btf.bit("tcp_sock", "syn_data_acked").unwrap_or(0);
         config.acked_bit = types.btf.bit("inet_request_sock", "acked").unwrap_or(0);
         let reason = |name| types.btf.enumerator(name).unwrap_or(0);
@@ -112,6 +114,16 @@ impl Globals {
             config: HookFlags::ALL.map(|flags| flags.of(config)),
         }
     }
+}
+
+/// Where on a thread's stack the registers lie with which it entered the kernel: at its end
+/// (`task_pt_regs`), which is where the probes look for them before 5.15. 0 if that is not known.
+fn stack_regs(btf: &Btf) -> u16 {
+    // `THREAD_SIZE`, without KASAN: 16 KB on both architectures, and a page on arm64 where that is
+    // larger (arch/arm64/include/asm/memory.h, 5.10 to 7.3).
+    let stack = rustix::param::page_size().max(16_384);
+    let registers = btf.size("pt_regs").and_then(|size| stack.checked_sub(size as usize));
+    registers.and_then(|at| u16::try_from(at).ok()).unwrap_or(0)
 }
 
 /// Flags of the probes' configuration that the choice of hooks decides.

@@ -5,7 +5,7 @@ mod mounts;
 mod network;
 mod process;
 
-pub use self::process::{comm, exists};
+pub use self::process::{comm, exists, is_32_bit};
 pub(in crate::sensor) use self::{
     machine::{busy_ticks, online_cpus, open_files, own_memory_bytes, runnable_threads},
     mounts::{cgroup_mounts, sees_all_cgroups, sees_all_processes},

@@ -166,6 +166,15 @@ fn parse_schedstat(text: &str) -> Option<(u64, u64, u64)> {
     Some((on_cpu_ns, run_delay_ns, runs))
 }
 
+/// Returns true if a process runs a program of 32 bits; false, too, if it cannot be looked at.
+pub fn is_32_bit(pid: u32) -> bool {
+    /// The class of the file, behind its mark (`EI_CLASS`, include/uapi/linux/elf.h).
+    const ELF_OF_32_BITS: [u8; 5] = *b"\x7fELF\x01";
+    let mut begin = [0; 5];
+    let file = File::open(format!("/proc/{pid}/exe"));
+    file.and_then(|mut file| file.read_exact(&mut begin)).is_ok() && begin == ELF_OF_32_BITS
+}
+
 /// Returns the system call that a thread is in, as `syscall` has it. It takes the right to trace
 /// the process.
 pub(in crate::sensor) fn waiting_syscall(pid: u32, tid: u32) -> Option<String> {

@@ -16,16 +16,24 @@ impl WaitingCall {
         Self::parse(&procfs::waiting_syscall(pid, tid)?)
     }
 
-    /// The file has the call's number and its arguments in hexadecimal, or a word for a thread that
-    /// runs.
+    /// The file has the call's number, its six arguments, the stack pointer and the program counter,
+    /// all but the number in hexadecimal, or a word for a thread that runs.
+    ///
+    /// The calls of a program of 32 bits have other numbers: `None`. It is known by its stack, for
+    /// which no other program has an address below 4 GB.
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let number: i64 = words.next()?.parse().ok()?;
         if number < 0 {
             return None;
         }
-        let mut argument = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
-        Some(Self { number, first: argument()?, second: argument()? })
+        let mut word = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+        let (first, second) = (word()?, word()?);
+        for _third_to_sixth in 0..4 {
+            word()?;
+        }
+        let stack = word()?;
+        if stack <= u64::from(u32::MAX) { None } else { Some(Self { number, first, second }) }
     }
 
     /// The kind of wait that the call is.
@@ -88,7 +96,7 @@ mod tests {
     #[test]
     fn the_call_says_what_is_waited_for() {
         let line = |number: i64, second: u64| {
-            format!("{number} 0x5 {second:#x} 0x200 0xffff 0x0 0x8 0x7ffc 0x7f01")
+            format!("{number} 0x5 {second:#x} 0x200 0xffff 0x0 0x8 0x7ffc00000010 0x7f01")
         };
         let cases = [
             (libc::SYS_accept4, 0, WaitKind::Accept),
@@ -111,9 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_32_bit_programs_are_not_taken_for_others() {
+        // 7 is waitpid on i386, and poll on x86-64.
+        assert_eq!(call("7 0x5 0x1 0x0 0x0 0x0 0x0 0xff8a1b20 0xf7f01549"), None);
+        assert!(call("7 0x5 0x1 0x0 0x0 0x0 0x0 0x7fff8a1b20 0x7f01549").is_some());
+    }
+
+    #[test]
     fn accept_is_told_from_other_calls() {
         let accepting_on = |number: i64| {
-            let text = format!("{number} 0x5 0x7ffe 0x7ffd 0x80800 0x0 0x0 0x7ffc 0x7f01");
+            let text = format!("{number} 0x5 0x7ffe 0x7ffd 0x80800 0x0 0x0 0x7ffc00000010 0x7f01");
             call(&text).and_then(WaitingCall::accepting_on)
         };
         assert_eq!(accepting_on(libc::SYS_accept), Some(5));

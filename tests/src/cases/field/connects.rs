@@ -19,7 +19,7 @@ use crate::harness::{Case, Client, Demo, Ended, Process, World, connect};
 use crate::servers::installed;
 
 pub(super) const CASES: &[Case] = &[
-    exchange("connects::fail_by_address_and_error", by_address).on_each_kernel(),
+    exchange("connects::fail_by_address_and_error", by_address).by_processor().on_each_kernel(),
     exchange("connects::without_a_free_port", no_port).by_tier(),
     exchange("connects::that_work_are_no_finding", happy),
     native("connects::a_hang_is_the_networks_time_in_its_request", in_nginx),

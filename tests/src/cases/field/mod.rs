@@ -12,6 +12,7 @@ mod held;
 mod ignored;
 mod loops;
 mod mptcp;
+mod narrow;
 mod refusals;
 mod resets;
 mod sending;
@@ -32,6 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
         ignored::CASES,
         loops::CASES,
         mptcp::CASES,
+        narrow::CASES,
         refusals::CASES,
         resets::CASES,
         sending::CASES,

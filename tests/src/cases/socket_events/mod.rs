@@ -19,7 +19,7 @@ use crate::harness::{Agent, Case, Ended, Tier, World};
 
 pub(super) const CASES: &[Case] = &[
     exchange("socket_events::what_the_programs_did", dialogue),
-    any_tier("socket_events::every_way_to_read_and_write", every_way).by_tier(),
+    any_tier("socket_events::every_way_to_read_and_write", every_way).by_processor().by_tier(),
     exchange("socket_events::held_and_released", held).by_tier().alone(),
     exchange("socket_events::the_wire", wire).on_each_kernel().alone(),
     any_tier("socket_events::both_ends_of_a_reset", reset).since(SOCKETS_FROM_FILES),
