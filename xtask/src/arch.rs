@@ -1,18 +1,17 @@
-//! The processors that virtual machines emulate, and all in which they differ.
+//! The architectures that backscope is built for, and in what their virtual machines differ.
+//! `dist/arch.rs` has in what their packages do.
 
 use std::process::Command;
 
 use crate::kernels::{Flavour, Suites};
 use crate::setup::Need;
 
-/// A processor of which there are virtual machines.
+/// An architecture that backscope is built for, and of which there are virtual machines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Arch {
-    /// That of the machine that builds the tests.
     #[default]
     #[value(name = "x86-64")]
     X86_64,
-    /// 64-bit ARM.
     Arm64,
 }
 

@@ -70,6 +70,20 @@ const PACKAGES: [Need; 5] = [
     ("man", "man-db"),
 ];
 
+/// What compiles for the other architecture than this machine's, and runs the result.
+const CROSS: [Need; 3] = match Arch::OTHER {
+    Arch::Arm64 => [
+        ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+        ("/usr/aarch64-linux-gnu/lib/libc.a", "libc6-dev-arm64-cross"),
+        ("qemu-aarch64-static", "qemu-user-static"),
+    ],
+    Arch::X86_64 => [
+        ("x86_64-linux-gnu-gcc", "gcc-x86-64-linux-gnu"),
+        ("/usr/x86_64-linux-gnu/lib/libc.a", "libc6-dev-amd64-cross"),
+        ("qemu-x86_64-static", "qemu-user-static"),
+    ],
+};
+
 /// libFuzzer is in C++.
 const FUZZ: [Need; 1] = [("g++", "g++")];
 
@@ -118,6 +132,10 @@ pub(crate) struct Args {
     /// Leave out what only `cargo xtask dist` needs
     #[arg(long)]
     no_packages: bool,
+    /// Leave out what compiles for the other architecture, which only `cargo xtask dist` and
+    /// `cargo xtask lint` need
+    #[arg(long)]
+    no_cross: bool,
     /// Leave out cargo-deny, which only `cargo xtask lint` needs
     #[arg(long)]
     no_deny: bool,
@@ -133,6 +151,7 @@ impl Args {
             no_fuzz: !long,
             // They are tried with the program of the virtual machines.
             no_packages: no_vm,
+            no_cross: true,
             no_deny: true,
         }
     }
@@ -153,9 +172,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.no_packages {
         needs.extend(PACKAGES);
     }
+    if !args.no_cross {
+        needs.extend(CROSS);
+    }
+    // The virtual machines and the packages need some of the same.
+    needs.sort_unstable();
+    needs.dedup();
     packages(&needs)?;
     if !args.no_packages {
-        rust_std(dist::TARGET, "no packages can be built");
+        rust_std(Arch::HERE.static_target(), "no packages can be built");
+    }
+    if !args.no_cross {
+        let other = Arch::OTHER;
+        rust_std(other.static_target(), &format!("no packages for {other} can be built"));
+        let unchecked = format!("what is compiled for {other} will not be checked");
+        rust_std(other.traits().target, &unchecked);
     }
     if !args.no_servers {
         servers::build();

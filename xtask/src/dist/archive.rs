@@ -7,13 +7,12 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::contents::{Contents, gzip};
-use super::program::TARGET;
 use super::release::Release;
 use crate::step::{self, Step};
 
 /// Packs the archive, and returns its path.
 pub(crate) fn build(release: &Release<'_>, contents: &Contents) -> Result<PathBuf> {
-    let name = format!("backscope-{}-{TARGET}", release.version);
+    let name = format!("backscope-{}-{}", release.version, contents.arch.static_target());
     let step = Step::start("packing the archive");
     let dir = release.scratch("archive")?;
     contents.unpacked(&name).lay(&dir, release.seconds)?;

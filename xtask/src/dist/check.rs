@@ -9,14 +9,15 @@ use anyhow::{Context, Result};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use super::{Plan, make};
+use super::{Plan, Source, make};
+use crate::arch::Arch;
 use crate::step::{self, Step};
 
 /// Folders of the two builds, whose paths differ in length, and the umask of each.
 const PLACES: [(&str, u32); 2] = [("one", 0o022), ("another/and-longer", 0o077)];
 
 /// Builds the last commit in two folders, and returns whether the results are the same.
-pub(crate) fn run(quick: bool, maintainer: Option<String>) -> Result<bool> {
+pub(crate) fn run(architectures: &[Arch], quick: bool, maintainer: Option<String>) -> Result<bool> {
     let checked = step::target_dir().join("dist-check");
     if checked.exists() {
         fs::remove_dir_all(&checked)
@@ -36,7 +37,7 @@ pub(crate) fn run(quick: bool, maintainer: Option<String>) -> Result<bool> {
             target_dir: &place.join("target"),
             out: &place.join("dist"),
             quick,
-            program: None,
+            source: Source::Compiled(architectures),
             maintainer: maintainer.clone(),
         });
         umask(before);

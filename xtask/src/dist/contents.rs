@@ -8,8 +8,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::notices;
+use super::program::Program;
 use super::release::Release;
 use super::tree::Tree;
+use crate::arch::Arch;
 use crate::step::{self, Step};
 
 /// The unit of systemd, where the checkout has one.
@@ -25,6 +27,7 @@ const DEBIANS_ZSH: &str = "usr/share/zsh/vendor-completions/_backscope";
 
 /// All of it, in memory.
 pub(crate) struct Contents {
+    pub(crate) arch: Arch,
     program: Vec<u8>,
     /// By their file names, such as `backscope-watch.1`.
     manual: Vec<(String, Vec<u8>)>,
@@ -38,22 +41,24 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// Gathers everything. The program is run for its manual and completions.
-    pub(crate) fn gather(release: &Release<'_>, program: &Path) -> Result<Self> {
-        let step = Step::start("gathering what is packaged");
+    /// Gathers everything. A program that runs on this machine, made of the same source, `tells`
+    /// the manual and completions: they are the same for every architecture.
+    pub(crate) fn gather(release: &Release<'_>, program: &Program, tells: &Path) -> Result<Self> {
+        let step = Step::start(format_args!("gathering what is packaged for {}", program.arch));
         let document = |name: &str| {
             let path = release.root.join(name);
             fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
         };
         let completions = SHELLS.iter().map(|(shell, _)| {
-            let printed = step::output(Command::new(program).args(["completions", shell]))?;
+            let printed = step::output(Command::new(tells).args(["completions", shell]))?;
             Ok(printed.into_bytes())
         });
         let unit = release.root.join(UNIT);
+        let path = &program.path;
         let contents = Self {
-            program: fs::read(program)
-                .with_context(|| format!("cannot read {}", program.display()))?,
-            manual: manual(release, program)?,
+            arch: program.arch,
+            program: fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+            manual: manual(release, tells)?,
             completions: completions.collect::<Result<_>>()?,
             unit: if unit.exists() { Some(document(UNIT)?) } else { None },
             changelog: document("CHANGELOG.md")?,
@@ -62,7 +67,7 @@ impl Contents {
                 ("LICENSE-APACHE", document("LICENSE-APACHE")?),
                 ("LICENSE-MIT", document("LICENSE-MIT")?),
             ],
-            notices: notices::gather(release.root)?,
+            notices: notices::gather(release.root, program.arch)?,
         };
         let unit = if contents.unit.is_some() { "a unit of systemd" } else { "no unit of systemd" };
         step.done(format_args!(

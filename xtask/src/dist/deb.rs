@@ -10,9 +10,8 @@ use anyhow::{Context, Result};
 use super::contents::{Contents, gzip};
 use super::release::{REVISION, Release};
 use super::tree::Tree;
+use crate::arch::Arch;
 use crate::step::{self, Step};
-
-const ARCHITECTURE: &str = "amd64";
 
 const DESCRIPTION: &str = "\
 Description: where the time of a server's connections goes, and who held it
@@ -27,12 +26,22 @@ Description: where the time of a server's connections goes, and who held it
 ";
 
 /// What is no fault of the package, for lintian.
-const OVERRIDES: &str = "\
-# A static program that can be loaded anywhere is taken for a library.
-backscope: shared-library-lacks-prerequisites [usr/bin/backscope]
+fn overrides(arch: Arch) -> String {
+    let about_the_program = match arch {
+        // Rust links it so that it can be loaded anywhere, and lintian takes it for a library.
+        Arch::X86_64 => "shared-library-lacks-prerequisites",
+        // Rust does not.
+        Arch::Arm64 => "statically-linked-binary",
+    };
+    format!(
+        "\
+# It is a static program.
+backscope: {about_the_program} [usr/bin/backscope]
 # It is not uploaded to Debian.
 backscope: initial-upload-closes-no-bugs [usr/share/doc/backscope/changelog.Debian.gz:1]
-";
+"
+    )
+}
 
 /// The unit is neither enabled nor started by the package: who is watched is its user's choice.
 const AFTER_INSTALL: &str = r#"#!/bin/sh
@@ -66,7 +75,8 @@ fi
 /// Packs the package, and returns its path.
 pub(crate) fn build(release: &Release<'_>, contents: &Contents) -> Result<PathBuf> {
     let version = format!("{}-{REVISION}", release.version);
-    let deb = release.out.join(format!("backscope_{version}_{ARCHITECTURE}.deb"));
+    let deb =
+        release.out.join(format!("backscope_{version}_{}.deb", contents.arch.traits().debian));
     let step = Step::start("packing for Debian");
     let files = files(release, contents, &version)?;
     let control = control(release, contents, &files, &version)?;
@@ -94,7 +104,7 @@ fn files(release: &Release<'_>, contents: &Contents, version: &str) -> Result<Tr
     let changes = changes(release, version)?;
     tree.file(format!("{documents}/changelog.Debian.gz"), gzip(changes.as_bytes())?);
     tree.file(format!("{documents}/THIRD-PARTY.gz"), gzip(&contents.notices)?);
-    tree.file("usr/share/lintian/overrides/backscope", OVERRIDES);
+    tree.file("usr/share/lintian/overrides/backscope", overrides(contents.arch));
     Ok(tree)
 }
 
@@ -108,8 +118,9 @@ fn control(
     // In KiB, each file rounded up.
     let size: usize = files.contents().map(|(_, content)| content.len().div_ceil(1024)).sum();
     let mut fields = format!(
-        "Package: backscope\nVersion: {version}\nArchitecture: {ARCHITECTURE}\n\
+        "Package: backscope\nVersion: {version}\nArchitecture: {}\n\
          Maintainer: {}\nInstalled-Size: {size}\nSection: net\nPriority: optional\n",
+        contents.arch.traits().debian,
         release.maintainer
     );
     fields.push_str(DESCRIPTION);

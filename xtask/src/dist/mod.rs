@@ -1,5 +1,6 @@
 //! `cargo xtask dist`: static programs and packages, in `target/dist`.
 
+mod arch;
 mod archive;
 mod check;
 mod contents;
@@ -18,11 +19,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+pub(crate) use arch::{has_target, in_variables};
 use contents::Contents;
-use program::Build;
-pub(crate) use program::{TARGET, has_target};
+use program::{Build, Program};
 use release::Release;
 
+use crate::arch::Arch;
 use crate::step;
 use crate::verdict::Counts;
 
@@ -37,6 +39,9 @@ const PACKERS: [(&str, &str); 5] = [
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Only for this architecture [default: for both]
+    #[arg(long, conflicts_with_all = ["program", "crates"])]
+    arch: Option<Arch>,
     /// Build without link-time optimisation: much faster, and not what is shipped
     #[arg(long)]
     quick: bool,
@@ -64,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     look_for_packers()?;
     if args.check {
-        return check::run(args.quick, args.maintainer.clone());
+        return check::run(args.architectures(), args.quick, args.maintainer.clone());
     }
     let out = step::target_dir().join("dist");
     let made = make(&Plan {
@@ -72,7 +77,10 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         target_dir: &step::target_dir(),
         out: &out,
         quick: args.quick,
-        program: args.program.as_deref(),
+        source: match &args.program {
+            Some(program) => Source::There(program),
+            None => Source::Compiled(args.architectures()),
+        },
         maintainer: args.maintainer.clone(),
     })?;
     println!("{}", made.sums.trim_end());
@@ -82,9 +90,15 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     if !args.trial {
         return Ok(true);
     }
-    let counts = trial::run(&made)?;
+    let counts = trial::run(&made.packages)?;
     println!("{counts}");
     Ok(counts.failed == 0)
+}
+
+impl Args {
+    fn architectures(&self) -> &[Arch] {
+        self.arch.as_ref().map_or(&Arch::ALL, std::slice::from_ref)
+    }
 }
 
 /// Packages a static program that is there, without its symbols, and tries the packages out.
@@ -95,17 +109,17 @@ pub(crate) fn try_packages_of(program: &Path) -> Result<Counts> {
     look_for_packers()?;
     let out = step::target_dir().join("dist-trial");
     let stripped = step::target_dir().join("dist-trial-program");
-    let mut strip = Command::new("strip");
+    let mut strip = Command::new(Arch::of(program)?.binutil("strip"));
     step::output(strip.arg("--strip-all").arg("-o").arg(&stripped).arg(program))?;
     let made = make(&Plan {
         root: &step::root(),
         target_dir: &step::target_dir(),
         out: &out,
         quick: true,
-        program: Some(&stripped),
+        source: Source::There(&stripped),
         maintainer: None,
     })?;
-    trial::run(&made)
+    trial::run(&made.packages)
 }
 
 fn look_for_packers() -> Result<()> {
@@ -124,46 +138,83 @@ struct Plan<'a> {
     target_dir: &'a Path,
     out: &'a Path,
     quick: bool,
-    program: Option<&'a Path>,
+    source: Source<'a>,
     maintainer: Option<String>,
+}
+
+/// Where the packaged programs come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// Each is compiled.
+    Compiled(&'a [Arch]),
+    /// There is one already.
+    There(&'a Path),
 }
 
 /// What came out.
 struct Made {
-    deb: PathBuf,
-    rpm: PathBuf,
+    packages: Vec<Packages>,
     /// The lines of `SHA256SUMS`.
     sums: String,
 }
 
-/// Compiles the program, unless there is one, and makes every package.
+/// The packages for one architecture.
+struct Packages {
+    arch: Arch,
+    alone: PathBuf,
+    archive: PathBuf,
+    deb: PathBuf,
+    rpm: PathBuf,
+}
+
+/// Compiles the programs, unless there is one, and makes every package.
 fn make(plan: &Plan<'_>) -> Result<Made> {
     let Plan { root, target_dir, out, quick, .. } = *plan;
-    let program = match plan.program {
-        Some(program) => program.to_path_buf(),
-        None => Build { root, target_dir, quick }.run()?,
+    let build = Build { root, target_dir, quick };
+    let programs = match plan.source {
+        Source::Compiled(architectures) => build.run(architectures)?,
+        Source::There(path) => vec![Program { arch: Arch::of(path)?, path: path.to_path_buf() }],
+    };
+    let native = programs.iter().find(|program| program.arch.is_here());
+    let tells = match native {
+        Some(program) => program.path.clone(),
+        None => build.only_to_tell()?,
     };
     if out.exists() {
         fs::remove_dir_all(out).with_context(|| format!("cannot empty {}", out.display()))?;
     }
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let release = Release::of(root, out, quick, plan.maintainer.clone())?;
-    let contents = Contents::gather(&release, &program)?;
-    let alone = out.join(format!("backscope-{}-{TARGET}", release.version));
-    fs::copy(&program, &alone)
-        .with_context(|| format!("cannot copy {} to {}", program.display(), alone.display()))?;
-    let archive = archive::build(&release, &contents)?;
-    let deb = deb::build(&release, &contents)?;
-    let rpm = rpm::build(&release, &contents)?;
-    let sums = sums(out, &[&alone, &archive, &deb, &rpm])?;
+    let mut packages = Vec::new();
+    for program in &programs {
+        packages.push(pack(&release, program, &tells)?);
+    }
+    let files = packages.iter().flat_map(|made| [&made.alone, &made.archive, &made.deb, &made.rpm]);
+    let sums = sums(out, files)?;
     fs::remove_dir_all(out.join("work")).context("cannot remove what was on its way")?;
-    Ok(Made { deb, rpm, sums })
+    Ok(Made { packages, sums })
+}
+
+/// Makes every package of one program. Another tells what its manual and completions are.
+fn pack(release: &Release<'_>, program: &Program, tells: &Path) -> Result<Packages> {
+    let contents = Contents::gather(release, program, tells)?;
+    let Program { arch, path } = program;
+    let alone = release.out.join(format!("backscope-{}-{}", release.version, arch.static_target()));
+    fs::copy(path, &alone)
+        .with_context(|| format!("cannot copy {} to {}", path.display(), alone.display()))?;
+    Ok(Packages {
+        arch: *arch,
+        alone,
+        archive: archive::build(release, &contents)?,
+        deb: deb::build(release, &contents)?,
+        rpm: rpm::build(release, &contents)?,
+    })
 }
 
 /// Writes the sums of files into a file beside them, and returns its lines.
-fn sums(out: &Path, files: &[&PathBuf]) -> Result<String> {
+fn sums<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> Result<String> {
     let mut sha256sum = Command::new("sha256sum");
-    sha256sum.current_dir(out).args(files.iter().filter_map(|file| file.file_name()));
+    sha256sum.current_dir(out).args(files.filter_map(|file| file.file_name()));
     let lines = step::output(&mut sha256sum)?;
     fs::write(out.join("SHA256SUMS"), &lines)?;
     Ok(lines)

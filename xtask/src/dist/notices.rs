@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::program::{TARGET, linked_crates};
+use super::program::linked_crates;
+use crate::arch::Arch;
 use crate::step;
 
 /// Beginnings of the names of files that a crate has its licences in.
@@ -19,12 +20,12 @@ const NAMES: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"
 const OTHERS: &str = include_str!("notices-of-libraries.txt");
 
 /// Returns one text with every licence once, below the names of those that it holds for.
-pub(crate) fn gather(root: &Path) -> Result<Vec<u8>> {
-    let linked = linked_crates(root)?;
+pub(crate) fn gather(root: &Path, arch: Arch) -> Result<Vec<u8>> {
+    let linked = linked_crates(root, arch)?;
     let mut stated = String::new();
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut found = 0;
-    for package in packages(root)? {
+    for package in packages(root, arch)? {
         let name = format!("{} {}", text(&package, "name"), text(&package, "version"));
         // The workspace's own are no third party's.
         if !linked.contains(&name) || package["source"].is_null() {
@@ -48,10 +49,10 @@ pub(crate) fn gather(root: &Path) -> Result<Vec<u8>> {
     Ok(all.into_bytes())
 }
 
-fn packages(root: &Path) -> Result<Vec<Value>> {
+fn packages(root: &Path, arch: Arch) -> Result<Vec<Value>> {
     let mut cargo = step::cargo();
     cargo.current_dir(root).args(["metadata", "--format-version", "1", "--locked"]);
-    cargo.args(["--filter-platform", TARGET]);
+    cargo.args(["--filter-platform", arch.static_target()]);
     let mut metadata: Value = serde_json::from_str(&step::output(&mut cargo)?)?;
     match metadata["packages"].take() {
         Value::Array(packages) => Ok(packages),

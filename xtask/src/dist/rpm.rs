@@ -11,7 +11,6 @@ use super::release::{REVISION, Release};
 use super::tree::Tree;
 use crate::step::{self, Step};
 
-const ARCHITECTURE: &str = "x86_64";
 const LICENCES: &str = "usr/share/licenses/backscope";
 const DOCUMENTS: &str = "usr/share/doc/backscope";
 
@@ -57,6 +56,7 @@ pub(crate) fn build(release: &Release<'_>, contents: &Contents) -> Result<PathBu
     contents.completions_into(&mut files, false);
     contents.licences_into(&mut files, LICENCES);
     files.file(format!("{DOCUMENTS}/CHANGELOG.md"), contents.changelog.clone());
+    let architecture = contents.arch.rpm();
     let dir = release.scratch("rpm")?;
     let laid = dir.join("files");
     fs::create_dir_all(&laid)?;
@@ -65,7 +65,7 @@ pub(crate) fn build(release: &Release<'_>, contents: &Contents) -> Result<PathBu
     fs::write(&spec, spec_of(release, contents, &files)?)?;
     let mut rpmbuild = Command::new("rpmbuild");
     rpmbuild.env("SOURCE_DATE_EPOCH", release.seconds.to_string()).env("LC_ALL", "C");
-    rpmbuild.args(["-bb", "--quiet", "--target", &format!("{ARCHITECTURE}-linux")]);
+    rpmbuild.args(["-bb", "--quiet", "--target", &format!("{architecture}-linux")]);
     let payload = if release.quick { "w1.gzdio" } else { "w6.xzdio" };
     for (name, value) in SETTINGS.into_iter().chain([("_binary_payload", payload)]) {
         rpmbuild.arg("--define").arg(format!("{name} {value}"));
@@ -74,7 +74,7 @@ pub(crate) fn build(release: &Release<'_>, contents: &Contents) -> Result<PathBu
     rpmbuild.arg("--define").arg(format!("_rpmdir {}", release.out.display()));
     rpmbuild.arg("--define").arg(format!("laid {}", laid.display()));
     step::output(rpmbuild.arg(&spec)).context("the package `rpm` of Debian has rpmbuild")?;
-    let name = format!("backscope-{}-{REVISION}.{ARCHITECTURE}.rpm", release.version);
+    let name = format!("backscope-{}-{REVISION}.{architecture}.rpm", release.version);
     let rpm = release.out.join(name);
     step.done(rpm.display());
     Ok(rpm)

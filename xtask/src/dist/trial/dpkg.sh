@@ -11,16 +11,25 @@ left() {
         -not -path '/written/var/cache/*' -not -type c | sort
 }
 # A program of the same name elsewhere would hide the one that is tried.
-backscope=/usr/bin/backscope
+program=/usr/bin/backscope
+backscope() {
+    ${EMULATOR} "$program" "$@"
+}
+# An emulator's package is one of an architecture that this system does not have.
+install() {
+    dpkg ${EMULATOR:+--force-architecture} --install /packages/backscope.deb
+}
 [ -z "$(left)" ] || fail "there before: $(left)"
 
-dpkg --install /packages/backscope.deb
+install
 dpkg --verify backscope | grep . && fail "dpkg --verify finds differences"
 version=$(dpkg-query --show --showformat '${Version}' backscope)
-[ "$("$backscope" --version)" = "backscope ${version%-*}" ] || fail "another version than $version"
-"$backscope" doctor > /tmp/doctor || [ $? = 3 ] || fail "doctor fails: $(cat /tmp/doctor)"
+[ "$(backscope --version)" = "backscope ${version%-*}" ] || fail "another version than $version"
+backscope doctor > /tmp/doctor || [ $? = 3 ] || fail "doctor fails: $(cat /tmp/doctor)"
 grep -q kernel /tmp/doctor || fail "doctor says nothing of the kernel"
-"$backscope" --help | sed -n '/^Commands:/,/^$/ s/^  \([a-z]\+\) .*/\1/p' > /tmp/verbs
+backscope schema > /tmp/schema || fail "schema fails"
+grep -q properties /tmp/schema || fail "this is no schema"
+backscope --help | sed -n '/^Commands:/,/^$/ s/^  \([a-z]\+\) .*/\1/p' > /tmp/verbs
 sed -i '/^help$/d' /tmp/verbs
 [ -s /tmp/verbs ] || fail "--help names no verb"
 while read -r verb; do
@@ -38,9 +47,9 @@ if [ -e "$unit" ] && command -v systemd-analyze > /dev/null; then
 fi
 
 # Once more, as an upgrade does it; then without the files that an administrator may change.
-dpkg --install /packages/backscope.deb
+install
 dpkg --remove backscope
-[ ! -e "$backscope" ] || fail "the program is there after the removal"
+[ ! -e "$program" ] || fail "the program is there after the removal"
 dpkg --purge backscope
 dpkg-query --show backscope 2> /dev/null && fail "dpkg knows the package after the purge"
 [ -z "$(left)" ] || fail "left after the purge: $(left)"

@@ -1,4 +1,4 @@
-# Arguments: a script, the package for dpkg, the package for rpm.
+# Arguments: a script, the package for dpkg, the package for rpm, what runs the program or nothing.
 # The mounts are this process's own, so they go with it.
 mount --make-rprivate /
 scratch=$(mktemp -d)
@@ -14,7 +14,7 @@ mount --bind "$scratch/written" "$scratch/root/written"
 cp "$2" "$scratch/root/packages/backscope.deb"
 cp "$3" "$scratch/root/packages/backscope.rpm"
 status=0
-chroot "$scratch/root" sh -eu -c "$1" trial || status=$?
+EMULATOR=$4 chroot "$scratch/root" sh -eu -c "$1" trial || status=$?
 # The namespace ends, and with it the mounts; the folder below them stays.
 umount --recursive --lazy "$scratch"
 rmdir "$scratch"

@@ -11,11 +11,11 @@ left() {
 [ -z "$(left)" ] || fail "there before: $(left)"
 
 # Debian's rpm would rather have its users take alien, and does not know that dpkg has /bin/sh.
-rpm --install --force-debian --nodeps /packages/backscope.rpm
+rpm --install --force-debian --nodeps ${EMULATOR:+--ignorearch} /packages/backscope.rpm
 rpm --verify --nodeps backscope || fail "rpm --verify finds differences"
 version=$(rpm --query --queryformat '%{VERSION}' backscope)
-[ "$(/usr/bin/backscope --version)" = "backscope $version" ] || fail "another version than $version"
-/usr/bin/backscope doctor > /tmp/doctor || [ $? = 3 ] || fail "doctor fails: $(cat /tmp/doctor)"
+[ "$(${EMULATOR} /usr/bin/backscope --version)" = "backscope $version" ] || fail "another version than $version"
+${EMULATOR} /usr/bin/backscope doctor > /tmp/doctor || [ $? = 3 ] || fail "doctor fails: $(cat /tmp/doctor)"
 rpm --erase backscope
 rpm --query backscope > /dev/null && fail "rpm knows the package after it was erased"
 [ -z "$(left)" ] || fail "left after the package was erased: $(left)"
