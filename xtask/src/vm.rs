@@ -15,6 +15,7 @@ use crate::kernels::{self, Kernel, Wanted};
 use crate::module;
 use crate::probes;
 use crate::qemu::{self, Job, Machine, Run};
+use crate::servers::{self, GoApp};
 use crate::step::{self, Step};
 use crate::test;
 use crate::verdict::{Counts, Outcome};
@@ -82,7 +83,7 @@ struct Plan<'a> {
 /// If there is no such kernel, or the machine did not come to its end.
 pub(crate) fn measure_costs(version: &str) -> Result<(String, Run)> {
     let wanted = Wanted::parse(Arch::X86_64, version)?;
-    let initramfs = pack(&build(wanted.arch, "release")?)?;
+    let initramfs = pack(&build(wanted.arch, "release")?, wanted.arch)?;
     let kernel = kernels::ensure(&wanted)?;
     let log = step::target_dir().join("vm/logs").join(format!("{version}-costs.log"));
     let timeout = Duration::from_secs(600);
@@ -163,7 +164,7 @@ fn run_all(plan: &Plan) -> Result<Counts> {
     let mut built = Vec::new();
     for arch in Arch::ALL {
         if plan.kernels.iter().any(|wanted| wanted.arch == arch) {
-            let initramfs = build(arch, "vm").and_then(|built| pack(&built));
+            let initramfs = build(arch, "vm").and_then(|built| pack(&built, arch));
             // What is built for the other one is tested all the same.
             built.push((arch, initramfs.map_err(|error| format!("{error:#}"))));
         }
@@ -209,7 +210,7 @@ fn build(arch: Arch, profile: &str) -> Result<Binaries> {
 }
 
 /// Packs the binaries into a root file system and returns where that is.
-fn pack(built: &Binaries) -> Result<PathBuf> {
+fn pack(built: &Binaries, arch: Arch) -> Result<PathBuf> {
     let mut archive = cpio::Archive::default();
     for name in DIRECTORIES {
         archive.directory(name);
@@ -221,7 +222,13 @@ fn pack(built: &Binaries) -> Result<PathBuf> {
         let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         archive.executable(name, &content);
     }
-    // The one case that wants it is skipped where nobody has made it.
+    // Cases that want one of these are skipped where nobody has made it.
+    archive.directory("servers");
+    for GoApp { name, program, .. } in servers::go_apps(arch) {
+        if let Ok(program) = fs::read(program) {
+            archive.executable(&format!("servers/{name}"), &program);
+        }
+    }
     if let Ok(object) = fs::read(probes::log_object()) {
         archive.executable("bin/backscope-log.bpf.o", &object);
     }

@@ -14,7 +14,7 @@ use crate::harness::{Case, Process, Tier, World, net, skip, talk};
 use crate::servers::{self, PORT, built};
 
 pub(super) const CASES: &[Case] = &[
-    exchange("narrow::a_32_bit_server_is_said_to_be_one", narrow),
+    exchange("narrow::a_32_bit_server_is_said_to_be_one", narrow).by_processor(),
     exchange("narrow::a_64_bit_server_has_all_its_accepts", wide),
 ];
 
