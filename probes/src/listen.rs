@@ -140,10 +140,11 @@ fn child(sk: *mut c_void) {
         return enqueue((id, listener), sk, 0, 1);
     }
     // Up to some 6.12 `inet_csk_clone_lock` changes the state before it clears the cookie that came
-    // with the clone.
+    // with the clone, or that is asked for now. If the listener has none, as that of Multipath TCP,
+    // it cannot be told whether it has done so.
     let cloned = load!(sk as *const c_void, skc_cookie as u64);
-    let is_parents = cloned != 0 && cloned == read!(listener.sk, skc_cookie as u64);
-    enqueue((id, listener), sk, if is_parents { own_id() } else { cookie_of(sk) }, 1);
+    let is_cleared = cloned != read!(listener.sk, skc_cookie as u64);
+    enqueue((id, listener), sk, if is_cleared { cookie_of(sk) } else { own_id() }, 1);
 }
 
 /// The listener that a child was just cloned from. The head of a list has its own address in it
