@@ -138,12 +138,16 @@ impl Report {
         if !self.refused.is_empty() {
             writeln!(out, "\nBetter hooks that were refused, and the reason:")?;
         }
-        let mut last_reason = None;
-        for refused in &self.refused {
-            if last_reason.replace(&refused.reason) != Some(&refused.reason) {
-                writeln!(out, "  {}:", refused.reason.for_terminal())?;
+        let mut told = Vec::new();
+        for Refused { reason, .. } in &self.refused {
+            if told.contains(&reason) {
+                continue;
             }
-            writeln!(out, "    {:<18} {}", refused.signal, refused.hooks)?;
+            told.push(reason);
+            writeln!(out, "  {}:", reason.for_terminal())?;
+            for refused in self.refused.iter().filter(|refused| refused.reason == *reason) {
+                writeln!(out, "    {:<18} {}", refused.signal, refused.hooks)?;
+            }
         }
         if !self.gaps.is_empty() {
             writeln!(out, "\nWhat is lost without them:")?;
@@ -249,6 +253,24 @@ mod tests {
         let object = keeps_to("doctor", &report);
         assert_eq!((&object["can_watch"], &object["blocker"]), (&true.into(), &Value::Null));
         assert_eq!(object["refused"][0]["signal"], "listen");
+    }
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let mut chosen = Chosen::default();
+        for (signal, reason) in
+            [(Signal::Listen, "no"), (Signal::Queued, "never"), (Signal::Accept, "no")]
+        {
+            let (hooks, reason) = ("a hook".to_owned(), reason.to_owned());
+            chosen.refusals.push(Refusal { signal, hooks, reason });
+        }
+        let mut out = Vec::new();
+        Report::new(machine(None), Ok(chosen), None).write(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<_> = text.lines().skip_while(|line| !line.ends_with("reason:")).collect();
+        let begins: Vec<_> = lines[1..6].iter().map(|line| line.trim_start()).collect();
+        assert!(begins[0] == "no:" && begins[3] == "never:", "{text}");
+        assert!(begins[1].starts_with("listen") && begins[2].starts_with("accept"), "{text}");
     }
 
     #[test]
