@@ -19,7 +19,7 @@ pub(super) fn lines(
     if listener.acceptors.is_empty() {
         let text = match (listener.closed, listener.totals.accepted) {
             (true, _) => "nobody: it has stopped listening",
-            (false, 0) => "no thread has called accept() yet",
+            (false, 0) => "no call of accept() was seen yet",
             (false, _) => "no thread accepts here now",
         };
         return vec![Line::from(vec![label(theme, "accepting"), span(text, theme.dim())])];
