@@ -23,10 +23,11 @@ use crate::{
     kernel::{
         config, jiffies, load, local_of, now, payload_of, peer_of, read, receiver_of, sender_of,
     },
+    listen::ends_unseen,
     live::{Find, Live},
     maps::{LISTENERS, QUEUED, add, count, emit_with},
     queue::{may_wait, peer_left},
-    suspend::{is_rush, suspended_since},
+    suspend::{is_rush, is_stateless, suspended_since},
     target::is_served,
     tcp::{tcp_of, unread},
 };
@@ -324,6 +325,9 @@ fn late_v6(ctx: FEntryContext) -> i32 {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn destroy(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
+    if config!(exchanges) == 0 && is_stateless() && ends_unseen(sk) {
+        return 0;
+    }
     let connection = if config!(exchanges) != 0 { connection_at_end(sk) } else { None };
     let mut queued = Queued::default();
     if may_wait(sk, connection)

@@ -23,7 +23,7 @@ use crate::{
     target::is_target,
 };
 
-const SHUT: u8 = 3;
+pub(crate) const SHUT: u8 = 3;
 
 /// Where the address that was asked for stands, 24 bytes, until there is a connection: in what
 /// holds come to be counted in.

@@ -3,7 +3,8 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fentry, tracepoint},
+    btf_maps::LruHashMap,
+    macros::{btf_map, btf_tracepoint, fentry, tracepoint},
     programs::{BtfTracePointContext, FEntryContext, TracePointContext},
 };
 use backscope_abi as abi;
@@ -14,15 +15,16 @@ use backscope_abi::tcp_state::{
 
 use crate::{
     close::state_changed,
+    connect::SHUT,
     id::{cookie_of, own_id},
     kernel::{
         IPPROTO_MPTCP, comm, config, current, file_of_fd, joined, load, now, number_of, offset,
         port_of, read, sock_of_file,
     },
-    listener::{listener_at, note_depth, watch},
+    listener::{listener_at, listener_id, note_depth, watch},
     live::Find,
-    maps::{ASKED, LISTENER_OF, add},
-    queue::{enqueue, leave, peer_left},
+    maps::{ASKED, LISTENER_OF, QUEUED, add},
+    queue::{came_in_rush, enqueue, leave, peer_left},
     suspend::{is_rush, resume},
     syscall::Syscall,
     target::{is_served, is_wanted},
@@ -49,7 +51,7 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
     } else if new == TCP_LISTEN {
         begin(sk);
     } else if old == TCP_LISTEN && new == TCP_CLOSE {
-        end(sk);
+        end(sk, 0);
     } else if old == TCP_LISTEN && new == TCP_SYN_RECV {
         if config!(queued_by_state) != 0 {
             decided!("inet_sock_set_state", sk, "a child is about to be queued");
@@ -98,8 +100,9 @@ fn begin(sk: *mut c_void) {
     watch(sk, id, tgid, comm(), backlog);
 }
 
+/// A listener ends. `dropped` connections in its queue have ended before it.
 #[inline(always)]
-fn end(sk: *const c_void) {
+fn end(sk: *const c_void, dropped: u64) {
     let Some((id, mut listener)) = listener_at(sk) else { return };
     let ts_ns = now();
     let drops = read!(sk, sk_drops as u32);
@@ -107,8 +110,9 @@ fn end(sk: *const c_void) {
     let depth = note_depth(listener, sk, 0);
     if is_rush() {
         // What is in it is not known one by one.
-        add(&raw mut listener.abandoned, depth as u64);
-        add(&raw mut listener.cut, depth as u64);
+        let waited = depth as u64 + dropped;
+        add(&raw mut listener.abandoned, waited);
+        add(&raw mut listener.cut, waited);
     }
     listener.drops = drops;
     listener.closed_ns = ts_ns;
@@ -117,6 +121,48 @@ fn end(sk: *const c_void) {
 
     let _ = LISTENER_OF.remove(sk as u64);
     crate::maps::emit(&abi::Closed { kind: abi::CLOSED, _pad: 0, ts_ns, listener: id });
+}
+
+/// Connections that a thread has dropped from the queue of a listener that it ends, and when it
+/// dropped the last one, ns.
+#[btf_map]
+static DROPPED: LruHashMap<u64, [u64; 2], 256> = LruHashMap::new();
+
+/// A socket goes while no state change is seen. A listener's end shows by that, and so does that of
+/// each connection in its queue, just before it and in the same thread (`inet_csk_listen_stop`, 5.10
+/// to 7.3). False of a socket that may have been queued before the rush. A function of its own for
+/// the room on the stack.
+#[inline(never)]
+pub(crate) fn ends_unseen(sk: *mut c_void) -> bool {
+    /// More than the kernel takes from one to the next.
+    const MEANWHILE_NS: u64 = 1_000_000_000;
+    // `tcp_disconnect`, which ends those in the queue, clears what every other end sets.
+    let is_shut = load!(sk as *const c_void, sk_shutdown as u8) & SHUT != 0;
+    if is_shut && came_in_rush(sk) {
+        return true;
+    }
+    if !is_served(port_of(sk)) {
+        return false;
+    }
+    let is_listener = listener_id(sk).is_some();
+    if is_shut && !is_listener {
+        return false;
+    }
+    let (thread, ts_ns) = (current(), now());
+    let mut dropped = 0;
+    if let Some(entry) = DROPPED.find(thread)
+        && ts_ns - entry[1] < MEANWHILE_NS
+    {
+        dropped = entry[0];
+    }
+    if is_listener {
+        let _ = DROPPED.remove(thread);
+        end(sk, dropped);
+    } else {
+        let _ = DROPPED.insert(thread, [dropped + 1, ts_ns], 0);
+        let _ = QUEUED.remove(sk as u64);
+    }
+    true
 }
 
 /// A child was cloned from a listener: in the next microseconds it enters the accept queue

@@ -106,10 +106,12 @@ pub(crate) fn note_change(
     listener.depth = depth;
     listener.limit = limit;
     listener.syn_depth = syn;
+    // One that was full is so no more after an accept.
+    let most = if queued + left > limit { queued + left } else { depth };
     if period & 1 == 0 {
-        raise(listener, 0, period, depth, syn);
+        raise(listener, 0, period, most, syn);
     } else {
-        raise(listener, 1, period, depth, syn);
+        raise(listener, 1, period, most, syn);
     }
     depth
 }

@@ -16,7 +16,7 @@ use crate::{
     live::Find,
     maps::{ACCEPTED, QUEUED, count},
     queue::queued,
-    suspend::{is_rush, is_suspended},
+    suspend::{is_rush, is_rush_since, is_suspended},
     syscall::Syscall,
     target::is_served,
 };
@@ -79,7 +79,7 @@ fn accept_call() -> Option<Syscall> {
 fn taken(child: *const c_void) {
     let Some(call) = accept_call() else { return };
     let thread = current();
-    let mut queued = Queued::default();
+    let mut queued = Queued { queued_ns: established_ns(child), ..Queued::default() };
     if config!(exchanges) != 0
         && let Some(mut connection) = ACCEPTED.find(child as u64)
         && is_of(connection.exchange.sock, read!(child, skc_cookie as u64))
@@ -96,13 +96,13 @@ fn taken(child: *const c_void) {
         let file = file_of_fd(call.first() as u32);
         let Some(id) = listener_id(tcp_behind(sock_of_socket(file))) else { return };
         queued.listener = id;
-        // It may have come before the rush.
-        let _ = QUEUED.remove(child as u64);
+        if !is_rush_since(queued.queued_ns) {
+            let _ = QUEUED.remove(child as u64);
+        }
     }
     if queued.sock == 0 {
         queued.sock = id_of(child);
     }
-    queued.queued_ns = established_ns(child);
     accepted_as(child, queued, thread, Call::default(), -1, now(), false);
 }
 

@@ -15,8 +15,9 @@ use crate::{
     listener::note_depth,
     live::{Find, Live},
     maps::{LISTENERS, QUEUED, add, count},
-    suspend::{is_rush, resume},
+    suspend::{is_rush, is_rush_since, resume},
     target::is_served,
+    tcp::tcp_of,
 };
 
 /// Reads what is known of a connection in a queue; blank if it is not seen in one.
@@ -126,6 +127,16 @@ fn has_file(sk: *mut c_void) -> bool {
     load!(sk as *const c_void, sk_socket as u64) != 0
 }
 
+/// True of a connection that was queued in this rush, or read from in it.
+#[inline(always)]
+pub(crate) fn came_in_rush(sk: *mut c_void) -> bool {
+    if !is_rush() {
+        return false;
+    }
+    let tp = tcp_of(sk);
+    !tp.is_null() && is_rush_since(load!(tp, rcvq_time as u64) * 1_000)
+}
+
 /// False of a socket that is in no watched accept queue, as far as its port tells, or that somebody
 /// has used: only what was accepted is. `connection` is that with exchanges.
 #[inline(always)]
@@ -133,5 +144,5 @@ pub(crate) fn may_wait(sk: *mut c_void, connection: Option<Live<Connection>>) ->
     if let Some(connection) = connection {
         return connection.tgid == 0;
     }
-    is_served(port_of(sk))
+    is_served(port_of(sk)) && !came_in_rush(sk)
 }

@@ -8,14 +8,27 @@ use crate::{live::Find, maps::SUSPENSION};
 #[inline(always)]
 pub(crate) fn is_suspended() -> bool {
     let Some(state) = SUSPENSION.get(0) else { return false };
-    (suspension::SUSPENDED..=suspension::CHANGING).contains(state)
+    (suspension::SUSPENDED..=suspension::CHANGING).contains(state) || *state & suspension::RUSH != 0
 }
 
 /// True while the hooks of accept are not attached since very many connections come. Each of their
 /// accepts shows, and none waits for long.
 #[inline(always)]
 pub(crate) fn is_rush() -> bool {
-    SUSPENSION.get(0).is_some_and(|state| *state == suspension::RUSH)
+    SUSPENSION.get(0).is_some_and(|state| *state & suspension::RUSH != 0)
+}
+
+/// True if they are not attached for that reason, and were not at this time. False for 0.
+#[inline(always)]
+pub(crate) fn is_rush_since(ts_ns: u64) -> bool {
+    const BITS: u64 = suspension::RUSH | suspension::STATELESS;
+    SUSPENSION.get(0).is_some_and(|state| *state & suspension::RUSH != 0 && ts_ns > *state & !BITS)
+}
+
+/// True while neither they nor the hook of state changes is attached.
+#[inline(always)]
+pub(crate) fn is_stateless() -> bool {
+    SUSPENSION.get(0).is_some_and(|state| *state & suspension::STATELESS != 0)
 }
 
 /// True if the hooks of accept were not attached at this time, or are not now.

@@ -260,6 +260,11 @@ impl Sensor {
         self.accept_hooks.may_rest()
     }
 
+    /// True if the hook of state changes may be taken off for a while, and so attached again.
+    pub fn rests_states(&self) -> bool {
+        self.accept_hooks.may_rest() && self.loaded.states.can_rest()
+    }
+
     /// True if exchanges may be not watched for a while, and so hooks attached again.
     pub fn has_pauses(&self) -> bool {
         self.budget.is_some()

@@ -4,6 +4,7 @@ use std::mem;
 
 use super::{
     Sensor,
+    attach::Loaded,
     clock::now_ns,
     decode::{self, Decoded},
     sample::{WAITED_NS, note_pending_accepts},
@@ -28,7 +29,8 @@ impl Sensor {
     /// # Errors
     /// The first of `take`. The event that it was given is gone.
     pub fn drain<E>(&mut self, mut take: impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
-        if self.accept_hooks.resume_if_wanted(&mut self.maps, &mut self.loaded.syscalls) {
+        let Loaded { syscalls, states, .. } = &mut self.loaded;
+        if self.accept_hooks.resume_if_wanted(&mut self.maps, syscalls, states) {
             note_pending_accepts(self.sampler.descriptors(), &mut self.maps);
         }
         if let Some(probe_log) = &mut self.probe_log {

@@ -6,7 +6,7 @@ use backscope_abi::counter;
 
 use super::{
     Sensor,
-    attach::{Signal, sys},
+    attach::{Loaded, Signal, sys},
     budget::{Budget, Spent},
     clock::{self, now_ns},
     procfs,
@@ -73,8 +73,9 @@ impl Sensor {
                 self.others.push((listener.local, other.clone()));
             }
         }
-        let syscalls = &mut self.loaded.syscalls;
-        self.accept_hooks.suspend_if_useful(&sample, &mut self.maps, syscalls);
+        let Loaded { syscalls, states, .. } = &mut self.loaded;
+        states.complete(&mut sample.listeners);
+        self.accept_hooks.suspend_if_useful(&sample, &mut self.maps, syscalls, states);
         let calls_missed = self.accept_hooks.reasons().rush;
         for listener in &mut sample.listeners {
             listener.calls_missed = calls_missed;

@@ -83,8 +83,8 @@ pub const RING_BYTES_EVENTS: u32 = 1 << 24;
 /// An exchange shorter than this is the first to be left away under pressure, ns.
 pub const SHORT_NS: u64 = 1_000_000;
 
-/// Values of the `SUSPENSION` map: whether the hooks of accept are attached. Any other is the time
-/// from which they have been again, ns.
+/// Values of the `SUSPENSION` map: whether the hooks of accept are attached. Any other is a time, ns:
+/// that from which they have been again, or with [`suspension::RUSH`] that from which they have not.
 pub mod suspension {
     /// They have been all the time.
     pub const NEVER: u64 = 0;
@@ -92,12 +92,14 @@ pub mod suspension {
     pub const SUSPENDED: u64 = 1;
     /// They are not, and something came that they are wanted for.
     pub const WANTED: u64 = 2;
-    /// They are not, since so many connections come that the hooks would slow the server down.
-    /// Nothing is kept of a connection in its queue, then.
-    pub const RUSH: u64 = 3;
     /// They are about to be taken off for a rush, or are on again and do not serve yet: accepts that
     /// are on their way were seen by some of them alone.
-    pub const CHANGING: u64 = 4;
+    pub const CHANGING: u64 = 3;
+    /// The bit that says that they are not, since so many connections come that the hooks would slow
+    /// the server down. Nothing is kept of a connection that is queued then.
+    pub const RUSH: u64 = 1 << 63;
+    /// With that bit: neither is the hook of state changes.
+    pub const STATELESS: u64 = 1 << 62;
 }
 
 /// Indices of the per-CPU array `COUNTERS`.

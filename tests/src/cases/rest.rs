@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use backscope_abi::suspension;
 
 use super::{each_tier, native};
-use crate::harness::json::{Value, is, number, sees};
+use crate::harness::json::{Value, is, listens_on, number, sees};
 use crate::harness::net::monotonic_ns;
 use crate::harness::{Agent, Case, Process, Tier, World, bpf, connect, skip};
 use crate::servers::{PORT, Server};
@@ -23,6 +23,8 @@ pub(super) const CASES: &[Case] = &[
     native("rest::a_listener_meanwhile_has_its_own_backlog", listener_meanwhile),
     native("rest::not_where_an_accept_would_be_missed", never_where_unseen),
     each_tier("rest::a_rush_is_told_whole", rush).alone(),
+    each_tier("rest::listeners_in_a_rush_are_told", listeners_meanwhile).alone(),
+    each_tier("rest::states_are_seen_where_others_are_busy", states_stay).alone(),
     native("rest::no_rush_where_an_accept_would_be_missed", no_rush_where_unseen),
 ];
 
@@ -269,6 +271,9 @@ fn rush(world: &World) -> anyhow::Result<()> {
             }
         };
         let mut made = churn(demo.addr, until(0))?;
+        if detail == "queues" {
+            made += churn(demo.addr, without_states(&agent, true))?;
+        }
         made += churn(demo.addr, |made| Ok(made < MEANWHILE))?;
         made += churn(demo.addr, until(all))?;
         agent.await_accepted(demo.addr.port(), made)?;
@@ -285,11 +290,128 @@ fn rush(world: &World) -> anyhow::Result<()> {
         ensure!(ours, "each is told of its process");
         let listener = ended.listener(demo.addr.port())?;
         ensure!(number(listener, "/abandoned") == Some(0), "nobody left: {listener}");
+        ensure!(number(listener, "/queued") == Some(made + 1), "of {}: {listener}", made + 1);
         let told = listener["gaps"].to_string().contains("accept_errors and");
         ensure!(told, "calls that failed meanwhile are missing: {listener}");
         ended.check_clean()?;
     }
     Ok(())
+}
+
+/// Goes on until the hook of state changes is off, or on.
+fn without_states(agent: &Agent, wanted: bool) -> impl FnMut(u64) -> anyhow::Result<bool> + use<> {
+    let (deadline, pid) = (Instant::now() + 3 * QUIET, agent.pid());
+    move |_| {
+        ensure!(Instant::now() < deadline, "the hook of state changes should be off: {wanted}");
+        let is_off = bpf::suspension(pid)? & suspension::STATELESS != 0;
+        Ok(is_off != wanted)
+    }
+}
+
+/// A server that accepts at one listener, and not at others.
+const LISTENERS: &str = "
+import socket, sys, threading
+def listen():
+    listener = socket.create_server(('127.0.0.1', 0))
+    print(listener.getsockname()[1], flush=True)
+    return listener
+def serve(listener):
+    while True:
+        listener.accept()[0].close()
+threading.Thread(target=serve, args=[listen()], daemon=True).start()
+idle = listen()
+sys.stdin.readline()
+idle.close()
+idle = listen()
+sys.stdin.readline()
+";
+
+/// While no state change is seen a listener ends with connections in its queue, and another one
+/// begins.
+fn listeners_meanwhile(world: &World) -> anyhow::Result<()> {
+    const WAITING: usize = 5;
+    let _lenient = Lenient::begin(world)?;
+    let mut command = Command::new("python3");
+    command.args(["-c", LISTENERS]);
+    let mut server = Process::start(command)?;
+    let deadline = Instant::now() + world.patience();
+    let next_port = |server: &mut Process| -> anyhow::Result<u16> {
+        let line = server.next_line(deadline)?.context("the server ended")?;
+        Ok(line.trim().parse()?)
+    };
+    let (busy, first) = (next_port(&mut server)?, next_port(&mut server)?);
+    let mut agent = world
+        .watch()
+        .pid(server.pid())
+        .args(["--detail", "queues"])
+        .env("BACKSCOPE_RUSH", "20")
+        .start()?;
+    let rests = sees(agent.objects(), "accept_at_rest") && !stays_attached();
+    if agent.tier() == Tier::Full || !rests {
+        return skip("no hook is suspended here");
+    }
+    let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let mut made = churn(at(busy), without_states(&agent, true))?;
+    let mut waiting = Vec::new();
+    for _ in 0..WAITING {
+        waiting.push(connect(at(first))?);
+    }
+    server.write_line("close")?;
+    let second = next_port(&mut server)?;
+    made += churn(at(busy), |_| {
+        ensure!(Instant::now() < deadline, "the new listener is not told of");
+        Ok(!agent.arrived()?.iter().any(|object| listens_on(object, second)))
+    })?;
+    agent.await_accepted(busy, made)?;
+    let ended = agent.stop()?;
+    let listener = ended.listener(first)?;
+    let (queued, abandoned) = (number(listener, "/queued"), number(listener, "/abandoned"));
+    ensure!(abandoned == Some(WAITING as u64), "all who waited were dropped: {listener}");
+    ensure!(queued == abandoned, "nobody else came: {listener}");
+    ensure!(listener["closed"] == true, "it is closed: {listener}");
+    let listener = ended.listener(busy)?;
+    ensure!(number(listener, "/abandoned") == Some(0), "nobody waited there: {listener}");
+    ensure!(number(listener, "/queued") == Some(made), "{made} came: {listener}");
+    ended.check_clean()
+}
+
+/// Where another listener of the network namespace is busy, the kernel's count of connections says
+/// nothing of the watched one: state changes stay seen, or are again.
+fn states_stay(world: &World) -> anyhow::Result<()> {
+    let _lenient = Lenient::begin(world)?;
+    let (demo, other) = (world.demo(&["serve", "--epoll"])?, world.demo(&["serve", "--epoll"])?);
+    let mut agent = world
+        .watch()
+        .pid(demo.pid())
+        .args(["--detail", "queues"])
+        .env("BACKSCOPE_RUSH", "20")
+        .start()?;
+    let rests = sees(agent.objects(), "accept_at_rest") && !stays_attached();
+    if agent.tier() == Tier::Full || !rests {
+        return skip("no hook is suspended here");
+    }
+    let mut made = churn(demo.addr, without_states(&agent, true))?;
+    let mut is_on = without_states(&agent, false);
+    made += churn(demo.addr, |made| {
+        drop(TcpStream::connect(other.addr)?);
+        is_on(made)
+    })?;
+    // It stays so in the next rush, which comes within this time.
+    let end = Instant::now() + Duration::from_secs(4);
+    let mut rushes = false;
+    made += churn(demo.addr, |_| {
+        drop(TcpStream::connect(other.addr)?);
+        let state = bpf::suspension(agent.pid())?;
+        rushes |= state & suspension::RUSH != 0;
+        ensure!(state & suspension::STATELESS == 0, "accepts may go unseen");
+        Ok(Instant::now() < end)
+    })?;
+    ensure!(rushes, "the hooks of accept are suspended all the same");
+    agent.await_accepted(demo.addr.port(), made)?;
+    let ended = agent.stop()?;
+    let listener = ended.listener(demo.addr.port())?;
+    ensure!(number(listener, "/queued") == Some(made), "{made} came: {listener}");
+    ended.check_clean()
 }
 
 /// The same where accept does not ask for the peer's name: the hooks stay.

@@ -194,7 +194,7 @@ fn confine(
     shown: &Shown,
 ) -> anyhow::Result<Sandbox> {
     let mut needs = Needs::of_watch(sensor.needed(), sensor.attaches_again());
-    needs.calls.tracing = sensor.has_pauses();
+    needs.calls.tracing = sensor.has_pauses() || sensor.rests_states();
     needs.calls.cut = cuts_recording;
     shown.add_calls(&mut needs.calls);
     if let Some(command) = command {

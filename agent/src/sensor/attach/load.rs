@@ -9,6 +9,7 @@ use super::{
     pause::{Pausable, is_off_in_pauses},
     plan::{self, Attach, Program, Signal},
     programs::{Programs, attach_one, fd_of, load, load_ahead},
+    states::States,
     sys,
     syscalls::Syscalls,
 };
@@ -32,6 +33,8 @@ pub(in crate::sensor) struct Loaded {
     pub(in crate::sensor) syscalls: Syscalls,
     /// Programs that pauses take off.
     pub(in crate::sensor) pausable: Pausable,
+    /// The hook of state changes, if a rush may take it off.
+    pub(in crate::sensor) states: States,
     /// This kernel's requests tell whether their final ACK has come.
     pub(in crate::sensor) knows_acked: bool,
 }
@@ -68,14 +71,19 @@ pub(super) fn attach(
     prepare(&mut ebpf)?;
     // What a kernel does not attach again stays on: the probes ask whether it is a pause.
     let goes_on_again = types.btf.has_function(plan::TASK_REGS);
-    let has_pauses = loader.config().has_pauses != 0;
+    let config = loader.config();
+    let has_pauses = config.has_pauses != 0;
+    let only_queues = config.exchanges == 0 && config.events == 0;
     let mut attached = Attached::default();
     for (spec, choice) in chosen.served() {
-        let is_off = has_pauses
-            && is_off_in_pauses(spec.signal)
-            && (goes_on_again || choice.tier == Tier::Tracepoint);
+        let rests = match spec.signal {
+            _ if !goes_on_again && choice.tier != Tier::Tracepoint => Rests::Never,
+            Signal::Listen if only_queues => Rests::InRushes,
+            signal if has_pauses && is_off_in_pauses(signal) => Rests::InPauses,
+            _ => Rests::Never,
+        };
         for program in choice.programs {
-            if let Err(failure) = attached.add(&mut ebpf, numbers, program, is_off) {
+            if let Err(failure) = attached.add(&mut ebpf, numbers, program, rests) {
                 if failure.is_out_of_files() || !sys::has_room_for_files(1) {
                     return Err(sys::out_of_files());
                 }
@@ -88,16 +96,32 @@ pub(super) fn attach(
     if !sys::has_room_for_files(SPARE_FILES) {
         return Err(sys::out_of_files());
     }
-    let Attached { programs, mut syscalls, pausable, scan, scan_connections } = attached;
+    let Attached { programs, mut syscalls, pausable, states, scan, scan_connections } = attached;
     syscalls.have_all();
     let Some(scan) = scan else {
         let signal = Signal::OpenListeners.name();
         return Err(SensorError::Required { signal, reason: String::new() });
     };
     let knows_acked = types.btf.bit("inet_request_sock", "acked").is_some();
-    let loaded =
-        Loaded { programs, scan, scan_connections, chosen, syscalls, pausable, knows_acked };
+    let loaded = Loaded {
+        programs,
+        scan,
+        scan_connections,
+        chosen,
+        syscalls,
+        pausable,
+        states,
+        knows_acked,
+    };
     Ok((loaded, ebpf))
+}
+
+/// When a program is taken off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rests {
+    Never,
+    InPauses,
+    InRushes,
 }
 
 /// Programs that are attached so far.
@@ -106,18 +130,19 @@ struct Attached {
     programs: Programs,
     syscalls: Syscalls,
     pausable: Pausable,
+    states: States,
     scan: Option<ProgramFd>,
     scan_connections: Option<ProgramFd>,
 }
 
 impl Attached {
-    /// Loads a program and attaches it; `is_off` in pauses.
+    /// Loads a program and attaches it.
     fn add(
         &mut self,
         ebpf: &mut Ebpf,
         types: &Btf,
         program: &Program,
-        is_off: bool,
+        rests: Rests,
     ) -> Result<(), Failure> {
         load(ebpf, types, program)?;
         let mut link = attach_one(ebpf, program)?;
@@ -129,8 +154,10 @@ impl Attached {
             Attach::Syscall(name) => self.syscalls.add(name, fd_of(ebpf, program)?)?,
             _ => {}
         }
-        if is_off {
-            self.pausable.add(fd_of(ebpf, program)?, link.take());
+        match rests {
+            Rests::Never => {}
+            Rests::InPauses => self.pausable.add(fd_of(ebpf, program)?, link.take()),
+            Rests::InRushes => self.states.hook.add(fd_of(ebpf, program)?, link.take()),
         }
         self.programs.add(fd_of(ebpf, program)?, link);
         Ok(())

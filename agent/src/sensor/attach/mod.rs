@@ -3,7 +3,7 @@
 //!
 //! `plan/` is the table of hooks. `loader.rs` makes the object ready, `choose.rs` tries the hooks
 //! on it, `load.rs` loads and attaches those chosen. `programs.rs` and `syscalls.rs` keep them.
-//! `suspend.rs` and `pause.rs` take some off for a while.
+//! `suspend.rs`, `states.rs` and `pause.rs` take some off for a while.
 
 mod choose;
 mod failure;
@@ -12,6 +12,7 @@ mod loader;
 mod pause;
 mod plan;
 mod programs;
+mod states;
 mod suspend;
 pub(super) mod sys;
 mod syscalls;

@@ -1,4 +1,4 @@
-//! Takes the hooks of reads and writes off for a pause, and puts them on again.
+//! Takes hooks off for a pause, and puts them on again.
 
 use std::{
     io,
@@ -25,7 +25,7 @@ pub(super) fn is_off_in_pauses(signal: Signal) -> bool {
     )
 }
 
-/// Programs that are attached but in pauses. Dropping it detaches them.
+/// Programs that are attached, but not all the time. Dropping it detaches them.
 #[derive(Default)]
 pub(in crate::sensor) struct Pausable {
     hooks: Vec<Hook>,
@@ -46,6 +46,10 @@ enum Held {
 }
 
 impl Pausable {
+    pub(super) fn is_empty(&self) -> bool {
+        self.hooks.is_empty()
+    }
+
     pub(super) fn add(&mut self, program: ProgramFd, link: Option<Link>) {
         self.hooks.push(Hook { program, link: link.map(Held::First) });
     }

@@ -19,7 +19,10 @@ use std::{
 
 use backscope_abi::{LATE_NS, counter, suspension};
 
-use super::syscalls::{End, Syscalls};
+use super::{
+    states::States,
+    syscalls::{End, Syscalls},
+};
 use crate::{
     model::event::{ListenerSample, Sample},
     sensor::{clock::now_ns, maps::Maps, procfs},
@@ -29,6 +32,8 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(10);
 /// Time in which accept returns after it took a connection, if its thread has a processor.
 const ON_ITS_WAY: Duration = Duration::from_millis(20);
+/// Time after which no processor is on the way of queueing a connection by what held before.
+const IN_HAND_NS: u64 = 100_000_000;
 /// Fewest busy processors at which the hooks are suspended: an idle machine loses nothing by them.
 const BUSY: f64 = 0.5;
 /// Accepts a second from which on the hooks are suspended: they take some 0.1 % of a processor
@@ -121,6 +126,7 @@ impl AcceptHooks {
         sample: &Sample,
         maps: &mut Maps,
         syscalls: &mut Syscalls,
+        states: &mut States,
     ) {
         if !self.possible {
             return;
@@ -143,13 +149,14 @@ impl AcceptHooks {
                     self.suspend(suspension::CHANGING, maps, syscalls);
                 }
             }
-            State::Off if maps.resting() == suspension::RUSH => {
+            State::Off if maps.resting() & suspension::RUSH != 0 => {
                 if pace.is_missing() {
                     self.possible = false;
                     self.missed = self.missed.saturating_add(pace.missing.unsigned_abs());
                 }
                 let is_over = pace.rate < self.many / 2.0 || !pace.is_prompt();
-                if pace.is_missing() || is_over || now.duration_since(self.since) >= AWAY {
+                let is_over = is_over || pace.is_missing() || states.is_wanted();
+                if (is_over || now.duration_since(self.since) >= AWAY) && states.attach_again() {
                     maps.set_resting(suspension::WANTED);
                 }
             }
@@ -176,13 +183,21 @@ impl AcceptHooks {
         &mut self,
         maps: &mut Maps,
         syscalls: &mut Syscalls,
+        states: &mut States,
     ) -> bool {
         match self.state {
             State::Attached => {}
             State::Leaving(since) if since.elapsed() >= ON_ITS_WAY => {
                 syscalls.detach(End::Return);
                 if maps.resting() == suspension::CHANGING {
-                    maps.set_resting(suspension::RUSH);
+                    let mut rush = suspension::RUSH | (now_ns() + IN_HAND_NS);
+                    if states.may_rest() {
+                        rush |= suspension::STATELESS;
+                    }
+                    maps.set_resting(rush);
+                    if rush & suspension::STATELESS != 0 {
+                        states.detach();
+                    }
                 }
                 self.state = State::Off;
             }

@@ -12,8 +12,8 @@ pub(in crate::sensor) use self::{
     },
     mounts::{cgroup_mounts, sees_all_cgroups, sees_all_processes},
     network::{
-        ListenCounters, Routes, listen_counters, listening_sockets, netns_of, own_netns, routes,
-        socket_of, time_wait_sockets,
+        ListenCounters, Routes, listen_counters, listening_sockets, netns_of, own_netns,
+        passive_opens, routes, socket_of, time_wait_sockets,
     },
     process::{
         EpollTargets, cgroup_lines, cgroups, comm_bytes, descriptor_flags, descriptors,

@@ -63,15 +63,27 @@ pub(in crate::sensor) fn listen_counters(pid: u32) -> Option<ListenCounters> {
     parse_netstat(&fs::read_to_string(format!("/proc/{pid}/net/netstat")).ok()?)
 }
 
-/// The file has pairs of lines: names, then values, both after the same prefix.
 fn parse_netstat(text: &str) -> Option<ListenCounters> {
-    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
-    let (names, values) = (lines.next()?, lines.next()?);
-    let value = |wanted: &str| {
-        let at = names.split(' ').position(|name| name == wanted)?;
-        values.split(' ').nth(at)?.parse().ok()
-    };
+    let value = |name| counter(text, "TcpExt:", name);
     Some(ListenCounters { overflows: value("ListenOverflows")?, drops: value("ListenDrops")? })
+}
+
+/// One counter of a file that has pairs of lines: names, then values, both after the same prefix.
+fn counter(text: &str, prefix: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.starts_with(prefix));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let at = names.split(' ').position(|found| found == name)?;
+    values.split(' ').nth(at)?.parse().ok()
+}
+
+/// Returns how many connections have come to all listeners of a namespace since it was made
+/// (`TcpPassiveOpens`), by way of a process in it.
+pub(in crate::sensor) fn passive_opens(netns: u32, pid: u32) -> Option<u64> {
+    if netns_of(pid) != Some(netns) {
+        return None;
+    }
+    let text = fs::read_to_string(format!("/proc/{pid}/net/snmp")).ok()?;
+    counter(&text, "Tcp:", "PassiveOpens")
 }
 
 /// Returns how many sockets of a process's namespace are in TIME_WAIT.
