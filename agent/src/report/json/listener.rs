@@ -33,7 +33,8 @@ pub(crate) struct ListenerBody<'a> {
     holders_total: Option<u64>,
     /// `true` if it has stopped listening.
     closed: bool,
-    /// Backlog that `listen` asked for; `null` if that was before the attach.
+    /// Backlog that `listen` asked for; `null` if that was before the attach, or while
+    /// thousands of connections a second came.
     backlog: Option<u32>,
     /// Limit of the accept queue that is in force.
     limit: u32,

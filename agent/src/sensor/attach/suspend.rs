@@ -155,9 +155,13 @@ impl AcceptHooks {
                     self.missed = self.missed.saturating_add(pace.missing.unsigned_abs());
                 }
                 let is_over = pace.rate < self.many / 2.0 || !pace.is_prompt();
-                let is_over = is_over || pace.is_missing() || states.is_wanted();
-                if (is_over || now.duration_since(self.since) >= AWAY) && states.attach_again() {
-                    maps.set_resting(suspension::WANTED);
+                let is_over = is_over || pace.is_missing();
+                if is_over || now.duration_since(self.since) >= AWAY {
+                    if states.attach_again() {
+                        maps.set_resting(suspension::WANTED);
+                    }
+                } else {
+                    rest_states(maps, states);
                 }
             }
             State::Leaving(_) | State::Off | State::Returning(_) => {}
@@ -190,14 +194,8 @@ impl AcceptHooks {
             State::Leaving(since) if since.elapsed() >= ON_ITS_WAY => {
                 syscalls.detach(End::Return);
                 if maps.resting() == suspension::CHANGING {
-                    let mut rush = suspension::RUSH | (now_ns() + IN_HAND_NS);
-                    if states.may_rest() {
-                        rush |= suspension::STATELESS;
-                    }
-                    maps.set_resting(rush);
-                    if rush & suspension::STATELESS != 0 {
-                        states.detach();
-                    }
+                    maps.set_resting(suspension::RUSH | (now_ns() + IN_HAND_NS));
+                    rest_states(maps, states);
                 }
                 self.state = State::Off;
             }
@@ -235,6 +233,16 @@ impl AcceptHooks {
         }
         self.state = State::Returning(Instant::now());
         Ok(())
+    }
+}
+
+/// In a rush: takes the hook of state changes off if it may be, and puts it on if it may not.
+fn rest_states(maps: &mut Maps, states: &mut States) {
+    if states.may_rest() {
+        maps.set_resting(maps.resting() | suspension::STATELESS);
+        states.detach();
+    } else if states.attach_again() {
+        maps.set_resting(maps.resting() & !suspension::STATELESS);
     }
 }
 
