@@ -299,6 +299,18 @@ fn rush(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Watches the queues of processes, with few connections for a rush. `None` where no hook is
+/// suspended.
+fn watch_rush(world: &World, pids: &[u32]) -> anyhow::Result<Option<Agent>> {
+    let mut watch = world.watch().args(["--detail", "queues"]).env("BACKSCOPE_RUSH", "20");
+    for pid in pids {
+        watch = watch.pid(*pid);
+    }
+    let agent = watch.start()?;
+    let rests = sees(agent.objects(), "accept_at_rest") && !stays_attached();
+    Ok((agent.tier() != Tier::Full && rests).then_some(agent))
+}
+
 /// Goes on until the hook of state changes is off, or on.
 fn without_states(agent: &Agent, wanted: bool) -> impl FnMut(u64) -> anyhow::Result<bool> + use<> {
     let (deadline, pid) = (Instant::now() + 6 * QUIET, agent.pid());
@@ -326,17 +338,9 @@ fn listener_ends_meanwhile(world: &World) -> anyhow::Result<()> {
     const WAITING: u64 = 5;
     let _lenient = Lenient::begin(world)?;
     let (busy, idle) = (world.demo(&["serve", "--epoll"])?, world.demo(&["serve", "--epoll"])?);
-    let mut agent = world
-        .watch()
-        .pid(busy.pid())
-        .pid(idle.pid())
-        .args(["--detail", "queues"])
-        .env("BACKSCOPE_RUSH", "20")
-        .start()?;
-    let rests = sees(agent.objects(), "accept_at_rest") && !stays_attached();
-    if agent.tier() == Tier::Full || !rests {
+    let Some(mut agent) = watch_rush(world, &[busy.pid(), idle.pid()])? else {
         return skip("no hook is suspended here");
-    }
+    };
     idle.signal(libc::SIGSTOP);
     let (port, mut waiting) = (idle.addr.port(), Vec::new());
     let made = rushing(busy.addr, || {
@@ -396,15 +400,9 @@ fn listener_begins_meanwhile(world: &World) -> anyhow::Result<()> {
         Ok(line.trim().parse()?)
     };
     let busy = next_port(&mut server)?;
-    let mut agent = world
-        .watch()
-        .pid(server.pid())
-        .args(["--detail", "queues"])
-        .env("BACKSCOPE_RUSH", "20")
-        .start()?;
-    if attached(&agent)? == 0 || !sees(agent.objects(), "accept_at_rest") || stays_attached() {
+    let Some(mut agent) = watch_rush(world, &[server.pid()])? else {
         return skip("no hook is suspended here");
-    }
+    };
     let made = rushing(([127, 0, 0, 1], busy).into(), || {
         await_stateless(&agent)?;
         server.write_line("listen")?;
@@ -422,16 +420,9 @@ fn listener_begins_meanwhile(world: &World) -> anyhow::Result<()> {
 fn states_stay(world: &World) -> anyhow::Result<()> {
     let _lenient = Lenient::begin(world)?;
     let (demo, other) = (world.demo(&["serve", "--epoll"])?, world.demo(&["serve", "--epoll"])?);
-    let mut agent = world
-        .watch()
-        .pid(demo.pid())
-        .args(["--detail", "queues"])
-        .env("BACKSCOPE_RUSH", "20")
-        .start()?;
-    let rests = sees(agent.objects(), "accept_at_rest") && !stays_attached();
-    if agent.tier() == Tier::Full || !rests {
+    let Some(mut agent) = watch_rush(world, &[demo.pid()])? else {
         return skip("no hook is suspended here");
-    }
+    };
     let mut made = churn(demo.addr, without_states(&agent, true))?;
     let mut is_on = without_states(&agent, false);
     made += churn(demo.addr, |made| {

@@ -4,7 +4,7 @@
 //!
 //! Should accepts go unseen meanwhile, no figure of the listeners shows it. The kernel's own count
 //! of all connections that came does (`TcpPassiveOpens`), if no other listener of the network
-//! namespace is busy. So the hook is taken off only where, while it is on, both counts agree.
+//! namespace is busy. So the hook is off only while both counts agree.
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
