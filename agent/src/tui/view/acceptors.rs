@@ -63,7 +63,7 @@ pub(super) fn lines(
 }
 
 fn figures(theme: Theme, thread: &Acceptor, width: usize) -> Row {
-    let mut row = vec![span(right(&format!("{}/s", rate(thread.rate)), 8), theme.strong())];
+    let mut row = vec![span(right(&format!("{}/s", rate(thread.rate)), 9), theme.strong())];
     if width >= 110 {
         row.push(span(
             right(
