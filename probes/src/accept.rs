@@ -11,10 +11,13 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::errno::{EAGAIN, ECANCELED, EINTR, EMFILE, negative};
-use backscope_abi::tcp_state::TCP_LISTEN;
-use backscope_abi::{Call, Queued, counter};
+use backscope_abi::tcp_state::{TCP_CLOSE_WAIT, TCP_LISTEN};
+use backscope_abi::{Call, Connection, Queued, counter, ending};
 
 use crate::{
+    close::BY_PEER,
+    connection::born_late,
+    era::is_pause,
     id::id_of,
     kernel::{
         Head, comm, config, current, file_of_fd, jiffies, now, read, read_at, sock_of_file,
@@ -24,7 +27,7 @@ use crate::{
     live::{Find, Live},
     maps::{CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit},
     queue::queued,
-    suspend::is_rush,
+    suspend::{is_rush, was_stateless},
     target::is_target,
 };
 
@@ -172,6 +175,11 @@ pub(crate) fn accepted_as(
         return false;
     }
     let seen_queued = queued.listener != 0;
+    if !seen_queued && was_stateless(established_ns(child)) {
+        // No state change was seen when it was queued.
+        queued.sock = id_of(child);
+        taken_unseen(child, queued.sock, id, thread);
+    }
     let mut depth = 0;
     if let Some(mut listener) = LISTENERS.find(id) {
         add(&raw mut listener.accepted, 1);
@@ -179,7 +187,9 @@ pub(crate) fn accepted_as(
     }
     let mut age_jiffies = 0;
     if queued.queued_ns == 0 {
-        queued.sock = id_of(child);
+        if queued.sock == 0 {
+            queued.sock = id_of(child);
+        }
         queued.queued_ns = established_ns(child);
         if queued.queued_ns == 0 {
             age_jiffies = age(child);
@@ -215,6 +225,49 @@ pub(crate) fn accepted_as(
     record.comm = comm();
     entry.submit(BPF_RB_NO_WAKEUP.into());
     seen_queued
+}
+
+/// Accept takes a connection that was not seen to be queued: it is watched from now on.
+#[inline(always)]
+pub(crate) fn taken_unseen(child: *const c_void, sock: u64, listener: u64, thread: u64) {
+    if config!(exchanges) != 0
+        && !is_pause()
+        && let Some(connection) = born_late(child, sock)
+    {
+        claim(connection, listener, thread);
+        note_early(child, connection);
+    }
+}
+
+/// Notes what came before the connection was known. Nobody has sent anything on it yet, so that its
+/// socket read the clock when the newest segment came.
+#[inline(always)]
+fn note_early(child: *const c_void, mut connection: Live<Connection>) {
+    let mut unread = read!(child, rcv_nxt as u32).wrapping_sub(read!(child, copied_seq as u32));
+    if unread == 0 || connection.unread_since_ns != 0 {
+        return;
+    }
+    let newest_ns = read!(child, tcp_clock_cache as u64);
+    if read!(child, skc_state as u8) == TCP_CLOSE_WAIT {
+        let mut exchange = connection.exchange();
+        if exchange.fin_by == 0 {
+            exchange.fin_by = BY_PEER;
+            exchange.fin_how = ending::FIN;
+            exchange.fin_ns = newest_ns;
+        }
+        unread -= 1;
+    }
+    if unread != 0 {
+        connection.unread_since_ns = newest_ns;
+        connection.arrival_ns = newest_ns;
+    }
+}
+
+/// Notes whose connection it is.
+#[inline(always)]
+pub(crate) fn claim(mut connection: Live<Connection>, listener: u64, thread: u64) {
+    connection.tgid = (thread >> 32) as u32;
+    connection.listener = listener;
 }
 
 /// The application reads or writes for the first time. If the connection is still taken for queued,

@@ -12,12 +12,14 @@ use backscope_abi::tcp_state::{
     TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_SENT,
     TCP_TIME_WAIT,
 };
-use backscope_abi::{Connection, Exchange, Queued, counter, ending, progress, role, why};
+use backscope_abi::{
+    Connection, Exchange, Queued, UNCLAIMED, counter, ending, progress, role, why,
+};
 
 use crate::{
-    connect,
+    connect::{self, SHUT},
     connection::{connection_at_end, connection_of, forget},
-    era::is_pause,
+    era::{self, is_pause},
     event,
     exchange::finish,
     kernel::{
@@ -30,13 +32,15 @@ use crate::{
     suspend::{is_rush, is_stateless, suspended_since},
     target::is_served,
     tcp::{tcp_of, unread},
+    unstated,
 };
 
 pub(crate) const BY_LOCAL: u8 = 1;
 pub(crate) const BY_PEER: u8 = 2;
 
-/// The state of a socket that is no listener's child changes.
-#[inline(always)]
+/// The state of a socket that is no listener's child changes. A function of its own for the room on
+/// the stack.
+#[inline(never)]
 pub(crate) fn state_changed(sk: *mut c_void, old: u8, new: u8) {
     if new == TCP_SYN_SENT {
         connect::asked(sk);
@@ -55,8 +59,14 @@ pub(crate) fn state_changed(sk: *mut c_void, old: u8, new: u8) {
     let Some(connection) = connection_of(sk) else { return };
     peer_left(sk, Some(connection), new);
     match () {
-        () if made => connect::made(sk, connection),
-        () if old == TCP_SYN_SENT => connect::failed(sk, connection),
+        () if made => {
+            era::begin(connection);
+            connect::made(sk, connection, now());
+        }
+        () if old == TCP_SYN_SENT => {
+            let closed = load!(sk as *const c_void, sk_shutdown as u8) & SHUT == SHUT;
+            connect::failed(sk, connection, closed);
+        }
         () if new == TCP_CLOSE => closes(sk, connection, old),
         () if connection.exchange.fin_by == 0 => {
             let mut exchange = connection.exchange();
@@ -79,7 +89,7 @@ fn ends_quietly(sk: *mut c_void, old: u8) -> bool {
 /// one, and before this host had closed, close reset it (`__tcp_close`, 5.10 to 7.3): since data
 /// were unread, or for SO_LINGER with a time of 0.
 #[inline(always)]
-fn closes(sk: *mut c_void, mut connection: Live<Connection>, old: u8) {
+pub(crate) fn closes(sk: *mut c_void, mut connection: Live<Connection>, old: u8) {
     let error = load!(sk as *const c_void, sk_err as u32);
     let (by, how, why) = match error {
         // `ends_quietly` has sent all other states away.
@@ -155,9 +165,13 @@ pub(crate) fn is_next_unread(connection: Live<Connection>, tp: *const c_void) ->
 pub(crate) fn destroyed(sk: *mut c_void, mut connection: Live<Connection>, accepted: bool) {
     count(counter::ENDED);
     let tp = tcp_of(sk);
+    unstated::settle_connect(sk, connection);
+    if !tp.is_null() {
+        unstated::settle_end(connection, tp);
+    }
     let how = connection.exchange.fin_how;
-    if how == ending::ASKED {
-        connect::unrouted(connection);
+    if how >= ending::ASKED {
+        unstated::connect_ends(sk, connection, tp);
     } else if accepted && how != ending::NEVER && !tp.is_null() {
         let ts_ns = now();
         if is_next_unread(connection, tp) {
@@ -286,14 +300,20 @@ pub(crate) fn lingers(
     });
 }
 
-/// RST that answers a segment; up to 6.9 only on full sockets.
+/// RST that answers a segment, up to 6.9 only on full sockets; or that this host sends of its own
+/// accord.
 /// proto: 5.10..6.1 include/trace/events/tcp.h: void trace_tcp_send_reset(const struct sock *sk,
 ///     const struct sk_buff *skb)
 /// proto: 6.12..7.3 include/trace/events/tcp.h: void trace_tcp_send_reset(const struct sock *sk,
 ///     const struct sk_buff *skb__nullable, const enum sk_rst_reason reason)
 #[btf_tracepoint(function = "tcp_send_reset")]
 fn late(ctx: BtfTracePointContext) -> i32 {
-    came_late(ctx.arg(0), ctx.arg(1));
+    let skb: *const c_void = ctx.arg(1);
+    if skb.is_null() {
+        unstated::resets(ctx.arg(0));
+    } else {
+        came_late(ctx.arg(0), skb);
+    }
     0
 }
 
@@ -325,12 +345,12 @@ fn late_v6(ctx: FEntryContext) -> i32 {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn destroy(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
-    if config!(exchanges) == 0 && is_stateless() && ends_unseen(sk) {
-        return 0;
-    }
     let connection = if config!(exchanges) != 0 { connection_at_end(sk) } else { None };
+    let is_taken = connection.is_some_and(|connection| connection.tgid != 0);
+    let told = !is_taken && is_stateless() && ends_unseen(sk);
     let mut queued = Queued::default();
-    if may_wait(sk, connection)
+    if !told
+        && may_wait(sk, connection)
         && let Some(known) = QUEUED.find(sk as u64)
     {
         queued = *known;
@@ -340,7 +360,8 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
     if let Some(connection) = connection {
         decided!("tcp_destroy_sock", sk, "a watched connection ends");
         // In a rush nothing is kept of it while it is queued, but accept leaves its mark.
-        let accepted = listener == 0 && !(connection.tgid == 0 && is_rush());
+        let is_nobodys = connection.tgid == 0 && (is_rush() || connection.listener == UNCLAIMED);
+        let accepted = listener == 0 && !told && !is_nobodys;
         destroyed(sk, connection, accepted);
     }
     if listener == 0 {

@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::errno::EADDRNOTAVAIL;
-use backscope_abi::{Connection, Endpoint, Exchange, attempt, ending, role, why};
+use backscope_abi::{Connection, Endpoint, Exchange, attempt, counter, ending, role, why};
 
 use crate::{
     connection::{connection_of, open, set_up},
@@ -19,7 +19,7 @@ use crate::{
     id::{cookie_of, own_id},
     kernel::{current, load, mapped, now, offset, read, read_at, write_ends},
     live::Live,
-    maps::{CONNECTION, emit_with},
+    maps::{CONNECTION, count, emit_with},
     target::is_target,
 };
 
@@ -49,18 +49,21 @@ pub(crate) fn asked(sk: *mut c_void) {
     }
     if let Some(mut connection) = connection_of(sk) {
         again(connection, cookie_of(sk), tgid);
+        connection.exchange.fin_how = ending::SENT;
         connection.exchange.writer.tid = thread as u32;
     } else if !is_pause()
         && let Some(mut connection) = open(sk, cookie_of(sk), role::CLIENT, 0, tgid)
     {
+        count(counter::CONNECTS);
         connection.empty_since_ns = now();
+        connection.exchange.fin_how = ending::SENT;
         connection.exchange.writer.tid = thread as u32;
     }
 }
 
 /// The socket was announced by [`announced`], or has tried before.
 #[inline(always)]
-fn again(mut connection: Live<Connection>, sock: u64, tgid: u32) {
+pub(crate) fn again(mut connection: Live<Connection>, sock: u64, tgid: u32) {
     if connection.exchange.fin_how != ending::ASKED {
         connection.empty_since_ns = now();
     }
@@ -74,18 +77,19 @@ fn again(mut connection: Live<Connection>, sock: u64, tgid: u32) {
     *place_of_address(connection) = [0; 3];
 }
 
-/// The connection is made. Tells when it was asked for, and forgets that: its fields serve others
-/// now.
+/// The connection was made at this time. Tells when it was asked for, and forgets that: its fields
+/// serve others now.
 #[inline(always)]
-pub(crate) fn made(sk: *const c_void, mut connection: Live<Connection>) {
+pub(crate) fn made(sk: *const c_void, mut connection: Live<Connection>, ts_ns: u64) {
     let asked_ns = connection.empty_since_ns;
     connection.empty_since_ns = 0;
+    connection.exchange.fin_how = 0;
     connection.exchange.writer.tid = 0;
     let (sock, tgid) = (connection.exchange.sock, connection.tgid);
     emit_with(|mut record: Live<abi::Opened>| {
         record.kind = abi::OPENED;
         record.tgid = tgid;
-        record.ts_ns = now();
+        record.ts_ns = ts_ns;
         record.sock = sock;
         let mut head = MaybeUninit::uninit();
         let (local, peer) = (&raw mut record.local, &raw mut record.peer);
@@ -97,13 +101,12 @@ pub(crate) fn made(sk: *const c_void, mut connection: Live<Connection>) {
     });
 }
 
-/// The state of a socket goes from SYN_SENT to CLOSE. No SYN is out any more once its answer or the
+/// The state of a socket went from SYN_SENT to CLOSE; `closed`: the application closed it. No SYN is out any more once its answer or the
 /// kernel ended the attempt (`tcp_write_queue_purge` comes before); one is if the application gave
 /// it up. Without an error none was ever sent (`tcp_v4_connect`, `tcp_v6_connect`: 5.10 to 7.3).
 #[inline(always)]
-pub(crate) fn failed(sk: *const c_void, mut connection: Live<Connection>) {
+pub(crate) fn failed(sk: *const c_void, mut connection: Live<Connection>, closed: bool) {
     let error = load!(sk, sk_err as u32);
-    let closed = load!(sk, sk_shutdown as u8) & SHUT == SHUT;
     let unsent = error == 0 && !closed && read!(sk, packets_out as u32) == 0;
     // Nor is the socket shut if it was disconnected, by shutdown() or by connect() to no
     // address.
@@ -200,6 +203,7 @@ fn announced(ctx: &SockAddrContext, addr: [u8; 16]) -> i32 {
     } else if connection.exchange.fin_how != ending::NEVER {
         return ALLOWED;
     }
+    count(counter::CONNECTS);
     connection.tgid = tgid;
     connection.exchange.fin_how = ending::ASKED;
     connection.empty_since_ns = now();

@@ -2,6 +2,7 @@
 
 use core::ffi::c_void;
 
+use aya_ebpf::bindings::BPF_NOEXIST;
 use backscope_abi as abi;
 use backscope_abi::{Connection, counter, hold, role};
 
@@ -89,6 +90,35 @@ pub(crate) fn born(sk: *mut c_void, sock: u64, listener: u64) {
     }
     // Here accept does not look for it.
     let _ = open(sk, sock, role::SERVER, 0, 0);
+}
+
+/// Watches a connection that was not seen to be queued. `None` if there is no room, or if another
+/// processor does so at this moment.
+#[inline(always)]
+pub(crate) fn born_late(sk: *const c_void, sock: u64) -> Option<Live<Connection>> {
+    let address = sk as u64;
+    let (made, found) = if config!(socket_storage) != 0 {
+        let made = ACCEPTED.insert(address, &BLANK_CONNECTION, BPF_NOEXIST.into());
+        (made, ACCEPTED.find(address))
+    } else {
+        let made = CONNECTIONS.insert(address, &BLANK_CONNECTION, BPF_NOEXIST.into());
+        (made, CONNECTIONS.find(address))
+    };
+    let connection = found?;
+    if made.is_err() {
+        let known = connection.exchange.sock;
+        if known == 0 {
+            return None;
+        }
+        if is_of(known, sock) {
+            return Some(connection);
+        }
+        // Left behind by a socket at this address: the kernel skipped the probe at its end.
+        let mut blank = connection;
+        *blank = BLANK_CONNECTION;
+    }
+    set_up(connection, sock, role::SERVER, 0, 0);
+    Some(connection)
 }
 
 /// Watches a connection from now on; `None` for want of memory.

@@ -5,11 +5,10 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
-use backscope_abi::tcp_state::TCP_SYN_SENT;
 use backscope_abi::{Connection, Exchange, ending, hold};
 
 use crate::{
-    kernel::{config, load},
+    kernel::config,
     live::Live,
     payload::OVER,
     tcp::{sending, tcp_of},
@@ -54,14 +53,12 @@ pub(crate) fn at_present(sk: *mut c_void, connection: Live<Connection>) -> Live<
 /// seen. A function of its own for the room on the stack.
 #[inline(never)]
 fn renew(sk: *mut c_void, mut connection: Live<Connection>) {
-    connection.era = era();
     let mut exchange = connection.exchange();
     // A connect is watched in pauses, too.
-    if exchange.fin_how == ending::ASKED
-        || load!(sk as *const c_void, skc_state as u8) == TCP_SYN_SENT
-    {
+    if exchange.fin_how >= ending::ASKED {
         return;
     }
+    connection.era = era();
     let has_begun = exchange.in_first_ns != 0 || exchange.writes != 0;
     let (sock, role, seq) = (exchange.sock, exchange.role, exchange.seq + has_begun as u32);
     let (fin_by, fin_how, fin_ns) = (exchange.fin_by, exchange.fin_how, exchange.fin_ns);

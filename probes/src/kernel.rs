@@ -160,7 +160,7 @@ pub(crate) fn comm() -> [u8; 16] {
 
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
+pub(crate) const IPPROTO_TCP: u16 = 6;
 pub(crate) const IPPROTO_MPTCP: u16 = 262;
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;

@@ -87,7 +87,8 @@ fn joins(sk: *mut c_void) -> bool {
     !tp.is_null() && load!(tp, icsk_ulp_data as u64) != 0 && joined(sk)
 }
 
-#[inline(always)]
+/// Listening begins. A function of its own for the room on the stack.
+#[inline(never)]
 fn begin(sk: *mut c_void) {
     let thread = current();
     let tgid = (thread >> 32) as u32;
@@ -167,8 +168,8 @@ pub(crate) fn ends_unseen(sk: *mut c_void) -> bool {
 
 /// A child was cloned from a listener: in the next microseconds it enters the accept queue
 /// (`tcp_v4_syn_recv_sock` made sure that there is room, 5.10 to 7.3), and the listener's depth
-/// grows by one.
-#[inline(always)]
+/// grows by one. A function of its own for the room on the stack.
+#[inline(never)]
 fn child(sk: *mut c_void) {
     if !is_served(port_of(sk)) {
         return;

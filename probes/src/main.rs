@@ -8,7 +8,8 @@
 //! - what is reported: `payload`, `event`, `hold`, `compact`
 //! - UDP: `latency`, `flow`, `datagram`
 //! - one file a life stage of a connection: `handshake`, `accept`, `connect`, `exchange`, `ack`,
-//!   `close`, `receive`, `send`, `segment`, `listen`; `peer_name` stands in for `accept`
+//!   `close`, `receive`, `send`, `segment`, `listen`; `peer_name` stands in for `accept`, and
+//!   `unstated` for `listen`
 //! - the iterators over open files: `scan`
 //!
 //! Each program has a `proto:` line: what it hooks, as the kernel declares it, and the versions in
@@ -59,6 +60,7 @@ mod syscall;
 mod target;
 mod tcp;
 mod threads;
+mod unstated;
 
 /// Helpers such as `bpf_probe_read_kernel` are for programs under a GPL-compatible licence only.
 #[unsafe(no_mangle)]

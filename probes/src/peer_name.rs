@@ -3,10 +3,10 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
-use backscope_abi::{Call, Queued, counter};
+use backscope_abi::{Call, Queued, UNCLAIMED, counter};
 
 use crate::{
-    accept::{accepted_as, call_of, established_ns},
+    accept::{accepted_as, call_of, claim, established_ns, taken_unseen},
     id::{id_of, is_of},
     kernel::{
         IPPROTO_MPTCP, config, current, file_of_fd, now, number_of, read, sock_of_socket,
@@ -80,13 +80,16 @@ fn taken(child: *const c_void) {
     let Some(call) = accept_call() else { return };
     let thread = current();
     let mut queued = Queued { queued_ns: established_ns(child), ..Queued::default() };
+    let mut known = None;
     if config!(exchanges) != 0
-        && let Some(mut connection) = ACCEPTED.find(child as u64)
+        && let Some(connection) = ACCEPTED.find(child as u64)
         && is_of(connection.exchange.sock, read!(child, skc_cookie as u64))
     {
         queued.sock = connection.exchange.sock;
-        queued.listener = connection.listener;
-        connection.tgid = (thread >> 32) as u32;
+        if connection.listener != UNCLAIMED {
+            queued.listener = connection.listener;
+        }
+        known = Some(connection);
     }
     if queued.listener == 0 {
         if !is_served(read!(child, skc_num as u16)) {
@@ -100,8 +103,11 @@ fn taken(child: *const c_void) {
             let _ = QUEUED.remove(child as u64);
         }
     }
-    if queued.sock == 0 {
+    if let Some(connection) = known {
+        claim(connection, queued.listener, thread);
+    } else {
         queued.sock = id_of(child);
+        taken_unseen(child, queued.sock, queued.listener, thread);
     }
     accepted_as(child, queued, thread, Call::default(), -1, now(), false);
 }

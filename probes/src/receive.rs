@@ -24,6 +24,7 @@ use crate::{
     live::Live,
     payload,
     tcp::{reached, tcp_of, unread},
+    unstated,
 };
 
 const MSG_PEEK: u32 = 2;
@@ -35,7 +36,11 @@ fn arrived(sk: *mut c_void) {
     if is_pause() {
         return;
     }
-    let Some(mut connection) = connection_of(sk) else { return datagram::arrived(sk) };
+    let mut known = connection_of(sk);
+    if known.is_none() {
+        known = unstated::came(sk);
+    }
+    let Some(mut connection) = known else { return datagram::arrived(sk) };
     let tp = tcp_of(sk);
     if tp.is_null() || load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32) {
         return;
@@ -51,8 +56,12 @@ fn arrived(sk: *mut c_void) {
     // `tcp_data_queue`).
     settle_ack(connection, tp);
     settle_delayed_ack(connection, tp, ts_ns);
-    if load!(tp, skc_state as u8) != TCP_ESTABLISHED && is_end(connection, tp) {
-        return;
+    unstated::settle_connect(sk, connection);
+    if load!(tp, skc_state as u8) != TCP_ESTABLISHED {
+        unstated::settle_close(connection, tp, ts_ns);
+        if is_end(connection, tp) {
+            return;
+        }
     }
     if connection.exchange.fin_by == BY_LOCAL && connection.exchange.role == role::SERVER {
         lingers(sk, tp, connection, ts_ns);
@@ -118,6 +127,9 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
         }
         return;
     };
+    if unstated::is_foreign(sk, connection) {
+        return;
+    }
     event::read(connection, sk, result, flags);
     if flags & MSG_PEEK != 0 {
         return;
@@ -140,6 +152,9 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
     let since_ns = connection.unread_since_ns;
     let mut since_ns = if since_ns == 0 { ts_ns } else { since_ns };
     if exchange.role == role::SERVER && exchange.writes != 0 {
+        if load!(tp, skc_state as u8) != TCP_ESTABLISHED {
+            unstated::settle_close(connection, tp, ts_ns);
+        }
         if is_late(connection, tp, since_ns) {
             return take_late(connection, tp, result as u32, ts_ns);
         }

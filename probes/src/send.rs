@@ -22,7 +22,7 @@ use crate::{
     payload,
     receive::forget_unread,
     tcp::{BULK, sending, tcp_of},
-    threads,
+    threads, unstated,
 };
 
 /// A write returned.
@@ -32,6 +32,9 @@ fn wrote(sk: *mut c_void, result: i32) {
         return;
     }
     let Some(mut connection) = connection_of(sk) else { return datagram::wrote(sk, result) };
+    if unstated::is_foreign(sk, connection) {
+        return;
+    }
     event::write(connection, sk, result);
     if result == negative(EAGAIN) && connection.blocked_since_ns == 0 {
         connection.blocked_since_ns = now();
@@ -43,6 +46,7 @@ fn wrote(sk: *mut c_void, result: i32) {
     if tp.is_null() {
         return;
     }
+    unstated::settle_connect(sk, connection);
     let unsent = load!(tp, write_seq as u32).wrapping_sub(load!(tp, snd_nxt as u32));
     // What was sent within the call made the socket read the clock.
     let ts_ns = if unsent == 0 { load!(tp, tcp_clock_cache as u64) } else { now() };

@@ -31,6 +31,24 @@ pub(crate) fn is_stateless() -> bool {
     SUSPENSION.get(0).is_some_and(|state| *state & suspension::STATELESS != 0)
 }
 
+/// True if any hooks were ever suspended.
+#[inline(always)]
+pub(crate) fn was_suspended() -> bool {
+    SUSPENSION.get(0).is_some_and(|state| *state != suspension::NEVER)
+}
+
+/// True if no state change was seen at this time, as far as is known.
+#[inline(always)]
+pub(crate) fn was_stateless(ts_ns: u64) -> bool {
+    let Some(state) = SUSPENSION.get(0) else { return false };
+    match *state {
+        suspension::NEVER | suspension::SUSPENDED => false,
+        suspension::WANTED | suspension::CHANGING => true,
+        state if state & suspension::RUSH != 0 => true,
+        attached_ns => ts_ns < attached_ns,
+    }
+}
+
 /// True if the hooks of accept were not attached at this time, or are not now.
 #[inline(always)]
 pub(crate) fn suspended_since(ts_ns: u64) -> bool {

@@ -74,7 +74,8 @@ impl Sensor {
             }
         }
         let Loaded { syscalls, states, .. } = &mut self.loaded;
-        states.complete(&mut sample.listeners);
+        let connects = self.maps.counter(counter::CONNECTS);
+        states.complete(&mut sample.listeners, connects);
         self.accept_hooks.suspend_if_useful(&sample, &mut self.maps, syscalls, states);
         let calls_missed = self.accept_hooks.reasons().rush;
         for listener in &mut sample.listeners {

@@ -50,6 +50,10 @@ pub mod hold {
     pub const NONE: u8 = 255;
 }
 
+/// [`Connection::listener`] of one whose listener is not known until it is accepted: it may be that
+/// of somebody else, at the same port.
+pub const UNCLAIMED: u64 = u64::MAX;
+
 /// Values of [`Exchange::fin_how`].
 pub mod ending {
     /// FIN.
@@ -62,6 +66,8 @@ pub mod ending {
     pub const NEVER: u8 = 4;
     /// A connect was asked for, and no state has changed yet.
     pub const ASKED: u8 = 5;
+    /// Its SYN is out, as far as was seen.
+    pub const SENT: u8 = 6;
 }
 
 /// Values of [`Connection::why`]: what brought about the end, beyond who closed first and how.
@@ -328,7 +334,7 @@ pub struct Connection {
     /// unacknowledged.
     pub reading_since_ns: u64,
     /// The listener in whose queue it is or was, if it came in a rush: nothing else is kept of it
-    /// there. Else 0.
+    /// there. [`UNCLAIMED`], or 0.
     pub listener: u64,
     /// Sequence number behind the last byte that had come when the answer began.
     pub answered_seq: u32,

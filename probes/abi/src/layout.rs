@@ -235,6 +235,12 @@ layout! {
     udp_reader_qlen = "udp_sock"."reader_queue.qlen",
     /// Directions that were shut down.
     sk_shutdown = "sock"."sk_shutdown",
+    /// Bytes that came in order, since the connection was made; a FIN counts as one.
+    bytes_received = "tcp_sock"."bytes_received",
+    /// Segments sent, of any kind.
+    segs_out = "tcp_sock"."segs_out",
+    /// `SOCK_DONE` and so on.
+    skc_flags = "sock_common"."skc_flags",
     /// Time at which the delayed ACK is due, jiffies; its timer may fire earlier and be set anew
     /// (up to 6.17).
     ack_timeout = "inet_connection_sock"."icsk_ack.timeout",

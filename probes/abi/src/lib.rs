@@ -18,7 +18,7 @@ pub use compact::{COMPACT_EXCHANGE, CompactExchange, CompactSched};
 pub use connection::{
     BURST_GAP_NS, CANNOT_COUNT, Connection, ENDED, EXCHANGE, Ended, Exchange, FAILED, Failed, LATE,
     Late, OPENED, Opened, PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection,
-    ScanHeld, SchedDelta, Thread, attempt, ending, flag, hold, progress, role, why,
+    ScanHeld, SchedDelta, Thread, UNCLAIMED, attempt, ending, flag, hold, progress, role, why,
 };
 pub use datagram::{
     Datagram, LATENCY_BUCKETS, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT,
@@ -152,8 +152,10 @@ pub mod counter {
     pub const COMPACTED: u32 = 18;
     /// Those that have grown again since.
     pub const EXPANDED: u32 = 19;
+    /// Connects that watched processes asked for.
+    pub const CONNECTS: u32 = 20;
     /// Size of the array.
-    pub const ALL: u32 = 20;
+    pub const ALL: u32 = 21;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",

@@ -75,6 +75,7 @@ fn tracepoint_tier_sees_what_it_can(world: &World) -> anyhow::Result<()> {
     if release < (5, 11) {
         expected.extend([
             "accept_at_rest",
+            "ends_at_rest",
             "accept_io_uring",
             "accept_fails_io_uring",
             "open_connections",

@@ -2,7 +2,8 @@
 //! missed by that.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,7 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use backscope_abi::suspension;
 
-use super::{each_tier, native};
+use super::field::connects::{Failing, check_by_address, connects};
+use super::ledger::serve;
+use super::{close, each_tier, exchange, native};
 use crate::harness::json::{Value, is, number, sees};
 use crate::harness::net::monotonic_ns;
 use crate::harness::{Agent, Case, Process, Tier, World, bpf, connect, skip};
@@ -26,6 +29,9 @@ pub(super) const CASES: &[Case] = &[
     each_tier("rest::a_listener_that_ends_in_a_rush_is_told", listener_ends_meanwhile).alone(),
     native("rest::a_listener_that_begins_in_a_rush_is_told", listener_begins_meanwhile).alone(),
     each_tier("rest::states_are_seen_where_others_are_busy", states_stay).alone(),
+    exchange("rest::ends_are_told_in_a_rush", ends_meanwhile).alone(),
+    exchange("rest::connects_are_told_in_a_rush", connects_meanwhile).alone(),
+    exchange("rest::a_rush_tells_nothing_of_others_at_the_port", others_at_the_port).alone(),
     native("rest::no_rush_where_an_accept_would_be_missed", no_rush_where_unseen),
 ];
 
@@ -272,7 +278,7 @@ fn rush(world: &World) -> anyhow::Result<()> {
             }
         };
         let mut made = churn(demo.addr, until(0))?;
-        if detail == "queues" {
+        if detail == "queues" || sees(agent.objects(), "data_in") {
             made += churn(demo.addr, without_states(&agent, true))?;
         }
         made += churn(demo.addr, |made| Ok(made < MEANWHILE))?;
@@ -292,6 +298,14 @@ fn rush(world: &World) -> anyhow::Result<()> {
         let listener = ended.listener(demo.addr.port())?;
         ensure!(number(listener, "/abandoned") == Some(0), "nobody left: {listener}");
         ensure!(number(listener, "/queued") == Some(made + 1), "of {}: {listener}", made + 1);
+        if detail == "exchanges" {
+            let by_peers = |connection: &&Value| {
+                connection["close"]["by"] == "peer" && connection["attached_midway"] == false
+            };
+            let closed = ended.of("connection").filter(by_peers).count() as u64;
+            // The last one is open.
+            ensure!(closed == made, "{closed} of {made} were closed by their clients");
+        }
         let told = listener["gaps"].to_string().contains("accept_errors and");
         ensure!(told, "calls that failed meanwhile are missing: {listener}");
         ended.check_clean()?;
@@ -299,10 +313,10 @@ fn rush(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Watches the queues of processes, with few connections for a rush. `None` where no hook is
+/// Watches processes, with few connections for a rush. `None` where no hook is
 /// suspended.
-fn watch_rush(world: &World, pids: &[u32]) -> anyhow::Result<Option<Agent>> {
-    let mut watch = world.watch().args(["--detail", "queues"]).env("BACKSCOPE_RUSH", "20");
+fn watch_rush(world: &World, detail: &str, pids: &[u32]) -> anyhow::Result<Option<Agent>> {
+    let mut watch = world.watch().args(["--detail", detail]).env("BACKSCOPE_RUSH", "20");
     for pid in pids {
         watch = watch.pid(*pid);
     }
@@ -338,7 +352,7 @@ fn listener_ends_meanwhile(world: &World) -> anyhow::Result<()> {
     const WAITING: u64 = 5;
     let _lenient = Lenient::begin(world)?;
     let (busy, idle) = (world.demo(&["serve", "--epoll"])?, world.demo(&["serve", "--epoll"])?);
-    let Some(mut agent) = watch_rush(world, &[busy.pid(), idle.pid()])? else {
+    let Some(mut agent) = watch_rush(world, "queues", &[busy.pid(), idle.pid()])? else {
         return skip("no hook is suspended here");
     };
     idle.signal(libc::SIGSTOP);
@@ -373,6 +387,81 @@ fn await_stateless(agent: &Agent) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// While no state change is seen connections end in every way, and are told as ever.
+fn ends_meanwhile(world: &World) -> anyhow::Result<()> {
+    let _lenient = Lenient::begin(world)?;
+    let busy = world.demo(&["serve", "--epoll"])?;
+    let servers = close::WAYS.into_iter().map(|way| Ok((way, serve(world, way.server)?)));
+    let mut servers = servers.collect::<anyhow::Result<Vec<_>>>()?;
+    let pids: Vec<u32> = servers.iter().map(|(_, demo)| demo.pid()).chain([busy.pid()]).collect();
+    let Some(mut agent) = watch_rush(world, "exchanges", &pids)? else {
+        return skip("no hook is suspended here");
+    };
+    let mut talks = Vec::new();
+    rushing(busy.addr, || {
+        for (way, demo) in &mut servers {
+            await_stateless(&agent)?;
+            talks.push((*way, way.take(world, demo, &mut agent)?));
+        }
+        Ok(())
+    })?;
+    let ended = agent.stop()?;
+    for (way, talk) in talks {
+        way.check(&ended, &talk)?;
+    }
+    ended.check_clean()
+}
+
+/// Another process listens at the same port of another address. While no state change is seen its
+/// connections come, talk and end, and are nobody's.
+fn others_at_the_port(world: &World) -> anyhow::Result<()> {
+    let _lenient = Lenient::begin(world)?;
+    let busy = world.demo(&["serve", "--epoll"])?;
+    let Some(mut agent) = watch_rush(world, "exchanges", &[busy.pid()])? else {
+        return skip("no hook is suspended here");
+    };
+    let other = TcpListener::bind(("127.0.0.2", busy.addr.port()))?;
+    let made = rushing(busy.addr, || {
+        await_stateless(&agent)?;
+        for answers in [true, true, false] {
+            let mut client = TcpStream::connect(other.local_addr()?)?;
+            client.write_all(b"ask")?;
+            let (mut server, _) = other.accept()?;
+            if answers {
+                server.read_exact(&mut [0; 3])?;
+                server.write_all(b"answer")?;
+                client.read_exact(&mut [0; 6])?;
+            }
+        }
+        Ok(())
+    })?;
+    agent.await_accepted(busy.addr.port(), made)?;
+    let ended = agent.stop()?;
+    let local = other.local_addr()?.to_string();
+    let told: Vec<&Value> =
+        ended.objects.iter().filter(|object| object["local"] == local.as_str()).collect();
+    ensure!(told.is_empty(), "of somebody else's: {told:?}");
+    ended.check_clean()
+}
+
+/// A process connects while no state change is seen: each connect is told, with its outcome.
+fn connects_meanwhile(world: &World) -> anyhow::Result<()> {
+    let _lenient = Lenient::begin(world)?;
+    let (busy, failing) = (world.demo(&["serve", "--epoll"])?, Failing::new(world)?);
+    let mut demo = world.demo_waiting(&[&["connects"][..], &failing.knobs()].concat())?;
+    demo.await_line("ready")?;
+    let Some(mut agent) = watch_rush(world, "exchanges", &[demo.pid(), busy.pid()])? else {
+        return skip("no hook is suspended here");
+    };
+    let mut saw = Vec::new();
+    rushing(busy.addr, || {
+        await_stateless(&agent)?;
+        saw = connects(&mut demo, &mut agent)?;
+        Ok(())
+    })?;
+    check_by_address(&failing, &saw, &agent.stop()?)
+}
+
 /// A server that accepts at one listener, and makes another when it is told to.
 const LISTENERS: &str = "
 import socket, sys, threading
@@ -400,7 +489,7 @@ fn listener_begins_meanwhile(world: &World) -> anyhow::Result<()> {
         Ok(line.trim().parse()?)
     };
     let busy = next_port(&mut server)?;
-    let Some(mut agent) = watch_rush(world, &[server.pid()])? else {
+    let Some(mut agent) = watch_rush(world, "queues", &[server.pid()])? else {
         return skip("no hook is suspended here");
     };
     let made = rushing(([127, 0, 0, 1], busy).into(), || {
@@ -420,7 +509,7 @@ fn listener_begins_meanwhile(world: &World) -> anyhow::Result<()> {
 fn states_stay(world: &World) -> anyhow::Result<()> {
     let _lenient = Lenient::begin(world)?;
     let (demo, other) = (world.demo(&["serve", "--epoll"])?, world.demo(&["serve", "--epoll"])?);
-    let Some(mut agent) = watch_rush(world, &[demo.pid()])? else {
+    let Some(mut agent) = watch_rush(world, "queues", &[demo.pid()])? else {
         return skip("no hook is suspended here");
     };
     let mut made = churn(demo.addr, without_states(&agent, true))?;

@@ -1,6 +1,7 @@
 //! Loads the programs that were chosen, with maps of full size, and attaches them.
 
 use aya::{Btf, Ebpf, programs::ProgramFd};
+use backscope_abi::Config;
 
 use super::{
     choose::{Chosen, Tried, hooks_of},
@@ -73,12 +74,12 @@ pub(super) fn attach(
     let goes_on_again = types.btf.has_function(plan::TASK_REGS);
     let config = loader.config();
     let has_pauses = config.has_pauses != 0;
-    let only_queues = config.exchanges == 0 && config.events == 0;
+    let states_rest = may_rest_states(config, &chosen);
     let mut attached = Attached::default();
     for (spec, choice) in chosen.served() {
         let rests = match spec.signal {
             _ if !goes_on_again && choice.tier != Tier::Tracepoint => Rests::Never,
-            Signal::Listen if only_queues => Rests::InRushes,
+            Signal::Listen if states_rest => Rests::InRushes,
             signal if has_pauses && is_off_in_pauses(signal) => Rests::InPauses,
             _ => Rests::Never,
         };
@@ -114,6 +115,14 @@ pub(super) fn attach(
         knows_acked,
     };
     Ok((loaded, ebpf))
+}
+
+/// True if other hooks tell what that of state changes does: of exchanges those of data, RSTs,
+/// errors and connects.
+fn may_rest_states(config: &Config, chosen: &Chosen) -> bool {
+    let others = [Signal::DataIn, Signal::LateData, Signal::EndsAtRest, Signal::ConnectUnsent];
+    config.events == 0
+        && (config.exchanges == 0 || others.into_iter().all(|signal| chosen.has(signal)))
 }
 
 /// When a program is taken off.

@@ -1,6 +1,6 @@
-//! The hook of state changes, which is taken off in a rush if nothing but queues is watched: it runs
-//! ten times for each connection. Nobody counts then what is queued: it is what was accepted, or
-//! waits.
+//! The hook of state changes, which is taken off in a rush: it runs ten times for each connection.
+//! Nobody counts then what is queued: it is what was accepted, or waits. With exchanges, how
+//! connections began and ended is taken from their sockets (`probes/src/unstated.rs`).
 //!
 //! Should accepts go unseen meanwhile, no figure of the listeners shows it. The kernel's own count
 //! of all connections that came does (`TcpPassiveOpens`), if no other listener of the network
@@ -28,6 +28,8 @@ pub(in crate::sensor) struct States {
     listeners: HashMap<SockId, Known>,
     /// The totals at the refresh before.
     last: Option<Totals>,
+    /// Connects that watched processes had asked for by then.
+    connects: u64,
     agrees: bool,
 }
 
@@ -104,15 +106,17 @@ impl States {
     }
 
     /// At a refresh: brings the listeners' counts up to date, and compares them with the kernel's.
-    pub(in crate::sensor) fn complete(&mut self, listeners: &mut [ListenerSample]) {
+    /// `connects` were asked for by watched processes so far: while they ask, the hook stays on.
+    pub(in crate::sensor) fn complete(&mut self, listeners: &mut [ListenerSample], connects: u64) {
         if !self.can_rest() {
             return;
         }
         self.count(listeners);
         let now = Totals::of(listeners);
         let before = mem::replace(&mut self.last, now);
+        let asks = mem::replace(&mut self.connects, connects) != connects;
         self.agrees = match (&self.last, &before) {
-            (Some(now), Some(before)) => now.agrees_since(before),
+            (Some(now), Some(before)) => !asks && now.agrees_since(before),
             _ => false,
         };
     }

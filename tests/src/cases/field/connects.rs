@@ -15,7 +15,7 @@ use crate::cases::finding::check_useful;
 use crate::cases::{exchange, native};
 use crate::harness::json::{Value, finds, is, number};
 use crate::harness::net::{self, free_port};
-use crate::harness::{Case, Client, Demo, Ended, Process, World, connect};
+use crate::harness::{Agent, Case, Client, Demo, Ended, Process, World, connect};
 use crate::servers::installed;
 
 pub(super) const CASES: &[Case] = &[
@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// One connect as its process saw it: address, error, time.
-type Asked = (SocketAddr, i32, u64);
+pub(in crate::cases) type Asked = (SocketAddr, i32, u64);
 
 fn asked(line: &str) -> anyhow::Result<Asked> {
     let value =
@@ -41,6 +41,12 @@ fn watched(world: &World, knobs: &[&str]) -> anyhow::Result<(Vec<Asked>, Ended)>
     let mut demo = world.demo_waiting(&[&["connects"], knobs].concat())?;
     demo.await_line("ready")?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
+    let saw = connects(&mut demo, &mut agent)?;
+    Ok((saw, agent.stop()?))
+}
+
+/// Lets a process connect. Returns its own view once the agent has told every failure.
+pub(in crate::cases) fn connects(demo: &mut Demo, agent: &mut Agent) -> anyhow::Result<Vec<Asked>> {
     demo.go()?;
     demo.await_line("done")?;
     let saw = demo.lines("asked ").map(asked).collect::<anyhow::Result<Vec<_>>>()?;
@@ -52,7 +58,7 @@ fn watched(world: &World, knobs: &[&str]) -> anyhow::Result<(Vec<Asked>, Ended)>
             told.get() >= failed
         })?;
     }
-    Ok((saw, agent.stop()?))
+    Ok(saw)
 }
 
 /// Starts a listener that takes no further connection: its queue is full, so that SYNs are silently
@@ -99,19 +105,50 @@ fn check_counts(saw: &[Asked], ended: &Ended) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Addresses at which connects are refused, hang, and find no way.
+pub(in crate::cases) struct Failing {
+    refuses: String,
+    hangs: String,
+    away: &'static str,
+    _full: (Demo, Client),
+}
+
+impl Failing {
+    pub(in crate::cases) fn new(world: &World) -> anyhow::Result<Self> {
+        let full = silent(world)?;
+        Ok(Self {
+            refuses: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)).to_string(),
+            hangs: full.0.ipv4().to_string(),
+            away: "192.0.2.1:80",
+            _full: full,
+        })
+    }
+
+    /// What a process is to do that connects to each.
+    pub(in crate::cases) fn knobs(&self) -> [&str; 10] {
+        let Self { refuses, hangs, away, .. } = self;
+        ["--to", refuses, "--to", hangs, "--to", away, "--count", "3", "--limit", "1300ms"]
+    }
+}
+
 fn by_address(world: &World) -> anyhow::Result<()> {
-    let (full, _first) = silent(world)?;
-    let refusing = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)).to_string();
-    let (hangs, away) = (full.ipv4().to_string(), "192.0.2.1:80");
-    let targets =
-        ["--to", &refusing, "--to", &hangs, "--to", away, "--count", "3", "--limit", "1300ms"];
-    let (saw, ended) = watched(world, &targets)?;
-    check_counts(&saw, &ended)?;
+    let failing = Failing::new(world)?;
+    let (saw, ended) = watched(world, &failing.knobs())?;
+    check_by_address(&failing, &saw, &ended)
+}
+
+/// Checks that each failure was told as its process saw it.
+pub(in crate::cases) fn check_by_address(
+    failing: &Failing,
+    saw: &[Asked],
+    ended: &Ended,
+) -> anyhow::Result<()> {
+    check_counts(saw, ended)?;
     for one in ended.of("connect") {
         let outcome = one["outcome"].as_str().unwrap_or_default();
         let wanted = match one["peer"].as_str() {
-            Some(peer) if peer == refusing => "refused",
-            Some(peer) if peer == hangs => "given_up",
+            Some(peer) if peer == failing.refuses => "refused",
+            Some(peer) if peer == failing.hangs => "given_up",
             _ => "no_route",
         };
         ensure!(outcome == wanted, "{wanted}: {one}");

@@ -6,7 +6,7 @@
 mod accepts;
 mod calls;
 mod chain;
-mod connects;
+pub(super) mod connects;
 mod greetings;
 mod held;
 mod ignored;

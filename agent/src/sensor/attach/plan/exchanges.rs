@@ -1,6 +1,7 @@
 //! Signals of connections and their exchanges: not with `--detail queues`.
 
 use super::{
+    queues::WITH_ACCEPT,
     signal::Signal,
     spec::{
         Attach, Choice, Program, SCAN_CONNECTIONS, SignalSpec, any, best, cgroup, fentry, fexit,
@@ -94,6 +95,13 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             },
         ],
         missing: "requests that come after this host has closed are not seen",
+    },
+    SignalSpec {
+        signal: Signal::EndsAtRest,
+        required: false,
+        // The hook of state changes is not suspended on the full tier.
+        choices: &[WITH_ACCEPT, same(&[tracepoint("error_report", "inet_sk_error_report")])],
+        missing: "the hook of state changes stays attached while very many connections come",
     },
     SignalSpec {
         signal: Signal::DataIn,

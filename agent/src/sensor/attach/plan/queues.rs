@@ -11,7 +11,7 @@ use super::{
 use crate::{kernel::btf::Btf, model::Tier};
 
 /// The full tier's hooks of accept see it, too.
-const WITH_ACCEPT: Choice = Choice {
+pub(super) const WITH_ACCEPT: Choice = Choice {
     tier: Tier::Full,
     programs: &[],
     shares: "fentry:do_accept fentry:fd_install fexit:do_accept",

@@ -47,6 +47,8 @@ pub enum Signal {
     ConnectUnsent,
     /// Data that come when this host has closed.
     LateData,
+    /// Connections that end by an error while no state change is seen.
+    EndsAtRest,
     /// Data that arrive.
     DataIn,
     /// Reads.
@@ -107,6 +109,7 @@ impl Signal {
             Self::ConnectionEnd => "connection_end",
             Self::ConnectUnsent => "connect_unsent",
             Self::LateData => "late_data",
+            Self::EndsAtRest => "ends_at_rest",
             Self::DataIn => "data_in",
             Self::Read => "read",
             Self::DatagramEnd => "datagram_end",

@@ -1,0 +1,212 @@
+//! What no state change tells: a rush is watched without that hook. How connections began and ended
+//! is then taken from their sockets, by the next probe that runs on them.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use backscope_abi::tcp_state::{
+    TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2,
+    TCP_LAST_ACK, TCP_TIME_WAIT,
+};
+use backscope_abi::{Connection, UNCLAIMED, counter, ending, role};
+
+use crate::{
+    accept::established_ns,
+    close::{BY_LOCAL, BY_PEER, closes},
+    connect,
+    connection::{born_late, connection_of, discard, open},
+    era,
+    id::cookie_of,
+    kernel::{IPPROTO_TCP, config, load, port_of},
+    live::Live,
+    maps::count,
+    suspend::{is_stateless, was_stateless, was_suspended},
+    target::is_served,
+    tcp::tcp_of,
+};
+
+/// Data come to a connection that is not known. It is watched from now on if it came while no state
+/// change was seen, and nothing was read from it or sent to it before. `sk` must be a pointer that
+/// the verifier knows as a socket.
+#[inline(always)]
+pub(crate) fn came(sk: *mut c_void) -> Option<Live<Connection>> {
+    if !is_served(port_of(sk)) || !was_suspended() { None } else { watch(sk) }
+}
+
+/// Whose it is shows when it is accepted: somebody else may listen at the same port, in another
+/// network namespace or in the same group. A function of its own for the room on the stack.
+#[inline(never)]
+fn watch(sk: *mut c_void) -> Option<Live<Connection>> {
+    let plain = sk as *const c_void;
+    let state = load!(plain, skc_state as u8);
+    let is_open = state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT;
+    if !is_open || load!(plain, sk_protocol as u16) != IPPROTO_TCP {
+        return None;
+    }
+    let tp = tcp_of(sk);
+    if tp.is_null()
+        || !was_stateless(load!(tp, rcvq_time as u64) * 1_000)
+        || load!(tp, is_mptcp as u8) != 0
+    {
+        return None;
+    }
+    let unread = load!(tp, rcv_nxt as u32).wrapping_sub(load!(tp, copied_seq as u32));
+    let is_fresh =
+        load!(tp, bytes_received as u64) == unread as u64 && load!(tp, first_tx_mstamp as u64) == 0;
+    if !is_fresh {
+        return None;
+    }
+    let sock = cookie_of(sk);
+    let mut connection = match born_late(sk, sock) {
+        Some(connection) => connection,
+        None => open(sk, sock, role::SERVER, 0, 0)?,
+    };
+    if connection.tgid == 0 {
+        connection.listener = UNCLAIMED;
+    }
+    Some(connection)
+}
+
+/// True of a connection that is used and was not seen to be accepted: it is somebody else's. Forgets
+/// it.
+#[inline(always)]
+pub(crate) fn is_foreign(sk: *mut c_void, connection: Live<Connection>) -> bool {
+    if connection.tgid != 0 || connection.listener != UNCLAIMED {
+        return false;
+    }
+    count(counter::ENDED);
+    discard(sk);
+    true
+}
+
+/// Notes who has closed the connection, if somebody has and no state change told. To be called where
+/// its state is not ESTABLISHED.
+#[inline(always)]
+pub(crate) fn settle_close(connection: Live<Connection>, tp: *const c_void, ts_ns: u64) {
+    if connection.exchange.fin_by == 0 {
+        note_close(connection, tp, load!(tp, skc_state as u8), ts_ns);
+    }
+}
+
+/// The peer's FIN is in order: `tcp_fin` sets it (5.10 to 7.3).
+#[inline(always)]
+fn peer_has_closed(tp: *const c_void) -> bool {
+    const SOCK_DONE: u64 = 1 << 1;
+    load!(tp, skc_flags as u64) & SOCK_DONE != 0
+}
+
+#[inline(always)]
+fn note_close(connection: Live<Connection>, tp: *const c_void, state: u8, ts_ns: u64) {
+    let mut exchange = connection.exchange();
+    (exchange.fin_by, exchange.fin_ns) = match state {
+        TCP_CLOSE_WAIT | TCP_LAST_ACK => (BY_PEER, ts_ns),
+        TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING | TCP_TIME_WAIT => (BY_LOCAL, fin_sent_ns(tp)),
+        _ => return,
+    };
+    exchange.fin_how = ending::FIN;
+}
+
+/// When this host's FIN was sent. Once that is acknowledged the socket has it: no segment was
+/// acknowledged that was sent later (`tcp_rate_skb_delivered`, 5.10 to 7.3). Until then it is taken
+/// to be its newest segment.
+#[inline(always)]
+fn fin_sent_ns(tp: *const c_void) -> u64 {
+    if load!(tp, snd_una as u32) == load!(tp, write_seq as u32) {
+        load!(tp, first_tx_mstamp as u64) * 1_000
+    } else {
+        load!(tp, tcp_wstamp_ns as u64)
+    }
+}
+
+/// The socket goes, and nobody is known to have closed. Errors and RSTs have been told, and the
+/// peer's FIN where data are seen: it was this host, by a FIN. Of a connection that was not always
+/// watched it is not known if there was a FIN of the peer's, too.
+#[inline(always)]
+pub(crate) fn settle_end(connection: Live<Connection>, tp: *const c_void) {
+    // A connect that is not over, or failed, has no FIN.
+    if connection.exchange.fin_by != 0
+        || connection.exchange.fin_how != 0
+        || !was_suspended()
+        || connection.preexisting != 0 && peer_has_closed(tp)
+    {
+        return;
+    }
+    note_close(connection, tp, TCP_TIME_WAIT, 0);
+}
+
+/// Tells of a connect that was made, if no state change told.
+#[inline(always)]
+pub(crate) fn settle_connect(sk: *mut c_void, connection: Live<Connection>) {
+    if connection.exchange.role == role::CLIENT && connection.exchange.fin_how >= ending::ASKED {
+        note_made(sk, connection);
+    }
+}
+
+/// A function of its own for the room on the stack.
+#[inline(never)]
+fn note_made(sk: *mut c_void, connection: Live<Connection>) {
+    let made_ns = established_ns(sk);
+    if made_ns == 0 {
+        return;
+    }
+    if connection.exchange.fin_how == ending::ASKED {
+        connect::again(connection, cookie_of(sk), connection.tgid);
+    }
+    connect::made(sk, connection, made_ns);
+    // It may have been used in a pause.
+    let _ = era::at_present(sk, connection);
+}
+
+/// The socket of a connect goes that was neither made nor seen to fail. Tells of it.
+#[inline(always)]
+pub(crate) fn connect_ends(sk: *mut c_void, connection: Live<Connection>, tp: *const c_void) {
+    let has_gone_out = !tp.is_null() && load!(tp, segs_out as u32) != 0;
+    if connection.exchange.fin_how == ending::ASKED && !has_gone_out {
+        connect::unrouted(connection);
+    } else {
+        connect::failed(sk, connection, true);
+    }
+}
+
+/// This host resets a connection of its own accord, and no state change told.
+#[inline(always)]
+pub(crate) fn resets(sk: *mut c_void) {
+    if sk.is_null() || !is_stateless() || !has_ended(sk) {
+        return;
+    }
+    let Some(connection) = connection_of(sk) else { return };
+    let by = connection.exchange.fin_by;
+    if by != BY_LOCAL {
+        closes(sk, connection, if by == BY_PEER { TCP_CLOSE_WAIT } else { TCP_ESTABLISHED });
+    }
+}
+
+/// True of a TCP socket whose connection is over.
+#[inline(always)]
+fn has_ended(sk: *mut c_void) -> bool {
+    let sk = sk as *const c_void;
+    load!(sk, sk_protocol as u16) == IPPROTO_TCP && load!(sk, skc_state as u8) == TCP_CLOSE
+}
+
+/// A socket has an error. If its connection has ended by that, and no state change told, notes it.
+/// The application has not closed it yet: it would not be told.
+/// proto: 6.1..7.3 include/trace/events/sock.h: void trace_inet_sk_error_report(
+///     const struct sock *sk)
+#[btf_tracepoint(function = "inet_sk_error_report")]
+fn error_report(ctx: BtfTracePointContext) -> i32 {
+    let sk: *mut c_void = ctx.arg(0);
+    if config!(exchanges) == 0 || !is_stateless() || !has_ended(sk) {
+        return 0;
+    }
+    if load!(sk as *const c_void, sk_err as u32) == 0 {
+        return 0;
+    }
+    let Some(connection) = connection_of(sk) else { return 0 };
+    match connection.exchange.fin_how {
+        ending::ASKED | ending::SENT => connect::failed(sk, connection, false),
+        0 | ending::FIN => closes(sk, connection, TCP_ESTABLISHED),
+        // It has been told: `tcp_disconnect`, too, reports an error once it has sent its RST.
+        _ => {}
+    }
+    0
+}
