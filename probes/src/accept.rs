@@ -12,7 +12,7 @@ use aya_ebpf::{
 use backscope_abi as abi;
 use backscope_abi::errno::{EAGAIN, ECANCELED, EINTR, EMFILE, negative};
 use backscope_abi::tcp_state::{TCP_CLOSE_WAIT, TCP_LISTEN};
-use backscope_abi::{Call, Connection, Queued, counter, ending};
+use backscope_abi::{Call, Connection, Queued, counter};
 
 use crate::{
     close::BY_PEER,
@@ -29,6 +29,7 @@ use crate::{
     queue::queued,
     suspend::{is_rush, was_stateless},
     target::is_target,
+    unstated::note_fin,
 };
 
 const _: () = assert!(size_of::<Head>() <= size_of::<abi::Accept>());
@@ -249,11 +250,8 @@ fn note_early(child: *const c_void, mut connection: Live<Connection>) {
     }
     let newest_ns = read!(child, tcp_clock_cache as u64);
     if read!(child, skc_state as u8) == TCP_CLOSE_WAIT {
-        let mut exchange = connection.exchange();
-        if exchange.fin_by == 0 {
-            exchange.fin_by = BY_PEER;
-            exchange.fin_how = ending::FIN;
-            exchange.fin_ns = newest_ns;
+        if connection.exchange.fin_by == 0 {
+            note_fin(connection, BY_PEER, newest_ns);
         }
         unread -= 1;
     }

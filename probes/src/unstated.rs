@@ -83,8 +83,15 @@ pub(crate) fn is_foreign(sk: *mut c_void, connection: Live<Connection>) -> bool 
 /// its state is not ESTABLISHED.
 #[inline(always)]
 pub(crate) fn settle_close(connection: Live<Connection>, tp: *const c_void, ts_ns: u64) {
-    if connection.exchange.fin_by == 0 {
-        note_close(connection, tp, load!(tp, skc_state as u8), ts_ns);
+    if connection.exchange.fin_by != 0 {
+        return;
+    }
+    match load!(tp, skc_state as u8) {
+        TCP_CLOSE_WAIT | TCP_LAST_ACK => note_fin(connection, BY_PEER, ts_ns),
+        TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING | TCP_TIME_WAIT => {
+            note_fin(connection, BY_LOCAL, fin_sent_ns(tp));
+        }
+        _ => {}
     }
 }
 
@@ -96,14 +103,11 @@ fn peer_has_closed(tp: *const c_void) -> bool {
 }
 
 #[inline(always)]
-fn note_close(connection: Live<Connection>, tp: *const c_void, state: u8, ts_ns: u64) {
+pub(crate) fn note_fin(connection: Live<Connection>, by: u8, ts_ns: u64) {
     let mut exchange = connection.exchange();
-    (exchange.fin_by, exchange.fin_ns) = match state {
-        TCP_CLOSE_WAIT | TCP_LAST_ACK => (BY_PEER, ts_ns),
-        TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING | TCP_TIME_WAIT => (BY_LOCAL, fin_sent_ns(tp)),
-        _ => return,
-    };
+    exchange.fin_by = by;
     exchange.fin_how = ending::FIN;
+    exchange.fin_ns = ts_ns;
 }
 
 /// When this host's FIN was sent. Once that is acknowledged the socket has it: no segment was
@@ -119,19 +123,23 @@ fn fin_sent_ns(tp: *const c_void) -> u64 {
 }
 
 /// The socket goes, and nobody is known to have closed. Errors and RSTs have been told, and the
-/// peer's FIN where data are seen: it was this host, by a FIN. Of a connection that was not always
-/// watched it is not known if there was a FIN of the peer's, too.
+/// peer's FIN where data are seen. So it was this host, by a FIN, if that was sent while no state
+/// change was seen. Of a connection that was not always watched it is not known whether the peer's
+/// came before.
 #[inline(always)]
 pub(crate) fn settle_end(connection: Live<Connection>, tp: *const c_void) {
+    let exchange = connection.exchange();
     // A connect that is not over, or failed, has no FIN.
-    if connection.exchange.fin_by != 0
-        || connection.exchange.fin_how != 0
-        || !was_suspended()
-        || connection.preexisting != 0 && peer_has_closed(tp)
-    {
+    if exchange.fin_by != 0 || exchange.fin_how != 0 {
         return;
     }
-    note_close(connection, tp, TCP_TIME_WAIT, 0);
+    if connection.preexisting != 0 && peer_has_closed(tp) {
+        return;
+    }
+    let fin_ns = fin_sent_ns(tp);
+    if fin_ns != 0 && was_stateless(fin_ns) {
+        note_fin(connection, BY_LOCAL, fin_ns);
+    }
 }
 
 /// Tells of a connect that was made, if no state change told.
