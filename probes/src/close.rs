@@ -12,9 +12,7 @@ use backscope_abi::tcp_state::{
     TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_SENT,
     TCP_TIME_WAIT,
 };
-use backscope_abi::{
-    Connection, Exchange, Queued, UNCLAIMED, counter, ending, progress, role, why,
-};
+use backscope_abi::{Connection, Exchange, Queued, counter, ending, progress, role, why};
 
 use crate::{
     connect::{self, SHUT},
@@ -360,7 +358,7 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
     if let Some(connection) = connection {
         decided!("tcp_destroy_sock", sk, "a watched connection ends");
         // In a rush nothing is kept of it while it is queued, but accept leaves its mark.
-        let is_nobodys = connection.tgid == 0 && (is_rush() || connection.listener == UNCLAIMED);
+        let is_nobodys = connection.tgid == 0 && is_rush() || unstated::is_unclaimed(connection);
         let accepted = listener == 0 && !told && !is_nobodys;
         destroyed(sk, connection, accepted);
     }

@@ -101,9 +101,10 @@ pub(crate) fn made(sk: *const c_void, mut connection: Live<Connection>, ts_ns: u
     });
 }
 
-/// The state of a socket went from SYN_SENT to CLOSE; `closed`: the application closed it. No SYN is out any more once its answer or the
-/// kernel ended the attempt (`tcp_write_queue_purge` comes before); one is if the application gave
-/// it up. Without an error none was ever sent (`tcp_v4_connect`, `tcp_v6_connect`: 5.10 to 7.3).
+/// The state of a socket went from SYN_SENT to CLOSE; `closed`: since the application closed it. No
+/// SYN is out any more once its answer or the kernel ended the attempt (`tcp_write_queue_purge` comes
+/// before); one is if the application gave it up. Without an error none was ever sent
+/// (`tcp_v4_connect`, `tcp_v6_connect`: 5.10 to 7.3).
 #[inline(always)]
 pub(crate) fn failed(sk: *const c_void, mut connection: Live<Connection>, closed: bool) {
     let error = load!(sk, sk_err as u32);

@@ -67,11 +67,17 @@ fn watch(sk: *mut c_void) -> Option<Live<Connection>> {
     Some(connection)
 }
 
+/// True of a connection of which it is not known yet whose it is.
+#[inline(always)]
+pub(crate) fn is_unclaimed(connection: Live<Connection>) -> bool {
+    connection.tgid == 0 && connection.listener == UNCLAIMED
+}
+
 /// True of a connection that is used and was not seen to be accepted: it is somebody else's. Forgets
 /// it.
 #[inline(always)]
 pub(crate) fn is_foreign(sk: *mut c_void, connection: Live<Connection>) -> bool {
-    if connection.tgid != 0 || connection.listener != UNCLAIMED {
+    if !is_unclaimed(connection) {
         return false;
     }
     count(counter::ENDED);
