@@ -1,6 +1,7 @@
 //! The hooks of accept are detached on a busy machine where no connection comes, and nothing is
 //! missed by that.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -286,6 +287,13 @@ fn rush(world: &World) -> anyhow::Result<()> {
         agent.await_accepted(demo.addr.port(), made)?;
         let _last = connect(demo.addr)?;
         agent.await_accepted(demo.addr.port(), made + 1)?;
+        if detail == "exchanges" {
+            let over = Cell::new(0);
+            agent.await_object("every end", |object| {
+                over.set(over.get() + u64::from(is(object, "connection")));
+                over.get() >= made
+            })?;
+        }
         let ended = agent.stop()?;
         let accepts: Vec<&Value> = ended.of("accept").collect();
         ensure!(accepts.len() as u64 == made + 1, "{} of {}", accepts.len(), made + 1);
@@ -327,7 +335,7 @@ fn watch_rush(world: &World, detail: &str, pids: &[u32]) -> anyhow::Result<Optio
 
 /// Goes on until the hook of state changes is off, or on.
 fn without_states(agent: &Agent, wanted: bool) -> impl FnMut(u64) -> anyhow::Result<bool> + use<> {
-    let (deadline, pid) = (Instant::now() + 6 * QUIET, agent.pid());
+    let (deadline, pid) = (Instant::now() + 12 * QUIET, agent.pid());
     move |_| {
         ensure!(Instant::now() < deadline, "the hook of state changes should be off: {wanted}");
         let is_off = bpf::suspension(pid)? & suspension::STATELESS != 0;
