@@ -47,6 +47,7 @@ mod record;
 mod report;
 mod rest;
 mod robust;
+mod rush;
 mod screen;
 mod secure;
 mod send;
@@ -79,6 +80,7 @@ pub fn all() -> Vec<Case> {
         listeners::CASES,
         receive::CASES,
         rest::CASES,
+        rush::CASES,
         budget::CASES,
         send::CASES,
         ack::CASES,

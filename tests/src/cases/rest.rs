@@ -1,10 +1,7 @@
 //! The hooks of accept are detached on a busy machine where no connection comes, and nothing is
 //! missed by that.
 
-use std::cell::Cell;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,9 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use backscope_abi::suspension;
 
-use super::field::connects::{Failing, check_by_address, connects};
-use super::ledger::serve;
-use super::{close, each_tier, exchange, native};
+use super::{each_tier, native};
 use crate::harness::json::{Value, is, number, sees};
 use crate::harness::net::monotonic_ns;
 use crate::harness::{Agent, Case, Process, Tier, World, bpf, connect, skip};
@@ -26,18 +21,10 @@ pub(super) const CASES: &[Case] = &[
     native("rest::takes_cap_perfmon", takes_perfmon),
     native("rest::a_listener_meanwhile_has_its_own_backlog", listener_meanwhile),
     native("rest::not_where_an_accept_would_be_missed", never_where_unseen),
-    each_tier("rest::a_rush_is_told_whole", rush).alone(),
-    each_tier("rest::a_listener_that_ends_in_a_rush_is_told", listener_ends_meanwhile).alone(),
-    native("rest::a_listener_that_begins_in_a_rush_is_told", listener_begins_meanwhile).alone(),
-    each_tier("rest::states_are_seen_where_others_are_busy", states_stay).alone(),
-    exchange("rest::ends_are_told_in_a_rush", ends_meanwhile).alone(),
-    exchange("rest::connects_are_told_in_a_rush", connects_meanwhile).alone(),
-    exchange("rest::a_rush_tells_nothing_of_others_at_the_port", others_at_the_port).alone(),
-    native("rest::no_rush_where_an_accept_would_be_missed", no_rush_where_unseen),
 ];
 
 /// Time without a connection after which they are detached, if the machine is busy.
-const QUIET: Duration = Duration::from_secs(10);
+pub(super) const QUIET: Duration = Duration::from_secs(10);
 
 /// Keeps a processor busy while `work` runs.
 fn busy<T>(work: impl FnOnce() -> T) -> T {
@@ -55,7 +42,7 @@ fn busy<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Counts the system call tracepoints that the agent holds attached.
-fn attached(agent: &Agent) -> anyhow::Result<usize> {
+pub(super) fn attached(agent: &Agent) -> anyhow::Result<usize> {
     let files = fs::read_dir(format!("/proc/{}/fd", agent.pid())).context("the agent's files")?;
     let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
     Ok(links.filter(|link| link.to_string_lossy().contains("perf_event")).count())
@@ -154,17 +141,17 @@ fn takes_perfmon(world: &World) -> anyhow::Result<()> {
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 
 /// Some distributions let nobody attach them again who is not all of root.
-fn stays_attached() -> bool {
+pub(super) fn stays_attached() -> bool {
     let paranoid = fs::read_to_string(PARANOID).unwrap_or_default();
     paranoid.trim().parse().is_ok_and(|paranoid: i32| paranoid > 2)
 }
 
 /// Makes a test machine that is such a distribution one that is not, until it is dropped. The
 /// machine of somebody stays as it is.
-struct Lenient(Option<String>);
+pub(super) struct Lenient(Option<String>);
 
 impl Lenient {
-    fn begin(world: &World) -> anyhow::Result<Self> {
+    pub(super) fn begin(world: &World) -> anyhow::Result<Self> {
         if !world.vm || !stays_attached() {
             return Ok(Self(None));
         }
@@ -237,324 +224,4 @@ fn never_where_unseen(world: &World) -> anyhow::Result<()> {
     busy(|| agent.await_time(monotonic_ns() + u64::try_from((QUIET + QUIET / 4).as_nanos())?))?;
     ensure!(attached(&agent)? == all, "{} of {all} tracepoints are attached", attached(&agent)?);
     agent.stop().map(drop)
-}
-
-/// Connects and closes, again and again, while `goes_on`; returns how often.
-fn churn(
-    addr: SocketAddr,
-    mut goes_on: impl FnMut(u64) -> anyhow::Result<bool>,
-) -> anyhow::Result<u64> {
-    let mut made = 0;
-    while goes_on(made)? {
-        drop(TcpStream::connect(addr)?);
-        made += 1;
-    }
-    Ok(made)
-}
-
-/// Where connections come fast the hooks are detached while they do, and each accept is told all the
-/// same. They come back to look, and once fewer come.
-fn rush(world: &World) -> anyhow::Result<()> {
-    let _lenient = Lenient::begin(world)?;
-    const MEANWHILE: u64 = 200;
-    for detail in ["queues", "exchanges"] {
-        let demo = world.demo(&["serve", "--epoll"])?;
-        let mut agent = world
-            .watch()
-            .pid(demo.pid())
-            .args(["--detail", detail])
-            .env("BACKSCOPE_RUSH", "20")
-            .start()?;
-        let all = attached(&agent)?;
-        let rests = sees(agent.objects(), "accept_at_rest") && !stays_attached();
-        if agent.tier() == Tier::Full || !rests {
-            return skip("no hook is suspended here");
-        }
-        let deadline = Instant::now() + 3 * QUIET;
-        let until = |wanted: usize| {
-            let agent = &agent;
-            move |_| {
-                ensure!(Instant::now() < deadline, "not {wanted} of {all} are attached");
-                Ok(attached(agent)? != wanted)
-            }
-        };
-        let mut made = churn(demo.addr, until(0))?;
-        if detail == "queues" || sees(agent.objects(), "data_in") {
-            made += churn(demo.addr, without_states(&agent, true))?;
-        }
-        made += churn(demo.addr, |made| Ok(made < MEANWHILE))?;
-        made += churn(demo.addr, until(all))?;
-        agent.await_accepted(demo.addr.port(), made)?;
-        let _last = connect(demo.addr)?;
-        agent.await_accepted(demo.addr.port(), made + 1)?;
-        if detail == "exchanges" {
-            let over = Cell::new(0);
-            agent.await_object("every end", |object| {
-                over.set(over.get() + u64::from(is(object, "connection")));
-                over.get() >= made
-            })?;
-        }
-        let ended = agent.stop()?;
-        let accepts: Vec<&Value> = ended.of("accept").collect();
-        ensure!(accepts.len() as u64 == made + 1, "{} of {}", accepts.len(), made + 1);
-        let meanwhile = accepts.iter().filter(|accept| accept["fd"].is_null()).count() as u64;
-        ensure!(meanwhile > 1, "{meanwhile} accepts while they were detached");
-        let timed = accepts.iter().all(|accept| number(accept, "/queued_us").is_some());
-        ensure!(timed, "the wait of each is known");
-        let ours = accepts.iter().all(|accept| accept["pid"] == demo.pid());
-        ensure!(ours, "each is told of its process");
-        let listener = ended.listener(demo.addr.port())?;
-        ensure!(number(listener, "/abandoned") == Some(0), "nobody left: {listener}");
-        ensure!(number(listener, "/queued") == Some(made + 1), "of {}: {listener}", made + 1);
-        if detail == "exchanges" {
-            let by_peers = |connection: &&Value| {
-                connection["close"]["by"] == "peer" && connection["attached_midway"] == false
-            };
-            let closed = ended.of("connection").filter(by_peers).count() as u64;
-            // The last one is open.
-            ensure!(closed == made, "{closed} of {made} were closed by their clients");
-        }
-        let told = listener["gaps"].to_string().contains("accept_errors and");
-        ensure!(told, "calls that failed meanwhile are missing: {listener}");
-        ended.check_clean()?;
-    }
-    Ok(())
-}
-
-/// Watches processes, with few connections for a rush. `None` where no hook is
-/// suspended.
-fn watch_rush(world: &World, detail: &str, pids: &[u32]) -> anyhow::Result<Option<Agent>> {
-    let mut watch = world.watch().args(["--detail", detail]).env("BACKSCOPE_RUSH", "20");
-    for pid in pids {
-        watch = watch.pid(*pid);
-    }
-    let agent = watch.start()?;
-    let rests = sees(agent.objects(), "accept_at_rest") && !stays_attached();
-    Ok((agent.tier() != Tier::Full && rests).then_some(agent))
-}
-
-/// Goes on until the hook of state changes is off, or on.
-fn without_states(agent: &Agent, wanted: bool) -> impl FnMut(u64) -> anyhow::Result<bool> + use<> {
-    let (deadline, pid) = (Instant::now() + 12 * QUIET, agent.pid());
-    move |_| {
-        ensure!(Instant::now() < deadline, "the hook of state changes should be off: {wanted}");
-        let is_off = bpf::suspension(pid)? & suspension::STATELESS != 0;
-        Ok(is_off != wanted)
-    }
-}
-
-/// Makes connections all the time while `work` runs; returns how many.
-fn rushing(addr: SocketAddr, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<u64> {
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let clients = scope.spawn(|| churn(addr, |_| Ok(!over.load(Ordering::Relaxed))));
-        let result = work();
-        over.store(true, Ordering::Relaxed);
-        let made = clients.join().map_err(|_| anyhow::anyhow!("the clients panicked"))?;
-        result.and(made)
-    })
-}
-
-/// While no state change is seen a listener ends with connections in its queue.
-fn listener_ends_meanwhile(world: &World) -> anyhow::Result<()> {
-    const WAITING: u64 = 5;
-    let _lenient = Lenient::begin(world)?;
-    let (busy, idle) = (world.demo(&["serve", "--epoll"])?, world.demo(&["serve", "--epoll"])?);
-    let Some(mut agent) = watch_rush(world, "queues", &[busy.pid(), idle.pid()])? else {
-        return skip("no hook is suspended here");
-    };
-    idle.signal(libc::SIGSTOP);
-    let (port, mut waiting) = (idle.addr.port(), Vec::new());
-    let made = rushing(busy.addr, || {
-        await_stateless(&agent)?;
-        for _ in 0..WAITING {
-            waiting.push(connect(idle.addr)?);
-        }
-        await_stateless(&agent)?;
-        idle.signal(libc::SIGKILL);
-        agent.await_listener(port, "its end", |listener| listener["closed"] == true).map(drop)
-    })?;
-    agent.await_accepted(busy.addr.port(), made)?;
-    let ended = agent.stop()?;
-    let listener = ended.listener(port)?;
-    let (queued, abandoned) = (number(listener, "/queued"), number(listener, "/abandoned"));
-    ensure!(abandoned == Some(WAITING), "all who waited were dropped: {listener}");
-    ensure!(queued == abandoned, "nobody else came: {listener}");
-    let listener = ended.listener(busy.addr.port())?;
-    ensure!(number(listener, "/abandoned") == Some(0), "nobody waited there: {listener}");
-    ensure!(number(listener, "/queued") == Some(made), "{made} came: {listener}");
-    ended.check_clean()
-}
-
-fn await_stateless(agent: &Agent) -> anyhow::Result<()> {
-    let mut goes_on = without_states(agent, true);
-    while goes_on(0)? {
-        // To ask takes a slow machine long, and the clients need its processor.
-        thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
-}
-
-/// While no state change is seen connections end in every way, and are told as ever.
-fn ends_meanwhile(world: &World) -> anyhow::Result<()> {
-    let _lenient = Lenient::begin(world)?;
-    let busy = world.demo(&["serve", "--epoll"])?;
-    let servers = close::WAYS.into_iter().map(|way| Ok((way, serve(world, way.server)?)));
-    let mut servers = servers.collect::<anyhow::Result<Vec<_>>>()?;
-    let pids: Vec<u32> = servers.iter().map(|(_, demo)| demo.pid()).chain([busy.pid()]).collect();
-    let Some(mut agent) = watch_rush(world, "exchanges", &pids)? else {
-        return skip("no hook is suspended here");
-    };
-    let mut talks = Vec::new();
-    rushing(busy.addr, || {
-        for (way, demo) in &mut servers {
-            await_stateless(&agent)?;
-            talks.push((*way, way.take(world, demo, &mut agent)?));
-        }
-        Ok(())
-    })?;
-    let ended = agent.stop()?;
-    for (way, talk) in talks {
-        way.check(&ended, &talk)?;
-    }
-    ended.check_clean()
-}
-
-/// Another process listens at the same port of another address. While no state change is seen its
-/// connections come, talk and end, and are nobody's.
-fn others_at_the_port(world: &World) -> anyhow::Result<()> {
-    let _lenient = Lenient::begin(world)?;
-    let busy = world.demo(&["serve", "--epoll"])?;
-    let Some(mut agent) = watch_rush(world, "exchanges", &[busy.pid()])? else {
-        return skip("no hook is suspended here");
-    };
-    let other = TcpListener::bind(("127.0.0.2", busy.addr.port()))?;
-    let made = rushing(busy.addr, || {
-        await_stateless(&agent)?;
-        for answers in [true, true, false] {
-            let mut client = TcpStream::connect(other.local_addr()?)?;
-            client.write_all(b"ask")?;
-            let (mut server, _) = other.accept()?;
-            if answers {
-                server.read_exact(&mut [0; 3])?;
-                server.write_all(b"answer")?;
-                client.read_exact(&mut [0; 6])?;
-            }
-        }
-        Ok(())
-    })?;
-    agent.await_accepted(busy.addr.port(), made)?;
-    let ended = agent.stop()?;
-    let local = other.local_addr()?.to_string();
-    let told: Vec<&Value> =
-        ended.objects.iter().filter(|object| object["local"] == local.as_str()).collect();
-    ensure!(told.is_empty(), "of somebody else's: {told:?}");
-    ended.check_clean()
-}
-
-/// A process connects while no state change is seen: each connect is told, with its outcome.
-fn connects_meanwhile(world: &World) -> anyhow::Result<()> {
-    let _lenient = Lenient::begin(world)?;
-    let (busy, failing) = (world.demo(&["serve", "--epoll"])?, Failing::new(world)?);
-    let mut demo = world.demo_waiting(&[&["connects"][..], &failing.knobs()].concat())?;
-    demo.await_line("ready")?;
-    let Some(mut agent) = watch_rush(world, "exchanges", &[demo.pid(), busy.pid()])? else {
-        return skip("no hook is suspended here");
-    };
-    let mut saw = Vec::new();
-    rushing(busy.addr, || {
-        await_stateless(&agent)?;
-        saw = connects(&mut demo, &mut agent)?;
-        Ok(())
-    })?;
-    check_by_address(&failing, &saw, &agent.stop()?)
-}
-
-/// A server that accepts at one listener, and makes another when it is told to.
-const LISTENERS: &str = "
-import socket, sys, threading
-def listen():
-    listener = socket.create_server(('127.0.0.1', 0))
-    print(listener.getsockname()[1], flush=True)
-    return listener
-def serve(listener):
-    while True:
-        listener.accept()[0].close()
-threading.Thread(target=serve, args=[listen()], daemon=True).start()
-sys.stdin.readline()
-another = listen()
-sys.stdin.readline()
-";
-
-/// While no state change is seen a listener begins.
-fn listener_begins_meanwhile(world: &World) -> anyhow::Result<()> {
-    let mut command = Command::new("python3");
-    command.args(["-c", LISTENERS]);
-    let mut server = Process::start(command)?;
-    let deadline = Instant::now() + world.patience();
-    let next_port = |server: &mut Process| -> anyhow::Result<u16> {
-        let line = server.next_line(deadline)?.context("the server ended")?;
-        Ok(line.trim().parse()?)
-    };
-    let busy = next_port(&mut server)?;
-    let Some(mut agent) = watch_rush(world, "queues", &[server.pid()])? else {
-        return skip("no hook is suspended here");
-    };
-    let made = rushing(([127, 0, 0, 1], busy).into(), || {
-        await_stateless(&agent)?;
-        server.write_line("listen")?;
-        let port = next_port(&mut server)?;
-        agent
-            .await_listener(port, "its process", |listener| listener["pid"] == server.pid())
-            .map(drop)
-    })?;
-    agent.await_accepted(busy, made)?;
-    agent.stop()?.check_clean()
-}
-
-/// Where another listener of the network namespace is busy, the kernel's count of connections says
-/// nothing of the watched one: state changes stay seen, or are again.
-fn states_stay(world: &World) -> anyhow::Result<()> {
-    let _lenient = Lenient::begin(world)?;
-    let (demo, other) = (world.demo(&["serve", "--epoll"])?, world.demo(&["serve", "--epoll"])?);
-    let Some(mut agent) = watch_rush(world, "queues", &[demo.pid()])? else {
-        return skip("no hook is suspended here");
-    };
-    let mut made = churn(demo.addr, without_states(&agent, true))?;
-    let mut is_on = without_states(&agent, false);
-    made += churn(demo.addr, |made| {
-        drop(TcpStream::connect(other.addr)?);
-        is_on(made)
-    })?;
-    // It stays so in the next rush, which comes within this time.
-    let end = Instant::now() + Duration::from_secs(4);
-    let mut rushes = false;
-    made += churn(demo.addr, |_| {
-        drop(TcpStream::connect(other.addr)?);
-        let state = bpf::suspension(agent.pid())?;
-        rushes |= state & suspension::RUSH != 0;
-        ensure!(state & suspension::STATELESS == 0, "accepts may go unseen");
-        Ok(Instant::now() < end)
-    })?;
-    ensure!(rushes, "the hooks of accept are suspended all the same");
-    agent.await_accepted(demo.addr.port(), made)?;
-    let ended = agent.stop()?;
-    let listener = ended.listener(demo.addr.port())?;
-    ensure!(number(listener, "/queued") == Some(made), "{made} came: {listener}");
-    ended.check_clean()
-}
-
-/// The same where accept does not ask for the peer's name: the hooks stay.
-fn no_rush_where_unseen(world: &World) -> anyhow::Result<()> {
-    let running = Server::named("node")?.start(world)?;
-    let mut agent = world.watch().pid(running.process.pid()).env("BACKSCOPE_RUSH", "20").start()?;
-    let all = attached(&agent)?;
-    let end = Instant::now() + Duration::from_secs(4);
-    let addr = ([127, 0, 0, 1], PORT).into();
-    let made = churn(addr, |_| {
-        ensure!(attached(&agent)? == all, "{} of {all} are attached", attached(&agent)?);
-        Ok(Instant::now() < end)
-    })?;
-    agent.await_accepted(PORT, made)?;
-    agent.stop()?.check_clean()
 }

@@ -1,280 +1,22 @@
-//! What the agent may do, and no longer may once it has attached: by what the kernel says, and by
-//! what fails without each right that it keeps.
+//! Who may watch whom: callers that are not all of root.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
-use super::{any_tier, each_tier, native};
+use super::{NOBODY, check_confined, record};
 use crate::cases::pattern::load::{Load, Manner};
-use crate::harness::json::{Value, is, number, sees};
+use crate::harness::json::{Value, is, number};
 use crate::harness::net::monotonic_ns;
-use crate::harness::{
-    Agent, Case, Process, Protocol, Tier, World, connect, converse, copy_program, skip,
-};
-
-pub(super) const CASES: &[Case] = &[
-    each_tier("privileges::what_a_watch_keeps", kept_by_watch).by_processor(),
-    any_tier("privileges::a_replay_keeps_nothing", kept_by_replay),
-    native("privileges::a_report_keeps_nothing", kept_by_report),
-    native("privileges::a_demo_is_watched_without_more", kept_by_demo),
-    native("privileges::a_lesson_is_watched_without_more", kept_by_lesson),
-    native("privileges::proc_of_others_takes_two_capabilities", proc_of_others),
-    native("privileges::a_command_of_another_user_is_ended", command_of_another),
-    native("privileges::a_command_runs_as_who_called_sudo", caller_of_sudo),
-    native("privileges::a_file_with_capabilities_is_not_for_all", file_capabilities),
-    native("privileges::the_callers_is_found_among_very_many_holders", one_of_many_holders),
-    native("privileges::a_group_may_watch_everything", group),
-];
-
-const NOBODY: u32 = 65_534;
-/// Numbers of capabilities (include/uapi/linux/capability.h).
-const BITS: [(&str, u32); 6] = [
-    ("CAP_DAC_READ_SEARCH", 2),
-    ("CAP_KILL", 5),
-    ("CAP_SYS_PTRACE", 19),
-    ("CAP_SYS_ADMIN", 21),
-    ("CAP_PERFMON", 38),
-    ("CAP_BPF", 39),
-];
-
-/// A field of a thread's status.
-fn field_of<'a>(status: &'a str, field: &str) -> anyhow::Result<&'a str> {
-    let value = status.lines().find_map(|line| line.strip_prefix(field));
-    Ok(value.with_context(|| format!("no {field}"))?.trim())
-}
-
-/// The thread that switches the kernel's statistics: it keeps one capability, and can make one call
-/// that takes it.
-fn switches_statistics(status: &str) -> bool {
-    field_of(status, "Name:").is_ok_and(|name| name == "statistics")
-}
-
-/// A field of every thread's status, which must be the same but for that of the statistics.
-fn status_of_all(pid: u32, field: &str) -> anyhow::Result<String> {
-    let mut values = Vec::new();
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // One may end at any time.
-        let Ok(status) = fs::read_to_string(thread?.path().join("status")) else { continue };
-        if switches_statistics(&status) {
-            check_statistics(&status)?;
-        } else {
-            values.push(field_of(&status, field)?.to_owned());
-        }
-    }
-    values.dedup();
-    ensure!(values.len() == 1, "{field} by thread: {values:?}");
-    values.pop().context("no thread")
-}
-
-fn check_statistics(status: &str) -> anyhow::Result<()> {
-    let mask = mask_of(&["CAP_SYS_ADMIN"])?;
-    for field in ["CapEff:", "CapPrm:"] {
-        let held = u64::from_str_radix(field_of(status, field)?, 16)?;
-        ensure!(held == mask, "{field} {held:x}: {status}");
-    }
-    ensure!(field_of(status, "NoNewPrivs:")? == "1" && field_of(status, "Seccomp:")? == "2");
-    Ok(())
-}
-
-/// Capabilities as the kernel writes them.
-fn mask_of(capabilities: &[&str]) -> anyhow::Result<u64> {
-    let mut mask = 0u64;
-    for name in capabilities {
-        let (_, bit) = BITS.iter().find(|(known, _)| known == name).context("a capability")?;
-        mask |= 1 << bit;
-    }
-    Ok(mask)
-}
-
-/// Checks that all threads have exactly these capabilities, and what else the kernel has on them.
-pub(super) fn check_confined(pid: u32, capabilities: &[&str]) -> anyhow::Result<()> {
-    let mask = mask_of(capabilities)?;
-    for field in ["CapEff:", "CapPrm:"] {
-        let held = u64::from_str_radix(&status_of_all(pid, field)?, 16)?;
-        ensure!(held == mask, "{field} {held:x}, not {mask:x}: {capabilities:?}");
-    }
-    ensure!(status_of_all(pid, "NoNewPrivs:")? == "1");
-    ensure!(status_of_all(pid, "Seccomp:")? == "2", "no filter");
-    Ok(())
-}
-
-/// True if bpf(2) refuses every call without a capability (before Linux 5.19).
-fn bpf_takes_a_capability(kernel: &str) -> bool {
-    let mut numbers = kernel.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let closed = fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled");
-    version < (5, 19) && closed.is_ok_and(|text| text.trim() != "0")
-}
-
-fn kept_by_watch(world: &World) -> anyhow::Result<()> {
-    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
-    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
-    let attached = agent.objects()[0].clone();
-    let mut expected = vec!["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"];
-    if agent.tier() == Tier::Tracepoint && sees(agent.objects(), "accept_at_rest") {
-        expected.push("CAP_PERFMON");
-    }
-    if bpf_takes_a_capability(attached["kernel"].as_str().unwrap_or_default()) {
-        expected.push("CAP_BPF");
-    }
-    converse(demo.addr)?;
-    agent.await_accepted(demo.addr.port(), 1)?;
-    check_confined(agent.pid(), &expected)?;
-    let sandbox = &attached["sandbox"];
-    let said: Vec<&str> = sandbox["capabilities"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    ensure!(said.len() == expected.len(), "{said:?}, not {expected:?}");
-    ensure!(expected.iter().all(|name| said.contains(name)), "{said:?}, not {expected:?}");
-    ensure!(sandbox["no_new_privs"] == true && sandbox["seccomp"] == true, "{sandbox}");
-    ensure!(sandbox["landlock"].is_null() && sandbox["gaps"][0].is_string(), "{sandbox}");
-    agent.stop()?;
-    let report =
-        world.agent_command(&["doctor", "--json", "--tier", tier_of(&attached)]).output()?;
-    let report: Value = serde_json::from_slice(&report.stdout)?;
-    ensure!(report["sandbox"] == *sandbox, "doctor says {}, {sandbox}", report["sandbox"]);
-    Ok(())
-}
-
-fn tier_of(attached: &Value) -> &str {
-    attached["tier"].as_str().unwrap_or_default()
-}
-
-/// A recording of a watch of a demo server.
-fn record(world: &World, folder: &Path) -> anyhow::Result<PathBuf> {
-    let file = folder.join("run.bsrec");
-    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
-    let mut agent = world.watch_queues().pid(demo.pid()).args(["-o".as_ref(), &*file]).start()?;
-    converse(demo.addr)?;
-    agent.await_accepted(demo.addr.port(), 1)?;
-    agent.await_refresh(demo.addr.port())?;
-    agent.stop()?;
-    Ok(file)
-}
-
-fn kept_by_replay(world: &World) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let file = record(world, folder.path())?;
-    let mut command = world.agent_command(&["replay", "--json", "--speed", "0.25"]);
-    command.arg(&file);
-    let mut replay = Process::start(command)?;
-    let first = replay.next_line(Instant::now() + world.patience())?.context("nothing shown")?;
-    ensure!(is(&serde_json::from_str(&first)?, "attached"), "{first}");
-    check_confined(replay.pid(), &[])?;
-    // It is played to its end all the same.
-    let status = replay.wait(world.patience())?;
-    ensure!(status.success(), "{status}: {}", replay.finish());
-    Ok(())
-}
-
-/// A report has nothing left before it reads more than the first bytes, which say that it is a
-/// recording.
-fn kept_by_report(world: &World) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let bytes = fs::read(record(world, folder.path())?)?;
-    let (pipe, page) = (folder.path().join("pipe"), folder.path().join("page.html"));
-    let made = Command::new("mkfifo").arg(&pipe).status()?;
-    ensure!(made.success(), "no pipe: {made}");
-    let mut command = world.agent_command(&["report", "-o"]);
-    command.arg(&page).arg(&pipe);
-    let mut report = Process::start(command)?;
-    let mut input = File::options().write(true).open(&pipe)?;
-    let (begin, rest) = bytes.split_at(10);
-    input.write_all(begin)?;
-    // The filter of system calls is the last thing that is put in force.
-    let deadline = Instant::now() + world.patience();
-    let status = format!("/proc/{}/status", report.pid());
-    while !fs::read_to_string(&status)?.contains("Seccomp:\t2") {
-        ensure!(Instant::now() < deadline, "it keeps its rights");
-        thread::sleep(Duration::from_millis(10));
-    }
-    check_confined(report.pid(), &[])?;
-    input.write_all(rest)?;
-    drop(input);
-    let status = report.wait(world.patience())?;
-    ensure!(status.success(), "{status}: {}", report.finish());
-    ensure!(fs::read_to_string(&page)?.ends_with("</html>"), "a page");
-    Ok(())
-}
-
-/// The capabilities that a watch keeps on this kernel, by `doctor`.
-fn kept_here(world: &World) -> anyhow::Result<Vec<&'static str>> {
-    let report = world.agent_command(&["doctor", "--json"]).output()?;
-    let report: Value = serde_json::from_slice(&report.stdout)?;
-    let said = report["sandbox"]["capabilities"].as_array().context("no capabilities")?;
-    let mut kept = Vec::new();
-    for name in ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE", "CAP_PERFMON", "CAP_BPF"] {
-        if said.iter().any(|said| said == name) {
-            kept.push(name);
-        }
-    }
-    ensure!(kept.len() == said.len() && kept.len() >= 2, "a watch keeps {said:?}");
-    Ok(kept)
-}
-
-/// All threads of `demo --watch` are confined once it shows anything, and its client works all the
-/// same.
-fn kept_by_demo(world: &World) -> anyhow::Result<()> {
-    let mut expected = kept_here(world)?;
-    expected.push("CAP_KILL");
-    let args = ["demo", "prefork", "--watch", "--duration", "2s"];
-    let mut demo = Process::start(world.agent_command(&args))?;
-    demo.next_line(Instant::now() + world.patience())?.context("nothing shown")?;
-    check_confined(demo.pid(), &expected)?;
-    let status = demo.wait(world.patience())?;
-    ensure!(status.success(), "{status}: {}", demo.finish());
-    Ok(())
-}
-
-/// In a lesson the thread that watches is confined while server and clients run.
-fn kept_by_lesson(world: &World) -> anyhow::Result<()> {
-    let kept = mask_of(&kept_here(world)?)?;
-    let mut lesson = Process::start(world.agent_command(&["learn", "--auto", "nagle"]))?;
-    let deadline = Instant::now() + world.patience();
-    let watching = loop {
-        if let Some(status) = confined_thread(lesson.pid()) {
-            break status;
-        }
-        let has_ended = lesson.ended()?.is_some();
-        ensure!(!has_ended, "no thread was confined: {}", lesson.finish());
-        ensure!(Instant::now() < deadline, "no thread is confined");
-        thread::sleep(Duration::from_millis(1));
-    };
-    for field in ["CapEff:", "CapPrm:"] {
-        let held = u64::from_str_radix(field_of(&watching, field)?, 16)?;
-        ensure!(held == kept, "{field} {held:x}, not {kept:x}");
-    }
-    ensure!(field_of(&watching, "NoNewPrivs:")? == "1", "{watching}");
-    let status = lesson.wait(world.case_limit())?;
-    ensure!(status.success(), "{status}: {}", lesson.finish());
-    Ok(())
-}
-
-/// Status of the thread that has a filter of system calls.
-fn confined_thread(pid: u32) -> Option<String> {
-    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
-        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-        let is_filtered = field_of(&status, "Seccomp:").is_ok_and(|mode| mode == "2");
-        if is_filtered && !switches_statistics(&status) {
-            return Some(status);
-        }
-    }
-    None
-}
+use crate::harness::{Agent, Process, Protocol, World, connect, copy_program, skip};
 
 /// A folder that everybody can look into, with a copy of a program: others may have no access to
 /// the build directory.
@@ -322,7 +64,7 @@ fn knows_waits(object: &Value) -> bool {
 
 /// What a thread of another user's process waits for is in a file of its owner alone, in a folder
 /// of its owner alone, and shown to whoever may trace it.
-fn proc_of_others(world: &World) -> anyhow::Result<()> {
+pub(super) fn proc_of_others(world: &World) -> anyhow::Result<()> {
     let server = Other::start(world, NOBODY)?;
     let protocol = Protocol { greeting: b"", request: b"ask\n", end: b"\n" };
     let pause = Duration::from_millis(20);
@@ -363,7 +105,7 @@ fn watch_for(world: &World, without: &str, command: &[&str]) -> anyhow::Result<(
     Ok((agent, pid.with_context(|| format!("no process in {target:?}"))?))
 }
 
-fn command_of_another(world: &World) -> anyhow::Result<()> {
+pub(super) fn command_of_another(world: &World) -> anyhow::Result<()> {
     let runs = |pid: u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         !stat.is_empty() && !stat.contains(") Z ")
@@ -379,7 +121,7 @@ fn command_of_another(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn caller_of_sudo(world: &World) -> anyhow::Result<()> {
+pub(super) fn caller_of_sudo(world: &World) -> anyhow::Result<()> {
     let (_folder, id) = copy_of(Path::new("/usr/bin/id"), "id")?;
     fs::set_permissions(&id, fs::Permissions::from_mode(0o4_755))?;
     let script = format!(
@@ -447,7 +189,7 @@ impl Caller {
     }
 }
 
-fn file_capabilities(world: &World) -> anyhow::Result<()> {
+pub(super) fn file_capabilities(world: &World) -> anyhow::Result<()> {
     let Some((_folder, program)) = with_capabilities(world, 0o755)? else {
         return skip("no file can be given capabilities here");
     };
@@ -508,7 +250,7 @@ impl Drop for Holder {
 
 /// More processes of root than have names in the output hold a listener, and then one of the
 /// caller's.
-fn one_of_many_holders(world: &World) -> anyhow::Result<()> {
+pub(super) fn one_of_many_holders(world: &World) -> anyhow::Result<()> {
     let Some((_folder, program)) = with_capabilities(world, 0o755)? else {
         return skip("no file can be given capabilities here");
     };
@@ -585,7 +327,7 @@ fn kept_without_others(attached: &Value) -> Vec<&'static str> {
 }
 
 /// Who is in the group of a file that others cannot run may watch what is root's.
-fn group(world: &World) -> anyhow::Result<()> {
+pub(super) fn group(world: &World) -> anyhow::Result<()> {
     const GROUP: u32 = 64_999;
     let Some((_folder, program)) = with_capabilities(world, 0o750)? else {
         return skip("no file can be given capabilities here");
