@@ -3,8 +3,8 @@
 
 pub(super) use backscope_abi::errno::{ECONNABORTED, EMFILE, ENFILE, ENOMEM, EPERM};
 
+use super::closes::{end, late};
 use super::connections::{closed, opened};
-use super::connects::{end, late};
 use super::world::{LISTENER, MS, SECOND, START, World, address, listener};
 use crate::model::event::{
     AcceptFails, Closed, Ending, Event, LeftQueue, ListenerSample, Opened, Process, ProcessChange,

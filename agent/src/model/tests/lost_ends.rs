@@ -2,8 +2,8 @@
 
 use backscope_abi::MAX_DATAGRAMS;
 
+use super::closes::late;
 use super::connections::{closed, opened};
-use super::connects::late;
 use super::facts::server;
 use super::world::{SECOND, START, World};
 use crate::model::event::{

@@ -4,6 +4,7 @@ mod accepts;
 mod bounds;
 mod chain;
 mod claims;
+mod closes;
 mod connection_facts;
 pub(crate) mod connections;
 mod connects;

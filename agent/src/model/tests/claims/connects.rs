@@ -2,10 +2,8 @@
 
 use super::ClaimRow;
 use crate::model::event::{Closed, Connect, Outcome, Sign};
-use crate::model::tests::connects::{
-    after, called_late, ends, failed, late_ends, lingering, made, served_one, several, unread,
-    upstream,
-};
+use crate::model::tests::closes::{called_late, ends, late_ends, lingering, unread};
+use crate::model::tests::connects::{after, failed, made, served_one, several, upstream};
 use crate::model::tests::world::{MS, SECOND, World, address};
 
 pub(super) fn rows() -> Vec<ClaimRow> {
