@@ -5,22 +5,23 @@ mod datagrams;
 mod exchanges;
 mod findings;
 mod proxy;
-mod run_end;
 mod socket_events;
+mod summary;
 mod table;
 mod times;
 mod unix;
+mod words;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::Sink;
 use crate::model::Attached;
-use crate::model::event::{Accept, Cost, Pause, Process, ProcessChange, SockId, Stage};
-use crate::model::output::{FindingState, Interest, Lost, Output, OverflowOutput, Summary};
-use crate::model::snapshot::{Finding, ListenerView, PatternView, Snapshot, Totals, chain};
-use crate::text::{Untrusted, count, count_of, duration_us, named, percent, take_columns};
-use exchanges::{Exchanges, holders};
+use crate::model::event::Stage;
+use crate::model::output::{FindingState, Interest, Output};
+use crate::model::snapshot::{Finding, ListenerView, Snapshot, chain};
+use crate::text::{Untrusted, count, count_of, duration_us, take_columns};
+use exchanges::Exchanges;
 use findings::FindingLines;
 use table::TextTable;
 pub use times::Times;
@@ -146,18 +147,18 @@ impl Plain {
         let ts_ns = output.ts_ns();
         match output {
             Output::Accept(accept) if self.accepts.allows(ts_ns, 1) => {
-                self.event(out, ts_ns, "accept", &accept_text(accept), false)
+                self.event(out, ts_ns, "accept", &words::accept(accept), false)
             }
             // A syncookie refuses nobody; the summary counts them.
             Output::Overflow(overflow) if overflow.stage == Stage::Cookie => Ok(()),
             Output::Overflow(overflow) if self.refusals.allows(ts_ns, overflow.count) => {
-                self.event(out, ts_ns, "overflow", &overflow_text(overflow, snapshot), true)
+                self.event(out, ts_ns, "overflow", &words::overflow(overflow, snapshot), true)
             }
             Output::Syn(syn) => {
                 let text = format!(
                     "{} at {}, accept queue {}, SYN queue {}",
                     syn.peer,
-                    local_of(syn.listener, snapshot),
+                    words::local_of(syn.listener, snapshot),
                     syn.depth,
                     syn.syn_depth
                 );
@@ -175,10 +176,10 @@ impl Plain {
                 Ok(())
             }
             Output::Process(process) => {
-                self.event(out, ts_ns, "process", &process_text(process), false)
+                self.event(out, ts_ns, "process", &words::process(process), false)
             }
             Output::Pattern(pattern) => {
-                self.event(out, ts_ns, "pattern", &pattern_text(&pattern.view), false)
+                self.event(out, ts_ns, "pattern", &words::pattern(&pattern.view), false)
             }
             Output::Proxy(proxy) => {
                 self.event(out, ts_ns, "proxy", &proxy::text(&proxy.view), false)
@@ -190,8 +191,8 @@ impl Plain {
                 &socket_events::text(output),
                 false,
             ),
-            Output::Pause(pause) => self.event(out, ts_ns, "pause", pause_text(pause), false),
-            Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
+            Output::Pause(pause) => self.event(out, ts_ns, "pause", words::pause(pause), false),
+            Output::Lost(lost) => self.event(out, ts_ns, "lost", &words::lost(lost), true),
             _ => Ok(()),
         }
     }
@@ -244,87 +245,6 @@ impl Plain {
         }
         if !is_first {
             writeln!(out)?;
-        }
-        Ok(())
-    }
-
-    fn summary(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
-        writeln!(out, "Summary after {}", duration_us(summary.duration_us))?;
-        run_end::summary(out, self.colour, summary)?;
-        self.write_queues(out, summary)?;
-        if let Some(paused_us) = summary.paused_us {
-            let watched = 1.0 - paused_us as f64 / summary.duration_us.max(1) as f64;
-            writeln!(
-                out,
-                "  budget       exchanges watched for {} of the time, and counted only then",
-                percent(watched)
-            )?;
-        }
-        if summary.times.exchanges > 0 {
-            let exchange = &summary.exchange;
-            let [p50, p99, max] = [exchange.p50, exchange.p99, exchange.max].map(duration_us);
-            let exchanges = count(summary.times.exchanges);
-            let connections = count_of(summary.connections, "connection");
-            writeln!(
-                out,
-                "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}"
-            )?;
-            writeln!(out, "  their time   {}", holders(&summary.held))?;
-        }
-        connects::summary(out, self.colour, summary)?;
-        if let Some(totals) = &summary.datagrams {
-            datagrams::summary(out, self.colour, totals)?;
-        }
-        findings::write_count(out, summary)?;
-        let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
-        let mut records = format!("{seen} seen, {delivered} delivered, {lost} lost");
-        if summary.not_kept > 0 {
-            records += &format!("; {} not kept: no room", count(summary.not_kept));
-        }
-        let loses = summary.lost > 0 || summary.not_kept > 0;
-        writeln!(out, "  records      {}", self.colour.loss(loses, &records))?;
-        if let Some(cost) = &summary.cost {
-            writeln!(out, "  cost         {}", cost_text(cost))?;
-        }
-        findings::write_all(out, self.colour, summary, |ts_ns| {
-            self.time(ts_ns).trim_start().to_owned()
-        })
-    }
-
-    fn write_queues(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
-        let (totals, wait) = (&summary.totals, &summary.wait);
-        writeln!(out, "  listeners    {}", count(summary.listeners))?;
-        let abandoned = count(totals.abandoned);
-        let (queued, accepted) = (count(totals.queued), count(totals.accepted));
-        writeln!(
-            out,
-            "  connections  {queued} queued, {accepted} accepted, {abandoned} left unaccepted"
-        )?;
-        if let Some(fails) = totals.accept_fails
-            && fails > 0
-        {
-            let fails = self.colour.loss(true, &format!("{} failed", count(fails)));
-            writeln!(out, "  accept()     {fails}")?;
-        }
-        let is_loss = totals.overflows() > 0 || totals.syn_dropped.unwrap_or(0) > 0;
-        writeln!(out, "  refused      {}", self.colour.loss(is_loss, &refused_text(totals)))?;
-        let known = |figure: Option<u64>| match figure {
-            Some(figure) => count(figure),
-            None => "not observed".to_owned(),
-        };
-        let (dropped, cookies) = (known(totals.syn_dropped), known(totals.cookies_sent));
-        writeln!(
-            out,
-            "  SYN queue    dropped: {dropped}; syncookies: {cookies}; SYN-ACKs retransmitted: {}",
-            count(totals.synack_retransmits)
-        )?;
-        if wait.count > 0 {
-            let [p50, p90, p99, max] = [wait.p50, wait.p90, wait.p99, wait.max].map(duration_us);
-            writeln!(
-                out,
-                "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({})",
-                count_of(wait.count, "accept")
-            )?;
         }
         Ok(())
     }
@@ -446,114 +366,4 @@ fn newest(outputs: &[Output]) -> Vec<&ListenerView> {
         newest[place] = &listener.view;
     }
     newest
-}
-
-fn local_of(listener: SockId, snapshot: &Snapshot) -> String {
-    match snapshot.listeners.iter().find(|view| view.sock == listener) {
-        Some(view) => view.local.to_string(),
-        None => "a new listener".to_owned(),
-    }
-}
-
-fn accept_text(accept: &Accept) -> String {
-    let about = if accept.queued_estimated { "about " } else { "" };
-    let waited = match accept.queued_us() {
-        Some(us) => format!("waited {about}{}", duration_us(us)),
-        None => "wait not observed".to_owned(),
-    };
-    let fd = match accept.fd {
-        Some(fd) => format!(" as fd {fd}"),
-        None => String::new(),
-    };
-    let (comm, tid) = (accept.comm.for_terminal(), accept.tid);
-    format!("{} at {}: {waited}, taken by {comm} ({tid}){fd}", accept.peer, accept.local)
-}
-
-fn overflow_text(overflow: &OverflowOutput, snapshot: &Snapshot) -> String {
-    let what = match overflow.stage {
-        _ if !overflow.stage_certain => "SYN or final ACK refused",
-        Stage::Syn => "SYN dropped",
-        Stage::Ack => "final ACK ignored",
-        Stage::SynQueue => "SYN dropped, SYN queue full",
-        Stage::Cookie => "syncookie sent",
-    };
-    let who = match overflow.peer {
-        Some(peer) => peer.to_string(),
-        None => format!("{} from unknown peers", count_of(overflow.count, "packet")),
-    };
-    let local = local_of(overflow.listener, snapshot);
-    format!("{who} at {local}: {what}, accept queue {} of {}", overflow.depth, overflow.limit)
-}
-
-fn process_text(process: &Process) -> String {
-    let name = format!("{} ({})", process.pid, process.comm.for_terminal());
-    match process.change {
-        ProcessChange::Forked { parent } => {
-            format!("{name} is a new child of {parent}, now watched")
-        }
-        ProcessChange::Executed => format!("{name} executed a new program"),
-        ProcessChange::Exited => format!("{name} exited"),
-        ProcessChange::ExitedWith { status } => format!("{name} exited: {}", status.words()),
-    }
-}
-
-/// "api-server 4242: acceptor + readers, threads, event-loop (0.97): 1 thread accepts, 4 read and
-/// write".
-fn pattern_text(view: &PatternView) -> String {
-    let mut kind = view.name.words().to_owned();
-    if let Some(units) = view.units {
-        kind += &format!(", {}", units.name());
-    }
-    if let Some(io) = view.io {
-        kind += &format!(", {}", io.name());
-    }
-    format!(
-        "{}: {kind} ({:.2}): {}",
-        named(&view.comm, view.pid).for_terminal(),
-        view.confidence,
-        view.headline
-    )
-}
-
-fn pause_text(pause: &Pause) -> &'static str {
-    if pause.begins {
-        "exchanges are not watched, to keep to the budget"
-    } else {
-        "exchanges are watched again"
-    }
-}
-
-fn lost_text(lost: &Lost) -> String {
-    format!(
-        "{} (\"{}\"), {} so far",
-        count(lost.count),
-        lost.probe.for_terminal(),
-        count(lost.total)
-    )
-}
-
-fn refused_text(totals: &Totals) -> String {
-    match totals.overflow_ack {
-        Some(ack) => {
-            let dropped = count_of(totals.overflow_syn, "SYN");
-            format!("{dropped} dropped, {} ignored", count_of(ack, "final ACK"))
-        }
-        None if totals.overflow_syn == 1 => "1 SYN dropped or final ACK ignored".to_owned(),
-        None => format!("{} SYNs dropped or final ACKs ignored", count(totals.overflow_syn)),
-    }
-}
-
-fn cost_text(cost: &Cost) -> String {
-    let probes = match (cost.probe_ns, cost.probe_runs) {
-        (Some(ns), Some(runs)) if runs > 0 => {
-            format!(
-                "{} on the whole machine of {} ns each, ",
-                count_of(runs, "probe run"),
-                count(ns / runs)
-            )
-        }
-        _ => String::new(),
-    };
-    let agent = duration_us(cost.agent_cpu_us);
-    format!("{probes}agent {agent} of CPU, {:.1} MB", cost.agent_rss_bytes as f64 / 1e6)
 }
