@@ -153,18 +153,6 @@ pub const fn bucket_middle_us(bucket: usize) -> u64 {
     ((8 + (bucket % 8) as u64) << step) + (1 << step) / 2
 }
 
-/// Entry of the iterator for a UDP socket: its figures are in the map.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct ScanDatagram {
-    /// [`crate::SCAN_DATAGRAM`].
-    pub tag: u32,
-    /// Process that holds it.
-    pub tgid: u32,
-    /// Its key in the `DATAGRAMS` map.
-    pub key: u64,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

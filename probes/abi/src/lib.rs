@@ -5,26 +5,30 @@
 #![no_std]
 
 mod compact;
+mod connect;
 mod connection;
 mod datagram;
 mod event;
+mod exchange;
 mod idle;
 mod layout;
 mod linux;
 mod payload;
 mod record;
+mod scan;
 
 pub use compact::{COMPACT_EXCHANGE, CompactExchange, CompactSched};
-pub use connection::{
-    BURST_GAP_NS, CANNOT_COUNT, Connection, ENDED, EXCHANGE, Ended, Exchange, FAILED, Failed, LATE,
-    Late, OPENED, Opened, PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection,
-    ScanHeld, SchedDelta, Thread, UNCLAIMED, attempt, ending, flag, hold, progress, role, why,
-};
+pub use connect::{FAILED, Failed, OPENED, Opened, attempt};
+pub use connection::{Connection, ENDED, Ended, LATE, Late, UNCLAIMED, ending, why};
 pub use datagram::{
     Datagram, LATENCY_BUCKETS, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT,
-    MARKS, ScanDatagram, bucket_middle_us, latency_bucket,
+    MARKS, bucket_middle_us, latency_bucket,
 };
 pub use event::{EVENT, Event, event_kind, side};
+pub use exchange::{
+    BURST_GAP_NS, EXCHANGE, Exchange, PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE,
+    SchedDelta, Thread, flag, hold, progress, role,
+};
 pub use idle::Idle;
 pub use layout::{ABSENT, Config, Layout};
 pub use linux::{errno, tcp_state};
@@ -36,9 +40,12 @@ pub use payload::{
 };
 pub use record::{
     ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, Fail, FailKey, LISTENER,
-    Listener, OVERFLOW, Overflow, PROCESS, Process, Queued, RETRANSMIT, Retransmit,
-    SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_HELD, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX, SYN,
-    ScanEntry, ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
+    Listener, OVERFLOW, Overflow, PROCESS, Process, Queued, RETRANSMIT, Retransmit, SYN, Syn,
+    process, stage,
+};
+pub use scan::{
+    CANNOT_COUNT, SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_HELD, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX,
+    ScanConnection, ScanDatagram, ScanEntry, ScanHeld, ScanOther, ScanUnix, UNIX_PATH,
 };
 
 /// Listeners that are watched at once. A listener beyond that is not watched;

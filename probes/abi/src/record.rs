@@ -21,19 +21,6 @@ pub const ADOPT: u32 = 7;
 /// Kind of a record that announces a new listener: its value is in the `LISTENERS` map.
 pub const LISTENER: u32 = 8;
 
-/// Tag of [`ScanEntry`].
-pub const SCAN_LISTENER: u32 = 1;
-/// Tag of [`crate::ScanConnection`].
-pub const SCAN_CONNECTION: u32 = 2;
-/// Tag of [`crate::ScanDatagram`].
-pub const SCAN_DATAGRAM: u32 = 3;
-/// Tag of [`ScanUnix`].
-pub const SCAN_UNIX: u32 = 4;
-/// Tag of [`ScanOther`].
-pub const SCAN_OTHER: u32 = 5;
-/// Tag of [`crate::ScanHeld`].
-pub const SCAN_HELD: u32 = 6;
-
 /// One end of a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -255,77 +242,6 @@ pub struct Fail {
     pub first_ns: u64,
     /// Thread that called last, `tgid << 32 | tid`.
     pub thread: u64,
-}
-
-/// Entry of the iterator over open files for a listening Unix-domain socket of a target.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct ScanUnix {
-    /// [`SCAN_UNIX`].
-    pub tag: u32,
-    /// Process that holds it.
-    pub tgid: u32,
-    /// The socket's id.
-    pub sock: u64,
-    /// Connections in its accept queue.
-    pub depth: u32,
-    /// Limit of the queue: a client finds it full when the depth is above it (`unix_recvq_full`).
-    pub limit: u32,
-    /// Bytes of `path`.
-    pub length: u32,
-    /// Inode of its network namespace.
-    pub netns: u32,
-    /// Command name of the process.
-    pub comm: [u8; 16],
-    /// `sun_path`: a path, or a name in the abstract namespace behind a NUL.
-    pub path: [u8; UNIX_PATH],
-}
-
-/// Bytes of `sun_path`, 108, and padding.
-pub const UNIX_PATH: usize = 112;
-
-/// Entry of the iterator for a listening socket on a watched port that is no target's.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct ScanOther {
-    /// [`SCAN_OTHER`].
-    pub tag: u32,
-    /// Process that holds it.
-    pub tgid: u32,
-    /// Address of its `struct sock`.
-    pub sk: u64,
-    /// Connections in its accept queue.
-    pub depth: u32,
-    /// Limit of the queue.
-    pub limit: u32,
-    /// Inode of its network namespace.
-    pub netns: u32,
-    /// Padding.
-    pub _pad: u32,
-    /// Cookie of that, which is never used again; 0 before 5.12.
-    pub netns_cookie: u64,
-    /// Where it listens.
-    pub local: Endpoint,
-    /// Command name of the process.
-    pub comm: [u8; 16],
-}
-
-/// Entry of the iterator over open files for a listening socket.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct ScanEntry {
-    /// [`SCAN_LISTENER`].
-    pub tag: u32,
-    /// Padding.
-    pub _pad: u32,
-    /// The listener's id.
-    pub listener: u64,
-    /// Process that holds it.
-    pub tgid: u32,
-    /// Its descriptor there.
-    pub fd: u32,
-    /// Command name.
-    pub comm: [u8; 16],
 }
 
 /// A connection was handed to the application.
