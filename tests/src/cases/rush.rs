@@ -241,7 +241,9 @@ fn others_at_the_port(world: &World) -> anyhow::Result<()> {
 fn connects_meanwhile(world: &World) -> anyhow::Result<()> {
     let _lenient = Lenient::begin(world)?;
     let (busy, failing) = (world.demo(&["serve", "--epoll"])?, Failing::new(world)?);
-    let mut demo = world.demo_waiting(&[&["connects"][..], &failing.knobs()].concat())?;
+    let works = busy.addr.to_string();
+    let knobs = [&["connects", "--to", &works][..], &failing.knobs()].concat();
+    let mut demo = world.demo_waiting(&knobs)?;
     demo.await_line("ready")?;
     let Some(mut agent) = watch_rush(world, "exchanges", &[demo.pid(), busy.pid()])? else {
         return skip("no hook is suspended here");
