@@ -234,6 +234,8 @@ fn others_at_the_port(world: &World) -> anyhow::Result<()> {
     let told: Vec<&Value> =
         ended.objects.iter().filter(|object| object["local"] == local.as_str()).collect();
     ensure!(told.is_empty(), "of somebody else's: {told:?}");
+    let summary = ended.summary()?;
+    ensure!(number(summary, "/exchanges") == Some(0), "nobody asks our server: {summary}");
     ended.check_clean()
 }
 
