@@ -11,13 +11,11 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::errno::{EAGAIN, ECANCELED, EINTR, EMFILE, negative};
-use backscope_abi::tcp_state::{TCP_CLOSE_WAIT, TCP_LISTEN};
-use backscope_abi::{Call, Connection, Queued, counter};
+use backscope_abi::tcp_state::TCP_LISTEN;
+use backscope_abi::{Call, Queued, counter};
 
 use crate::{
-    close::BY_PEER,
-    connection::born_late,
-    era::is_pause,
+    connection::find_by_number,
     id::id_of,
     kernel::{
         Head, comm, config, current, file_of_fd, jiffies, now, read, read_at, sock_of_file,
@@ -29,7 +27,7 @@ use crate::{
     queue::queued,
     suspend::{is_rush, was_stateless},
     target::is_target,
-    unstated::note_fin,
+    unstated::taken_unseen,
 };
 
 const _: () = assert!(size_of::<Head>() <= size_of::<abi::Accept>());
@@ -176,10 +174,10 @@ pub(crate) fn accepted_as(
         return false;
     }
     let seen_queued = queued.listener != 0;
-    if !seen_queued && was_stateless(established_ns(child)) {
+    if !seen_queued && was_stateless(established_ns(child)) && find_by_number(child).is_none() {
         // No state change was seen when it was queued.
         queued.sock = id_of(child);
-        taken_unseen(child, queued.sock, id, thread);
+        taken_unseen(child, queued.sock, thread);
     }
     let mut depth = 0;
     if let Some(mut listener) = LISTENERS.find(id) {
@@ -226,46 +224,6 @@ pub(crate) fn accepted_as(
     record.comm = comm();
     entry.submit(BPF_RB_NO_WAKEUP.into());
     seen_queued
-}
-
-/// Accept takes a connection that was not seen to be queued: it is watched from now on.
-#[inline(always)]
-pub(crate) fn taken_unseen(child: *const c_void, sock: u64, listener: u64, thread: u64) {
-    if config!(exchanges) != 0
-        && !is_pause()
-        && let Some(connection) = born_late(child, sock)
-    {
-        claim(connection, listener, thread);
-        note_early(child, connection);
-    }
-}
-
-/// Notes what came before the connection was known. Nobody has sent anything on it yet, so that its
-/// socket read the clock when the newest segment came.
-#[inline(always)]
-fn note_early(child: *const c_void, mut connection: Live<Connection>) {
-    let mut unread = read!(child, rcv_nxt as u32).wrapping_sub(read!(child, copied_seq as u32));
-    if unread == 0 || connection.unread_since_ns != 0 {
-        return;
-    }
-    let newest_ns = read!(child, tcp_clock_cache as u64);
-    if read!(child, skc_state as u8) == TCP_CLOSE_WAIT {
-        if connection.exchange.fin_by == 0 {
-            note_fin(connection, BY_PEER, newest_ns);
-        }
-        unread -= 1;
-    }
-    if unread != 0 {
-        connection.unread_since_ns = newest_ns;
-        connection.arrival_ns = newest_ns;
-    }
-}
-
-/// Notes whose connection it is.
-#[inline(always)]
-pub(crate) fn claim(mut connection: Live<Connection>, listener: u64, thread: u64) {
-    connection.tgid = (thread >> 32) as u32;
-    connection.listener = listener;
 }
 
 /// The application reads or writes for the first time. If the connection is still taken for queued,

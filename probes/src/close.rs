@@ -358,8 +358,7 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
     if let Some(connection) = connection {
         decided!("tcp_destroy_sock", sk, "a watched connection ends");
         // In a rush nothing is kept of it while it is queued, but accept leaves its mark.
-        let is_nobodys = connection.tgid == 0 && is_rush() || unstated::is_unclaimed(connection);
-        let accepted = listener == 0 && !told && !is_nobodys;
+        let accepted = listener == 0 && !told && !(connection.tgid == 0 && is_rush());
         destroyed(sk, connection, accepted);
     }
     if listener == 0 {

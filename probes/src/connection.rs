@@ -2,7 +2,6 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::bindings::BPF_NOEXIST;
 use backscope_abi as abi;
 use backscope_abi::{Connection, counter, hold, role};
 
@@ -10,7 +9,7 @@ use crate::{
     era,
     id::is_of,
     idle,
-    kernel::{config, load, port_of},
+    kernel::{config, load, port_of, read},
     live::{Find, Live},
     maps::{ACCEPTED, BLANK_CONNECTION, CONNECTION, CONNECTIONS, count, remove_by_address},
     storage::has_no_storage,
@@ -80,45 +79,39 @@ pub(crate) fn connection_at_end(sk: *mut c_void) -> Option<Live<Connection>> {
 /// Watches a connection that is about to be queued. `listener` is noted with it.
 #[inline(always)]
 pub(crate) fn born(sk: *mut c_void, sock: u64, listener: u64) {
-    if config!(socket_storage) != 0 {
-        let _ = ACCEPTED.insert(sk as u64, &BLANK_CONNECTION, 0);
-        if let Some(mut connection) = ACCEPTED.find(sk as u64) {
-            set_up(connection, sock, role::SERVER, 0, 0);
-            connection.listener = listener;
-            return;
-        }
+    if let Some(mut connection) = born_by_address(sk, sock) {
+        connection.listener = listener;
+        return;
     }
     // Here accept does not look for it.
     let _ = open(sk, sock, role::SERVER, 0, 0);
 }
 
-/// Watches a connection that was not seen to be queued. `None` if there is no room, or if another
-/// processor does so at this moment.
+/// Watches an accepted connection, or one that is about to be queued, in memory that is there from
+/// the beginning. `None` if that is full.
 #[inline(always)]
-pub(crate) fn born_late(sk: *const c_void, sock: u64) -> Option<Live<Connection>> {
+pub(crate) fn born_by_address(sk: *const c_void, sock: u64) -> Option<Live<Connection>> {
     let address = sk as u64;
-    let (made, found) = if config!(socket_storage) != 0 {
-        let made = ACCEPTED.insert(address, &BLANK_CONNECTION, BPF_NOEXIST.into());
-        (made, ACCEPTED.find(address))
+    let connection = if config!(socket_storage) != 0 {
+        let _ = ACCEPTED.insert(address, &BLANK_CONNECTION, 0);
+        ACCEPTED.find(address)
     } else {
-        let made = CONNECTIONS.insert(address, &BLANK_CONNECTION, BPF_NOEXIST.into());
-        (made, CONNECTIONS.find(address))
-    };
-    let connection = found?;
-    if made.is_err() {
-        let known = connection.exchange.sock;
-        if known == 0 {
-            return None;
-        }
-        if is_of(known, sock) {
-            return Some(connection);
-        }
-        // Left behind by a socket at this address: the kernel skipped the probe at its end.
-        let mut blank = connection;
-        *blank = BLANK_CONNECTION;
-    }
+        let _ = CONNECTIONS.insert(address, &BLANK_CONNECTION, 0);
+        CONNECTIONS.find(address)
+    }?;
     set_up(connection, sock, role::SERVER, 0, 0);
     Some(connection)
+}
+
+/// Finds a connection as [`born_by_address`] left it, in a program whose socket is but a number.
+#[inline(always)]
+pub(crate) fn find_by_number(sk: *const c_void) -> Option<Live<Connection>> {
+    let value = if config!(socket_storage) != 0 {
+        ACCEPTED.find(sk as u64)
+    } else {
+        CONNECTIONS.find(sk as u64)
+    }?;
+    if is_of(value.exchange.sock, read!(sk, skc_cookie as u64)) { Some(value) } else { None }
 }
 
 /// Watches a connection from now on; `None` for want of memory.

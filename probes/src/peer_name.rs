@@ -3,22 +3,23 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
-use backscope_abi::{Call, Queued, UNCLAIMED, counter};
+use backscope_abi::{Call, Queued, counter};
 
 use crate::{
-    accept::{accepted_as, call_of, claim, established_ns, taken_unseen},
-    id::{id_of, is_of},
+    accept::{accepted_as, call_of, established_ns},
+    connection::find_by_number,
+    id::id_of,
     kernel::{
         IPPROTO_MPTCP, config, current, file_of_fd, now, number_of, read, sock_of_socket,
         tcp_behind,
     },
     listener::listener_id,
-    live::Find,
-    maps::{ACCEPTED, QUEUED, count},
+    maps::{QUEUED, count},
     queue::queued,
     suspend::{is_rush, is_rush_since, is_suspended},
     syscall::Syscall,
     target::is_served,
+    unstated::taken_unseen,
 };
 
 /// Handles a request for a peer's name. Accept makes one between taking the connection and
@@ -80,16 +81,10 @@ fn taken(child: *const c_void) {
     let Some(call) = accept_call() else { return };
     let thread = current();
     let mut queued = Queued { queued_ns: established_ns(child), ..Queued::default() };
-    let mut known = None;
-    if config!(exchanges) != 0
-        && let Some(connection) = ACCEPTED.find(child as u64)
-        && is_of(connection.exchange.sock, read!(child, skc_cookie as u64))
-    {
+    let known = if config!(exchanges) != 0 { find_by_number(child) } else { None };
+    if let Some(connection) = known {
         queued.sock = connection.exchange.sock;
-        if connection.listener != UNCLAIMED {
-            queued.listener = connection.listener;
-        }
-        known = Some(connection);
+        queued.listener = connection.listener;
     }
     if queued.listener == 0 {
         if !is_served(read!(child, skc_num as u16)) {
@@ -103,11 +98,11 @@ fn taken(child: *const c_void) {
             let _ = QUEUED.remove(child as u64);
         }
     }
-    if let Some(connection) = known {
-        claim(connection, queued.listener, thread);
+    if let Some(mut connection) = known {
+        connection.tgid = (thread >> 32) as u32;
     } else {
         queued.sock = id_of(child);
-        taken_unseen(child, queued.sock, queued.listener, thread);
+        taken_unseen(child, queued.sock, thread);
     }
     accepted_as(child, queued, thread, Call::default(), -1, now(), false);
 }

@@ -36,11 +36,7 @@ fn arrived(sk: *mut c_void) {
     if is_pause() {
         return;
     }
-    let mut known = connection_of(sk);
-    if known.is_none() {
-        known = unstated::came(sk);
-    }
-    let Some(mut connection) = known else { return datagram::arrived(sk) };
+    let Some(mut connection) = connection_of(sk) else { return datagram::arrived(sk) };
     let tp = tcp_of(sk);
     if tp.is_null() || load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32) {
         return;
@@ -127,9 +123,6 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
         }
         return;
     };
-    if unstated::is_foreign(sk, connection) {
-        return;
-    }
     event::read(connection, sk, result, flags);
     if flags & MSG_PEEK != 0 {
         return;

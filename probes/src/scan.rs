@@ -25,7 +25,6 @@ use crate::{
     maps::{CENSUS, CONNECTION, CONNECTIONS},
     target::{is_served, is_target, is_wanted},
     tcp::tcp_of,
-    unstated::is_unclaimed,
 };
 
 const IPPROTO_UDP: u16 = 17;
@@ -282,9 +281,6 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
     let known = find_active(typed);
     let mut connection;
     if let Some(known) = known {
-        if is_unclaimed(known) {
-            return;
-        }
         connection = known;
     } else {
         let is_new = state != TCP_CLOSE && state != TCP_SYN_SENT && is_wanted(sk, tgid);

@@ -32,9 +32,6 @@ fn wrote(sk: *mut c_void, result: i32) {
         return;
     }
     let Some(mut connection) = connection_of(sk) else { return datagram::wrote(sk, result) };
-    if unstated::is_foreign(sk, connection) {
-        return;
-    }
     event::write(connection, sk, result);
     if result == negative(EAGAIN) && connection.blocked_since_ns == 0 {
         connection.blocked_since_ns = now();

@@ -31,12 +31,6 @@ pub(crate) fn is_stateless() -> bool {
     SUSPENSION.get(0).is_some_and(|state| *state & suspension::STATELESS != 0)
 }
 
-/// True if any hooks were ever suspended.
-#[inline(always)]
-pub(crate) fn was_suspended() -> bool {
-    SUSPENSION.get(0).is_some_and(|state| *state != suspension::NEVER)
-}
-
 /// True if no state change was seen at this time, as far as is known.
 #[inline(always)]
 pub(crate) fn was_stateless(ts_ns: u64) -> bool {

@@ -8,81 +8,50 @@ use backscope_abi::tcp_state::{
     TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2,
     TCP_LAST_ACK, TCP_TIME_WAIT,
 };
-use backscope_abi::{Connection, UNCLAIMED, counter, ending, role};
+use backscope_abi::{Connection, ending, role};
 
 use crate::{
     accept::established_ns,
     close::{BY_LOCAL, BY_PEER, closes},
     connect,
-    connection::{born_late, connection_of, discard, open},
-    era,
+    connection::{born_by_address, connection_of},
+    era::{self, is_pause},
     id::cookie_of,
-    kernel::{IPPROTO_TCP, config, load, port_of},
+    kernel::{IPPROTO_TCP, config, load, read},
     live::Live,
-    maps::count,
-    suspend::{is_stateless, was_stateless, was_suspended},
-    target::is_served,
-    tcp::tcp_of,
+    suspend::{is_stateless, was_stateless},
 };
 
-/// Data come to a connection that is not known. It is watched from now on if it came while no state
-/// change was seen, and nothing was read from it or sent to it before. `sk` must be a pointer that
-/// the verifier knows as a socket.
+/// Accept takes a connection that is not known: it is watched from now on.
 #[inline(always)]
-pub(crate) fn came(sk: *mut c_void) -> Option<Live<Connection>> {
-    if !is_served(port_of(sk)) || !was_suspended() { None } else { watch(sk) }
-}
-
-/// Whose it is shows when it is accepted: somebody else may listen at the same port, in another
-/// network namespace or in the same group. A function of its own for the room on the stack.
-#[inline(never)]
-fn watch(sk: *mut c_void) -> Option<Live<Connection>> {
-    let plain = sk as *const c_void;
-    let state = load!(plain, skc_state as u8);
-    let is_open = state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT;
-    if !is_open || load!(plain, sk_protocol as u16) != IPPROTO_TCP {
-        return None;
-    }
-    let tp = tcp_of(sk);
-    if tp.is_null()
-        || !was_stateless(load!(tp, rcvq_time as u64) * 1_000)
-        || load!(tp, is_mptcp as u8) != 0
+pub(crate) fn taken_unseen(child: *const c_void, sock: u64, thread: u64) {
+    if config!(exchanges) != 0
+        && !is_pause()
+        && let Some(mut connection) = born_by_address(child, sock)
     {
-        return None;
+        connection.tgid = (thread >> 32) as u32;
+        note_early(child, connection);
     }
-    let unread = load!(tp, rcv_nxt as u32).wrapping_sub(load!(tp, copied_seq as u32));
-    let is_fresh =
-        load!(tp, bytes_received as u64) == unread as u64 && load!(tp, first_tx_mstamp as u64) == 0;
-    if !is_fresh {
-        return None;
-    }
-    let sock = cookie_of(sk);
-    let mut connection = match born_late(sk, sock) {
-        Some(connection) => connection,
-        None => open(sk, sock, role::SERVER, 0, 0)?,
-    };
-    if connection.tgid == 0 {
-        connection.listener = UNCLAIMED;
-    }
-    Some(connection)
 }
 
-/// True of a connection of which it is not known yet whose it is.
+/// Notes what came before accept. Nobody has sent anything yet, so that the socket last read its
+/// clock when the newest segment came.
 #[inline(always)]
-pub(crate) fn is_unclaimed(connection: Live<Connection>) -> bool {
-    connection.tgid == 0 && connection.listener == UNCLAIMED
-}
-
-/// True of a connection that is used and was not seen to be accepted: it is somebody else's. Forgets
-/// it.
-#[inline(always)]
-pub(crate) fn is_foreign(sk: *mut c_void, connection: Live<Connection>) -> bool {
-    if !is_unclaimed(connection) {
-        return false;
+fn note_early(child: *const c_void, mut connection: Live<Connection>) {
+    let mut unread = read!(child, rcv_nxt as u32).wrapping_sub(read!(child, copied_seq as u32));
+    if unread == 0 {
+        return;
     }
-    count(counter::ENDED);
-    discard(sk);
-    true
+    let newest_ns = read!(child, tcp_clock_cache as u64);
+    if read!(child, skc_state as u8) == TCP_CLOSE_WAIT {
+        note_fin(connection, BY_PEER, newest_ns);
+        unread -= 1;
+    }
+    if unread != 0 {
+        // With TCP Fast Open this is 0: until the read it is not known when they came.
+        connection.unread_since_ns = read!(child, first_data_time as u64) * 1_000;
+        connection.arrival_ns = if connection.unread_since_ns != 0 { newest_ns } else { 0 };
+    }
 }
 
 /// Notes who has closed the connection, if somebody has and no state change told. To be called where
@@ -109,7 +78,7 @@ fn peer_has_closed(tp: *const c_void) -> bool {
 }
 
 #[inline(always)]
-pub(crate) fn note_fin(connection: Live<Connection>, by: u8, ts_ns: u64) {
+fn note_fin(connection: Live<Connection>, by: u8, ts_ns: u64) {
     let mut exchange = connection.exchange();
     exchange.fin_by = by;
     exchange.fin_how = ending::FIN;

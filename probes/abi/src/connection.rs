@@ -7,10 +7,6 @@ pub const ENDED: u32 = 11;
 /// Kind of [`Late`].
 pub const LATE: u32 = 16;
 
-/// [`Connection::listener`] of one whose listener is not known until it is accepted: it may be that
-/// of somebody else, at the same port.
-pub const UNCLAIMED: u64 = u64::MAX;
-
 /// Values of [`Exchange::fin_how`].
 pub mod ending {
     /// FIN.
@@ -98,7 +94,7 @@ pub struct Connection {
     /// unacknowledged.
     pub reading_since_ns: u64,
     /// The listener in whose queue it is or was, if it came in a rush: nothing else is kept of it
-    /// there. [`UNCLAIMED`], or 0.
+    /// there. Else 0.
     pub listener: u64,
     /// Sequence number behind the last byte that had come when the answer began.
     pub answered_seq: u32,

@@ -235,8 +235,9 @@ layout! {
     udp_reader_qlen = "udp_sock"."reader_queue.qlen",
     /// Directions that were shut down.
     sk_shutdown = "sock"."sk_shutdown",
-    /// Bytes that came in order, since the connection was made; a FIN counts as one.
-    bytes_received = "tcp_sock"."bytes_received",
+    /// Time at which the first data came, µs, until as many have come as the first window allows
+    /// (`tcp_rcv_rtt_measure`).
+    first_data_time = "tcp_sock"."rcv_rtt_est.time",
     /// Segments sent, of any kind.
     segs_out = "tcp_sock"."segs_out",
     /// `SOCK_DONE` and so on.

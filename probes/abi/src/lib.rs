@@ -19,7 +19,7 @@ mod scan;
 
 pub use compact::{COMPACT_EXCHANGE, CompactExchange, CompactSched};
 pub use connect::{FAILED, Failed, OPENED, Opened, attempt};
-pub use connection::{Connection, ENDED, Ended, LATE, Late, UNCLAIMED, ending, why};
+pub use connection::{Connection, ENDED, Ended, LATE, Late, ending, why};
 pub use datagram::{
     Datagram, LATENCY_BUCKETS, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT,
     MARKS, bucket_middle_us, latency_bucket,

@@ -17,6 +17,8 @@ use super::ledger::serve;
 use super::rest::{Lenient, QUIET, attached, stays_attached};
 use super::{close, each_tier, exchange, native};
 use crate::harness::json::{Value, is, number, sees};
+use crate::harness::ledger::{Truth, is_connection, paired, spent_us};
+use crate::harness::trace::Conversation;
 use crate::harness::{Agent, Case, Process, Tier, World, bpf, connect, skip};
 use crate::servers::{PORT, Server};
 
@@ -26,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
     native("rush::a_listener_that_begins_is_told", listener_begins_meanwhile).alone(),
     each_tier("rush::states_are_seen_where_others_are_busy", states_stay).alone(),
     exchange("rush::ends_are_told", ends_meanwhile).alone(),
+    exchange("rush::data_that_came_before_accept_waited", data_before_accept).alone(),
     exchange("rush::connects_are_told", connects_meanwhile).alone(),
     exchange("rush::tells_nothing_of_others_at_the_port", others_at_the_port).alone(),
     native("rush::none_where_an_accept_would_be_missed", no_rush_where_unseen),
@@ -201,6 +204,44 @@ fn ends_meanwhile(world: &World) -> anyhow::Result<()> {
     let ended = agent.stop()?;
     for (way, talk) in talks {
         way.check(&ended, &talk)?;
+    }
+    ended.check_clean()
+}
+
+/// Data come to a connection that waits to be accepted, while nobody keeps anything of it. They have
+/// waited for their read all the same.
+fn data_before_accept(world: &World) -> anyhow::Result<()> {
+    let _lenient = Lenient::begin(world)?;
+    let delay = if world.vm { "2s" } else { "300ms" };
+    let busy = world.demo(&["serve", "--epoll"])?;
+    let mut demo = serve(world, &["--accept-delay", delay, "--sleep-before-read", "50ms"])?;
+    let Some(mut agent) = watch_rush(world, "exchanges", &[busy.pid(), demo.pid()])? else {
+        return skip("no hook is suspended here");
+    };
+    let mut talks = Vec::new();
+    rushing(busy.addr, || {
+        // The first finds the server in accept, the other comes while it sleeps.
+        for _ in 0..2 {
+            await_stateless(&agent)?;
+            talks.push(Conversation::hold(world, &mut demo, &[])?);
+        }
+        for talk in &talks {
+            agent.await_object("the end", |object| is_connection(object, "server", talk.port))?;
+        }
+        Ok(())
+    })?;
+    let ended = agent.stop()?;
+    for (exchange, server, client) in paired(&ended, "server", &talks[1])? {
+        let (accepted_ns, read_ns) = (talks[1].accepted.returned_ns, server.get("first_read_ns")?);
+        let written_ns = client.get("written_ns")?;
+        ensure!(written_ns < accepted_ns, "they came before: {written_ns}, {accepted_ns}");
+        let truth = read_ns.saturating_sub(accepted_ns);
+        Truth::new(truth, truth).check(
+            world,
+            "receive_queue",
+            spent_us(exchange, &["receive_queue", "run_queue"]),
+            client,
+        )?;
     }
     ended.check_clean()
 }
