@@ -38,7 +38,9 @@ fn find(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
 #[inline(always)]
 fn find_value(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
     if config!(socket_storage) == 0 {
-        return CONNECTIONS.find(sk as u64);
+        let value = CONNECTIONS.find(sk as u64)?;
+        let cookie = load!(sk as *const c_void, skc_cookie as u64);
+        return if is_of(value.exchange.sock, cookie) { Some(value) } else { None };
     }
     if has_no_storage(sk) {
         return by_address(sk);
@@ -103,6 +105,26 @@ pub(crate) fn born_by_address(sk: *const c_void, sock: u64) -> Option<Live<Conne
     Some(connection)
 }
 
+/// Watches a connection from now on whose socket is but a number: they are all in one hash where
+/// that is so. `None` for want of memory.
+#[inline(always)]
+pub(crate) fn open_by_number(
+    sk: *const c_void,
+    sock: u64,
+    role: u8,
+    preexisting: u8,
+    tgid: u32,
+) -> Option<Live<Connection>> {
+    let address = sk as u64;
+    let _ = CONNECTIONS.insert(address, &BLANK_CONNECTION, 0);
+    let Some(connection) = CONNECTIONS.find(address) else {
+        count(counter::CONNECTIONS_FULL);
+        return None;
+    };
+    set_up(connection, sock, role, preexisting, tgid);
+    Some(connection)
+}
+
 /// Finds a connection as [`born_by_address`] left it, in a program whose socket is but a number.
 #[inline(always)]
 pub(crate) fn find_by_number(sk: *const c_void) -> Option<Live<Connection>> {
@@ -123,13 +145,10 @@ pub(crate) fn open(
     preexisting: u8,
     tgid: u32,
 ) -> Option<Live<Connection>> {
-    let connection = if config!(socket_storage) != 0 {
-        CONNECTION.get(sk, 1)
-    } else {
-        let _ = CONNECTIONS.insert(sk as u64, &BLANK_CONNECTION, 0);
-        connection_of(sk)
-    };
-    let Some(connection) = connection else {
+    if config!(socket_storage) == 0 {
+        return open_by_number(sk, sock, role, preexisting, tgid);
+    }
+    let Some(connection) = CONNECTION.get(sk, 1) else {
         count(counter::CONNECTIONS_FULL);
         return None;
     };

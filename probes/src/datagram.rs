@@ -19,7 +19,7 @@ use backscope_abi::{Datagram, counter};
 
 use crate::{
     flow,
-    id::cookie_of,
+    id::{cookie_of, id_of},
     kernel::{config, current, load, local_of, now, peer_of, read},
     latency::{Queue, note_queue, note_read, settle_doubt},
     live::{Find, Live},
@@ -184,8 +184,16 @@ pub(crate) fn wrote(sk: *mut c_void, result: i32) {
 #[inline(always)]
 pub(crate) fn held(sk: *mut c_void, typed: bool, tgid: u32, comm: [u8; 16]) -> Option<u64> {
     let queue = if typed { Queue::of(sk) } else { Queue::at(sk) };
-    let id = cookie_of(sk);
-    let key = if config!(socket_cookie) != 0 { id } else { sk as u64 };
+    let (id, key) = if config!(socket_cookie) == 0 {
+        (id_of(sk), sk as u64)
+    } else {
+        // The agent asks for the cookies of sockets that no program may ask about.
+        let cookie = if typed { cookie_of(sk) } else { read!(sk, skc_cookie as u64) };
+        if cookie == 0 {
+            return None;
+        }
+        (cookie, cookie)
+    };
     let mut datagram = match DATAGRAMS.find(key) {
         Some(datagram) => datagram,
         None => watch(sk, key, id, queue, tgid)?,

@@ -44,7 +44,19 @@ pub(crate) fn begin(mut connection: Live<Connection>) {
 #[inline(always)]
 pub(crate) fn at_present(sk: *mut c_void, connection: Live<Connection>) -> Live<Connection> {
     if config!(has_pauses) != 0 && connection.era != era() {
-        renew(sk, connection);
+        renew(tcp_of(sk), connection);
+    }
+    connection
+}
+
+/// The same, by what the socket has, or a copy of it.
+#[inline(always)]
+pub(crate) fn at_present_by(
+    tp: *const c_void,
+    connection: Live<Connection>,
+) -> Live<Connection> {
+    if config!(has_pauses) != 0 && connection.era != era() {
+        renew(tp, connection);
     }
     connection
 }
@@ -52,7 +64,7 @@ pub(crate) fn at_present(sk: *mut c_void, connection: Live<Connection>) -> Live<
 /// Forgets the exchange in hand, of an earlier era: what comes next may have begun before it is
 /// seen. A function of its own for the room on the stack.
 #[inline(never)]
-fn renew(sk: *mut c_void, mut connection: Live<Connection>) {
+fn renew(tp: *const c_void, mut connection: Live<Connection>) {
     let mut exchange = connection.exchange();
     // A connect is watched in pauses, too.
     if exchange.fin_how >= ending::ASKED {
@@ -88,7 +100,6 @@ fn renew(sk: *mut c_void, mut connection: Live<Connection>) {
     connection.answered_seq = 0;
     // What follows is not the beginning of what it says.
     connection.inspected = [OVER; 2];
-    let tp = tcp_of(sk);
     if !tp.is_null() {
         let sending = sending(tp);
         connection.window_base = sending.window;

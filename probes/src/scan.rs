@@ -3,7 +3,7 @@
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::helpers::generated;
+use aya_ebpf::{btf_maps::Array, helpers::generated, macros::btf_map};
 use backscope_abi as abi;
 use backscope_abi::tcp_state::{TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_SENT};
 use backscope_abi::{Connection, Listener, role};
@@ -11,8 +11,9 @@ use backscope_abi::{Connection, Listener, role};
 use crate::{
     ack::{left_late, settle_delayed_ack},
     close::is_next_unread,
-    connection::{by_address, find_active, open},
+    connection::{by_address, find_active, find_by_number, open, open_by_number},
     datagram::{self, watches_datagrams},
+    era::at_present_by,
     exchange::refresh_from_socket,
     id::{cookie_of, id_of},
     idle::{self, compact, is_idle},
@@ -22,7 +23,7 @@ use crate::{
     },
     listener::{listener_at, note_change, watch},
     live::{Find, Live},
-    maps::{CENSUS, CONNECTION, CONNECTIONS},
+    maps::{CENSUS, CONNECTION},
     target::{is_served, is_target, is_wanted},
     tcp::tcp_of,
 };
@@ -136,7 +137,7 @@ fn unix(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
 /// with a bit that no cookie has.
 #[inline(always)]
 fn unix_id(file: *mut c_void, sk: *const c_void) -> u64 {
-    if config!(sock_from_file) != 0 && config!(socket_cookie) != 0 {
+    if config!(typed_files) != 0 && config!(socket_cookie) != 0 {
         let typed = typed(file);
         if !typed.is_null() {
             return cookie_of(typed);
@@ -165,10 +166,7 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
         if is_census() && read!(sk, skc_state as u8) != TCP_LISTEN && !held(seq, sk, file, tgid) {
             return 0;
         }
-        // Before 5.11 a file does not lead to a socket that the verifier knows.
-        if config!(sock_from_file) != 0 {
-            connection(seq, sk, file, tgid);
-        }
+        connection(seq, sk, file, tgid);
     } else if watches_datagrams() && protocol_of_file(file) == IPPROTO_UDP {
         datagram(seq, file, tgid, task);
     }
@@ -189,10 +187,14 @@ fn is_census() -> bool {
 #[inline(never)]
 fn held(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32) -> bool {
     let mut sock = 0;
-    if config!(socket_storage) == 0 {
-        if let Some(connection) = CONNECTIONS.find(sk as u64) {
-            sock = connection.exchange.sock;
+    if config!(typed_files) == 0 {
+        if sock_of_socket(file) != sk {
+            return !is_target(tgid) || write_held(seq, abi::CANNOT_COUNT);
         }
+        sock = match find_by_number(sk) {
+            Some(connection) => connection.exchange.sock,
+            None => read!(sk, skc_cookie as u64),
+        };
     } else {
         let typed = typed(file);
         if typed.is_null() {
@@ -270,6 +272,10 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
     if state == TCP_LISTEN {
         return;
     }
+    let is_new = state != TCP_CLOSE && state != TCP_SYN_SENT && is_wanted(sk, tgid);
+    if config!(typed_files) == 0 {
+        return by_number(seq, sk, file, tgid, is_new);
+    }
     let typed = typed(file);
     if typed.is_null() {
         return;
@@ -283,13 +289,10 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
     if let Some(known) = known {
         connection = known;
     } else {
-        let is_new = state != TCP_CLOSE && state != TCP_SYN_SENT && is_wanted(sk, tgid);
         if !is_new || config!(compacts_idle) != 0 && is_idle(typed) {
             return;
         }
-        let role = if is_served(read!(sk, skc_num as u16)) { role::SERVER } else { role::CLIENT };
-        let id = cookie_of(typed);
-        let Some(opened) = open(typed, id, role, 1, tgid) else { return };
+        let Some(opened) = open(typed, cookie_of(typed), role_of(sk), 1, tgid) else { return };
         connection = opened;
     }
     if is_news(connection, tp) {
@@ -298,6 +301,62 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
         }
     } else if config!(compacts_idle) != 0 {
         compact_if_idle(seq, typed, tp, connection);
+    }
+}
+
+/// The side that a connection which was found open is on.
+#[inline(always)]
+fn role_of(sk: *const c_void) -> u8 {
+    if is_served(read!(sk, skc_num as u16)) { role::SERVER } else { role::CLIENT }
+}
+
+/// A copy of the socket that the scan is at, where the verifier knows none behind a file: what reads
+/// a socket can read this. Scans run one at a time.
+#[btf_map]
+static SOCKET: Array<[u8; SOCKET_BYTES], 1> = Array::new();
+
+/// More than `struct tcp_sock` takes (some 2,300 bytes in 6.18).
+const SOCKET_BYTES: usize = 4_096;
+
+/// Copies a TCP socket; null if it cannot be read.
+#[inline(always)]
+fn copy_of(sk: *const c_void) -> *const c_void {
+    let Some(copy) = SOCKET.find(0) else { return core::ptr::null() };
+    let (to, bytes) = (copy.as_ptr().cast::<c_void>(), config!(tcp_sock_bytes) as u32);
+    if bytes as usize > SOCKET_BYTES {
+        return core::ptr::null();
+    }
+    // SAFETY: as many bytes as there is room for.
+    if unsafe { generated::bpf_probe_read_kernel(to, bytes, sk) } != 0 {
+        return core::ptr::null();
+    }
+    to
+}
+
+/// As [`connection`], where the verifier knows no socket behind a file. A function of its own for
+/// the room on the stack.
+#[inline(never)]
+fn by_number(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32, is_new: bool) {
+    // Of Multipath TCP no file leads to the connection.
+    if sock_of_socket(file) != sk {
+        return;
+    }
+    let tp = copy_of(sk);
+    if tp.is_null() {
+        return;
+    }
+    let mut connection;
+    if let Some(known) = find_by_number(sk) {
+        connection = at_present_by(tp, known);
+    } else {
+        if !is_new {
+            return;
+        }
+        let Some(opened) = open_by_number(sk, id_of(sk), role_of(sk), 1, tgid) else { return };
+        connection = opened;
+    }
+    if is_news(connection, tp) && !show(seq, connection, sk, tp, tgid) {
+        connection.shown_seq = 0;
     }
 }
 
@@ -417,7 +476,7 @@ fn show(
 /// Shows a UDP socket. A function of its own for the same reason.
 #[inline(never)]
 fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
-    let knows = config!(sock_from_file) != 0;
+    let knows = config!(typed_files) != 0;
     let sk = if knows { typed(file) } else { sock_of_socket(file).cast_mut() };
     if sk.is_null() || !is_wanted(sk, tgid) {
         return;
@@ -439,7 +498,7 @@ fn found(
         return Some(known);
     }
     let mut id = 0;
-    if config!(sock_from_file) != 0 {
+    if config!(typed_files) != 0 {
         let typed = typed(file);
         if typed.is_null() {
             return None;

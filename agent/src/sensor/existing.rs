@@ -2,13 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use super::{Sensor, now_ns, targets};
+use super::{Sensor, Signal, now_ns, sample::Closing, targets};
 use crate::model::event::Sample;
 
 impl Sensor {
     /// Finds processes, listeners and connections that are there already.
     pub(super) fn find_existing(&mut self) {
         self.settle_targets();
+        let (sees_ends, typed_files) =
+            (self.loaded.chosen.has(Signal::ConnectionEnd), self.loaded.chosen.typed_files());
+        if sees_ends || !typed_files {
+            self.closing = Closing::open(&self.maps.targets());
+        }
+        if !typed_files {
+            self.closing.give_cookies(libc::IPPROTO_TCP);
+        }
         self.scan();
         self.sampler.begin(&mut self.maps);
         // Connections that are open already are watched from here on.
@@ -16,6 +24,9 @@ impl Sensor {
         self.sample_connections(&mut first);
         while self.scan_on(&mut first) {
             first.connections.clear();
+        }
+        if !sees_ends {
+            self.closing = Closing::default();
         }
     }
 

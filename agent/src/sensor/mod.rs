@@ -232,9 +232,6 @@ impl Sensor {
             loaded,
         };
         sensor.find_existing();
-        if sensor.loaded.chosen.has(Signal::ConnectionEnd) {
-            sensor.closing = Closing::open(&sensor.maps.targets());
-        }
         if let Some(share) = options.budget {
             sensor.budget = Some(Budget::new(share, Instant::now(), clock::own_cpu_ns()));
         }

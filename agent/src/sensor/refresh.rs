@@ -133,6 +133,9 @@ impl Sensor {
             }
         }
         self.recount_after_loss();
+        if !self.loaded.chosen.typed_files() {
+            self.closing.give_cookies(libc::IPPROTO_UDP);
+        }
         let is_few = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
         self.connections.begin_scan(if is_few { &processes } else { &[] }, sample.ts_ns);
         self.maps.set_census(self.connections.is_census());

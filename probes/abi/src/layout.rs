@@ -380,6 +380,9 @@ pub struct Config {
     pub socket_cookie: u8,
     /// Not 0: `bpf_sock_from_file` and `bpf_get_current_task_btf` exist (5.11 on).
     pub sock_from_file: u8,
+    /// Not 0: the verifier knows the socket that a file leads to. Not before 5.11; and not where it
+    /// trusts no pointer that was read through another one.
+    pub typed_files: u8,
     /// Not 0: the queued stamp comes from the child's state change (tracepoint tier).
     pub queued_by_state: u8,
     /// Not 0: exchanges are watched, not only queues.
@@ -393,9 +396,13 @@ pub struct Config {
     pub has_pauses: u8,
     /// Not 0: the machine is arm64, so that system calls have its numbers.
     pub arm64: u8,
+    /// Fills the place up to the next field.
+    pub _pad: u8,
     /// Distance of the registers with which a thread entered the kernel from the start of its
     /// stack. Only used where [`Config::task_regs`] is 0.
     pub stack_regs: u16,
+    /// Size of `struct tcp_sock`. Only used where [`Config::typed_files`] is 0.
+    pub tcp_sock_bytes: u16,
 }
 
 impl Config {
@@ -407,6 +414,9 @@ impl Config {
         socket_storage: 0,
         socket_cookie: 0,
         sock_from_file: 0,
+        typed_files: 0,
+        tcp_sock_bytes: 0,
+        _pad: 0,
         by_comm: 0,
         by_port: 0,
         queued_by_state: 0,

@@ -6,7 +6,7 @@ use aya::{Btf, Ebpf};
 
 use super::{
     failure::Failure,
-    loader::{HookFlags, Loader, Types},
+    loader::{HookFlags, Loader, Sizes, Types},
     plan::{self, Attach, Choice, Program, Signal, SignalSpec},
     programs::{attach_one, load, load_ahead},
     sys,
@@ -33,9 +33,16 @@ pub struct Chosen {
     signals: Vec<(&'static SignalSpec, Option<&'static Choice>)>,
     /// Choices that did not work, in the order of trial.
     pub refusals: Vec<Refusal>,
+    /// The verifier knows the socket that a file leads to.
+    pub(super) typed_files: bool,
 }
 
 impl Chosen {
+    /// The verifier knows the socket that a file leads to.
+    pub(in crate::sensor) fn typed_files(&self) -> bool {
+        self.typed_files
+    }
+
     /// The hooks that serve each signal; `None` for a signal that is not seen.
     pub fn hooks(&self) -> BTreeMap<String, Option<String>> {
         let mut hooks = BTreeMap::new();
@@ -111,7 +118,7 @@ pub(super) struct Tried {
 }
 
 /// Tries every choice by loading its programs and takes the first that loads. Of function hooks some
-/// are attached for a moment, too. `sizes` are those of the maps.
+/// are attached for a moment, too.
 ///
 /// # Errors
 /// The object itself does not load, or a required signal has no hook.
@@ -119,17 +126,17 @@ pub(super) fn choose(
     loader: &mut Loader<'_>,
     highest: Tier,
     rejected: &[Rejected],
-    sizes: &[(&'static str, u32)],
+    sizes: Sizes,
 ) -> Result<(Chosen, Tried), SensorError> {
     let (types, config) = (loader.types, *loader.config());
     // Where programs have two forms, the one with more code is tried: that of the tracepoint tier.
-    let flags = HookFlags { queued_by_state: true, delayed_ack_timer: false, counts_drops: true };
+    let Tried { ebpf, flags } = with_scan(loader, true, sizes)?;
     let mut trial = Trial {
-        ebpf: loader.object(flags, sizes)?,
+        ebpf,
         types,
         numbers: types.numbers()?,
         rejected,
-        chosen: Chosen::default(),
+        chosen: Chosen { typed_files: flags.typed_files, ..Chosen::default() },
         every_packet: config.events != 0,
         has_pauses: config.has_pauses != 0,
         forbidden: None,
@@ -149,6 +156,27 @@ pub(super) fn choose(
         trial.chosen.signals.push((spec, choice));
     }
     Ok((trial.chosen, Tried { ebpf: trial.ebpf, flags }))
+}
+
+/// The object with the iterator over files loaded, in the form that this kernel takes: from 5.11 on
+/// a file leads to a socket that the verifier knows, unless it trusts no pointer that was read
+/// through another one (a patched 6.18 was seen to). If it takes neither, the trial tells why.
+fn with_scan(
+    loader: &mut Loader<'_>,
+    queued_by_state: bool,
+    sizes: Sizes,
+) -> Result<Tried, SensorError> {
+    let types = loader.types;
+    let typed_files = types.btf.has_function(plan::SOCK_FROM_FILE);
+    let mut flags =
+        HookFlags { queued_by_state, delayed_ack_timer: false, counts_drops: true, typed_files };
+    loop {
+        let mut ebpf = loader.object(flags, sizes)?;
+        if !flags.typed_files || load(&mut ebpf, types.numbers()?, &plan::SCAN).is_ok() {
+            return Ok(Tried { ebpf, flags });
+        }
+        flags.typed_files = false;
+    }
 }
 
 /// Hooks that load and do not attach.
@@ -335,15 +363,19 @@ fn attaches_none(reason: &str) -> String {
     format!("this kernel loads function hooks and attaches none{since}: {reason}")
 }
 
-/// The iterator alone, for one look.
-pub(super) fn scan_only() -> Chosen {
-    let mut chosen = Chosen::default();
+/// The iterator over files alone, to look at listeners.
+///
+/// # Errors
+/// The object itself does not load.
+pub(super) fn scan_only(loader: &mut Loader<'_>) -> Result<(Chosen, Tried), SensorError> {
+    let tried = with_scan(loader, false, Sizes::Full)?;
+    let mut chosen = Chosen { typed_files: tried.flags.typed_files, ..Chosen::default() };
     for spec in plan::signals(false, false) {
         if spec.signal == Signal::OpenListeners {
             chosen.signals.push((spec, spec.choices.first()));
         }
     }
-    chosen
+    Ok((chosen, tried))
 }
 
 fn sees_packets(choice: &Choice) -> bool {

@@ -6,7 +6,7 @@ use backscope_abi::Config;
 use super::{
     choose::{Chosen, Tried, hooks_of},
     failure::Failure,
-    loader::{HookFlags, Loader, full_sizes},
+    loader::{HookFlags, Loader, Sizes},
     pause::{Pausable, is_off_in_pauses},
     plan::{self, Attach, Program, Signal},
     programs::{Programs, attach_one, fd_of, load, load_ahead},
@@ -57,13 +57,13 @@ pub(super) fn attach(
         queued_by_state: chosen.sees(Signal::Queued, Tier::Tracepoint),
         delayed_ack_timer: chosen.sees(Signal::DelayedAck, Tier::Full),
         counts_drops: !chosen.sees(Signal::Syn, Tier::Full),
+        typed_files: chosen.typed_files,
     };
     let mut ebpf = match tried {
         Some(tried) if tried.flags == flags => tried.ebpf,
         other => {
             drop(other);
-            let sizes = full_sizes(loader.config());
-            loader.object(flags, &sizes)?
+            loader.object(flags, Sizes::Full)?
         }
     };
     let numbers = types.numbers()?;

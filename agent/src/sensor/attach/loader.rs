@@ -88,7 +88,7 @@ impl Types {
 pub(super) struct Globals {
     layout: LayoutGlobal,
     /// By [`HookFlags::index`].
-    config: [ConfigGlobal; 8],
+    config: [ConfigGlobal; 16],
 }
 
 impl Globals {
@@ -99,6 +99,8 @@ impl Globals {
         config.compacts_idle = has(plan::SOCKET_STORAGE_DELETE) & u8::from(config.events == 0);
         config.socket_cookie = has(plan::SOCKET_COOKIE);
         config.sock_from_file = has(plan::SOCK_FROM_FILE);
+        let tcp_sock = types.btf.size("tcp_sock").and_then(|size| u16::try_from(size).ok());
+        config.tcp_sock_bytes = tcp_sock.unwrap_or(0);
         config.task_regs = has(plan::TASK_REGS);
         config.arm64 = cfg!(target_arch = "aarch64").into();
         config.stack_regs = stack_regs(&types.btf);
@@ -135,19 +137,27 @@ pub(super) struct HookFlags {
     pub delayed_ack_timer: bool,
     /// Dropped SYNs are not seen, so that drop counters are watched.
     pub counts_drops: bool,
+    /// The verifier knows the socket that a file leads to.
+    pub typed_files: bool,
 }
 
 impl HookFlags {
     /// Every choice, by its index.
-    const ALL: [Self; 8] = {
-        let mut all =
-            [Self { queued_by_state: false, delayed_ack_timer: false, counts_drops: false }; 8];
+    const ALL: [Self; 16] = {
+        let none = Self {
+            queued_by_state: false,
+            delayed_ack_timer: false,
+            counts_drops: false,
+            typed_files: false,
+        };
+        let mut all = [none; 16];
         let mut index = 0;
         while index < all.len() {
             all[index] = Self {
                 queued_by_state: index & 1 != 0,
                 delayed_ack_timer: index & 2 != 0,
                 counts_drops: index & 4 != 0,
+                typed_files: index & 8 != 0,
             };
             index += 1;
         }
@@ -158,13 +168,19 @@ impl HookFlags {
         usize::from(self.queued_by_state)
             + 2 * usize::from(self.delayed_ack_timer)
             + 4 * usize::from(self.counts_drops)
+            + 8 * usize::from(self.typed_files)
     }
 
     fn of(self, config: Config) -> ConfigGlobal {
+        // A scan finds connections in a hash then: it cannot ask for a socket's storage.
+        let with_storage = u8::from(self.typed_files);
         ConfigGlobal(Config {
             queued_by_state: self.queued_by_state.into(),
             delayed_ack_timer: self.delayed_ack_timer.into(),
             counts_drops: self.counts_drops.into(),
+            typed_files: self.typed_files.into(),
+            socket_storage: config.socket_storage & with_storage,
+            compacts_idle: config.compacts_idle & with_storage,
             ..config
         })
     }
@@ -200,14 +216,11 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// The kernel refuses the maps.
-    pub(super) fn object(
-        &mut self,
-        flags: HookFlags,
-        sizes: &[(&'static str, u32)],
-    ) -> Result<Ebpf, SensorError> {
-        self.inner.override_global("CONFIG", &self.globals.config[flags.index()], true);
-        for (name, entries) in sizes {
-            self.inner.map_max_entries(name, *entries);
+    pub(super) fn object(&mut self, flags: HookFlags, sizes: Sizes) -> Result<Ebpf, SensorError> {
+        let config = &self.globals.config[flags.index()];
+        self.inner.override_global("CONFIG", config, true);
+        for (name, entries) in sizes.of(&config.0) {
+            self.inner.map_max_entries(name, entries);
         }
         let loaded = thread::scope(|scope| {
             let types = self.types;
@@ -233,8 +246,25 @@ pub(super) fn bare_loader<'a>() -> EbpfLoader<'a> {
     loader
 }
 
-/// Sizes of the maps for good.
-pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 13] {
+/// Sizes of the maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sizes {
+    /// For good.
+    Full,
+    /// Where programs are loaded on trial alone.
+    Trial,
+}
+
+impl Sizes {
+    fn of(self, config: &Config) -> [(&'static str, u32); 13] {
+        match self {
+            Self::Full => full_sizes(config),
+            Self::Trial => TRIAL_SIZES,
+        }
+    }
+}
+
+fn full_sizes(config: &Config) -> [(&'static str, u32); 13] {
     let exchanges = config.exchanges != 0;
     let by_address = exchanges && config.socket_storage == 0;
     let places = if exchanges && config.payload_prefix != 0 { abi::PLACES } else { 1 };
@@ -255,8 +285,7 @@ pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 13] {
     ]
 }
 
-/// Sizes of the maps where programs are loaded on trial alone.
-pub(super) const TRIAL_SIZES: &[(&str, u32)] = &[
+const TRIAL_SIZES: [(&str, u32); 13] = [
     ("LISTENERS", 1),
     ("LISTENER_OF", 1),
     ("QUEUED", 1),

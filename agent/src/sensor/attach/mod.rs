@@ -29,7 +29,7 @@ use self::{
     choose::{Rejected, choose, scan_only},
     failure::Failure,
     load::attach,
-    loader::{Globals, Loader, OBJECT, TRIAL_SIZES, Types, bare_loader, full_sizes},
+    loader::{Globals, Loader, OBJECT, Sizes, Types, bare_loader},
 };
 pub(super) use self::{
     load::Loaded,
@@ -49,9 +49,8 @@ pub(super) fn attach_best(options: &Options) -> Result<(Loaded, Ebpf), SensorErr
     };
     with_loader(options.config(), with_log.as_deref().unwrap_or(OBJECT), |loader| {
         loop {
-            let sizes = full_sizes(loader.config());
             let highest = options.tier.unwrap_or(Tier::Full);
-            let (chosen, tried) = choose(loader, highest, &rejected, &sizes)?;
+            let (chosen, tried) = choose(loader, highest, &rejected, Sizes::Full)?;
             if options.tier == Some(Tier::Full) && chosen.tier() != Tier::Full {
                 let reason = match chosen.refusals.first() {
                     Some(refusal) => refusal.reason.clone(),
@@ -78,14 +77,15 @@ pub(super) fn attach_best(options: &Options) -> Result<(Loaded, Ebpf), SensorErr
 /// Attaches the iterator over open files alone.
 pub(super) fn attach_scan(options: &Options) -> Result<(Loaded, Ebpf), SensorError> {
     with_loader(options.config(), OBJECT, |loader| {
-        attach(loader, scan_only(), None, |ebpf| maps::set_targets(ebpf, &options.targets))
+        let (chosen, tried) = scan_only(loader)?;
+        attach(loader, chosen, Some(tried), |ebpf| maps::set_targets(ebpf, &options.targets))
     })
 }
 
 /// Chooses hooks without attaching them. `config` says which signals are wanted.
 pub(super) fn choose_only(config: Config, highest: Tier) -> Result<Chosen, SensorError> {
     with_loader(config, OBJECT, |loader| {
-        choose(loader, highest, &[], TRIAL_SIZES).map(|(chosen, _)| chosen)
+        choose(loader, highest, &[], Sizes::Trial).map(|(chosen, _)| chosen)
     })
 }
 

@@ -36,6 +36,8 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING (include/net/tcp_states.h).
 const STATES: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 11;
+/// All but NEW_SYN_RECV and TIME_WAIT, which have no socket of their own.
+const ALL_STATES: u32 = !(1 << 12 | 1 << 6);
 /// `INET_DIAG_INFO`: a `struct tcp_info` behind the socket (include/uapi/linux/inet_diag.h).
 const INFO: u16 = 2;
 /// Places in `struct inet_diag_msg`: the state, the cookie; and its size.
@@ -81,15 +83,31 @@ impl Closing {
         }
         let mut sockets = Vec::new();
         self.networks.retain_mut(|network| {
-            let families = [libc::AF_INET as u8, libc::AF_INET6 as u8];
-            families.into_iter().all(|family| dump(network, family, &mut sockets).is_ok())
+            let mut dump = |family| dump(network, family, libc::IPPROTO_TCP, STATES, &mut sockets);
+            FAMILIES.into_iter().all(|family| dump(family).is_ok())
         });
         let cost = begin.elapsed();
         let is_costly = cost > Duration::from_millis(5);
         self.next = if is_costly { Some(begin + cost * SHARE) } else { None };
         sockets
     }
+
+    /// Has the kernel give every socket of this protocol a cookie, as it does for each that it lists
+    /// (`sock_diag_save_cookie`). Where a program may not ask for that of a file's socket, it can
+    /// still read it.
+    pub(in crate::sensor) fn give_cookies(&mut self, protocol: i32) {
+        let mut listed = Vec::new();
+        for network in &mut self.networks {
+            for family in FAMILIES {
+                // Without the module that lists them they have none, and ids of our own.
+                let _ = dump(network, family, protocol, ALL_STATES, &mut listed);
+                listed.clear();
+            }
+        }
+    }
 }
+
+const FAMILIES: [u8; 2] = [libc::AF_INET as u8, libc::AF_INET6 as u8];
 
 /// Makes a socket of netlink in the namespace of the calling thread.
 fn socket() -> Option<File> {
@@ -110,17 +128,23 @@ fn socket_in(pid: u32) -> Option<File> {
     thread::spawn(make).join().ok()?
 }
 
-/// Asks for the sockets of one family.
-fn dump(network: &mut File, family: u8, out: &mut Vec<ClosingSocket>) -> io::Result<()> {
+/// Asks for the sockets of one family and protocol that are in these states.
+fn dump(
+    network: &mut File,
+    family: u8,
+    protocol: i32,
+    states: u32,
+    out: &mut Vec<ClosingSocket>,
+) -> io::Result<()> {
     const REQUEST: usize = HEAD + 56;
     let mut request = [0; REQUEST];
     request[..4].copy_from_slice(&(REQUEST as u32).to_ne_bytes());
     request[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
     request[6..8].copy_from_slice(&DUMP.to_ne_bytes());
     request[HEAD] = family;
-    request[HEAD + 1] = libc::IPPROTO_TCP as u8;
+    request[HEAD + 1] = protocol as u8;
     request[HEAD + 2] = 1 << (INFO - 1);
-    request[HEAD + 4..HEAD + 8].copy_from_slice(&STATES.to_ne_bytes());
+    request[HEAD + 4..HEAD + 8].copy_from_slice(&states.to_ne_bytes());
     network.write_all(&request)?;
     let mut part = vec![0; 32 * 1_024];
     loop {

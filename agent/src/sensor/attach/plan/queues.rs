@@ -3,7 +3,7 @@
 use super::{
     signal::Signal,
     spec::{
-        ACCEPT_RETURNS, Attach, Choice, Program, SYNACK, SignalSpec, URING_COMPLETE, any, arity,
+        ACCEPT_RETURNS, Choice, SCAN, SYNACK, SignalSpec, URING_COMPLETE, any, arity,
         best, cgroup, fentry, fexit, has_socket_storage, same, shared, syscall,
         tells_listen_overflow, tracepoint, tracepoint_arity,
     },
@@ -23,7 +23,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
     SignalSpec {
         signal: Signal::OpenListeners,
         required: true,
-        choices: &[same(&[Program { name: "scan", attach: Attach::Iterator("task_file") }])],
+        choices: &[same(&[SCAN])],
         missing: "existing listeners cannot be found",
     },
     SignalSpec {

@@ -168,6 +168,10 @@ pub(in crate::sensor) const SOCK_FROM_FILE: &str = "bpf_sock_from_file";
 /// Kernel function behind `bpf_task_pt_regs`.
 pub(in crate::sensor) const TASK_REGS: &str = "bpf_task_pt_regs";
 
+/// The iterator that shows listeners.
+pub(in crate::sensor) const SCAN: Program =
+    Program { name: "scan", attach: Attach::Iterator("task_file") };
+
 /// The iterator that shows connections and UDP sockets.
 pub(in crate::sensor) const SCAN_CONNECTIONS: &str = "scan_connections";
 
