@@ -6,7 +6,7 @@ use super::{
     spec::{
         Attach, Choice, Program, SCAN_CONNECTIONS, SignalSpec, any, best, cgroup, fentry, fexit,
         has_socket_storage, same, shared, sockets_by_address, sockets_by_cookie,
-        sockets_from_files, tracepoint, tracepoint_arity,
+        tracepoint, tracepoint_arity,
     },
 };
 use crate::model::Tier;
@@ -15,30 +15,17 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
     SignalSpec {
         signal: Signal::OpenConnections,
         required: false,
-        choices: &[Choice {
-            tier: Tier::Tracepoint,
-            programs: &[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }],
-            shares: "",
-            check_btf: sockets_from_files,
-            degraded: "",
-        }],
+        choices: &[same(&[Program {
+            name: SCAN_CONNECTIONS,
+            attach: Attach::Iterator("task_file"),
+        }])],
         missing: "connections that were open at the attach, and exchanges still in progress, are \
                   not seen",
     },
     SignalSpec {
         signal: Signal::OpenDatagrams,
         required: false,
-        choices: &[
-            Choice {
-                tier: Tier::Tracepoint,
-                programs: &[],
-                shares: "iter:task_file",
-                check_btf: sockets_from_files,
-                degraded: "",
-            },
-            // Where it cannot find connections the program still finds UDP sockets, by address.
-            same(&[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }]),
-        ],
+        choices: &[shared("iter:task_file")],
         missing: "UDP sockets are not seen",
     },
     SignalSpec {

@@ -175,15 +175,6 @@ pub(in crate::sensor) const SCAN: Program =
 /// The iterator that shows connections and UDP sockets.
 pub(in crate::sensor) const SCAN_CONNECTIONS: &str = "scan_connections";
 
-pub(super) fn sockets_from_files(btf: &Btf) -> Result<(), String> {
-    if btf.has_function(SOCK_FROM_FILE) {
-        Ok(())
-    } else {
-        Err("programs cannot get from a file to its socket on this kernel (5.11 and later can)"
-            .to_owned())
-    }
-}
-
 /// A cookie is never used again, so that the end of a socket need not be seen when it comes.
 pub(super) fn sockets_by_cookie(btf: &Btf) -> Result<(), String> {
     if btf.has_function(SOCKET_COOKIE) {
