@@ -8,7 +8,7 @@ use backscope_abi::{
 };
 
 use crate::{
-    kernel::{load, read},
+    kernel::{load, offset, read},
     live::Live,
     maps::{PERIOD, add},
 };
@@ -47,13 +47,21 @@ impl Queue {
         Self { waiting, bytes: load!(sk, sk_rmem_alloc as u32), drops }
     }
 
-    /// Reads those of any socket. Kernels whose iterators know sockets by address only have one
-    /// drop counter.
+    /// Reads those of any socket.
     #[inline(always)]
     pub(crate) fn at(sk: *const c_void) -> Self {
+        let mut counters = core::ptr::null();
+        if offset!(sk_drop_counters) != abi::ABSENT {
+            counters = read!(sk, sk_drop_counters as u64) as *const c_void;
+        }
+        let drops = if counters.is_null() {
+            read!(sk, sk_drops as u32)
+        } else {
+            read!(counters, drops0 as u32).wrapping_add(read!(counters, drops1 as u32))
+        };
         let waiting =
             read!(sk, udp_reader_qlen as u32).wrapping_add(read!(sk, sk_receive_qlen as u32));
-        Self { waiting, bytes: read!(sk, sk_rmem_alloc as u32), drops: read!(sk, sk_drops as u32) }
+        Self { waiting, bytes: read!(sk, sk_rmem_alloc as u32), drops }
     }
 }
 
