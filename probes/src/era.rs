@@ -51,10 +51,7 @@ pub(crate) fn at_present(sk: *mut c_void, connection: Live<Connection>) -> Live<
 
 /// The same, by what the socket has, or a copy of it.
 #[inline(always)]
-pub(crate) fn at_present_by(
-    tp: *const c_void,
-    connection: Live<Connection>,
-) -> Live<Connection> {
+pub(crate) fn at_present_by(tp: *const c_void, connection: Live<Connection>) -> Live<Connection> {
     if config!(has_pauses) != 0 && connection.era != era() {
         renew(tp, connection);
     }

@@ -118,6 +118,11 @@ fn open_map(id: u32) -> io::Result<OwnedFd> {
 
 /// The first eight bytes of a map's name.
 fn name_of(map: &OwnedFd) -> io::Result<[u8; 8]> {
+    let info = info_of(map)?;
+    Ok(std::array::from_fn(|at| info[24 + at]))
+}
+
+fn info_of(map: &OwnedFd) -> io::Result<[u8; 40]> {
     // struct bpf_map_info: six numbers, then the name of 16 bytes.
     let mut info = [0u8; 40];
     let length = info.len() as u64;
@@ -125,5 +130,21 @@ fn name_of(map: &OwnedFd) -> io::Result<[u8; 8]> {
         OBJ_GET_INFO_BY_FD,
         &mut [map.as_raw_fd() as u64 | length << 32, info.as_mut_ptr() as u64],
     )?;
-    Ok(std::array::from_fn(|at| info[24 + at]))
+    Ok(info)
+}
+
+/// True if the process keeps all connections in a hash, which has no compact form of an idle one:
+/// the verifier of this kernel knows no socket behind a file.
+pub fn keeps_connections_in_a_hash(pid: u32) -> anyhow::Result<bool> {
+    for object in held_by(pid)? {
+        let Object::Map(id) = object else { continue };
+        let map = open_map(id).with_context(|| format!("opening map {id}"))?;
+        let info = info_of(&map)?;
+        let entries = u32::from_ne_bytes([info[16], info[17], info[18], info[19]]);
+        // Elsewhere it has one entry, and storage has none.
+        if name_of(&map)? == *b"CONNECTI" && entries > 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

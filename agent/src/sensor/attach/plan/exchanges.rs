@@ -5,8 +5,8 @@ use super::{
     signal::Signal,
     spec::{
         Attach, Choice, Program, SCAN_CONNECTIONS, SignalSpec, any, best, cgroup, fentry, fexit,
-        has_socket_storage, same, shared, sockets_by_address, sockets_by_cookie,
-        tracepoint, tracepoint_arity,
+        has_socket_storage, same, shared, sockets_by_address, sockets_by_cookie, tracepoint,
+        tracepoint_arity,
     },
 };
 use crate::model::Tier;

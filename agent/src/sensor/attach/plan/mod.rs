@@ -11,8 +11,8 @@ mod spec;
 
 pub use self::signal::Signal;
 pub(in crate::sensor) use self::spec::{
-    Attach, Choice, DROP_REASONS, Program, SCAN, SCAN_CONNECTIONS, SLOW, SOCK_FROM_FILE, SOCKET_COOKIE,
-    SOCKET_STORAGE, SOCKET_STORAGE_DELETE, SYNACK, SignalSpec, TASK_REGS,
+    Attach, Choice, DROP_REASONS, Program, SCAN, SCAN_CONNECTIONS, SLOW, SOCK_FROM_FILE,
+    SOCKET_COOKIE, SOCKET_STORAGE, SOCKET_STORAGE_DELETE, SYNACK, SignalSpec, TASK_REGS,
 };
 
 /// Every signal that is wanted, in the order in which hooks are attached: a signal comes after

@@ -3,9 +3,9 @@
 use super::{
     signal::Signal,
     spec::{
-        ACCEPT_RETURNS, Choice, SCAN, SYNACK, SignalSpec, URING_COMPLETE, any, arity,
-        best, cgroup, fentry, fexit, has_socket_storage, same, shared, syscall,
-        tells_listen_overflow, tracepoint, tracepoint_arity,
+        ACCEPT_RETURNS, Choice, SCAN, SYNACK, SignalSpec, URING_COMPLETE, any, arity, best, cgroup,
+        fentry, fexit, has_socket_storage, same, shared, syscall, tells_listen_overflow,
+        tracepoint, tracepoint_arity,
     },
 };
 use crate::{kernel::btf::Btf, model::Tier};
