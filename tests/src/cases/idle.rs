@@ -121,7 +121,7 @@ fn asked_again(world: &World) -> anyhow::Result<()> {
     let count = if world.vm { 24 } else { 240 };
     let demo = serve(world)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
-    if keeps_connections_in_a_hash(agent.pid())? {
+    if keeps_connections_in_a_hash() {
         return skip(NOTHING_SHRINKS);
     }
     let mut clients = (0..count).map(|_| Client::connect(&demo)).collect::<Result<Vec<_>, _>>()?;
@@ -156,7 +156,7 @@ fn asked_when_long(world: &World) -> anyhow::Result<()> {
     const ROUNDS: u64 = 5;
     let demo = serve(world)?;
     let agent = world.watch().interval("100ms").pid(demo.pid()).start()?;
-    if keeps_connections_in_a_hash(agent.pid())? {
+    if keeps_connections_in_a_hash() {
         return skip(NOTHING_SHRINKS);
     }
     let mut clients =
