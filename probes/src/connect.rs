@@ -6,7 +6,6 @@ use core::{
 };
 
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
     macros::{cgroup_sock_addr, fexit},
     programs::{FExitContext, SockAddrContext},
 };
@@ -15,12 +14,12 @@ use backscope_abi::errno::EADDRNOTAVAIL;
 use backscope_abi::{Connection, Endpoint, Exchange, attempt, counter, ending, role, why};
 
 use crate::{
-    connection::{connection_of, open, set_up},
+    connection::{asked_for, connection_of, open, set_up},
     era::is_pause,
     id::{cookie_of, own_id},
-    kernel::{config, current, load, mapped, now, number_of, offset, read, read_at, write_ends},
-    live::{Find, Live},
-    maps::{BLANK_CONNECTION, CONNECTION, CONNECTIONS, count, emit_with},
+    kernel::{current, load, mapped, now, offset, read, read_at, write_ends},
+    live::Live,
+    maps::{count, emit_with},
     target::is_target,
 };
 
@@ -197,14 +196,7 @@ fn announced(ctx: &SockAddrContext, addr: [u8; 16]) -> i32 {
     if protocol != IPPROTO_TCP || is_pause() || !is_target(tgid) || sk.is_null() {
         return ALLOWED;
     }
-    let connection = if config!(socket_storage) != 0 {
-        CONNECTION.get(sk.cast(), 1)
-    } else {
-        let address = number_of(sk.cast());
-        let _ = CONNECTIONS.insert(address, &BLANK_CONNECTION, BPF_NOEXIST.into());
-        CONNECTIONS.find(address)
-    };
-    let Some(mut connection) = connection else { return ALLOWED };
+    let Some(mut connection) = asked_for(sk.cast()) else { return ALLOWED };
     if connection.exchange.fin_how == ending::ASKED {
         unrouted(connection);
     } else if connection.exchange.sock == 0 {

@@ -9,7 +9,7 @@ use crate::{
     era,
     id::is_of,
     idle,
-    kernel::{config, load, port_of, read},
+    kernel::{config, load, number_of, port_of, read},
     live::{Find, Live},
     maps::{ACCEPTED, BLANK_CONNECTION, CONNECTION, CONNECTIONS, count, remove_by_address},
     storage::has_no_storage,
@@ -93,20 +93,38 @@ pub(crate) fn born(sk: *mut c_void, sock: u64, listener: u64) {
 /// the beginning. `None` if that is full.
 #[inline(always)]
 pub(crate) fn born_by_address(sk: *const c_void, sock: u64) -> Option<Live<Connection>> {
-    let address = sk as u64;
     let connection = if config!(socket_storage) != 0 {
-        let _ = ACCEPTED.insert(address, &BLANK_CONNECTION, 0);
-        ACCEPTED.find(address)
+        let _ = ACCEPTED.insert(sk as u64, &BLANK_CONNECTION, 0);
+        ACCEPTED.find(sk as u64)
     } else {
-        let _ = CONNECTIONS.insert(address, &BLANK_CONNECTION, 0);
-        CONNECTIONS.find(address)
+        blank_by_number(sk)
     }?;
     set_up(connection, sock, role::SERVER, 0, 0);
     Some(connection)
 }
 
-/// Watches a connection from now on whose socket is but a number: they are all in one hash where
-/// that is so. `None` for want of memory.
+/// A blank value for a socket that is but a number, where all connections are in one hash.
+#[inline(always)]
+fn blank_by_number(sk: *const c_void) -> Option<Live<Connection>> {
+    let _ = CONNECTIONS.insert(sk as u64, &BLANK_CONNECTION, 0);
+    CONNECTIONS.find(sk as u64)
+}
+
+/// The value of a socket whose process asks for a connection; blank if it had none. `sk` must be a
+/// pointer that the verifier knows as a socket of a cgroup's hook, with which nobody may reckon.
+#[inline(always)]
+pub(crate) fn asked_for(sk: *mut c_void) -> Option<Live<Connection>> {
+    if config!(socket_storage) != 0 {
+        return CONNECTION.get(sk, 1);
+    }
+    let sk = number_of(sk) as *const c_void;
+    match find_by_number(sk) {
+        Some(connection) => Some(connection),
+        None => blank_by_number(sk),
+    }
+}
+
+/// As [`open`], where all connections are in one hash and the socket is but a number.
 #[inline(always)]
 pub(crate) fn open_by_number(
     sk: *const c_void,
@@ -115,14 +133,7 @@ pub(crate) fn open_by_number(
     preexisting: u8,
     tgid: u32,
 ) -> Option<Live<Connection>> {
-    let address = sk as u64;
-    let _ = CONNECTIONS.insert(address, &BLANK_CONNECTION, 0);
-    let Some(connection) = CONNECTIONS.find(address) else {
-        count(counter::CONNECTIONS_FULL);
-        return None;
-    };
-    set_up(connection, sock, role, preexisting, tgid);
-    Some(connection)
+    set_up_if_any(blank_by_number(sk), sock, role, preexisting, tgid)
 }
 
 /// Finds a connection as [`born_by_address`] left it, in a program whose socket is but a number.
@@ -148,7 +159,18 @@ pub(crate) fn open(
     if config!(socket_storage) == 0 {
         return open_by_number(sk, sock, role, preexisting, tgid);
     }
-    let Some(connection) = CONNECTION.get(sk, 1) else {
+    set_up_if_any(CONNECTION.get(sk, 1), sock, role, preexisting, tgid)
+}
+
+#[inline(always)]
+fn set_up_if_any(
+    connection: Option<Live<Connection>>,
+    sock: u64,
+    role: u8,
+    preexisting: u8,
+    tgid: u32,
+) -> Option<Live<Connection>> {
+    let Some(connection) = connection else {
         count(counter::CONNECTIONS_FULL);
         return None;
     };

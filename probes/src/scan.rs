@@ -323,7 +323,7 @@ const SOCKET_BYTES: usize = 4_096;
 fn copy_of(sk: *const c_void) -> *const c_void {
     let Some(copy) = SOCKET.find(0) else { return core::ptr::null() };
     let (to, bytes) = (copy.as_ptr().cast::<c_void>(), config!(tcp_sock_bytes) as u32);
-    if bytes as usize > SOCKET_BYTES {
+    if bytes == 0 || bytes as usize > SOCKET_BYTES {
         return core::ptr::null();
     }
     // SAFETY: as many bytes as there is room for.

@@ -10,7 +10,7 @@ impl Sensor {
     pub(super) fn find_existing(&mut self) {
         self.settle_targets();
         let (sees_ends, typed_files) =
-            (self.loaded.chosen.has(Signal::ConnectionEnd), self.loaded.chosen.typed_files());
+            (self.loaded.chosen.has(Signal::ConnectionEnd), self.loaded.chosen.typed_files);
         if sees_ends || !typed_files {
             self.closing = Closing::open(&self.maps.targets());
         }

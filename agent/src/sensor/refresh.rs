@@ -133,7 +133,7 @@ impl Sensor {
             }
         }
         self.recount_after_loss();
-        if !self.loaded.chosen.typed_files() {
+        if !self.loaded.chosen.typed_files {
             self.closing.give_cookies(libc::IPPROTO_UDP);
         }
         let is_few = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::ledger::serve;
-use super::{SOCKETS_FROM_FILES, any_exchange, any_tier, each_tier, native};
+use super::{EXCHANGES, any_exchange, any_tier, each_tier, native};
 use crate::harness::json::{Value, is, number};
 use crate::harness::ledger::{
     Truth, check_bytes, check_verdict, connection_of, exchanges_of, is_connection, paired, spent_us,
@@ -18,15 +18,15 @@ pub(super) const CASES: &[Case] = &[
     any_exchange("ack::segment_dropped", dropped).on_each_kernel().alone(),
     each_tier("ack::both_ends_agree_on_delayed_acks", both_ends)
         .on_each_kernel()
-        .since(SOCKETS_FROM_FILES)
+        .since(EXCHANGES)
         .alone(),
     any_tier("ack::open_connections_tell_of_delayed_acks", open_connection)
         .by_tier()
-        .since(SOCKETS_FROM_FILES)
+        .since(EXCHANGES)
         .alone(),
     each_tier("ack::nagle_and_delayed_ack_agree", nagle_and_delayed_ack)
         .by_tier()
-        .since(SOCKETS_FROM_FILES)
+        .since(EXCHANGES)
         .alone(),
     native("ack::retransmits_are_found", retransmits_found),
 ];

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use backscope_abi::counter::{COMPACTED, EXPANDED};
 use socket2::SockRef;
 
-use super::{SOCKETS_FROM_FILES, any_tier, exchange, native};
+use super::{any_exchange, exchange, native};
 use crate::harness::bpf::{counter, keeps_connections_in_a_hash};
 use crate::harness::json::{Value, number};
 use crate::harness::ledger::{check_sums, connection_of, exchanges_of, is_connection, spent_us};
@@ -18,8 +18,8 @@ use crate::harness::net::monotonic_ns;
 use crate::harness::{Agent, Case, Demo, Ended, World, skip};
 
 pub(super) const CASES: &[Case] = &[
-    exchange("idle::asked_again", asked_again).since(SOCKETS_FROM_FILES),
-    any_tier("idle::every_single_event", single_events).since(SOCKETS_FROM_FILES),
+    exchange("idle::asked_again", asked_again),
+    any_exchange("idle::every_single_event", single_events),
     native("idle::asked_when_silence_gets_long", asked_when_long),
 ];
 

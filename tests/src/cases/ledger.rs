@@ -4,7 +4,7 @@
 use anyhow::{Context, ensure};
 
 use super::finding::check_useful;
-use super::{SOCKETS_FROM_FILES, any_exchange, any_tier, exchange, native};
+use super::{EXCHANGES, any_exchange, any_tier, exchange, native};
 use crate::harness::json::{Value, is, number};
 use crate::harness::ledger::{
     Truth, check_bytes, check_sums, check_verdict, connection_of, cpu_us, exchanges_of,
@@ -21,10 +21,8 @@ pub(super) const CASES: &[Case] = &[
     any_exchange("ledger::pipelined", pipelined),
     any_exchange("ledger::server_speaks_first", speaks_first),
     any_exchange("ledger::large_upload", large_upload),
-    any_tier("ledger::open_at_the_attach", open_at_attach)
-        .on_each_kernel()
-        .since(SOCKETS_FROM_FILES),
-    any_tier("ledger::a_client_waits_for_its_server", client).since(SOCKETS_FROM_FILES).alone(),
+    any_tier("ledger::open_at_the_attach", open_at_attach).on_each_kernel().since(EXCHANGES),
+    any_exchange("ledger::a_client_waits_for_its_server", client).alone(),
     any_exchange("ledger::calls_inside_an_exchange", upstream).alone(),
     native("ledger::slow_app_is_found", slow_app),
     native("ledger::nothing_is_found_on_a_healthy_server", healthy).alone(),

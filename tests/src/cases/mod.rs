@@ -146,8 +146,6 @@ const fn each_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) ->
 
 /// Every kernel.
 const ANY_KERNEL: Since = Since { full: (0, 0), tracepoint: (0, 0) };
-/// Kernels that can show connections from open files (`coverage` holds `doctor` to it).
-const SOCKETS_FROM_FILES: Since = Since { full: (5, 11), tracepoint: (6, 3) };
 /// Kernels that can show exchanges (held to it likewise).
 const EXCHANGES: Since = Since { full: (0, 0), tracepoint: (6, 3) };
 

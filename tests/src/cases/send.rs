@@ -5,7 +5,7 @@ use anyhow::{Context, ensure};
 use super::ack::{FAR, linked};
 use super::finding::check_useful;
 use super::ledger::{found, serve, watched};
-use super::{SOCKETS_FROM_FILES, any_exchange, any_tier, exchange, native};
+use super::{any_exchange, exchange, native};
 use crate::harness::json::number;
 use crate::harness::ledger::{
     Truth, check_verdict, connection_of, is_connection, paired, spent_us,
@@ -15,7 +15,7 @@ use crate::harness::{Case, Ended, World, net};
 
 pub(super) const CASES: &[Case] = &[
     exchange("send::nagle_and_a_delayed_ack", nagle).on_each_kernel().alone(),
-    any_tier("send::nagle_of_a_client", nagle_of_a_client).since(SOCKETS_FROM_FILES).alone(),
+    any_exchange("send::nagle_of_a_client", nagle_of_a_client).alone(),
     any_exchange("send::nodelay", |world| not_held(world, &["--nodelay"], &[])).alone(),
     any_exchange("send::quickack", |world| not_held(world, &[], &["--quickack"])).alone(),
     any_exchange("send::one_writev", |world| not_held(world, &["--out", "writev"], &[])).alone(),

@@ -34,15 +34,10 @@ pub struct Chosen {
     /// Choices that did not work, in the order of trial.
     pub refusals: Vec<Refusal>,
     /// The verifier knows the socket that a file leads to.
-    pub(super) typed_files: bool,
+    pub(in crate::sensor) typed_files: bool,
 }
 
 impl Chosen {
-    /// The verifier knows the socket that a file leads to.
-    pub(in crate::sensor) fn typed_files(&self) -> bool {
-        self.typed_files
-    }
-
     /// The hooks that serve each signal; `None` for a signal that is not seen.
     pub fn hooks(&self) -> BTreeMap<String, Option<String>> {
         let mut hooks = BTreeMap::new();

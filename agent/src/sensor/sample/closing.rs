@@ -1,6 +1,6 @@
 //! Connections that this host has closed and whose socket is still there: no file leads to them any
 //! more, so that no iterator over files shows them. The kernel lists them (`sock_diag(7)`), by
-//! network namespace.
+//! network namespace. It gives each socket that it lists a cookie, too.
 
 use std::{
     collections::HashSet,
@@ -36,8 +36,9 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING (include/net/tcp_states.h).
 const STATES: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 11;
-/// All but NEW_SYN_RECV and TIME_WAIT, which have no socket of their own.
-const ALL_STATES: u32 = !(1 << 12 | 1 << 6);
+/// All but TIME_WAIT and NEW_SYN_RECV, which have no socket of their own.
+const ALL_STATES: u32 = !(1 << 6 | 1 << 12);
+const FAMILIES: [u8; 2] = [libc::AF_INET as u8, libc::AF_INET6 as u8];
 /// `INET_DIAG_INFO`: a `struct tcp_info` behind the socket (include/uapi/linux/inet_diag.h).
 const INFO: u16 = 2;
 /// Places in `struct inet_diag_msg`: the state, the cookie; and its size.
@@ -83,8 +84,12 @@ impl Closing {
         }
         let mut sockets = Vec::new();
         self.networks.retain_mut(|network| {
-            let mut dump = |family| dump(network, family, libc::IPPROTO_TCP, STATES, &mut sockets);
-            FAMILIES.into_iter().all(|family| dump(family).is_ok())
+            let question = Question { protocol: libc::IPPROTO_TCP, states: STATES, info: true };
+            question.ask(network, |message| {
+                if sockets.len() < MAX_SOCKETS {
+                    sockets.extend(closing(message));
+                }
+            })
         });
         let cost = begin.elapsed();
         let is_costly = cost > Duration::from_millis(5);
@@ -96,18 +101,12 @@ impl Closing {
     /// (`sock_diag_save_cookie`). Where a program may not ask for that of a file's socket, it can
     /// still read it.
     pub(in crate::sensor) fn give_cookies(&mut self, protocol: i32) {
-        let mut listed = Vec::new();
         for network in &mut self.networks {
-            for family in FAMILIES {
-                // Without the module that lists them they have none, and ids of our own.
-                let _ = dump(network, family, protocol, ALL_STATES, &mut listed);
-                listed.clear();
-            }
+            // Without the module that lists them they have none, and ids of our own.
+            Question { protocol, states: ALL_STATES, info: false }.ask(network, |_| {});
         }
     }
 }
-
-const FAMILIES: [u8; 2] = [libc::AF_INET as u8, libc::AF_INET6 as u8];
 
 /// Makes a socket of netlink in the namespace of the calling thread.
 fn socket() -> Option<File> {
@@ -128,41 +127,50 @@ fn socket_in(pid: u32) -> Option<File> {
     thread::spawn(make).join().ok()?
 }
 
-/// Asks for the sockets of one family and protocol that are in these states.
-fn dump(
-    network: &mut File,
-    family: u8,
+/// Which sockets are asked for.
+struct Question {
     protocol: i32,
     states: u32,
-    out: &mut Vec<ClosingSocket>,
-) -> io::Result<()> {
-    const REQUEST: usize = HEAD + 56;
-    let mut request = [0; REQUEST];
-    request[..4].copy_from_slice(&(REQUEST as u32).to_ne_bytes());
-    request[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
-    request[6..8].copy_from_slice(&DUMP.to_ne_bytes());
-    request[HEAD] = family;
-    request[HEAD + 1] = protocol as u8;
-    request[HEAD + 2] = 1 << (INFO - 1);
-    request[HEAD + 4..HEAD + 8].copy_from_slice(&states.to_ne_bytes());
-    network.write_all(&request)?;
-    let mut part = vec![0; 32 * 1_024];
-    loop {
-        let size = network.read(&mut part)?;
-        if size == 0 || take(&part[..size], out) {
-            return Ok(());
+    /// With `INET_DIAG_INFO`.
+    info: bool,
+}
+
+impl Question {
+    /// Asks for the sockets of both families, and hands over a message for each. False if the kernel
+    /// cannot be asked.
+    fn ask(&self, network: &mut File, mut take: impl FnMut(&[u8])) -> bool {
+        FAMILIES.into_iter().all(|family| self.dump(network, family, &mut take).is_ok())
+    }
+
+    fn dump(&self, network: &mut File, family: u8, take: &mut impl FnMut(&[u8])) -> io::Result<()> {
+        const REQUEST: usize = HEAD + 56;
+        let mut request = [0; REQUEST];
+        request[..4].copy_from_slice(&(REQUEST as u32).to_ne_bytes());
+        request[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
+        request[6..8].copy_from_slice(&DUMP.to_ne_bytes());
+        request[HEAD] = family;
+        request[HEAD + 1] = self.protocol as u8;
+        request[HEAD + 2] = u8::from(self.info) << (INFO - 1);
+        request[HEAD + 4..HEAD + 8].copy_from_slice(&self.states.to_ne_bytes());
+        network.write_all(&request)?;
+        let mut part = vec![0; 32 * 1_024];
+        loop {
+            let size = network.read(&mut part)?;
+            if size == 0 || each(&part[..size], take) {
+                return Ok(());
+            }
         }
     }
 }
 
-/// Takes the messages of a part of the answer. True at its end.
-fn take(mut part: &[u8], out: &mut Vec<ClosingSocket>) -> bool {
+/// Hands over the sockets of a part of the answer. True at its end.
+fn each(mut part: &[u8], take: &mut impl FnMut(&[u8])) -> bool {
     while let (Some(size), Some(kind)) = (u32_at(part, 0), u16_at(part, 4)) {
         let size = size as usize;
         let Some(message) = part.get(..size).filter(|_| size >= HEAD) else { return true };
         match kind {
             NLMSG_DONE | NLMSG_ERROR => return true,
-            BY_FAMILY if out.len() < MAX_SOCKETS => out.extend(closing(&message[HEAD..])),
+            BY_FAMILY => take(&message[HEAD..]),
             _ => {}
         }
         part = part.get(size.next_multiple_of(4)..).unwrap_or_default();
@@ -237,14 +245,16 @@ mod tests {
         message[info..info + 2].copy_from_slice(&(4 + TOTAL_RETRANS as u16 + 4).to_ne_bytes());
         message[info + 2..info + 4].copy_from_slice(&INFO.to_ne_bytes());
         message[info + 4 + TOTAL_RETRANS] = 3;
-        let mut out = Vec::new();
-        assert!(!take(&message, &mut out), "there is more to come");
+        let read = |part: &[u8]| {
+            let mut out = Vec::new();
+            let over = each(part, &mut |message: &[u8]| out.extend(closing(message)));
+            (out, over)
+        };
         let state = TcpState::FinWait1;
         let whole = ClosingSocket { sock: 1 << 32 | 7, state, retransmits: Some(3) };
-        assert_eq!(out, [whole]);
+        assert_eq!(read(&message), (vec![whole], false), "there is more to come");
         for size in 0..message.len() {
-            let mut out = Vec::new();
-            take(&message[..size], &mut out);
+            let (out, _) = read(&message[..size]);
             assert_eq!(out, [], "{size} bytes are no whole message");
         }
     }

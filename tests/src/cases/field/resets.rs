@@ -10,13 +10,13 @@ use anyhow::ensure;
 use socket2::Socket;
 
 use crate::cases::finding::check_useful;
-use crate::cases::{SOCKETS_FROM_FILES, exchange, native};
+use crate::cases::{exchange, native};
 use crate::harness::json::{Value, finds, is, number};
 use crate::harness::{Agent, Case, Demo, Ended, World};
 
 pub(super) const CASES: &[Case] = &[
     exchange("resets::requests_that_meet_a_close", late_requests).by_tier(),
-    exchange("resets::calls_that_meet_a_close", late_calls).since(SOCKETS_FROM_FILES),
+    exchange("resets::calls_that_meet_a_close", late_calls),
     exchange("resets::responses_to_requests_that_are_not_read", truncated),
     exchange("resets::ordinary_ends_are_no_fault", healthy),
     native("resets::a_half_close_from_before_the_attach_is_no_old_leak", half_closed),

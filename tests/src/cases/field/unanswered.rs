@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use socket2::SockRef;
 
+use crate::cases::exchange;
 use crate::cases::ledger::serve;
-use crate::cases::{SOCKETS_FROM_FILES, exchange};
 use crate::harness::json::{Value, finds, is, number};
 use crate::harness::ledger::{check_sums, is_connection, spent_us};
 use crate::harness::trace::Conversation;
@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
     exchange("unanswered::the_patient_have_their_answer", patient),
     // Where open sockets cannot be looked at, such an exchange is reported at the end of its
     // socket.
-    exchange("unanswered::answers_on_a_socket_that_is_kept", kept).since(SOCKETS_FROM_FILES),
+    exchange("unanswered::answers_on_a_socket_that_is_kept", kept),
     exchange("unanswered::spare_connections", spare),
     exchange("unanswered::clients_of_a_deferred_accept", deferred),
 ];

@@ -10,7 +10,7 @@ use events::{Events, at, sum};
 use super::ack::{FAR, linked};
 use super::ledger::{serve, servers_of_every_way};
 use super::record::{equal, replay};
-use super::{SOCKETS_FROM_FILES, any_exchange, any_tier, exchange, native};
+use super::{any_exchange, exchange, native};
 use crate::harness::json::{Value, is, number, sees};
 use crate::harness::ledger::{check_bytes, connection_of, is_connection, spent_us};
 use crate::harness::net::await_closing;
@@ -22,13 +22,11 @@ pub(super) const CASES: &[Case] = &[
     any_exchange("socket_events::every_way_to_read_and_write", every_way).by_processor().by_tier(),
     exchange("socket_events::held_and_released", held).by_tier().alone(),
     exchange("socket_events::the_wire", wire).on_each_kernel().alone(),
-    any_tier("socket_events::both_ends_of_a_reset", reset).since(SOCKETS_FROM_FILES),
-    any_tier("socket_events::both_ends_of_a_shut_window", shut_window)
-        .since(SOCKETS_FROM_FILES)
-        .alone(),
+    any_exchange("socket_events::both_ends_of_a_reset", reset),
+    any_exchange("socket_events::both_ends_of_a_shut_window", shut_window).alone(),
     exchange("socket_events::time_wait", time_wait),
     exchange("socket_events::half_closed", half_closed),
-    any_tier("socket_events::delayed_acks", delayed_acks).since(SOCKETS_FROM_FILES).alone(),
+    any_exchange("socket_events::delayed_acks", delayed_acks).alone(),
     any_exchange("socket_events::recorded", recorded),
     native("socket_events::none_lost_at_moderate_load", moderate_load).alone(),
     native("socket_events::left_away_first", left_away_first).alone(),
