@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Sensor, Signal, now_ns, sample::Closing, targets};
+use super::{
+    Sensor, Signal, now_ns,
+    sample::{ALL_STATES, Closing},
+    targets,
+};
 use crate::model::event::Sample;
 
 impl Sensor {
@@ -15,7 +19,7 @@ impl Sensor {
             self.closing = Closing::open(&self.maps.targets());
         }
         if !typed_files {
-            self.closing.give_cookies(libc::IPPROTO_TCP);
+            self.closing.give_cookies(libc::IPPROTO_TCP, ALL_STATES);
         }
         self.scan();
         self.sampler.begin(&mut self.maps);

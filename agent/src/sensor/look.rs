@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::Ebpf;
-use backscope_abi::Config;
+use backscope_abi::{Config, MAX_TARGETS};
 use rustix::{fd::AsFd, thread::CapabilitySet};
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     maps::Maps,
     needed,
     options::Options,
-    sample::{Sampler, all_holders, listen_drops},
+    sample::{Closing, LISTENING, Sampler, all_holders, listen_drops},
     targets::Targets,
     workload::WorkloadPlaces,
 };
@@ -66,6 +66,8 @@ pub struct Looker {
     has_looked: bool,
     loaded: Loaded,
     maps: Maps,
+    /// Gives listeners the ids by which a later look knows them, where the iterator cannot.
+    cookies: Option<Closing>,
     /// Held, as its programs go with it.
     _ebpf: Ebpf,
 }
@@ -82,7 +84,11 @@ impl Looker {
         let options = Options { targets: targets.clone(), ..Options::default() };
         let (loaded, mut ebpf) = attach::attach_scan(&options)?;
         let maps = Maps::new(&mut ebpf)?;
-        Ok(Self { targets: targets.clone(), has_looked: false, loaded, maps, _ebpf: ebpf })
+        let mut cookies = None;
+        if !loaded.chosen.typed_files {
+            cookies = Some(Closing::open(&targets.first_processes(MAX_TARGETS as usize)));
+        }
+        Ok(Self { targets: targets.clone(), has_looked: false, loaded, maps, cookies, _ebpf: ebpf })
     }
 
     /// Returns the capabilities that it takes to look on.
@@ -101,9 +107,12 @@ impl Looker {
             let mut targets = self.targets.clone();
             if mem::replace(&mut self.has_looked, true) {
                 targets.resolve_running();
-                for pid in targets.first_processes(backscope_abi::MAX_TARGETS as usize) {
+                for pid in targets.first_processes(MAX_TARGETS as usize) {
                     self.maps.note_target(pid);
                 }
+            }
+            if let Some(cookies) = &mut self.cookies {
+                cookies.give_cookies(libc::IPPROTO_TCP, LISTENING);
             }
             let mut sampler = Sampler::new(&self.loaded.chosen, self.loaded.knows_acked);
             sampler.scan(&self.loaded.scan, &targets, &self.maps);

@@ -10,7 +10,7 @@ use super::{
     budget::{Budget, Spent},
     clock::{self, now_ns},
     procfs,
-    sample::MAX_SCANNED_ALONE,
+    sample::{ALL_STATES, MAX_SCANNED_ALONE},
 };
 use crate::{
     model::{
@@ -134,7 +134,7 @@ impl Sensor {
         }
         self.recount_after_loss();
         if !self.loaded.chosen.typed_files {
-            self.closing.give_cookies(libc::IPPROTO_UDP);
+            self.closing.give_cookies(libc::IPPROTO_UDP, ALL_STATES);
         }
         let is_few = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
         self.connections.begin_scan(if is_few { &processes } else { &[] }, sample.ts_ns);

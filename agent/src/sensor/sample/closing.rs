@@ -37,7 +37,9 @@ const NLMSG_DONE: u16 = 3;
 /// FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING (include/net/tcp_states.h).
 const STATES: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 11;
 /// All but TIME_WAIT and NEW_SYN_RECV, which have no socket of their own.
-const ALL_STATES: u32 = !(1 << 6 | 1 << 12);
+pub(in crate::sensor) const ALL_STATES: u32 = !(1 << 6 | 1 << 12);
+/// LISTEN.
+pub(in crate::sensor) const LISTENING: u32 = 1 << 10;
 const FAMILIES: [u8; 2] = [libc::AF_INET as u8, libc::AF_INET6 as u8];
 /// `INET_DIAG_INFO`: a `struct tcp_info` behind the socket (include/uapi/linux/inet_diag.h).
 const INFO: u16 = 2;
@@ -97,13 +99,13 @@ impl Closing {
         sockets
     }
 
-    /// Has the kernel give every socket of this protocol a cookie, as it does for each that it lists
-    /// (`sock_diag_save_cookie`). Where a program may not ask for that of a file's socket, it can
-    /// still read it.
-    pub(in crate::sensor) fn give_cookies(&mut self, protocol: i32) {
+    /// Has the kernel give a cookie to every socket of this protocol that is in one of these states,
+    /// as it does for each that it lists (`sock_diag_save_cookie`). Where a program may not ask for
+    /// that of a file's socket, it can still read it.
+    pub(in crate::sensor) fn give_cookies(&mut self, protocol: i32, states: u32) {
         for network in &mut self.networks {
             // Without the module that lists them they have none, and ids of our own.
-            Question { protocol, states: ALL_STATES, info: false }.ask(network, |_| {});
+            Question { protocol, states, info: false }.ask(network, |_| {});
         }
     }
 }

@@ -19,7 +19,7 @@ mod statistics;
 mod threads;
 
 pub(super) use self::{
-    closing::Closing,
+    closing::{ALL_STATES, Closing, LISTENING},
     connections::Connections,
     cost::CostMeter,
     datagrams::Datagrams,
