@@ -58,7 +58,7 @@ fn xtask_commands_are_commands() {
 }
 
 /// Every file and folder of the repository, by its path.
-fn tree(dir: &Path, found: &mut Vec<String>) {
+pub(crate) fn tree(dir: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(dir).expect("a folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().unwrap_or_default();

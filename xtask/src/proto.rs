@@ -9,8 +9,8 @@
 //! or iterator's program by the function that runs it.
 
 use std::fs;
-use std::path::Path;
 
+use crate::docs::tree;
 use crate::step;
 
 /// One program of the probes.
@@ -138,10 +138,10 @@ fn fault(proto: &str, declares: &str) -> Option<&'static str> {
 fn every_program_names_what_it_hooks() {
     let mut faults = Vec::new();
     let mut checked = 0;
-    for entry in fs::read_dir(step::root().join("probes/src")).expect("the probes") {
-        let path = entry.expect("an entry").path();
-        let file = path.file_name().map(Path::new).expect("a name").display().to_string();
-        let source = fs::read_to_string(&path).expect("a source file");
+    let mut files = Vec::new();
+    tree(&step::root().join("probes/src"), &mut files);
+    for file in files.into_iter().filter(|file| file.ends_with(".rs")) {
+        let source = fs::read_to_string(&file).expect("a source file");
         for program in programs(&source) {
             checked += 1;
             if program.protos.is_empty() {

@@ -84,7 +84,8 @@ fn every_claim_in_the_source_has_a_row() {
     );
 }
 
-/// The claims that the source of the findings names, by kind: a file is named after its kind.
+/// The claims that the source of the findings names, by kind: a file or a folder is named after its
+/// kind.
 fn in_the_source() -> BTreeSet<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/finding");
     let mut claims = BTreeSet::new();
@@ -96,7 +97,7 @@ fn in_the_source() -> BTreeSet<(String, String)> {
         }
         // What several findings on the accept queue have in common.
         let name = if name == "pace" { "accept-starved".to_owned() } else { name };
-        let source = fs::read_to_string(&path).expect("text");
+        let source = text_of(&path);
         for call in [".say(", ".infer(", ".rest_on("] {
             for after in source.split(call).skip(1) {
                 let claim =
@@ -108,4 +109,10 @@ fn in_the_source() -> BTreeSet<(String, String)> {
         }
     }
     claims
+}
+
+/// The text of a file, or of all files in a folder.
+fn text_of(path: &Path) -> String {
+    let Ok(entries) = fs::read_dir(path) else { return fs::read_to_string(path).expect("text") };
+    entries.map(|entry| text_of(&entry.expect("a file").path())).collect()
 }

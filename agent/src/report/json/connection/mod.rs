@@ -1,19 +1,22 @@
 //! The body of `connection`.
 
+mod close;
+mod gaps;
+mod http;
+mod tls;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::parts::{MULTIPLEXED, NO_PROTOCOL, TimesBody, gaps, phases, role_name, side_name};
-use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Side, TcpState};
+use super::parts::{TimesBody, phases, role_name};
+use crate::model::event::{HoldReason, TcpState};
 use crate::model::output::ConnectionOutput;
-use crate::model::snapshot::{Cause, ConnectionView, FirstAnswer, Protocol, TlsView};
+use crate::model::snapshot::{ConnectionView, Protocol};
 use crate::text::Untrusted;
-
-const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP \
-     are not seen, its handshake, its wait and its end are those of its first subflow";
-
-const UNTOLD: &str = "close: no record told its end, no process has it among its files any more; \
-     exchanges, bytes: those that were told";
+use close::{CloseBody, close};
+use gaps::connection_gaps;
+use http::{RequestBody, StreamsBody};
+use tls::{FirstAnswerBody, TlsBody, first_answer};
 
 /// A connection ended; at the end of the run those that are open.
 #[derive(Serialize)]
@@ -206,23 +209,6 @@ struct BytesBody {
     out: Option<u64>,
 }
 
-/// First request of HTTP/1.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct RequestBody<'a> {
-    /// Method.
-    method: &'a Untrusted,
-    /// Path: no user, host, query, fragment or `;parameters`. Empty where the target has none
-    /// (`CONNECT`).
-    path: &'a Untrusted,
-}
-
-impl<'a> From<&'a RequestLine> for RequestBody<'a> {
-    fn from(request: &'a RequestLine) -> Self {
-        Self { method: &request.method, path: &request.path }
-    }
-}
-
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct NagleBody {
@@ -264,123 +250,6 @@ struct TrailingAcksBody {
     us: u64,
 }
 
-fn connection_gaps(output: &ConnectionOutput) -> Vec<&'static str> {
-    let view = &output.view;
-    let (no_version, alpn_hidden, may_be_http2) = match &view.tls {
-        Some(tls) => (
-            tls.version.is_none(),
-            tls.version.is_some() && tls.alpn.is_none() && !tls.offered.is_empty(),
-            tls.may_be_http2(),
-        ),
-        None => (false, false, false),
-    };
-    gaps([
-        (view.multipath, MULTIPATH),
-        (view.protocol.is_none(), NO_PROTOCOL),
-        (
-            view.protocol == Some(Protocol::Tls) && view.tls.is_none(),
-            "tls: its hellos were not kept, there were too many",
-        ),
-        (no_version, "tls.version: the server was not seen to answer"),
-        (alpn_hidden, "tls.alpn: what the server chose is encrypted, or it chose none"),
-        (
-            view.tls.is_some() && first_answer(view).is_none(),
-            "first_answer: none was seen yet, or its records could not be followed",
-        ),
-        (view.multiplexed && view.streams.is_none(), MULTIPLEXED),
-        (
-            matches!(view.streams, Some(streams) if streams.partly),
-            "streams: not everything was looked at; there were so many at least",
-        ),
-        (may_be_http2, "multiplexed: HTTP/2 was offered, what was chosen is encrypted"),
-        (view.closed_ns.is_none() && !has_ended(view.state), "close: it is open"),
-        (is_half_closed(view), "close: the peer has closed, this host has not"),
-        (
-            view.closed_ns.is_none() && view.state == TcpState::Closed,
-            "close: it has ended, this host keeps its socket",
-        ),
-        (
-            view.closed_ns.is_some() && view.ended.is_none() && !view.end.untold,
-            "close: its end began unobserved",
-        ),
-        (view.end.untold, UNTOLD),
-        (
-            output.delayed_acks_sent.is_none(),
-            "delayed_acks: known from its first exchange on, where this kernel shows them",
-        ),
-        (view.preexisting, "phases_us, bytes: from the attach on; it was open before"),
-    ])
-}
-
-/// True if at least the peer sends nothing any more.
-fn has_ended(state: TcpState) -> bool {
-    matches!(state, TcpState::CloseWait | TcpState::Closed)
-}
-
-/// True if the peer has closed, and this host has not.
-fn is_half_closed(view: &ConnectionView) -> bool {
-    view.closed_ns.is_none() && view.state == TcpState::CloseWait
-}
-
-/// End of a connection, as far as it was observed.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct CloseBody {
-    /// Side that sent the first FIN or RST; of a timeout `"local"`.
-    #[cfg_attr(test, schemars(with = "Side"))]
-    by: &'static str,
-    /// Way in which it ended.
-    #[cfg_attr(test, schemars(with = "Ending"))]
-    how: &'static str,
-    #[serde(flatten)]
-    detail: CloseDetail,
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(untagged)]
-enum CloseDetail {
-    /// The peer has closed, and this host has not.
-    HalfClosed {
-        /// `true` while the peer has closed, and this host has not; else absent, and the fields
-        /// below are there.
-        pending: bool,
-    },
-    Ended {
-        /// Time from the newest data to the first FIN or RST, right to a tick; `null` if not known.
-        idle_us: Option<u64>,
-        /// Side that sent a RST, also after a FIN; `null` where that is not known.
-        #[cfg_attr(test, schemars(with = "Option<Side>"))]
-        reset_by: Option<&'static str>,
-        /// Bytes sent and not acknowledged, which were lost when this host reset it; else absent.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        unacked_bytes: Option<u64>,
-        /// Bytes that were not read when this host reset it; else absent.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        unread_bytes: Option<u64>,
-        /// Cause, where it was observed, else `null`.
-        #[cfg_attr(test, schemars(with = "Option<Cause>"))]
-        why: Option<&'static str>,
-    },
-}
-
-fn close(view: &ConnectionView) -> Option<CloseBody> {
-    if is_half_closed(view) {
-        let detail = CloseDetail::HalfClosed { pending: true };
-        return Some(CloseBody { by: "peer", how: "fin", detail });
-    }
-    let ((by, how), end) = (view.ended?, &view.end);
-    let reset_here = end.reset_by == Some(Side::Local) && how == Ending::Reset;
-    let detail = CloseDetail::Ended {
-        idle_us: end.idle_us,
-        reset_by: end.reset_by.map(side_name),
-        unacked_bytes: if reset_here { Some(end.unacked_bytes) } else { None },
-        unread_bytes: if reset_here { Some(end.unread_bytes) } else { None },
-        why: end.cause.map(Cause::name),
-    };
-    Some(CloseBody { by: side_name(by), how: ending_name(how), detail })
-}
-
 /// The values of `state`: those in which this host has closed are one.
 #[cfg(test)]
 #[derive(schemars::JsonSchema)]
@@ -403,101 +272,5 @@ fn state_name(state: TcpState) -> &'static str {
         TcpState::Closing | TcpState::FinWait1 | TcpState::FinWait2 | TcpState::LastAck => {
             "closing"
         }
-    }
-}
-
-/// Facts of the hellos.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct TlsBody<'a> {
-    /// Version that the server chose, such as `"1.3"`; `null` if it was not seen to answer.
-    version: Option<&'static str>,
-    /// Protocol that both agreed on (ALPN); `null` if that is encrypted, or none was chosen.
-    alpn: Option<&'a Untrusted>,
-    /// Protocols that the client offered.
-    alpn_offered: &'a [Untrusted],
-    /// Name of the server that the client asked for.
-    sni: Option<&'a Untrusted>,
-    /// `true` if an earlier session was resumed; `null` while the server has not said so.
-    resumed: Option<bool>,
-    /// `true` if the client sent a request along before the handshake was over.
-    early_data: bool,
-}
-
-impl<'a> From<&'a TlsView> for TlsBody<'a> {
-    fn from(tls: &'a TlsView) -> Self {
-        Self {
-            version: tls.version,
-            alpn: tls.alpn.as_ref(),
-            alpn_offered: &tls.offered,
-            sni: tls.server_name.as_ref(),
-            resumed: tls.resumed,
-            early_data: tls.early_data,
-        }
-    }
-}
-
-fn first_answer(view: &ConnectionView) -> Option<&FirstAnswer> {
-    view.tls.as_ref()?.first_answer.as_ref()
-}
-
-/// The streams of HTTP/2 in the clear.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct StreamsBody {
-    /// Streams that the client opened.
-    opened: u32,
-    /// Most that were open at a time.
-    most_at_once: u32,
-    /// `true` if there were at least so many, since not everything was looked at (the first 60
-    /// calls in each direction, of `writev` the first buffer).
-    partly: bool,
-}
-
-impl From<Http2Streams> for StreamsBody {
-    fn from(Http2Streams { opened, most, partly }: Http2Streams) -> Self {
-        Self { opened, most_at_once: most, partly }
-    }
-}
-
-/// Round trips and time of a TLS connection until its first answer.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct FirstAnswerBody {
-    /// Round trips until the answer, the sum of the next three.
-    round_trips: u32,
-    /// Round trips of the handshake of TCP.
-    tcp: u32,
-    /// Round trips of the handshake of TLS.
-    tls: u32,
-    /// Round trips of the request.
-    request: u32,
-    /// Time from its beginning (a server: SYN-ACK sent; a client: SYN sent) to the last byte of the
-    /// exchange with the answer.
-    us: u64,
-    /// Time of the exchanges before that, by owner.
-    handshake_us: TimesBody,
-}
-
-impl FirstAnswerBody {
-    fn new(answer: &FirstAnswer, fast_open: bool) -> Self {
-        let [tcp, tls, request] = answer.steps(fast_open);
-        let round_trips = answer.round_trips(fast_open);
-        Self {
-            round_trips,
-            tcp,
-            tls,
-            request,
-            us: answer.us,
-            handshake_us: (&answer.handshake).into(),
-        }
-    }
-}
-
-fn ending_name(ending: Ending) -> &'static str {
-    match ending {
-        Ending::Fin => "fin",
-        Ending::Reset => "reset",
-        Ending::Timeout => "timeout",
     }
 }

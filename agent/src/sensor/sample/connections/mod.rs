@@ -1,11 +1,13 @@
 //! Connections that are open now, by the iterator over the targets' files.
 
+mod census;
+mod scan;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{HashMap, VecDeque},
-    fs::File,
-    io::Read,
     mem,
-    os::fd::AsFd,
     time::{Duration, Instant},
 };
 
@@ -14,38 +16,33 @@ use backscope_abi as abi;
 use rustc_hash::FxHashSet;
 
 use crate::{
-    model::{
-        UNTOLD_NS,
-        event::{Census, ConnectionSample, Event, Opened, SockId},
-    },
+    model::event::{ConnectionSample, Event, Opened, SockId},
     sensor::{
-        attach::sys,
         clock::CpuTimer,
         decode::{self, Capabilities, address, exchange, known, record, role, tcp_state},
         procfs,
     },
     text::Untrusted,
 };
+use census::{Counting, Recount};
+use scan::Scan;
+pub(in crate::sensor) use scan::UdpSockets;
 
 /// Time between scans, in times of what the last one cost.
 const SCAN_SHARE: u32 = 50;
+
 /// Connections found open that are remembered as announced. One beyond that may be announced twice.
 const MAX_ANNOUNCED: usize = 200_000;
 
-/// Empty parts that follow a complete census, one with each look at the ring: for each the model
-/// closes some of the connections that have ended, all of those that it may know.
-const FOLLOWING: usize = 100;
-
 /// Time after which a connect is shown as pending, ns.
 const HANGS_NS: u64 = 200_000_000;
+
 /// `TCP_SYN_SENT` (`include/net/tcp_states.h`).
 const SYN_SENT: u8 = 2;
 
 /// Connections taken from a scan at a time. All of them at once would take more memory than all
 /// that is kept of them.
 const PART: usize = 1_024;
-/// Bytes read of an iterator at a time: as many as the kernel gives.
-const READ: usize = 32 * 1_024;
 
 /// A part of a scan.
 #[derive(Debug, Default)]
@@ -53,66 +50,6 @@ pub(in crate::sensor) struct Scanned {
     /// Connections that were open already, and exchanges that are over for good.
     pub(in crate::sensor) found: Vec<Event>,
     pub(in crate::sensor) connections: Vec<ConnectionSample>,
-}
-
-/// UDP sockets that a scan met.
-#[derive(Debug, Default)]
-pub(in crate::sensor) struct UdpSockets {
-    /// One entry a descriptor.
-    pub(super) held: Vec<abi::ScanDatagram>,
-    /// Beginning of the scan, if it has shown everything that was held then.
-    pub(super) complete_since_ns: Option<u64>,
-}
-
-/// A scan that goes on.
-#[derive(Debug, Default)]
-struct Scan {
-    /// Processes that are yet to be scanned; `None` for all.
-    left: VecDeque<Option<u32>>,
-    iterator: Option<File>,
-    /// Bytes that were read and not decoded yet.
-    output: Vec<u8>,
-    /// Connections that were met: one that several processes hold is met several times.
-    seen: FxHashSet<SockId>,
-    udp_sockets: UdpSockets,
-    census: Option<Counting>,
-    filter_failed: bool,
-    cost: Duration,
-}
-
-/// Connections that a census has met.
-#[derive(Debug, Default)]
-struct Counting {
-    since_ns: u64,
-    held: FxHashSet<SockId>,
-    /// Those that are not told yet.
-    part: Vec<SockId>,
-    /// There are connections that the iterator cannot reach.
-    fails: bool,
-}
-
-impl Counting {
-    fn note(&mut self, sock: SockId) {
-        match sock {
-            abi::CANNOT_COUNT => self.fails = true,
-            _ if self.held.insert(sock) => self.part.push(sock),
-            _ => {}
-        }
-    }
-
-    fn tell(&mut self, complete: bool) -> Event {
-        let since_ns = self.since_ns;
-        let socks = mem::take(&mut self.part);
-        Event::Census(Census { ts_ns: since_ns, since_ns, socks, complete })
-    }
-}
-
-/// Ends were lost: scans are censuses until one has begun so long after the first that the model
-/// can tell which connections have ended.
-#[derive(Clone, Copy, Debug, Default)]
-struct Recount {
-    /// Beginning of the first complete census.
-    first_ns: Option<u64>,
 }
 
 /// Runs the iterator over the targets' connections, and remembers which were announced.
@@ -157,29 +94,6 @@ impl Connections {
     /// Makes the next scan run, whatever the last one cost.
     pub(in crate::sensor) fn scan_is_due(&mut self) {
         self.next_scan = None;
-    }
-
-    /// Notes that records may have been lost, and with them the ends of connections.
-    pub(in crate::sensor) fn recount(&mut self) {
-        self.recount = Some(Recount::default());
-    }
-
-    /// Whether the scan that goes on is a census.
-    pub(in crate::sensor) fn is_census(&self) -> bool {
-        matches!(&self.scan, Some(scan) if scan.census.is_some())
-    }
-
-    /// Returns the next of the empty parts that follow a complete census.
-    pub(in crate::sensor) fn next_part(&mut self) -> Option<Event> {
-        let (left, since_ns) = &mut self.follow;
-        *left = left.checked_sub(1)?;
-        let (ts_ns, since_ns) = (*since_ns, *since_ns);
-        Some(Event::Census(Census { ts_ns, since_ns, socks: Vec::new(), complete: false }))
-    }
-
-    /// Takes the connections that the newest census has shown, if it was complete.
-    pub(in crate::sensor) fn take_held(&mut self) -> Option<FxHashSet<SockId>> {
-        self.held.take()
     }
 
     /// Begins a scan of the targets' connections, unless the last one cost so much that it is not
@@ -244,28 +158,6 @@ impl Connections {
             self.filters_by_process &= !scan.filter_failed;
         }
         Some(scanned)
-    }
-
-    /// Ends a census.
-    fn count(&mut self, scan: &mut Scan, scanned: &mut Scanned) {
-        let Some(mut census) = scan.census.take() else { return };
-        let complete = scan.udp_sockets.complete_since_ns.is_some() && !census.fails;
-        scanned.found.push(census.tell(complete));
-        if census.fails {
-            // So will the next one.
-            self.recount = None;
-        }
-        if !complete {
-            return;
-        }
-        match self.recount.and_then(|recount| recount.first_ns) {
-            None => self.recount = Some(Recount { first_ns: Some(census.since_ns) }),
-            Some(first_ns) if census.since_ns >= first_ns + UNTOLD_NS => self.recount = None,
-            Some(_) => {}
-        }
-        self.follow = (FOLLOWING, census.since_ns);
-        self.announced.retain(|sock| census.held.contains(sock));
-        self.held = Some(census.held);
     }
 
     /// Takes the UDP sockets that the newest scan met; none if they were taken before.
@@ -389,117 +281,5 @@ impl Connections {
     /// Forgets a connection that is gone: its id will not come again.
     pub(in crate::sensor) fn forget(&mut self, sock: SockId) {
         self.announced.remove(&sock);
-    }
-}
-
-impl Scan {
-    /// Connections of a census that are not told yet.
-    fn counted(&self) -> usize {
-        self.census.as_ref().map_or(0, |census| census.part.len())
-    }
-
-    /// Reads some more of the iterators' output. Returns false at its end.
-    fn read(&mut self, program: &ProgramFd) -> bool {
-        loop {
-            if let Some(iterator) = &mut self.iterator {
-                let from = self.output.len();
-                self.output.resize(from + READ, 0);
-                let result = iterator.read(&mut self.output[from..]);
-                if result.is_err() {
-                    self.udp_sockets.complete_since_ns = None;
-                }
-                let length = result.unwrap_or(0);
-                self.output.truncate(from + length);
-                if length > 0 {
-                    return true;
-                }
-                self.iterator = None;
-                self.output.clear();
-            }
-            let Some(pid) = self.left.pop_front() else { return false };
-            match sys::task_iterator(program.as_fd(), pid) {
-                Ok(iterator) => self.iterator = Some(iterator),
-                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
-                Err(_) if pid.is_some() => {
-                    self.filter_failed = true;
-                    self.left = VecDeque::from([None]);
-                }
-                Err(_) => self.udp_sockets.complete_since_ns = None,
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CAPABILITIES: Capabilities = Capabilities { tick_ns: 4_000_000, sees_delayed_acks: true };
-    const BEGUN_NS: u64 = 1_000_000_000_000;
-
-    /// Scans connections, and returns what a census tells; `None` if the scan is none.
-    fn scan(
-        connections: &mut Connections,
-        at_ns: u64,
-        met: &[SockId],
-        complete: bool,
-    ) -> Option<Census> {
-        connections.begin_scan(&[4_242], BEGUN_NS + at_ns);
-        let mut scan = connections.scan.take().expect("a scan");
-        let census = scan.census.as_mut()?;
-        assert_eq!(scan.left, [None], "the files of all processes are scanned");
-        met.iter().for_each(|sock| census.note(*sock));
-        if !complete {
-            scan.udp_sockets.complete_since_ns = None;
-        }
-        let mut scanned = Scanned::default();
-        connections.count(&mut scan, &mut scanned);
-        let [Event::Census(census)] = &scanned.found[..] else { panic!("{scanned:?}") };
-        assert_eq!(census.since_ns, BEGUN_NS + at_ns);
-        Some(census.clone())
-    }
-
-    #[test]
-    fn connections_are_counted_until_the_model_can_tell_which_have_ended() {
-        let mut connections = Connections::new(CAPABILITIES);
-        assert_eq!(scan(&mut connections, 0, &[], true), None, "nothing was lost");
-        connections.recount();
-        let census = scan(&mut connections, 1, &[5, 7, 5], false).expect("a census");
-        assert_eq!((&census.socks[..], census.complete), (&[5, 7][..], false));
-        let census = scan(&mut connections, 2, &[5], true).expect("the first complete one");
-        assert!(census.complete);
-        assert!(scan(&mut connections, 1 + UNTOLD_NS, &[5], true).is_some(), "too soon");
-        assert!(scan(&mut connections, 2 + UNTOLD_NS, &[5], false).is_some(), "not complete");
-        assert!(scan(&mut connections, 3 + UNTOLD_NS, &[5], true).is_some());
-        assert_eq!(scan(&mut connections, 4 + UNTOLD_NS, &[5], true), None, "that was the last");
-        // More is lost meanwhile.
-        connections.recount();
-        assert!(scan(&mut connections, 5 * UNTOLD_NS, &[5], true).is_some());
-        connections.recount();
-        assert!(scan(&mut connections, 6 * UNTOLD_NS, &[5], true).is_some());
-        assert!(scan(&mut connections, 7 * UNTOLD_NS, &[5], true).is_some());
-        assert_eq!(scan(&mut connections, 8 * UNTOLD_NS, &[5], true), None);
-    }
-
-    #[test]
-    fn where_the_iterator_cannot_reach_all_nothing_is_missed() {
-        let mut connections = Connections::new(CAPABILITIES);
-        connections.announced.extend([5, 6]);
-        connections.recount();
-        let census = scan(&mut connections, 0, &[5, abi::CANNOT_COUNT], true).expect("a census");
-        assert_eq!((&census.socks[..], census.complete), (&[5][..], false));
-        assert_eq!((connections.announced.len(), connections.take_held()), (2, None));
-        assert_eq!(scan(&mut connections, 1, &[5], true), None, "the next would fail, too");
-    }
-
-    #[test]
-    fn announced_connections_that_are_gone_are_forgotten() {
-        let mut connections = Connections::new(CAPABILITIES);
-        connections.announced.extend([5, 6]);
-        connections.recount();
-        scan(&mut connections, 0, &[6, 7], true);
-        assert_eq!(connections.announced, FxHashSet::from_iter([6]));
-        assert_eq!(connections.take_held(), Some(FxHashSet::from_iter([6, 7])));
-        assert_eq!(connections.take_held(), None, "they are taken once");
     }
 }

@@ -1,56 +1,24 @@
 //! One listener: totals become rates and histories, accepts become waits and threads.
 
+mod failing;
+mod totals;
+mod view;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::acceptor::Acceptors;
 use super::attendance::Attendance;
-use super::event::{Accept, AcceptFails, InAccept, ListenerSample, Overflow, Stage, Used};
+use super::event::{Accept, InAccept, ListenerSample, Overflow};
 use super::finding::{LONG_WAIT_US, Sharers, Shares};
 use super::histogram::{Precision, WaitHistogram};
-use super::output::OverflowOutput;
 use super::recent::{Figures, Recent};
 use super::refusals::Refusals;
 use super::sharing::Sharing;
-use super::snapshot::{ListenerView, Rates, Totals};
-use crate::text::errno_name;
-
-/// Figures of one refresh in the histories.
-#[derive(Clone, Copy, Debug)]
-struct Point {
-    /// Its beginning.
-    from_ns: u64,
-    depth: u32,
-    accepts: u32,
-    arrivals: u32,
-    overflows: u32,
-}
-
-/// Failures of `accept`, by the error that came most often lately.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Failing {
-    pub(super) errno: u32,
-    /// Start of these failures, and the number of earlier ones.
-    pub(super) since_ns: u64,
-    before: u64,
-    /// Number of failures since the listener is watched.
-    pub(super) total: u64,
-    /// The process that called last, its thread, and what it used up.
-    pub(super) pid: u32,
-    pub(super) tid: u32,
-    pub(super) used: Option<Used>,
-    last_ns: u64,
-}
-
-impl Failing {
-    /// Number of failures since it began.
-    pub(super) fn times(&self) -> u64 {
-        self.total - self.before
-    }
-}
-
-/// A failure after so long without one is a new beginning, ns.
-const FAILS_ANEW_NS: u64 = 10_000_000_000;
+use super::snapshot::Rates;
+pub(super) use failing::Failing;
+use totals::slot;
+use view::Point;
 
 /// Places of a listener's clients, as far as any were seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +87,7 @@ const SEEN_NS: u64 = 30_000_000_000;
 
 /// Time for which the consequences of a full queue are reported, and so its causes, ns.
 const RECENT_NS: u64 = 10_000_000_000;
+
 /// Time after which connections that wait with none accepted count as stalled, ns.
 const STALLED_NS: u64 = 1_000_000_000;
 
@@ -160,12 +129,6 @@ impl Listener {
             waiting: Waiting::default(),
             not_asked_ns: None,
         }
-    }
-
-    /// Failures of `accept`; `None` while it does not fail.
-    pub(super) fn failing(&self) -> Option<&Failing> {
-        let failing = self.failing.as_ref()?;
-        if self.recent.figures().fails > 0 { Some(failing) } else { None }
     }
 
     /// Notes a thread that waits for it by epoll.
@@ -283,76 +246,6 @@ impl Listener {
         figures
     }
 
-    /// Finds the error that came most often since the sample before.
-    fn note_failures(&mut self, start_ns: u64, now_ns: u64, sample: &ListenerSample) {
-        let before = |errno: u32| {
-            let known = self.sample.as_ref()?.fails.as_ref()?;
-            Some(known.iter().find(|fails| fails.errno == errno)?.count)
-        };
-        let (mut most, mut most_grown) = (None, 0);
-        for fails in sample.fails.iter().flatten() {
-            let before = before(fails.errno).unwrap_or(0);
-            let grown = fails.count.saturating_sub(before);
-            if grown > 0 && grown >= most_grown {
-                (most, most_grown) = (Some((fails, before)), grown);
-            }
-        }
-        let Some((fails, before)) = most else { return };
-        let (since_ns, before) = match self.failing {
-            Some(failing)
-                if failing.errno == fails.errno
-                    && now_ns.saturating_sub(failing.last_ns) < FAILS_ANEW_NS =>
-            {
-                (failing.since_ns, failing.before)
-            }
-            _ => (fails.first_ns.max(start_ns), before),
-        };
-        self.failing = Some(Failing {
-            errno: fails.errno,
-            since_ns,
-            before,
-            total: fails.count,
-            pid: fails.pid,
-            tid: fails.tid,
-            used: fails.used,
-            last_ns: now_ns,
-        });
-    }
-
-    /// Takes the refusals that the kernel counted up to the newest sample and never named.
-    /// `patient` as in [`Refusals::unnamed`].
-    pub(super) fn unnamed(
-        &mut self,
-        now_ns: u64,
-        patient: impl Fn(Stage) -> bool,
-    ) -> Vec<OverflowOutput> {
-        let Some(sample) = &self.sample else { return Vec::new() };
-        let totals = [
-            (Stage::Syn, Some(sample.overflow_syn)),
-            (Stage::Ack, sample.overflow_ack),
-            (Stage::SynQueue, sample.syn_dropped),
-            (Stage::Cookie, sample.cookies_sent),
-        ];
-        let mut unnamed = Vec::new();
-        for (stage, total) in totals {
-            let Some(total) = total else { continue };
-            let count = self.refusals[slot(stage)].unnamed(total, patient(stage));
-            if count > 0 {
-                unnamed.push(OverflowOutput {
-                    ts_ns: now_ns,
-                    listener: sample.sock,
-                    peer: None,
-                    stage,
-                    depth: sample.depth,
-                    limit: sample.limit,
-                    count,
-                    stage_certain: stage != Stage::Syn || sample.overflow_ack.is_some(),
-                });
-            }
-        }
-        unnamed
-    }
-
     /// Time for which connections have waited with none accepted, ns.
     pub(super) fn stalled_ns(&self, now_ns: u64) -> u64 {
         let Some(since_ns) = self.stalled_since_ns else { return 0 };
@@ -389,58 +282,6 @@ impl Listener {
         })
     }
 
-    /// Its totals; all 0 before the first sample.
-    pub(super) fn totals(&self) -> Totals {
-        self.sample.as_ref().map(totals_of).unwrap_or_default()
-    }
-
-    /// Returns what a screen shows of it, without histories; `None` before the first sample.
-    pub(super) fn view(&self, somaxconn: Option<u32>) -> Option<ListenerView> {
-        let sample = self.sample.as_ref()?;
-        Some(ListenerView {
-            sock: sample.sock,
-            local: sample.local,
-            pid: sample.pid,
-            comm: sample.comm.clone(),
-            holders: sample.holders.clone(),
-            unnamed_holders: sample.unnamed_holders,
-            calls_missed: sample.calls_missed,
-            closed: self.closed,
-            backlog: sample.backlog,
-            limit: sample.limit,
-            defer_accept_s: sample.defer_accept_s(),
-            somaxconn,
-            depth: sample.depth,
-            peak: sample.peak.max(sample.depth),
-            syn_depth: sample.syn_depth,
-            syn_peak: sample.syn_peak.max(sample.syn_depth),
-            totals: totals_of(sample),
-            rates: self.rates,
-            wait: self.wait.as_ref().map(WaitHistogram::view).unwrap_or_default(),
-            history_from_ns: Vec::new(),
-            depth_history: Vec::new(),
-            accept_history: Vec::new(),
-            arrival_history: Vec::new(),
-            overflow_history: Vec::new(),
-            acceptors: self.acceptors.view(),
-            accept_errors: accept_errors(sample),
-            others: sample.others.clone(),
-        })
-    }
-
-    /// Returns what a screen shows of it, with histories.
-    pub(super) fn full_view(&self, somaxconn: Option<u32>) -> Option<ListenerView> {
-        let history = |figure: fn(&Point) -> u32| self.history.iter().map(figure).collect();
-        Some(ListenerView {
-            history_from_ns: self.history.iter().map(|point| point.from_ns).collect(),
-            depth_history: history(|point| point.depth),
-            accept_history: history(|point| point.accepts),
-            arrival_history: history(|point| point.arrivals),
-            overflow_history: history(|point| point.overflows),
-            ..self.view(somaxconn)?
-        })
-    }
-
     /// Closes it: it has no queue and no rates any more.
     pub(super) fn close(&mut self) {
         self.closed = true;
@@ -450,86 +291,4 @@ impl Listener {
             (sample.depth, sample.peak, sample.syn_depth, sample.syn_peak) = (0, 0, 0, 0);
         }
     }
-
-    fn figures_since(&self, before: &Totals, now: &ListenerSample) -> Figures {
-        let since = |now: Option<u64>, before: Option<u64>| {
-            now.unwrap_or(0).saturating_sub(before.unwrap_or(0))
-        };
-        let left = now.left.unwrap_or_default();
-        let left_before = before.left.unwrap_or_default();
-        Figures {
-            accepts: now.accepted.saturating_sub(before.accepted),
-            arrivals: now.queued.saturating_sub(before.queued),
-            overflows: totals_of(now).overflows().saturating_sub(before.overflows()),
-            overflow_ack: since(now.overflow_ack, before.overflow_ack),
-            cookies: since(now.cookies_sent, before.cookies_sent),
-            syn_dropped: since(now.syn_dropped, before.syn_dropped),
-            synack_retransmits: now.synack_retransmits.saturating_sub(before.synack_retransmits),
-            fails: since(fails(&now.fails), before.accept_fails),
-            left_late: left.late.saturating_sub(left_before.late),
-            left_late_us: left.late_us.saturating_sub(left_before.late_us),
-            cut: left.cut.saturating_sub(left_before.cut),
-            synack_acked: since(now.synack_acked, before.synack_acked),
-            depth_peak: now.peak.max(now.depth),
-            syn_peak: now.syn_peak.max(now.syn_depth),
-            ..self.period
-        }
-    }
-
-    fn remember(&mut self, from_ns: u64, depth: u32, figures: &Figures, bound: usize) {
-        let clamp = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        self.history.push_back(Point {
-            from_ns,
-            depth,
-            accepts: clamp(figures.accepts),
-            arrivals: clamp(figures.arrivals),
-            overflows: clamp(figures.overflows),
-        });
-        while self.history.len() > bound {
-            self.history.pop_front();
-        }
-    }
-}
-
-/// Place of a stage among the counters of refusals.
-fn slot(stage: Stage) -> usize {
-    match stage {
-        Stage::Syn => 0,
-        Stage::Ack => 1,
-        Stage::SynQueue => 2,
-        Stage::Cookie => 3,
-    }
-}
-
-fn totals_of(sample: &ListenerSample) -> Totals {
-    Totals {
-        syns: sample.syns,
-        queued: sample.queued,
-        accepted: sample.accepted,
-        overflow_syn: sample.overflow_syn,
-        overflow_ack: sample.overflow_ack,
-        syn_dropped: sample.syn_dropped,
-        cookies_sent: sample.cookies_sent,
-        synack_retransmits: sample.synack_retransmits,
-        synack_acked: sample.synack_acked,
-        eagain: sample.eagain,
-        abandoned: sample.abandoned,
-        accept_fails: fails(&sample.fails),
-        left: sample.left,
-    }
-}
-
-/// Counts the calls of `accept` that failed, whatever the error.
-fn fails(fails: &Option<Vec<AcceptFails>>) -> Option<u64> {
-    let mut sum = 0;
-    for fails in fails.as_ref()? {
-        sum = fails.count.saturating_add(sum);
-    }
-    Some(sum)
-}
-
-/// Returns the errors of `accept` by name, with their counts.
-fn accept_errors(sample: &ListenerSample) -> Vec<(String, u64)> {
-    let fails = sample.fails.iter().flatten();
-    fails.map(|fails| (errno_name(fails.errno), fails.count)).collect()
 }
