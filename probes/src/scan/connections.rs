@@ -65,7 +65,7 @@ pub(super) fn held(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid:
 }
 
 #[inline(always)]
-pub(super) fn write_held(seq: *mut c_void, sock: u64) -> bool {
+fn write_held(seq: *mut c_void, sock: u64) -> bool {
     write(seq, &abi::ScanHeld { tag: abi::SCAN_HELD, _pad: 0, sock })
 }
 
@@ -109,21 +109,21 @@ pub(super) fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void,
 
 /// The side that a connection which was found open is on.
 #[inline(always)]
-pub(super) fn role_of(sk: *const c_void) -> u8 {
+fn role_of(sk: *const c_void) -> u8 {
     if is_served(read!(sk, skc_num as u16)) { role::SERVER } else { role::CLIENT }
 }
 
 /// A copy of the socket that the scan is at, where the verifier knows none behind a file: what reads
 /// a socket can read this. Scans run one at a time.
 #[btf_map]
-pub(super) static SOCKET: Array<[u8; SOCKET_BYTES], 1> = Array::new();
+static SOCKET: Array<[u8; SOCKET_BYTES], 1> = Array::new();
 
 /// More than `struct tcp_sock` takes (some 2,300 bytes in 6.18).
-pub(super) const SOCKET_BYTES: usize = 4_096;
+const SOCKET_BYTES: usize = 4_096;
 
 /// Copies a TCP socket; null if it cannot be read.
 #[inline(always)]
-pub(super) fn copy_of(sk: *const c_void) -> *const c_void {
+fn copy_of(sk: *const c_void) -> *const c_void {
     let Some(copy) = SOCKET.find(0) else { return core::ptr::null() };
     let (to, bytes) = (copy.as_ptr().cast::<c_void>(), config!(tcp_sock_bytes) as u32);
     if bytes == 0 || bytes as usize > SOCKET_BYTES {
@@ -139,13 +139,7 @@ pub(super) fn copy_of(sk: *const c_void) -> *const c_void {
 /// As [`connection`], where the verifier knows no socket behind a file. A function of its own for
 /// the room on the stack.
 #[inline(never)]
-pub(super) fn by_number(
-    seq: *mut c_void,
-    sk: *const c_void,
-    file: *mut c_void,
-    tgid: u32,
-    is_new: bool,
-) {
+fn by_number(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32, is_new: bool) {
     // Of Multipath TCP no file leads to the connection.
     if sock_of_socket(file) != sk {
         return;
@@ -172,7 +166,7 @@ pub(super) fn by_number(
 /// Compacts a connection of which nothing is new, if it is idle. A function of its own for the room
 /// on the stack.
 #[inline(never)]
-pub(super) fn compact_if_idle(
+fn compact_if_idle(
     seq: *mut c_void,
     sk: *mut c_void,
     tp: *const c_void,
@@ -184,7 +178,7 @@ pub(super) fn compact_if_idle(
 /// Brings a connection up to date that is doing something, or whose last exchange was not shown as
 /// complete yet. False of any other. A function of its own for the room on the stack.
 #[inline(never)]
-pub(super) fn is_news(mut connection: Live<Connection>, tp: *const c_void) -> bool {
+fn is_news(mut connection: Live<Connection>, tp: *const c_void) -> bool {
     let exchange = connection.exchange();
     let idle = exchange.in_first_ns == 0 && exchange.writes == 0;
     // A request that was acknowledged is not answered yet.
@@ -209,7 +203,7 @@ pub(super) fn is_news(mut connection: Live<Connection>, tp: *const c_void) -> bo
 /// Shows a connection; false if there is no room for it, and the iterator comes back to it. A
 /// function of its own for the same reason.
 #[inline(never)]
-pub(super) fn show(
+fn show(
     seq: *mut c_void,
     connection: Live<Connection>,
     sk: *const c_void,
@@ -264,7 +258,7 @@ pub(super) fn show(
 /// # Safety
 /// Both must point to room for an endpoint.
 #[inline(never)]
-pub(super) unsafe fn ends(sk: *const c_void, local: *mut abi::Endpoint, peer: *mut abi::Endpoint) {
+unsafe fn ends(sk: *const c_void, local: *mut abi::Endpoint, peer: *mut abi::Endpoint) {
     // SAFETY: promised by the caller.
     unsafe {
         local.write(local_of(sk));
@@ -275,7 +269,7 @@ pub(super) unsafe fn ends(sk: *const c_void, local: *mut abi::Endpoint, peer: *m
 /// Time at which the newest segment came, by the socket's own stamp: to a tick, and from before the
 /// watch, too.
 #[inline(always)]
-pub(super) fn came_ns(tp: *const c_void) -> u64 {
+fn came_ns(tp: *const c_void) -> u64 {
     let now_jiffies = jiffies();
     let age_ns =
         now_jiffies.wrapping_sub(load!(tp, rcv_tstamp as u32)) as u64 * config!(tick_ns) as u64;

@@ -129,7 +129,7 @@ pub(super) fn unix(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const 
 /// The id of a Unix-domain socket: its cookie, or where programs can't ask for one its address,
 /// with a bit that no cookie has.
 #[inline(always)]
-pub(super) fn unix_id(file: *mut c_void, sk: *const c_void) -> u64 {
+fn unix_id(file: *mut c_void, sk: *const c_void) -> u64 {
     if config!(typed_files) != 0 && config!(socket_cookie) != 0 {
         let typed = typed(file);
         if !typed.is_null() {

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -35,14 +35,18 @@ pub(super) const CASES: &[Case] = &[
     native("rush::none_where_an_accept_would_be_missed", no_rush_where_unseen),
 ];
 
-/// Connects and closes, again and again, while `goes_on`; returns how often.
+/// Connects and closes, again and again, while `goes_on`; returns how often. Each time it waits until
+/// the server has closed, too: faster than that it would only fill the accept queue.
 fn churn(
     addr: SocketAddr,
     mut goes_on: impl FnMut(u64) -> anyhow::Result<bool>,
 ) -> anyhow::Result<u64> {
     let mut made = 0;
     while goes_on(made)? {
-        drop(TcpStream::connect(addr)?);
+        let mut client = TcpStream::connect(addr)?;
+        client.set_read_timeout(Some(QUIET))?;
+        client.shutdown(Shutdown::Write)?;
+        let _ = client.read(&mut [0]);
         made += 1;
     }
     Ok(made)

@@ -27,7 +27,7 @@ impl Failing {
 }
 
 /// A failure after so long without one is a new beginning, ns.
-pub(super) const FAILS_ANEW_NS: u64 = 10_000_000_000;
+const FAILS_ANEW_NS: u64 = 10_000_000_000;
 
 impl Listener {
     /// Failures of `accept`; `None` while it does not fail.

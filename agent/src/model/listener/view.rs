@@ -83,7 +83,7 @@ impl Listener {
 }
 
 /// Returns the errors of `accept` by name, with their counts.
-pub(super) fn accept_errors(sample: &ListenerSample) -> Vec<(String, u64)> {
+fn accept_errors(sample: &ListenerSample) -> Vec<(String, u64)> {
     let fails = sample.fails.iter().flatten();
     fails.map(|fails| (errno_name(fails.errno), fails.count)).collect()
 }

@@ -14,10 +14,10 @@ use crate::model::snapshot::{CallFault, ExchangeView, HolderTimes, ProxyView, Sl
 use crate::text::Untrusted;
 
 /// A call that has found its request is kept for so long for its own report, ns.
-pub(super) const UNREPORTED_NS: u64 = 60_000_000_000;
+const UNREPORTED_NS: u64 = 60_000_000_000;
 
 /// Exchanges are kept for their other side for so long after their end, ns.
-pub(super) const KEPT_NS: u64 = 5_000_000_000;
+const KEPT_NS: u64 = 5_000_000_000;
 
 /// One process that calls others.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ impl Process {
     }
 
     /// Joins for good the calls that were over at `until_ns`.
-    pub(super) fn decide(&mut self, until_ns: u64, connections: &mut Connections) {
+    fn decide(&mut self, until_ns: u64, connections: &mut Connections) {
         let ready =
             |call: &&mut Called| !call.is_decided && call.end_ns <= until_ns && call.is_over;
         let mut calls: Vec<&mut Called> = self.called.values_mut().filter(ready).collect();

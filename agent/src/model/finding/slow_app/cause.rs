@@ -55,7 +55,7 @@ pub(super) fn rest_on_cpu(facts: &ConnectionFacts<'_>) -> Option<f64> {
 }
 
 /// Share of a time on a CPU, if that is known of at least half of it.
-pub(super) fn share_of_known(cpu_us: u64, known_us: u64, us: u64) -> Option<f64> {
+fn share_of_known(cpu_us: u64, known_us: u64, us: u64) -> Option<f64> {
     if known_us == 0 || known_us * 2 < us {
         return None;
     }

@@ -10,13 +10,13 @@ pub(super) const GREETING_FIX: &str = "find out what the server does between acc
     look up the client's name (sshd UseDNS, vsftpd reverse_lookup_enable), start a process, or \
     delay on purpose.";
 
-pub(super) const OFF_THE_LOOP: &str = "move computation off the thread that serves the connections (to a \
+const OFF_THE_LOOP: &str = "move computation off the thread that serves the connections (to a \
     thread pool), or run more processes.";
 
-pub(super) const OUT_OF_THE_LOOP: &str = "keep sleeps, locks and blocking calls out of the thread that serves \
+const OUT_OF_THE_LOOP: &str = "keep sleeps, locks and blocking calls out of the thread that serves \
     the connections: await them, or give them to a thread pool.";
 
-pub(super) const OR_WORKERS: &str = " Where each worker serves one connection at a time, run more of them, or \
+const OR_WORKERS: &str = " Where each worker serves one connection at a time, run more of them, or \
     answer sooner.";
 
 pub(super) fn fix(facts: &ConnectionFacts<'_>, upstream: Option<&Upstream>) -> String {

@@ -9,20 +9,20 @@ use crate::model::finding::text::Text;
 use crate::model::snapshot::SliceKind;
 use crate::text::{count, count_of, duration_us, of_last, percent};
 
-pub(super) const PUT_ASIDE: &str = "The event loop had put them aside. If they wait by design (long polling), \
+const PUT_ASIDE: &str = "The event loop had put them aside. If they wait by design (long polling), \
     this is no fault.";
 
-pub(super) const UNSEEN: &str = "Whether they wait for calls to other servers or by design (long polling) was \
+const UNSEEN: &str = "Whether they wait for calls to other servers or by design (long polling) was \
     not observed: a watch by port alone does not include calls.";
 
-pub(super) const LACKED: &str = "At that time, other threads of the process were ready to run and had no CPU \
+const LACKED: &str = "At that time, other threads of the process were ready to run and had no CPU \
     for as long. If the thread waited for one of them, that is why.";
 
-pub(super) const SEVERAL: &str = "Their connections may have several HTTP/2 calls open at a time. The bytes \
+const SEVERAL: &str = "Their connections may have several HTTP/2 calls open at a time. The bytes \
     do not tell which of them waited, whether any did, or whether a stream just had nothing new to \
     send.";
 
-pub(super) const OR_STREAM: &str = "It may have waited for a lock, a disk or another server, or this may be a \
+const OR_STREAM: &str = "It may have waited for a lock, a disk or another server, or this may be a \
     stream that had nothing new to send.";
 
 /// Says what is known of requests that wait, or waited, for an answer.
@@ -63,7 +63,7 @@ pub(super) fn say_why_answers_are_late(
         })
 }
 
-pub(super) fn doing(facts: &ConnectionFacts<'_>) -> String {
+fn doing(facts: &ConnectionFacts<'_>) -> String {
     let calls = if calls_others(facts) { " It made calls to other servers meanwhile." } else { "" };
     match on_cpu(facts) {
         Some(share) if share >= 0.5 => {

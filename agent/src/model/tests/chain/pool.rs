@@ -19,9 +19,9 @@ pub(in crate::model::tests) struct Pool {
     /// Its processes are numbered from here on.
     pub(super) first: u32,
     /// When each of them is free.
-    pub(super) free_ns: Vec<u64>,
+    free_ns: Vec<u64>,
     /// The time that it takes for an answer, and that the connection stays open after it.
-    pub(super) answer_ns: u64,
+    answer_ns: u64,
     pub(super) open_ns: u64,
     /// The call in which it is seen asleep.
     pub(super) sleep: WaitKind,
@@ -32,7 +32,7 @@ pub(in crate::model::tests) struct Pool {
     /// Time between two connections that come.
     pub(super) every_ns: u64,
     pub(super) next_ns: u64,
-    pub(super) next_sock: SockId,
+    next_sock: SockId,
 }
 
 impl Pool {

@@ -12,18 +12,18 @@ use crate::report::json::parts::side_name;
 pub(super) struct CloseBody {
     /// Side that sent the first FIN or RST; of a timeout `"local"`.
     #[cfg_attr(test, schemars(with = "Side"))]
-    pub(super) by: &'static str,
+    by: &'static str,
     /// Way in which it ended.
     #[cfg_attr(test, schemars(with = "Ending"))]
-    pub(super) how: &'static str,
+    how: &'static str,
     #[serde(flatten)]
-    pub(super) detail: CloseDetail,
+    detail: CloseDetail,
 }
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
-pub(super) enum CloseDetail {
+enum CloseDetail {
     /// The peer has closed, and this host has not.
     HalfClosed {
         /// `true` while the peer has closed, and this host has not; else absent, and the fields
@@ -75,7 +75,7 @@ pub(super) fn is_half_closed(view: &ConnectionView) -> bool {
     view.closed_ns.is_none() && view.state == TcpState::CloseWait
 }
 
-pub(super) fn ending_name(ending: Ending) -> &'static str {
+fn ending_name(ending: Ending) -> &'static str {
     match ending {
         Ending::Fin => "fin",
         Ending::Reset => "reset",

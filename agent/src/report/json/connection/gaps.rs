@@ -7,10 +7,10 @@ use crate::model::output::ConnectionOutput;
 use crate::model::snapshot::Protocol;
 use crate::report::json::parts::{MULTIPLEXED, NO_PROTOCOL, gaps};
 
-pub(super) const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP \
+const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP \
      are not seen, its handshake, its wait and its end are those of its first subflow";
 
-pub(super) const UNTOLD: &str = "close: no record told its end, no process has it among its files any more; \
+const UNTOLD: &str = "close: no record told its end, no process has it among its files any more; \
      exchanges, bytes: those that were told";
 
 pub(super) fn connection_gaps(output: &ConnectionOutput) -> Vec<&'static str> {

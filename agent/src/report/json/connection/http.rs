@@ -10,10 +10,10 @@ use crate::text::Untrusted;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct RequestBody<'a> {
     /// Method.
-    pub(super) method: &'a Untrusted,
+    method: &'a Untrusted,
     /// Path: no user, host, query, fragment or `;parameters`. Empty where the target has none
     /// (`CONNECT`).
-    pub(super) path: &'a Untrusted,
+    path: &'a Untrusted,
 }
 
 impl<'a> From<&'a RequestLine> for RequestBody<'a> {
@@ -27,12 +27,12 @@ impl<'a> From<&'a RequestLine> for RequestBody<'a> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct StreamsBody {
     /// Streams that the client opened.
-    pub(super) opened: u32,
+    opened: u32,
     /// Most that were open at a time.
-    pub(super) most_at_once: u32,
+    most_at_once: u32,
     /// `true` if there were at least so many, since not everything was looked at (the first 60
     /// calls in each direction, of `writev` the first buffer).
-    pub(super) partly: bool,
+    partly: bool,
 }
 
 impl From<Http2Streams> for StreamsBody {

@@ -11,17 +11,17 @@ use crate::text::Untrusted;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct TlsBody<'a> {
     /// Version that the server chose, such as `"1.3"`; `null` if it was not seen to answer.
-    pub(super) version: Option<&'static str>,
+    version: Option<&'static str>,
     /// Protocol that both agreed on (ALPN); `null` if that is encrypted, or none was chosen.
-    pub(super) alpn: Option<&'a Untrusted>,
+    alpn: Option<&'a Untrusted>,
     /// Protocols that the client offered.
-    pub(super) alpn_offered: &'a [Untrusted],
+    alpn_offered: &'a [Untrusted],
     /// Name of the server that the client asked for.
-    pub(super) sni: Option<&'a Untrusted>,
+    sni: Option<&'a Untrusted>,
     /// `true` if an earlier session was resumed; `null` while the server has not said so.
-    pub(super) resumed: Option<bool>,
+    resumed: Option<bool>,
     /// `true` if the client sent a request along before the handshake was over.
-    pub(super) early_data: bool,
+    early_data: bool,
 }
 
 impl<'a> From<&'a TlsView> for TlsBody<'a> {
@@ -42,18 +42,18 @@ impl<'a> From<&'a TlsView> for TlsBody<'a> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct FirstAnswerBody {
     /// Round trips until the answer, the sum of the next three.
-    pub(super) round_trips: u32,
+    round_trips: u32,
     /// Round trips of the handshake of TCP.
-    pub(super) tcp: u32,
+    tcp: u32,
     /// Round trips of the handshake of TLS.
-    pub(super) tls: u32,
+    tls: u32,
     /// Round trips of the request.
-    pub(super) request: u32,
+    request: u32,
     /// Time from its beginning (a server: SYN-ACK sent; a client: SYN sent) to the last byte of the
     /// exchange with the answer.
-    pub(super) us: u64,
+    us: u64,
     /// Time of the exchanges before that, by owner.
-    pub(super) handshake_us: TimesBody,
+    handshake_us: TimesBody,
 }
 
 impl FirstAnswerBody {

@@ -13,7 +13,7 @@ use crate::model::{
 
 /// Empty parts that follow a complete census, one with each look at the ring: for each the model
 /// closes some of the connections that have ended, all of those that it may know.
-pub(super) const FOLLOWING: usize = 100;
+const FOLLOWING: usize = 100;
 
 /// Connections that a census has met.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl Counting {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Recount {
     /// Beginning of the first complete census.
-    pub(super) first_ns: Option<u64>,
+    first_ns: Option<u64>,
 }
 
 impl Connections {

@@ -10,7 +10,7 @@ use super::census::Counting;
 use crate::{model::event::SockId, sensor::attach::sys};
 
 /// Bytes read of an iterator at a time: as many as the kernel gives.
-pub(super) const READ: usize = 32 * 1_024;
+const READ: usize = 32 * 1_024;
 
 /// UDP sockets that a scan met.
 #[derive(Debug, Default)]
