@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use backscope_abi::suspension;
+use socket2::{Domain, Socket, Type};
 
 use super::field::connects::{Failing, check_by_address, connects};
 use super::ledger::serve;
@@ -36,20 +38,43 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Connects and closes, again and again, while `goes_on`; returns how often. Each time it waits until
-/// the server has closed, too: faster than that it would only fill the accept queue.
+/// the server has closed, too, and a moment: faster than that it would only fill the accept queue, and
+/// take the processor of the others.
 fn churn(
     addr: SocketAddr,
     mut goes_on: impl FnMut(u64) -> anyhow::Result<bool>,
 ) -> anyhow::Result<u64> {
     let mut made = 0;
     while goes_on(made)? {
-        let mut client = TcpStream::connect(addr)?;
+        thread::sleep(Duration::from_millis(1));
+        let mut client = connect_apart(addr)?;
         client.set_read_timeout(Some(QUIET))?;
         client.shutdown(Shutdown::Write)?;
         let _ = client.read(&mut [0]);
         made += 1;
     }
     Ok(made)
+}
+
+/// Connects from a port that no other client has: cases tell their connections by the client's port.
+fn connect_apart(addr: SocketAddr) -> anyhow::Result<TcpStream> {
+    /// `IP_LOCAL_PORT_RANGE` (`include/uapi/linux/in.h`, 6.3 on), which socket2 lacks; below the
+    /// range that others have.
+    const LOCAL_PORT_RANGE: i32 = 51;
+    static PORTS: u32 = 32_767 << 16 | 16_384;
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    // SAFETY: the pointer and the size describe `PORTS`. A failure leaves the range as it was.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            LOCAL_PORT_RANGE,
+            (&raw const PORTS).cast(),
+            size_of_val(&PORTS) as u32,
+        );
+    }
+    socket.connect(&addr.into())?;
+    Ok(socket.into())
 }
 
 /// Where connections come fast the hooks are detached while they do, and each accept is told all the
