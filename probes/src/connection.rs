@@ -6,12 +6,12 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, counter, hold, role};
 
 use crate::{
-    era,
+    addressed, era,
     id::is_of,
     idle,
     kernel::{config, load, number_of, port_of, read},
-    live::{Find, Live},
-    maps::{ACCEPTED, BLANK_CONNECTION, CONNECTION, CONNECTIONS, count, remove_by_address},
+    live::Live,
+    maps::{CONNECTION, count},
     storage::has_no_storage,
     target::is_served,
 };
@@ -38,9 +38,7 @@ fn find(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
 #[inline(always)]
 fn find_value(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
     if config!(socket_storage) == 0 {
-        let value = CONNECTIONS.find(sk as u64)?;
-        let cookie = load!(sk as *const c_void, skc_cookie as u64);
-        return if is_of(value.exchange.sock, cookie) { Some(value) } else { None };
+        return by_address(sk).or_else(|| other(sk));
     }
     if has_no_storage(sk) {
         return by_address(sk);
@@ -64,7 +62,17 @@ pub(crate) fn by_address(sk: *mut c_void) -> Option<Live<Connection>> {
 /// behind, if the kernel skipped the program that had to remove it; the socket's cookie tells.
 #[inline(always)]
 fn accepted(sk: *mut c_void) -> Option<Live<Connection>> {
-    let value = ACCEPTED.find(sk as u64)?;
+    if_of(sk, addressed::accepted(sk as u64)?)
+}
+
+/// The same of any other connection, where there is no storage.
+#[inline(always)]
+fn other(sk: *mut c_void) -> Option<Live<Connection>> {
+    if_of(sk, addressed::other(sk as u64)?)
+}
+
+#[inline(always)]
+fn if_of(sk: *mut c_void, value: Live<Connection>) -> Option<Live<Connection>> {
     let cookie = load!(sk as *const c_void, skc_cookie as u64);
     if is_of(value.exchange.sock, cookie) { Some(value) } else { None }
 }
@@ -72,8 +80,12 @@ fn accepted(sk: *mut c_void) -> Option<Live<Connection>> {
 /// Finds the watched connection of a socket that goes: what gave its port back is not asked for it.
 #[inline(always)]
 pub(crate) fn connection_at_end(sk: *mut c_void) -> Option<Live<Connection>> {
-    if config!(socket_storage) != 0 && has_no_storage(sk) {
-        return Some(era::at_present(sk, accepted(sk)?));
+    if config!(socket_storage) == 0 || has_no_storage(sk) {
+        let mut known = accepted(sk);
+        if known.is_none() && config!(socket_storage) == 0 {
+            known = other(sk);
+        }
+        return Some(era::at_present(sk, known?));
     }
     connection_of(sk)
 }
@@ -93,21 +105,9 @@ pub(crate) fn born(sk: *mut c_void, sock: u64, listener: u64) {
 /// the beginning. `None` if that is full.
 #[inline(always)]
 pub(crate) fn born_by_address(sk: *const c_void, sock: u64) -> Option<Live<Connection>> {
-    let connection = if config!(socket_storage) != 0 {
-        let _ = ACCEPTED.insert(sk as u64, &BLANK_CONNECTION, 0);
-        ACCEPTED.find(sk as u64)
-    } else {
-        blank_by_number(sk)
-    }?;
+    let connection = addressed::accept(sk as u64)?;
     set_up(connection, sock, role::SERVER, 0, 0);
     Some(connection)
-}
-
-/// A blank value for a socket that is but a number, where all connections are in one hash.
-#[inline(always)]
-fn blank_by_number(sk: *const c_void) -> Option<Live<Connection>> {
-    let _ = CONNECTIONS.insert(sk as u64, &BLANK_CONNECTION, 0);
-    CONNECTIONS.find(sk as u64)
 }
 
 /// The value of a socket whose process asks for a connection; blank if it had none. `sk` must be a
@@ -120,11 +120,11 @@ pub(crate) fn asked_for(sk: *mut c_void) -> Option<Live<Connection>> {
     let sk = number_of(sk) as *const c_void;
     match find_by_number(sk) {
         Some(connection) => Some(connection),
-        None => blank_by_number(sk),
+        None => addressed::add_other(sk as u64),
     }
 }
 
-/// As [`open`], where all connections are in one hash and the socket is but a number.
+/// As [`open`], where connections are in a hash and the socket is but a number.
 #[inline(always)]
 pub(crate) fn open_by_number(
     sk: *const c_void,
@@ -133,18 +133,23 @@ pub(crate) fn open_by_number(
     preexisting: u8,
     tgid: u32,
 ) -> Option<Live<Connection>> {
-    set_up_if_any(blank_by_number(sk), sock, role, preexisting, tgid)
+    set_up_if_any(addressed::add_other(sk as u64), sock, role, preexisting, tgid)
 }
 
-/// Finds a connection as [`born_by_address`] left it, in a program whose socket is but a number.
+/// Finds a connection that is known by its address, in a program whose socket is but a number.
 #[inline(always)]
 pub(crate) fn find_by_number(sk: *const c_void) -> Option<Live<Connection>> {
-    let value = if config!(socket_storage) != 0 {
-        ACCEPTED.find(sk as u64)
-    } else {
-        CONNECTIONS.find(sk as u64)
-    }?;
-    if is_of(value.exchange.sock, read!(sk, skc_cookie as u64)) { Some(value) } else { None }
+    let cookie = read!(sk, skc_cookie as u64);
+    if let Some(value) = addressed::accepted(sk as u64)
+        && is_of(value.exchange.sock, cookie)
+    {
+        return Some(value);
+    }
+    if config!(socket_storage) != 0 {
+        return None;
+    }
+    let value = addressed::other(sk as u64)?;
+    if is_of(value.exchange.sock, cookie) { Some(value) } else { None }
 }
 
 /// Watches a connection from now on; `None` for want of memory.
@@ -204,7 +209,7 @@ pub(crate) fn set_up(
 /// knows as a socket.
 #[inline(always)]
 pub(crate) fn discard(sk: *mut c_void) {
-    remove_by_address(sk);
+    addressed::remove(sk as u64);
     if config!(socket_storage) != 0 && CONNECTION.get(sk, 0).is_some() {
         // A socket without storage is passed over from now on.
         CONNECTION.remove(sk);
@@ -215,6 +220,6 @@ pub(crate) fn discard(sk: *mut c_void) {
 #[inline(always)]
 pub(crate) fn forget(sk: *mut c_void, connection: Live<Connection>) {
     if config!(socket_storage) == 0 || connection.exchange.role == role::SERVER {
-        remove_by_address(sk);
+        addressed::remove(sk as u64);
     }
 }

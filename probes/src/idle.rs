@@ -8,9 +8,10 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, Idle, counter, hold, role};
 
 use crate::{
+    addressed,
     kernel::{load, now},
     live::Live,
-    maps::{BLANK_CONNECTION, CONNECTION, count, remove_by_address},
+    maps::{BLANK_CONNECTION, CONNECTION, count},
     storage::SocketStorage,
     tcp::{sending, unread},
 };
@@ -128,7 +129,7 @@ pub(crate) fn compact(
         return give_storage(sk, tp, connection);
     }
     // Nobody has used it since it has storage.
-    remove_by_address(sk);
+    addressed::remove(sk as u64);
     let Some(idle) = IDLE.get(sk, 1) else { return };
     let has_exchange = keep(idle, connection, tp);
     CONNECTION.remove(sk);

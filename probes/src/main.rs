@@ -1,8 +1,8 @@
 //! The kernel half of backscope: it records facts and times, and never judges.
 //!
 //! A file imports only files that this list names before it:
-//! - access to the kernel and to maps: `log`, `kernel`, `syscall`, `live`, `storage`, `maps`, `id`,
-//!   `tcp`
+//! - access to the kernel and to maps: `log`, `kernel`, `syscall`, `live`, `storage`, `maps`,
+//!   `addressed`, `id`, `tcp`
 //! - what is watched: `target`, `process`, `suspend`, `listener`, `tag`
 //! - what is kept of a connection: `idle`, `connection`, `queue`, `threads`
 //! - what is reported: `payload`, `event`, `hold`, `compact`
@@ -27,6 +27,7 @@ mod log;
 
 mod accept;
 mod ack;
+mod addressed;
 mod close;
 mod compact;
 mod connect;

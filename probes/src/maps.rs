@@ -1,9 +1,6 @@
 //! Declarations of the maps that several files use, counting, and records to the agent.
 
-use core::{
-    ffi::c_void,
-    intrinsics::{AtomicOrdering, atomic_xadd},
-};
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
@@ -15,7 +12,6 @@ use backscope_abi as abi;
 use backscope_abi::{Call, Connection, Fail, FailKey, Listener, Queued, counter};
 
 use crate::{
-    kernel::config,
     live::{Find, Live},
     storage::SocketStorage,
 };
@@ -83,34 +79,8 @@ pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
 pub(crate) static CONNECTION: SocketStorage<Connection, { BPF_F_NO_PREALLOC as usize }> =
     SocketStorage::new();
 
-/// Accepted connections by the address of their socket, from their birth on, in memory that is there
-/// from the beginning: a socket's storage takes several times as long to allocate. Those beyond it,
-/// and those that have been idle, are in [`CONNECTION`].
-#[btf_map]
-pub(crate) static ACCEPTED: HashMap<u64, Connection, { abi::MAX_ACCEPTED as usize }> =
-    HashMap::new();
-
-/// All connections likewise, where tracing programs may not use socket storage.
-#[btf_map]
-pub(crate) static CONNECTIONS: HashMap<
-    u64,
-    Connection,
-    { abi::MAX_CONNECTIONS as usize },
-    { BPF_F_NO_PREALLOC as usize },
-> = HashMap::new();
-
 /// The value that a connection starts from: in `.rodata`, since the stack has no room for it.
 pub(crate) static BLANK_CONNECTION: Connection = Connection::BLANK;
-
-/// Removes the connection that is known by the address of this socket.
-#[inline(always)]
-pub(crate) fn remove_by_address(sk: *const c_void) {
-    if config!(socket_storage) != 0 {
-        let _ = ACCEPTED.remove(sk as u64);
-    } else {
-        let _ = CONNECTIONS.remove(sk as u64);
-    }
-}
 
 /// Adds to a total that several CPUs write.
 #[inline(always)]

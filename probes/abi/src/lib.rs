@@ -67,11 +67,11 @@ pub const LATE_NS: u64 = 50_000_000;
 /// Processes that are watched at once. Beyond that a process is not followed;
 /// [`counter::TARGETS_FULL`] counts it.
 pub const MAX_TARGETS: u32 = 8_192;
-/// Connections that are watched at once where tracing programs have no socket storage (5.10).
-/// Beyond that a connection has no exchanges; [`counter::CONNECTIONS_FULL`] counts it.
+/// Connections that are watched at once, beside [`MAX_ACCEPTED`], where tracing programs have no
+/// socket storage (5.10) or cannot reach it. Beyond that a connection has no exchanges; [`counter::CONNECTIONS_FULL`] counts it.
 pub const MAX_CONNECTIONS: u32 = 65_536;
-/// Accepted connections that need no storage, 4 MB. Beyond that a connection has some, at a higher
-/// cost.
+/// Accepted connections for which there is memory from the beginning, 4 MB. Beyond that a connection
+/// is given some, at a higher cost.
 pub const MAX_ACCEPTED: u32 = 8_192;
 /// UDP sockets that are watched at once, some 3 KB each. One beyond that is not watched;
 /// [`counter::DATAGRAMS_FULL`] counts each time that it is used.

@@ -133,9 +133,9 @@ fn info_of(map: &OwnedFd) -> io::Result<[u8; 40]> {
     Ok(info)
 }
 
-/// True if agents keep all connections in a hash here, which has no compact form of an idle one: the
-/// verifier of this kernel knows no socket behind a file. The agent holds no descriptor of that map,
-/// so that all maps of the machine are looked at.
+/// True if agents keep connections in a hash here in place of socket storage, which has no compact
+/// form of an idle one: the verifier of this kernel knows no socket behind a file. The agent holds no
+/// descriptor of that map, so that all maps of the machine are looked at.
 pub fn keeps_connections_in_a_hash() -> bool {
     const MAP_GET_NEXT_ID: i32 = 12;
     // struct { start_id, next_id, open_flags } of union bpf_attr.
@@ -153,7 +153,7 @@ pub fn keeps_connections_in_a_hash() -> bool {
         let Ok(info) = open_map(attr[1]).and_then(|map| info_of(&map)) else { continue };
         let entries = u32::from_ne_bytes([info[16], info[17], info[18], info[19]]);
         // Elsewhere it has one entry, and storage has none.
-        if info[24..32] == *b"CONNECTI" && entries > 1 {
+        if info[24..32] == *b"OTHERS\0\0" && entries > 1 {
             return true;
         }
     }

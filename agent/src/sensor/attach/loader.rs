@@ -270,8 +270,8 @@ fn full_sizes(config: &Config) -> [(&'static str, u32); 13] {
     let places = if exchanges && config.payload_prefix != 0 { abi::PLACES } else { 1 };
     [
         ("THREADS", if exchanges { abi::THREAD_SETS } else { 1 }),
-        ("ACCEPTED", if exchanges && !by_address { abi::MAX_ACCEPTED } else { 1 }),
-        ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
+        ("ACCEPTED", if exchanges { abi::MAX_ACCEPTED } else { 1 }),
+        ("OTHERS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
         ("FAILED", abi::MAX_FAILS),
         ("DATAGRAMS", if exchanges && config.has_pauses == 0 { abi::MAX_DATAGRAMS } else { 1 }),
         ("LISTENERS", abi::MAX_LISTENERS),
@@ -294,7 +294,7 @@ const TRIAL_SIZES: [(&str, u32); 13] = [
     ("TARGETS", 1),
     ("THREADS", 1),
     ("ACCEPTED", 1),
-    ("CONNECTIONS", 1),
+    ("OTHERS", 1),
     ("DATAGRAMS", 1),
     ("EVENTS", 4096),
     ("FIRST_BYTES", 1),
