@@ -3,7 +3,7 @@
 use backscope_abi as abi;
 
 use super::attach::Chosen;
-use super::decode::{Capabilities, DecodeContext, Decoded, FirstBytes, decode};
+use super::decode::{Capabilities, DecodeContext, Decoded, FirstBytes, Newest, decode};
 use super::sample::{Connections, Sampler};
 use crate::model::event::{ConnectionPart, Event, Sample};
 
@@ -22,15 +22,15 @@ pub(crate) fn workload(cgroup: &[u8], file: &[u8]) {
 /// one that is its length, and its bytes; zeroes follow them.
 pub(crate) fn ring(bytes: &[u8], mut take: impl FnMut(&Event)) {
     let context = DecodeContext::new(&Chosen::default(), CAPABILITIES);
-    let (mut event, mut first) = (Event::Sample(Sample::default()), FirstBytes::new(true));
+    let (mut newest, mut first) = (Newest::new(), FirstBytes::new(true));
     for (kind, bytes) in parts(bytes) {
         let record = padded(kind, bytes);
-        match decode(&record, context, &mut event) {
+        match decode(&record, context, &mut newest) {
             Some(Decoded::Event) => {
-                if let Event::Closed(closed) = &event {
+                if let Event::Closed(closed) = newest.event() {
                     first.forget(closed.sock);
                 }
-                take(&event);
+                take(newest.event());
             }
             Some(Decoded::FirstBytes) => {
                 first.take_bytes(&record, bytes).iter().for_each(&mut take)

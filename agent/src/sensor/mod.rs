@@ -45,7 +45,7 @@ use rustix::{fd::AsFd, thread::CapabilitySet};
 use self::{
     attach::{AcceptHooks, Loaded, sys},
     budget::Budget,
-    decode::{Capabilities, DecodeContext, FirstBytes},
+    decode::{Capabilities, DecodeContext, FirstBytes, Newest},
     ends::Ends,
     maps::Maps,
     places::Places,
@@ -69,7 +69,7 @@ pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::Sandbox,
-    model::event::{EndedProcess, Event, OtherListener, Sample},
+    model::event::{EndedProcess, Event, OtherListener},
     privileges::{self, Caller},
     text::Untrusted,
 };
@@ -129,7 +129,7 @@ pub struct Sensor {
     /// Events that a scan came upon, and that no record announced.
     found: Vec<Event>,
     /// The event of the newest record.
-    event: Event,
+    newest: Newest,
     /// Sockets that listen beside watched listeners, at the newest sample.
     others: Vec<(SocketAddr, OtherListener)>,
     /// Records since memory was last given back.
@@ -221,7 +221,7 @@ impl Sensor {
             networks: Networks::default(),
             workloads: WorkloadPlaces::new(),
             found: Vec::new(),
-            event: Event::Sample(Sample::default()),
+            newest: Newest::new(),
             others: Vec::new(),
             drained: 0,
             probe_log,

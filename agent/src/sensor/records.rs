@@ -53,13 +53,13 @@ impl Sensor {
         loop {
             let Some(record) = self.ring.next() else { break };
             self.drained += 1;
-            match decode::decode(&record, self.context, &mut self.event) {
+            match decode::decode(&record, self.context, &mut self.newest) {
                 Some(Decoded::Event) => {
                     // The event has all of the record, whose room in the ring is free now.
                     drop(record);
                     self.note_event(&mut take)?;
-                    take(&self.event)?;
-                    if self.event.is_younger(begun_ns) {
+                    take(self.newest.event())?;
+                    if self.newest.event().is_younger(begun_ns) {
                         break;
                     }
                 }
@@ -88,7 +88,7 @@ impl Sensor {
     /// Takes note of the newest event, and completes it, before it is shown.
     fn note_event<E>(&mut self, take: &mut impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
         let mut met = None;
-        match &mut self.event {
+        match self.newest.event_mut() {
             Event::Accept(accept) => {
                 self.threads.accepted(accept);
                 met = self.workloads.met(accept.pid);

@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Exchanges,
     /// `backscope watch --budget 1%`, while exchanges are not watched to keep to that
     Budget,
+    /// `backscope watch --detail exchanges` of another, idle server
+    Neighbour,
     /// `tcpdump -i lo -w /dev/null`
     Tcpdump,
     /// tcplife of libbpf-tools
@@ -32,10 +34,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Queues,
         Self::Exchanges,
         Self::Budget,
+        Self::Neighbour,
         Self::Tcpdump,
         Self::Tcplife,
         Self::Tcpstates,
@@ -47,7 +50,7 @@ impl Kind {
     fn options(self) -> Option<&'static [&'static str]> {
         match self {
             Self::Queues => Some(&["--detail", "queues"]),
-            Self::Exchanges => Some(&["--detail", "exchanges"]),
+            Self::Exchanges | Self::Neighbour => Some(&["--detail", "exchanges"]),
             Self::Budget => Some(&["--budget", "1%"]),
             _ => None,
         }
@@ -56,7 +59,9 @@ impl Kind {
     /// Returns the program, and the package that has it.
     fn program(self) -> (&'static str, &'static str) {
         match self {
-            Self::Queues | Self::Exchanges | Self::Budget => ("backscope", "backscope"),
+            Self::Queues | Self::Exchanges | Self::Budget | Self::Neighbour => {
+                ("backscope", "backscope")
+            }
             Self::Tcpdump => ("tcpdump", "tcpdump"),
             Self::Tcplife => ("tcplife", "libbpf-tools"),
             Self::Tcpstates => ("tcpstates", "libbpf-tools"),
@@ -105,6 +110,15 @@ impl Build {
     }
 }
 
+/// Whom backscope watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watched {
+    /// The server that is measured.
+    Server,
+    /// Another one, which is idle.
+    Idle,
+}
+
 /// The program of a turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Beside {
@@ -113,6 +127,7 @@ pub(super) enum Beside {
     Watch {
         build: Build,
         options: &'static [&'static str],
+        watched: Watched,
     },
     Tool {
         kind: Kind,
@@ -127,9 +142,17 @@ impl Beside {
         let mut besides = vec![Self::Control];
         for kind in Kind::ALL.into_iter().filter(|kind| kinds.is_empty() || kinds.contains(kind)) {
             match kind.options() {
-                Some(options) => besides.extend(
-                    builds.iter().map(|build| Self::Watch { build: build.clone(), options }),
-                ),
+                Some(options) => {
+                    let watched = match kind {
+                        Kind::Neighbour => Watched::Idle,
+                        _ => Watched::Server,
+                    };
+                    besides.extend(builds.iter().map(|build| Self::Watch {
+                        build: build.clone(),
+                        options,
+                        watched,
+                    }));
+                }
                 None => besides.extend(Self::tool(kind)),
             }
         }
@@ -148,11 +171,16 @@ impl Beside {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Control => "nothing again: control".to_owned(),
-            Self::Watch { build, options } if build.name.is_empty() => {
-                format!("watch {}", options.join(" "))
-            }
-            Self::Watch { build, options } => {
-                format!("{}: watch {}", build.name, options.join(" "))
+            Self::Watch { build, options, watched } => {
+                let build = match build.name.as_str() {
+                    "" => String::new(),
+                    name => format!("{name}: "),
+                };
+                let whom = match watched {
+                    Watched::Server => "",
+                    Watched::Idle => " of another, idle server",
+                };
+                format!("{build}watch {}{whom}", options.join(" "))
             }
             Self::Tool { kind, .. } => match kind {
                 Kind::Tcpdump => "tcpdump -i lo -w /dev/null".to_owned(),
@@ -171,9 +199,13 @@ impl Beside {
     pub(super) fn start(&self, bench: &Bench, pids: &[u32]) -> Result<Option<Observer>> {
         match self {
             Self::Control => Ok(None),
-            Self::Watch { build, options } => {
+            Self::Watch { build, options, watched } => {
                 let options = [&["--plain"], *options].concat();
-                Observer::watch(bench, &build.program, &pids[..1], &options).map(Some)
+                let pid = match watched {
+                    Watched::Server => pids[0],
+                    Watched::Idle => bench.idle_server()?,
+                };
+                Observer::watch(bench, &build.program, &[pid], &options).map(Some)
             }
             Self::Tool { kind, program } => {
                 let mut command = Command::new(program);
@@ -212,9 +244,12 @@ impl Beside {
 /// Adds the arguments with which such a program observes, and returns how one knows that it does.
 fn arguments(kind: Kind, pids: &[u32], command: &mut Command) -> Ready {
     match kind {
-        Kind::Queues | Kind::Exchanges | Kind::Budget | Kind::Tcplife | Kind::Tcpstates => {
-            Ready::HoldsBpf
-        }
+        Kind::Queues
+        | Kind::Exchanges
+        | Kind::Budget
+        | Kind::Neighbour
+        | Kind::Tcplife
+        | Kind::Tcpstates => Ready::HoldsBpf,
         Kind::Tcpdump => {
             command.args(["-i", "lo", "-w", "/dev/null"]);
             Ready::Says("listening on")

@@ -25,6 +25,7 @@ mod throughput;
 mod turns;
 mod web;
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use self::beside::{Build, Kind};
-use self::nginx::Load;
+use self::nginx::{Load, Nginx};
 use self::report::Report;
 
 use crate::background::Background;
@@ -307,6 +308,8 @@ struct Bench {
     /// Folder for files, removed when the bench ends.
     dir: PathBuf,
     extent: Extent,
+    /// A server to watch beside the one that is measured, once it is asked for.
+    idle: OnceCell<Background>,
 }
 
 impl Bench {
@@ -322,7 +325,7 @@ impl Bench {
         let [demo, load_servers] =
             ["demo-servers", "load-servers"].map(|program| programs.join(program));
         let (builds, extent) = (args.builds(programs), args.extent());
-        Ok(Self { builds, demo, load_servers, dir: dir.to_owned(), extent })
+        Ok(Self { builds, demo, load_servers, dir: dir.to_owned(), extent, idle: OnceCell::new() })
     }
 
     /// Returns the build that is measured where only one is.
@@ -347,6 +350,15 @@ impl Bench {
         let address = address.split_whitespace().next().unwrap_or_default();
         let (_, port) = address.rsplit_once(':').context("the server names no port")?;
         Ok((server, port.parse().context("the server names no port")?))
+    }
+
+    /// Returns a server that nobody uses.
+    fn idle_server(&self) -> Result<u32> {
+        if let Some(idle) = self.idle.get() {
+            return Ok(idle.0.id());
+        }
+        let idle = Nginx::idle(&self.dir)?;
+        Ok(self.idle.get_or_init(|| idle).0.id())
     }
 }
 

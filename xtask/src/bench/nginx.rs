@@ -27,6 +27,18 @@ http {
 }
 ";
 
+/// Where another nginx listens, which nobody asks.
+const IDLE_ADDRESS: &str = "127.0.0.1:8098";
+const IDLE_CONFIG: &str = "daemon off; master_process off; pid idle.pid; error_log /dev/null;
+events { worker_connections 64; }
+http {
+    access_log off;
+    client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4;
+    scgi_temp_path t5;
+    server { listen 127.0.0.1:8098; }
+}
+";
+
 /// The connections over which requests come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Load {
@@ -82,13 +94,22 @@ impl Nginx {
             );
             return Ok(None);
         };
-        let process = Self::serve(&nginx, &bench.dir)?;
+        let process = Self::serve(&nginx, &bench.dir, CONFIG, ADDRESS)?;
         Ok(Some(Self { process, wrk }))
     }
 
-    fn serve(nginx: &Path, dir: &Path) -> Result<Background> {
-        let config = dir.join("nginx.conf");
-        fs::write(&config, CONFIG)?;
+    /// Starts one that nobody asks.
+    ///
+    /// # Errors
+    /// If nginx is not installed, or does not listen.
+    pub(super) fn idle(dir: &Path) -> Result<Background> {
+        let nginx = step::which("nginx").context("nginx is not installed (`cargo xtask setup`)")?;
+        Self::serve(&nginx, dir, IDLE_CONFIG, IDLE_ADDRESS)
+    }
+
+    fn serve(nginx: &Path, dir: &Path, text: &str, address: &str) -> Result<Background> {
+        let config = dir.join(format!("{address}.conf"));
+        fs::write(&config, text)?;
         let mut command = Command::new(nginx);
         command
             .arg("-p")
@@ -99,9 +120,9 @@ impl Nginx {
             .stderr(Stdio::null());
         let process = Background::start(pin(&mut command, 0))?;
         let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(ADDRESS).is_err() {
+        while TcpStream::connect(address).is_err() {
             if Instant::now() > deadline {
-                bail!("nginx does not listen on {ADDRESS}");
+                bail!("nginx does not listen on {address}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }

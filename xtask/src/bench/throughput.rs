@@ -197,15 +197,17 @@ fn more(turns: &[Turn<Counted>]) -> [String; 3] {
 fn builds(series: &[Series<Counted>]) -> Option<Table> {
     let mut table = Table::new(&["ns more than", "on the clock", "server's ns", "client's ns"]);
     for (at, Series { beside, turns }) in series.iter().enumerate() {
-        let Beside::Watch { build, options } = beside else { continue };
+        let Beside::Watch { options, watched, .. } = beside else { continue };
         let is_first = |other: &&Series<Counted>| match &other.beside {
-            Beside::Watch { options: others, .. } => others == options,
+            Beside::Watch { options: others, watched: whom, .. } => {
+                (others, whom) == (options, watched)
+            }
             _ => false,
         };
         let Some(first) = series[..at].iter().find(is_first) else { continue };
         let Beside::Watch { build: other, .. } = &first.beside else { continue };
         let pairs = || turns.iter().zip(&first.turns);
-        let mut cells = vec![format!("{} than {}, {}", build.name, other.name, options.join(" "))];
+        let mut cells = vec![format!("{} than {}", beside.name(), other.name)];
         cells.extend(
             FIGURES.map(|of| signed(pairs().map(|(turn, first)| turn.more(of) - first.more(of)))),
         );
@@ -216,7 +218,7 @@ fn builds(series: &[Series<Counted>]) -> Option<Table> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::beside::Build;
+    use super::super::beside::{Build, Watched};
     use super::*;
 
     fn series(name: &str, server_ns: f64) -> Series<Counted> {
@@ -225,7 +227,11 @@ mod tests {
         let build = Build { name: name.to_owned(), program: "/a".into() };
         let turn = Turn { before: quiet, with, after: quiet, own: None };
         Series {
-            beside: Beside::Watch { build, options: &["--detail", "queues"] },
+            beside: Beside::Watch {
+                build,
+                options: &["--detail", "queues"],
+                watched: Watched::Server,
+            },
             turns: vec![turn],
         }
     }
@@ -235,7 +241,7 @@ mod tests {
         let both = [series("old", 6_500.0), series("new", 6_300.0)];
         let compared = builds(&both).expect("two builds");
         assert_eq!(compared.rows.len(), 1);
-        assert_eq!(compared.rows[0][0], "new than old, --detail queues");
+        assert_eq!(compared.rows[0][0], "new: watch --detail queues than old");
         assert_eq!(compared.rows[0][2], "-200 (-200 to -200)");
         assert!(builds(&both[..1]).is_none());
         assert_eq!(table("nginx", &both).rows.len(), 3);

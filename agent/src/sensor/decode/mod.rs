@@ -25,7 +25,7 @@ pub(in crate::sensor) use self::{
     first::FirstBytes,
     record::{address, comm, known, record, role},
 };
-use crate::model::event::{Event, Process, ProcessChange, WaitStatus};
+use crate::model::event::{Event, Process, ProcessChange, Sample, WaitStatus};
 
 /// Kinds of records, by what becomes of them.
 pub(super) enum Decoded {
@@ -37,17 +37,43 @@ pub(super) enum Decoded {
     Adopt(u32),
 }
 
-/// Reads a record. If it is an event, it takes the place of the one before in `event`.
-pub(super) fn decode(bytes: &[u8], context: DecodeContext, event: &mut Event) -> Option<Decoded> {
+/// The newest event.
+///
+/// An exchange has a place of its own, also among events of other kinds: most are written over the
+/// one before, which is cheaper than to move one there.
+pub(super) struct Newest {
+    exchange: Event,
+    other: Event,
+    is_exchange: bool,
+}
+
+impl Newest {
+    pub(super) fn new() -> Self {
+        let none = || Event::Sample(Sample::default());
+        Self { exchange: none(), other: none(), is_exchange: false }
+    }
+
+    pub(super) fn event(&self) -> &Event {
+        if self.is_exchange { &self.exchange } else { &self.other }
+    }
+
+    pub(super) fn event_mut(&mut self) -> &mut Event {
+        if self.is_exchange { &mut self.exchange } else { &mut self.other }
+    }
+}
+
+/// Reads a record. If it is an event, it is the newest one from now on.
+pub(super) fn decode(bytes: &[u8], context: DecodeContext, newest: &mut Newest) -> Option<Decoded> {
     let capabilities = context.capabilities;
     let kind: u32 = record(bytes)?;
+    newest.is_exchange = matches!(kind, abi::EXCHANGE | abi::COMPACT_EXCHANGE);
     if kind == abi::COMPACT_EXCHANGE
-        && let Event::Exchange(exchange) = event
+        && let Event::Exchange(exchange) = &mut newest.exchange
     {
         compact::fill(exchange, &record(bytes)?, capabilities);
         return Some(Decoded::Event);
     }
-    *event = match kind {
+    *newest.event_mut() = match kind {
         abi::ACCEPT => Event::Accept(listener::accept(record(bytes)?, capabilities.tick_ns)),
         abi::OVERFLOW => Event::Overflow(listener::overflow(record(bytes)?)?),
         abi::SYN => Event::Syn(listener::syn(record(bytes)?)),
@@ -124,7 +150,7 @@ mod tests {
         let mut decoded = 0;
         for fill in [0xff, 0x7f, 0x80, 0x01, 0x00_u8] {
             let mut model = Model::new(Setup { detail_events: true, ..setup("full") });
-            let (mut outputs, mut event) = (Vec::new(), Event::Sample(Default::default()));
+            let (mut outputs, mut newest) = (Vec::new(), Newest::new());
             // The second round finds what the first has left.
             for kind in KINDS.into_iter().chain(KINDS) {
                 let mut bytes = vec![fill; 4_096];
@@ -132,8 +158,8 @@ mod tests {
                 for place in 4..=7 {
                     // Some kinds have small fields there, which choose a form.
                     bytes[place] = fill & 3;
-                    if let Some(Decoded::Event) = decode(&bytes, context, &mut event) {
-                        model.apply(&event, &mut outputs);
+                    if let Some(Decoded::Event) = decode(&bytes, context, &mut newest) {
+                        model.apply(newest.event(), &mut outputs);
                         decoded += 1;
                     }
                 }
@@ -151,11 +177,11 @@ mod tests {
     fn a_record_that_is_cut_off_is_none() {
         let capabilities = Capabilities { tick_ns: 4_000_000, sees_delayed_acks: true };
         let context = DecodeContext::new(&Chosen::default(), capabilities);
-        let mut event = Event::Sample(Default::default());
+        let mut newest = Newest::new();
         for kind in KINDS {
             for length in 0..8 {
                 let bytes = &kind.to_ne_bytes().repeat(2)[..length];
-                assert!(decode(bytes, context, &mut event).is_none(), "{kind}: {length} bytes");
+                assert!(decode(bytes, context, &mut newest).is_none(), "{kind}: {length} bytes");
             }
         }
     }

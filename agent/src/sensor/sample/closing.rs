@@ -26,7 +26,7 @@ const MAX_NETWORKS: usize = 64;
 /// Sockets taken from one answer to the question; further ones keep the state that they had.
 const MAX_SOCKETS: usize = 100_000;
 /// Time between two questions, in times of what the last one cost.
-const SHARE: u32 = 50;
+const SHARE: u32 = 200;
 
 /// `SOCK_DIAG_BY_FAMILY` (include/uapi/linux/sock_diag.h).
 const BY_FAMILY: u16 = 20;
