@@ -368,15 +368,15 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
     let _ = QUEUED.remove(sk as u64);
     let Some(mut listener) = LISTENERS.find(listener) else { return 0 };
     let closed = listener.closed_ns != 0;
-    if suspended_since(queued.queued_ns) && !(closed && is_rush()) {
-        // It may have been accepted by a call that nothing showed.
+    if !closed {
+        // It was accepted: what nobody accepts stays in the queue, even without a peer, until the
+        // listener ends (`inet_csk_listen_stop`, 5.10 to 7.3).
+        add(&raw mut listener.accepted, 1);
         count(counter::LEFT_UNSEEN);
         return 0;
     }
-    if !closed {
-        // It was: what nobody accepts stays in the queue, even without a peer, until the listener
-        // ends (`inet_csk_listen_stop`, 5.10 to 7.3).
-        add(&raw mut listener.accepted, 1);
+    if suspended_since(queued.queued_ns) && !is_rush() {
+        // It may have been accepted by a call that nothing showed.
         count(counter::LEFT_UNSEEN);
         return 0;
     }

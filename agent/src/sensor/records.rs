@@ -29,6 +29,7 @@ impl Sensor {
     /// # Errors
     /// The first of `take`. The event that it was given is gone.
     pub fn drain<E>(&mut self, mut take: impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
+        self.cost.stop_in_time(&self.loaded.programs);
         let Loaded { syscalls, states, .. } = &mut self.loaded;
         if self.accept_hooks.resume_if_wanted(&mut self.maps, syscalls, states) {
             note_pending_accepts(self.sampler.descriptors(), &mut self.maps);

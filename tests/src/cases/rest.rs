@@ -2,12 +2,14 @@
 //! missed by that.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use backscope_abi::suspension;
 
 use super::{each_tier, native};
@@ -21,6 +23,7 @@ pub(super) const CASES: &[Case] = &[
     native("rest::takes_cap_perfmon", takes_perfmon),
     native("rest::a_listener_meanwhile_has_its_own_backlog", listener_meanwhile),
     native("rest::not_where_an_accept_would_be_missed", never_where_unseen),
+    native("rest::once_where_nothing_was_accepted_yet", once_before_the_first),
 ];
 
 /// Time without a connection after which they are detached, if the machine is busy.
@@ -224,4 +227,65 @@ fn never_where_unseen(world: &World) -> anyhow::Result<()> {
     busy(|| agent.await_time(monotonic_ns() + u64::try_from((QUIET + QUIET / 4).as_nanos())?))?;
     ensure!(attached(&agent)? == all, "{} of {all} tracepoints are attached", attached(&agent)?);
     agent.stop().map(drop)
+}
+
+/// Whether the first accept will be seen without them is not known before it comes. Of a program
+/// that asks for the peer's address it is. Of Node it shows by its first read, and from then on they
+/// stay attached.
+fn once_before_the_first(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["serve", "--epoll"])?;
+    let asking = first_of_all(world, demo.pid(), demo.addr, |_| Ok(()))?;
+    let Some(asking) = asking else { return skip("no hook is suspended here") };
+    ensure!(number(&asking, "/queued_us").is_some(), "{asking}");
+    ensure!(asking["pid"] == demo.pid(), "{asking}");
+
+    let running = Server::named("node")?.start(world)?;
+    let pid = running.process.pid();
+    let node = first_of_all(world, pid, ([127, 0, 0, 1], PORT).into(), |agent| {
+        let all = attached(agent)?;
+        busy(|| agent.await_time(monotonic_ns() + u64::try_from((QUIET + QUIET / 4).as_nanos())?))?;
+        ensure!(attached(agent)? == all, "{} of {all} are attached", attached(agent)?);
+        Ok(())
+    })?;
+    let node = node.context("of Node none is suspended")?;
+    ensure!(node["pid"] == pid, "{node}");
+    Ok(())
+}
+
+/// Has the hooks suspended before anything was accepted, and returns the first accept; `None` if
+/// they are not suspended here. The second is seen by them.
+fn first_of_all(
+    world: &World,
+    pid: u32,
+    addr: SocketAddr,
+    then: impl FnOnce(&mut Agent) -> anyhow::Result<()>,
+) -> anyhow::Result<Option<Value>> {
+    let mut agent = world.watch().pid(pid).start()?;
+    let all = attached(&agent)?;
+    if all == 0 || !sees(agent.objects(), "accept_at_rest") || stays_attached() {
+        return Ok(None);
+    }
+    busy(|| {
+        await_attached(&agent, 0)?;
+        ask(addr)?;
+        await_attached(&agent, all)?;
+        await_back(&agent)
+    })?;
+    ask(addr)?;
+    agent.await_accepted(addr.port(), 2)?;
+    then(&mut agent)?;
+    let ended = agent.stop()?;
+    let accepts: Vec<&Value> = ended.objects.iter().filter(|object| is(object, "accept")).collect();
+    let [first, second] = accepts[..] else { bail!("two were accepted: {accepts:?}") };
+    ensure!(number(second, "/fd").is_some(), "the hooks were back: {second}");
+    Ok(Some(first.clone()))
+}
+
+/// Asks, and waits for something that comes back.
+fn ask(addr: SocketAddr) -> anyhow::Result<()> {
+    let mut client = TcpStream::connect(addr)?;
+    client.set_read_timeout(Some(Duration::from_secs(60)))?;
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    ensure!(client.read(&mut [0; 64])? > 0, "no answer");
+    Ok(())
 }

@@ -54,7 +54,8 @@ const MAX_PARTINGS: usize = 4;
 /// Notice from the first time on that the tracepoints were suspended since nothing came.
 const QUIET: &str = "no connection for 10 s: the accept tracepoints are suspended until one \
                       comes, because they slow down every system call; for an accept at that \
-                      moment, the descriptor is not known";
+                      moment, the descriptor is not known, nor perhaps the wait of the first \
+                      connection of all";
 /// Likewise, since very much came.
 const RUSH: &str = "thousands of connections a second: the accept tracepoints are suspended nine \
                     seconds in ten, because they would slow the server down; accepts meanwhile have \

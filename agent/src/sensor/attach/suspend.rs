@@ -5,7 +5,8 @@
 //! call of the machine. So on a busy machine where no connection comes they are taken off, and put
 //! on again when one comes. An accept in between shows by another hook, to which its caller's wish
 //! for the peer's address leads: they are suspended only if that hook has been seen to report every
-//! accept that they reported.
+//! accept that they reported. Where nothing was accepted yet that is not known, and they are
+//! suspended once: if the first one does not show by its call, it does by its first read.
 //!
 //! The other hook costs a fraction of theirs. So it does their work, too, in a *rush*: where accepts
 //! are so many that the difference shows, and no connection waits for long. Then the probes also
@@ -139,13 +140,14 @@ impl AcceptHooks {
             State::Attached => {
                 let [returned, named] =
                     [counter::RETURNED, counter::NAMED].map(|index| maps.counter(index));
-                if returned == 0 || named != returned {
+                if named != returned {
                     return;
                 }
+                let is_known = returned != 0;
                 let looked = now.duration_since(self.since) >= LOOK;
-                if is_quiet && busy >= BUSY {
+                if is_quiet && busy >= BUSY && (is_known || !self.reasons.quiet) {
                     self.suspend(suspension::SUSPENDED, maps, syscalls);
-                } else if looked && pace.rate >= self.many && pace.is_smooth() {
+                } else if is_known && looked && pace.rate >= self.many && pace.is_smooth() {
                     self.suspend(suspension::CHANGING, maps, syscalls);
                 }
             }

@@ -1,7 +1,7 @@
 //! The cost of backscope itself: CPU time and memory of the agent, time inside the probes.
 //!
 //! The kernel's own statistics cost as much as a small probe: two clock reads a run. So they are on
-//! for one refresh in eight, and the whole is estimated from that: for the time in which exchanges
+//! for a fortieth of the time, and the whole is estimated from that: for the time in which exchanges
 //! are watched, and for pauses, each by what was measured in it.
 
 use std::time::{Duration, Instant};
@@ -15,16 +15,18 @@ use crate::{
     },
 };
 
-const ONE_IN: u32 = 8;
-/// Shortest measurement that is used.
-const SHORTEST: Duration = Duration::from_millis(200);
+/// Time for which they are on at a stretch, at least.
+const ON: Duration = Duration::from_millis(100);
+/// From one stretch to the next.
+const EVERY: Duration = Duration::from_secs(4);
 
-/// Measures the cost at each refresh.
+/// Measures the cost.
 pub(in crate::sensor) struct CostMeter {
     /// `None` where the kernel refuses them.
     statistics: Option<Statistics>,
-    refreshes: u32,
     window: Option<Window>,
+    /// The newest stretch began.
+    opened: Instant,
     /// While exchanges are watched, and in pauses.
     eras: [Era; 2],
     is_pause: bool,
@@ -54,8 +56,8 @@ impl CostMeter {
     pub(in crate::sensor) fn new(programs: &Programs) -> Self {
         let mut meter = Self {
             statistics: Statistics::on().ok(),
-            refreshes: 0,
             window: None,
+            opened: Instant::now(),
             eras: [Era { since: Some(Instant::now()), ..Era::default() }, Era::default()],
             is_pause: false,
             newest: None,
@@ -86,8 +88,7 @@ impl CostMeter {
     /// Returns the cost until now. `now` has the runs of the probes until now.
     pub(in crate::sensor) fn read(&mut self, programs: &Programs, now: Runs) -> Cost {
         self.close(now);
-        self.refreshes += 1;
-        if self.refreshes.is_multiple_of(ONE_IN) {
+        if self.opened.elapsed() >= EVERY {
             self.open(programs);
         }
         Cost {
@@ -98,21 +99,29 @@ impl CostMeter {
         }
     }
 
+    /// Switches statistics off once they have been on for long enough. To be called several times
+    /// between two refreshes.
+    pub(in crate::sensor) fn stop_in_time(&mut self, programs: &Programs) {
+        if self.window.as_ref().is_some_and(|window| window.begin.elapsed() >= ON) {
+            self.close(programs.runs());
+        }
+    }
+
     /// Switches statistics on, if they are not.
     fn open(&mut self, programs: &Programs) {
         let Some(statistics) = &self.statistics else { return };
         if self.window.is_none() {
             statistics.set(true);
-            self.window = Some(Window { begin: Instant::now(), before: programs.runs() });
+            self.opened = Instant::now();
+            self.window = Some(Window { begin: self.opened, before: programs.runs() });
         }
     }
 
-    /// Switches them off, and counts what they have shown. The refresh right after the attach comes
-    /// too early to tell anything.
+    /// Switches them off, and counts what they have shown, if that is long enough to tell anything.
     fn close(&mut self, now: Runs) {
         let Some(window) = &self.window else { return };
         let lasted = window.begin.elapsed();
-        if lasted < SHORTEST {
+        if lasted < ON {
             return;
         }
         let era = &mut self.eras[usize::from(self.is_pause)];
