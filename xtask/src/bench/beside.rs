@@ -220,9 +220,11 @@ impl Beside {
         matches!(self, Self::Watch { .. })
     }
 
-    /// Returns the least time from the start to a count: with a budget exchanges are watched first.
+    /// Returns the least time from the start to a count: with a budget exchanges are watched first;
+    /// at an idle server hooks are detached after ten seconds.
     pub(super) fn least_lead(&self) -> Duration {
         match self {
+            Self::Watch { watched: Watched::Idle, .. } => Duration::from_secs(13),
             Self::Watch { options, .. } if options.contains(&"--budget") => Duration::from_secs(8),
             _ => Duration::ZERO,
         }

@@ -87,8 +87,8 @@ impl Detail {
 pub(super) struct Details {
     table: FxHashMap<SockId, Detail>,
     /// By the time of the worst exchange, µs, the shortest first. Entries of connections that have
-    /// gone, or have a worse exchange now, are in it still.
-    order: BinaryHeap<Reverse<(u64, SockId)>>,
+    /// gone, or have a worse exchange now, are in it still. `None` while nobody has to give way.
+    order: Option<BinaryHeap<Reverse<(u64, SockId)>>>,
 }
 
 impl Details {
@@ -134,13 +134,10 @@ impl Details {
     }
 
     fn note_worst(&mut self, us: u64, sock: SockId) {
-        if self.order.len() >= 2 * MAX_DETAILED {
-            self.order.clear();
-            for (&sock, detail) in &self.table {
-                self.order.push(Reverse((detail.worst_us, sock)));
-            }
-        } else {
-            self.order.push(Reverse((us, sock)));
+        let Some(order) = &mut self.order else { return };
+        order.push(Reverse((us, sock)));
+        if order.len() > 2 * MAX_DETAILED {
+            self.order = None;
         }
     }
 
@@ -174,15 +171,19 @@ impl Details {
         if self.table.len() < MAX_DETAILED {
             return true;
         }
-        while let Some(&Reverse((least_us, sock))) = self.order.peek() {
-            let is_valid =
-                matches!(self.table.get(&sock), Some(detail) if detail.worst_us == least_us);
+        let Self { table, order } = self;
+        let order = order.get_or_insert_with(|| {
+            let worst = |(sock, detail): (&SockId, &Detail)| Reverse((detail.worst_us, *sock));
+            table.iter().map(worst).collect()
+        });
+        while let Some(&Reverse((least_us, sock))) = order.peek() {
+            let is_valid = matches!(table.get(&sock), Some(detail) if detail.worst_us == least_us);
             if is_valid && least_us > us {
                 return false;
             }
-            self.order.pop();
+            order.pop();
             if is_valid {
-                self.table.remove(&sock);
+                table.remove(&sock);
                 return true;
             }
         }

@@ -43,7 +43,9 @@ impl Packed {
             && new <= ROOM
         {
             let end = place.start + by.len();
-            bytes.copy_within(place.end..old, end);
+            if place.end < old {
+                bytes.copy_within(place.end..old, end);
+            }
             bytes[place.start..end].copy_from_slice(by);
             *length = new as u8;
             return;
