@@ -60,10 +60,10 @@ pub(crate) fn accept(sk: u64) -> Option<Live<Connection>> {
     ACCEPTED.find(sk)
 }
 
-/// What is kept of another connection at this address, likewise.
+/// What is kept of another connection at this address, likewise; `None` where there is storage.
 #[inline(always)]
 pub(crate) fn other(sk: u64) -> Option<Live<Connection>> {
-    if *at_place(sk)? == 0 {
+    if config!(socket_storage) != 0 || *at_place(sk)? == 0 {
         return None;
     }
     OTHERS.find(sk)
@@ -84,8 +84,7 @@ pub(crate) fn add_other(sk: u64) -> Option<Live<Connection>> {
 #[inline(always)]
 pub(crate) fn remove(sk: u64) {
     let _ = ACCEPTED.remove(sk);
-    if config!(socket_storage) == 0
-        && other(sk).is_some()
+    if other(sk).is_some()
         && OTHERS.remove(sk).is_ok()
         && let Some(number) = at_place(sk)
     {

@@ -81,11 +81,8 @@ fn if_of(sk: *mut c_void, value: Live<Connection>) -> Option<Live<Connection>> {
 #[inline(always)]
 pub(crate) fn connection_at_end(sk: *mut c_void) -> Option<Live<Connection>> {
     if config!(socket_storage) == 0 || has_no_storage(sk) {
-        let mut known = accepted(sk);
-        if known.is_none() && config!(socket_storage) == 0 {
-            known = other(sk);
-        }
-        return Some(era::at_present(sk, known?));
+        let known = accepted(sk).or_else(|| other(sk))?;
+        return Some(era::at_present(sk, known));
     }
     connection_of(sk)
 }
@@ -144,9 +141,6 @@ pub(crate) fn find_by_number(sk: *const c_void) -> Option<Live<Connection>> {
         && is_of(value.exchange.sock, cookie)
     {
         return Some(value);
-    }
-    if config!(socket_storage) != 0 {
-        return None;
     }
     let value = addressed::other(sk as u64)?;
     if is_of(value.exchange.sock, cookie) { Some(value) } else { None }

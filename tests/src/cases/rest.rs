@@ -24,6 +24,7 @@ pub(super) const CASES: &[Case] = &[
     native("rest::a_listener_meanwhile_has_its_own_backlog", listener_meanwhile),
     native("rest::not_where_an_accept_would_be_missed", never_where_unseen),
     native("rest::once_where_nothing_was_accepted_yet", once_before_the_first),
+    native("rest::a_first_accept_that_nothing_shows_is_counted", first_is_counted),
 ];
 
 /// Time without a connection after which they are detached, if the machine is busy.
@@ -260,7 +261,40 @@ fn first_of_all(
     addr: SocketAddr,
     then: impl FnOnce(&mut Agent) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<Value>> {
-    let mut agent = world.watch().pid(pid).start()?;
+    let Some(mut agent) = asked_twice(world, pid, addr, "exchanges")? else { return Ok(None) };
+    then(&mut agent)?;
+    let ended = agent.stop()?;
+    let accepts: Vec<&Value> = ended.objects.iter().filter(|object| is(object, "accept")).collect();
+    let [first, second] = accepts[..] else { bail!("two were accepted: {accepts:?}") };
+    ensure!(number(second, "/fd").is_some(), "the hooks were back: {second}");
+    Ok(Some(first.clone()))
+}
+
+/// Without exchanges no read is seen, and the first accept of Node shows by nothing but its end.
+fn first_is_counted(world: &World) -> anyhow::Result<()> {
+    let running = Server::named("node")?.start(world)?;
+    let (pid, addr) = (running.process.pid(), ([127, 0, 0, 1], PORT).into());
+    let Some(agent) = asked_twice(world, pid, addr, "queues")? else {
+        return skip("no hook is suspended here");
+    };
+    let ended = agent.stop()?;
+    let accepts = ended.objects.iter().filter(|object| is(object, "accept")).count();
+    ensure!(accepts == 1, "{accepts} of two accepts were shown");
+    let listener = ended.listener(PORT)?;
+    let counts = ["/queued", "/accepted", "/abandoned"].map(|name| number(listener, name));
+    ensure!(counts == [Some(2), Some(2), Some(0)], "{listener}");
+    Ok(())
+}
+
+/// Watches a server until the hooks of accept are suspended, and asks it once then, and once when
+/// they are back. `None` if they are not suspended here.
+fn asked_twice(
+    world: &World,
+    pid: u32,
+    addr: SocketAddr,
+    detail: &str,
+) -> anyhow::Result<Option<Agent>> {
+    let mut agent = world.watch().pid(pid).args(["--detail", detail]).start()?;
     let all = attached(&agent)?;
     if all == 0 || !sees(agent.objects(), "accept_at_rest") || stays_attached() {
         return Ok(None);
@@ -273,12 +307,7 @@ fn first_of_all(
     })?;
     ask(addr)?;
     agent.await_accepted(addr.port(), 2)?;
-    then(&mut agent)?;
-    let ended = agent.stop()?;
-    let accepts: Vec<&Value> = ended.objects.iter().filter(|object| is(object, "accept")).collect();
-    let [first, second] = accepts[..] else { bail!("two were accepted: {accepts:?}") };
-    ensure!(number(second, "/fd").is_some(), "the hooks were back: {second}");
-    Ok(Some(first.clone()))
+    Ok(Some(agent))
 }
 
 /// Asks, and waits for something that comes back.

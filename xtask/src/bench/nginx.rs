@@ -29,15 +29,6 @@ http {
 
 /// Where another nginx listens, which nobody asks.
 const IDLE_ADDRESS: &str = "127.0.0.1:8098";
-const IDLE_CONFIG: &str = "daemon off; master_process off; pid idle.pid; error_log /dev/null;
-events { worker_connections 64; }
-http {
-    access_log off;
-    client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4;
-    scgi_temp_path t5;
-    server { listen 127.0.0.1:8098; }
-}
-";
 
 /// The connections over which requests come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -94,7 +85,7 @@ impl Nginx {
             );
             return Ok(None);
         };
-        let process = Self::serve(&nginx, &bench.dir, CONFIG, ADDRESS)?;
+        let process = Self::serve(&nginx, &bench.dir, ADDRESS)?;
         Ok(Some(Self { process, wrk }))
     }
 
@@ -104,12 +95,13 @@ impl Nginx {
     /// If nginx is not installed, or does not listen.
     pub(super) fn idle(dir: &Path) -> Result<Background> {
         let nginx = step::which("nginx").context("nginx is not installed (`cargo xtask setup`)")?;
-        Self::serve(&nginx, dir, IDLE_CONFIG, IDLE_ADDRESS)
+        Self::serve(&nginx, dir, IDLE_ADDRESS)
     }
 
-    fn serve(nginx: &Path, dir: &Path, text: &str, address: &str) -> Result<Background> {
+    fn serve(nginx: &Path, dir: &Path, address: &str) -> Result<Background> {
         let config = dir.join(format!("{address}.conf"));
-        fs::write(&config, text)?;
+        let pid = format!("{address}.pid");
+        fs::write(&config, CONFIG.replace(ADDRESS, address).replace("nginx.pid", &pid))?;
         let mut command = Command::new(nginx);
         command
             .arg("-p")
