@@ -27,6 +27,7 @@ pub mod own;
 mod packets;
 mod progress;
 mod recording;
+mod state_folder;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -2,20 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use rustix::fs::{AtFlags, CWD, chownat};
 use serde::{Deserialize, Serialize};
 
 use super::Lesson;
-
-/// Bytes that are read of the file at most: it is ours, but anybody may have put it there.
-const MAX_BYTES: u64 = 512 * 1_024;
+use super::state_folder::{read_state, state_folder, write_whole};
 
 /// Progress by lesson.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +73,7 @@ fn is_zero(number: &usize) -> bool {
 /// Time until a question is asked again: after the first answer, and after each right one since, in
 /// seconds.
 const AGAIN_AFTER: [u64; 3] = [DAY, 7 * DAY, 30 * DAY];
+
 const DAY: u64 = 24 * 60 * 60;
 
 /// How many of how many were right.
@@ -246,35 +242,6 @@ impl Progress {
     }
 }
 
-/// Writes a file aside and renames it, so that there is always a whole one.
-pub(super) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        make_folders(folder)?;
-    }
-    let aside = path.with_extension(format!("{}.new", std::process::id()));
-    let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&aside)?;
-    let saved = write_and_rename(file, text, &aside, path);
-    if saved.is_err() {
-        // The first error is the one to tell of.
-        let _ = fs::remove_file(&aside);
-    }
-    saved
-}
-
-fn write_and_rename(mut file: fs::File, text: &str, aside: &Path, path: &Path) -> io::Result<()> {
-    file.write_all(text.as_bytes())?;
-    give_to_caller(aside)?;
-    fs::rename(aside, path)
-}
-
-/// Reads a file of the state folder. It is ours, but anybody may have put it there.
-pub(super) fn read_state(path: &Path) -> Option<String> {
-    use io::Read;
-    let mut text = String::new();
-    fs::File::open(path).ok()?.take(MAX_BYTES).read_to_string(&mut text).ok()?;
-    Some(text)
-}
-
 /// Seconds since 1970; 0 if the clock is set to before that.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -284,75 +251,10 @@ fn path() -> Option<PathBuf> {
     Some(state_folder()?.join("lessons.json"))
 }
 
-/// The user's state folder for this program.
-pub(super) fn state_folder() -> Option<PathBuf> {
-    let state = match absolute("XDG_STATE_HOME") {
-        Some(state) => state,
-        None => home()?.join(".local/state"),
-    };
-    Some(state.join("backscope"))
-}
-
-/// The home folder of who called sudo, as HOME may be root's then; else HOME.
-fn home() -> Option<PathBuf> {
-    if let Some((user, _)) = caller()
-        && let Some(home) = home_of(user)
-    {
-        return Some(home);
-    }
-    absolute("HOME")
-}
-
-/// The path that a variable holds, if it is an absolute one.
-fn absolute(name: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env::var_os(name)?);
-    if path.is_absolute() { Some(path) } else { None }
-}
-
-/// User and group of who called sudo.
-fn caller() -> Option<(u32, u32)> {
-    let id = |name| env::var(name).ok()?.parse().ok();
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    Some((id("SUDO_UID")?, id("SUDO_GID")?))
-}
-
-fn home_of(user: u32) -> Option<PathBuf> {
-    let users = fs::read_to_string("/etc/passwd").ok()?;
-    for line in users.lines() {
-        let fields: Vec<_> = line.split(':').collect();
-        if let [_, _, id, _, _, home, ..] = fields.as_slice()
-            && id.parse() == Ok(user)
-        {
-            let home = PathBuf::from(home);
-            return if home.is_absolute() { Some(home) } else { None };
-        }
-    }
-    None
-}
-
-pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = folder.parent() {
-        make_folders(above)?;
-    }
-    fs::create_dir(folder)?;
-    give_to_caller(folder)
-}
-
-/// Under sudo what is made belongs to who called it. Links are not followed: the folder may be
-/// anybody's.
-pub(super) fn give_to_caller(path: &Path) -> io::Result<()> {
-    let Some((user, group)) = caller() else { return Ok(()) };
-    let (user, group) = (rustix::fs::Uid::from_raw(user), rustix::fs::Gid::from_raw(group));
-    Ok(chownat(CWD, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

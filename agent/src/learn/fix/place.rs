@@ -11,7 +11,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::exercise::Exercise;
-use crate::learn::progress::{give_to_caller, make_folders, read_state, state_folder, write_whole};
+use crate::learn::state_folder::{
+    give_to_caller, make_folders, read_state, state_folder, write_whole,
+};
 
 /// The script that starts the server.
 pub(super) const START: &str = "start.sh";

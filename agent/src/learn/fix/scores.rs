@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, path::Path, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::learn::progress::{read_state, state_folder, write_whole};
+use crate::learn::state_folder::{read_state, state_folder, write_whole};
 
 /// Scores by exercise: the best of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
