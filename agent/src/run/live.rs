@@ -76,7 +76,12 @@ impl<C: Consumer> Live<C> {
                 self.drain()?;
             }
         }
-        self.take_closing(sample.ts_ns)
+        // To find them the kernel walks its table of all connections, which takes milliseconds on a
+        // host with much memory.
+        if sample.connections_open > 0 {
+            self.take_closing(sample.ts_ns)?;
+        }
+        Ok(())
     }
 
     /// Takes the states of connections that this host has closed. The kernel lists those of all
