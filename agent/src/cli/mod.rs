@@ -9,18 +9,23 @@ mod export;
 mod fix;
 mod flight;
 mod formats;
+mod host;
 #[cfg(feature = "lessons")]
 mod lessons;
 mod look;
 #[cfg(feature = "lessons")]
 mod names;
+mod replay;
 mod run;
 mod target;
+#[cfg(test)]
+mod tests;
 mod values;
+mod watch;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::text::Untrusted;
 #[cfg(feature = "lessons")]
@@ -38,6 +43,7 @@ pub use fix::FixArgs;
 pub use flight::FlightArgs;
 use formats::{ANNOTATE_EXAMPLES, DIFF_EXAMPLES};
 pub use formats::{AnnotateArgs, DiffArgs, ReportFormat};
+pub use host::{DoctorArgs, ListenersArgs};
 #[cfg(feature = "lessons")]
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
@@ -45,11 +51,12 @@ pub use lessons::{DEMO_SERVERS_VERB, DemoArgs, LearnArgs};
 pub use look::{LookArgs, ThemeArgs};
 #[cfg(feature = "lessons")]
 pub use names::{lesson_of, no_lesson};
+pub use replay::{ReplayArgs, ReportArgs};
 pub use run::{Detail, OutputArgs, RunArgs, TierArg};
 pub use target::{RunAsArgs, TargetArgs};
 pub(crate) use values::interval;
-use values::speed;
 pub use values::{MAX_SPEED, MIN_SPEED};
+pub use watch::{RecordArgs, WatchArgs};
 
 /// Shows the life of a backend's connections inside the kernel, and who held the time: the kernel,
 /// the application, the network or the peer.
@@ -219,234 +226,4 @@ pub enum Verb {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
-}
-
-/// Arguments of `watch`.
-#[derive(Args, Debug)]
-#[command(group = ArgGroup::new("files").multiple(true))]
-pub struct WatchArgs {
-    /// Whom to watch.
-    #[command(flatten)]
-    pub target: TargetArgs,
-    /// Start this program and watch it from its first system call
-    #[arg(last = true, value_name = "CMD", help_heading = "Target")]
-    pub command: Vec<OsString>,
-    /// As whom it runs.
-    #[command(flatten)]
-    pub run_as: RunAsArgs,
-    /// Arguments on the output.
-    #[command(flatten)]
-    pub output: OutputArgs,
-    /// Arguments on how it looks.
-    #[command(flatten)]
-    pub look: LookArgs,
-    /// Arguments on the run.
-    #[command(flatten)]
-    pub run: RunArgs,
-    /// Also write a recording to FILE
-    #[arg(short = 'o', long = "output", value_name = "FILE", group = "files")]
-    pub recording: Option<PathBuf>,
-    /// At the end also write a page of HTML on the run to OUT
-    #[arg(long, value_name = "OUT", group = "files")]
-    pub report: Option<PathBuf>,
-    /// Replace FILE and OUT if they exist
-    #[arg(long, requires = "files")]
-    pub force: bool,
-    /// `record` alone has these.
-    #[arg(skip)]
-    pub flight: FlightArgs,
-}
-
-/// Arguments of `record`.
-#[derive(Args, Debug)]
-pub struct RecordArgs {
-    /// Whom to watch.
-    #[command(flatten)]
-    pub target: TargetArgs,
-    /// Start this program and record it from its first system call
-    #[arg(last = true, value_name = "CMD", help_heading = "Target")]
-    pub command: Vec<OsString>,
-    /// As whom it runs.
-    #[command(flatten)]
-    pub run_as: RunAsArgs,
-    /// Arguments on the run.
-    #[command(flatten)]
-    pub run: RunArgs,
-    /// Write the recording to FILE, `-` being standard output; as a flight recorder, to files
-    /// whose names begin as FILE's, or into the folder FILE
-    #[arg(short = 'o', long = "output", value_name = "FILE")]
-    pub recording: PathBuf,
-    /// At the end also write a page of HTML on the run to OUT
-    #[arg(long, value_name = "OUT")]
-    pub report: Option<PathBuf>,
-    /// Replace FILE and OUT if they exist
-    #[arg(long, conflicts_with_all = ["keep", "max_size", "on_finding"])]
-    pub force: bool,
-    /// Arguments of the flight recorder.
-    #[command(flatten)]
-    pub flight: FlightArgs,
-}
-
-/// Arguments of `replay`.
-#[derive(Args, Debug)]
-pub struct ReplayArgs {
-    /// The recording to show
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Arguments on the output.
-    #[command(flatten)]
-    pub output: OutputArgs,
-    /// Arguments on how it looks.
-    #[command(flatten)]
-    pub look: LookArgs,
-    /// Replay this many times as fast as real time [default: 1 on the screen; otherwise as fast as
-    /// possible]
-    #[arg(long, value_name = "FACTOR", value_parser = speed)]
-    pub speed: Option<f64>,
-}
-
-/// Arguments of `report`.
-#[derive(Args, Debug)]
-pub struct ReportArgs {
-    /// The recording
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// The format
-    #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
-    pub format: ReportFormat,
-    /// Write to OUT [default: standard output, if that is no terminal]
-    #[arg(short = 'o', long = "output", value_name = "OUT")]
-    pub output: Option<PathBuf>,
-    /// Replace OUT if it exists
-    #[arg(long, requires = "output")]
-    pub force: bool,
-}
-
-/// Arguments of `listeners`.
-#[derive(Args, Debug)]
-pub struct ListenersArgs {
-    /// Whose; everybody's if nobody is named.
-    #[command(flatten)]
-    pub target: TargetArgs,
-    /// Print one JSON object per line
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
-    /// Look again and again until Ctrl-C; on a terminal each look takes the place of the last one.
-    /// Packets dropped since then are marked: 687 (+12)
-    #[arg(long, help_heading = "Output")]
-    pub watch: bool,
-    /// Time between two looks [default: 1s]
-    #[arg(long, value_name = "TIME", value_parser = values::interval, requires = "watch")]
-    #[arg(help_heading = "Output")]
-    pub interval: Option<Duration>,
-    /// Stop after this time, such as 10s or 5min
-    #[arg(long, value_name = "TIME", value_parser = values::duration, requires = "watch")]
-    #[arg(help_heading = "Output")]
-    pub duration: Option<Duration>,
-}
-
-/// Arguments of `doctor`.
-#[derive(Args, Debug)]
-pub struct DoctorArgs {
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Report for `watch` with this detail; only events makes a difference
-    #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
-    pub detail: Detail,
-    /// Use hooks of this tier only
-    #[arg(long, value_enum, value_name = "TIER", hide = true)]
-    pub tier: Option<TierArg>,
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn force_is_for_files() {
-        assert!(Cli::try_parse_from(["backscope", "watch", "--all", "--force"]).is_err());
-        assert!(
-            Cli::try_parse_from(["backscope", "watch", "--all", "-o", "a.bsrec", "--force"])
-                .is_ok()
-        );
-        let line = "backscope watch --all --report a.html --force";
-        assert!(Cli::try_parse_from(line.split(' ')).is_ok());
-        let line = "backscope watch --all -o a.bsrec --report a.html";
-        assert!(Cli::try_parse_from(line.split(' ')).is_ok());
-        assert!(Cli::try_parse_from(["backscope", "record", "--all"]).is_err());
-    }
-
-    #[test]
-    fn words_from_outside_are_quoted_harmlessly() {
-        let hostile = "\x1b[31m\u{9b}2J\u{202e}\n\\";
-        let option = format!("--{hostile}");
-        for line in [
-            ["backscope", hostile, ""],
-            ["backscope", "watch", &option],
-            ["backscope", "completions", hostile],
-            ["backscope", "watch", "--pid=\x1b[31m\u{9b}2J\u{202e}\n\\"],
-        ] {
-            assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
-            let told = Cli::told(&line.map(OsString::from)).expect("it is not understood either");
-            let told = told.to_string();
-            assert!(!told.contains(['\x1b', '\u{9b}', '\u{202e}']), "{told:?}");
-            let (fresh, quoted) = (told.lines().next().unwrap(), r"\u{1b}[31m\u{9b}2J\u{202e}");
-            assert!(
-                fresh.contains(quoted) || told.contains(&format!("{quoted}\\u{{a}}\\\\")),
-                "{told}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_command_follows_two_dashes() {
-        let cli =
-            Cli::try_parse_from(["backscope", "watch", "--json", "--", "ls", "--all"]).unwrap();
-        let Verb::Watch(args) = cli.verb else { panic!("not watch") };
-        assert_eq!(args.command, ["ls", "--all"]);
-        assert!(!args.target.all);
-    }
-
-    #[test]
-    fn who_runs_a_command_is_asked_of_a_command_alone() {
-        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
-        assert!(parse("backscope watch --as-root -- true").is_ok());
-        assert!(parse("backscope record -o a --user nobody -- true").is_ok());
-        assert!(parse("backscope watch --as-root --all").is_err());
-        assert!(parse("backscope watch --as-root --user nobody -- true").is_err());
-    }
-
-    #[test]
-    fn the_schema_has_no_arguments() {
-        let cli = Cli::try_parse_from(["backscope", "schema"]).unwrap();
-        assert!(matches!(cli.verb, Verb::Schema));
-        assert!(Cli::try_parse_from(["backscope", "schema", "exchange"]).is_err());
-    }
-
-    #[cfg(not(feature = "lessons"))]
-    #[test]
-    fn what_is_not_built_in_says_so_whatever_is_asked_of_it() {
-        for line in [
-            "backscope learn",
-            "backscope learn nagle --auto",
-            "backscope demo --help",
-            #[cfg(not(feature = "export"))]
-            "backscope export --all --prometheus localhost:9464",
-            #[cfg(not(feature = "mcp"))]
-            "backscope mcp",
-        ] {
-            let cli = Cli::try_parse_from(line.split(' '))
-                .unwrap_or_else(|error| panic!("{line}: {error}"));
-            let error = crate::commands::run(cli).expect_err(line);
-            assert!(error.to_string().contains("cargo install"), "{line}: {error}");
-        }
-    }
 }
