@@ -100,7 +100,7 @@ pub(crate) fn closes(sk: *mut c_void, mut connection: Live<Connection>, old: u8)
         ETIMEDOUT => (BY_LOCAL, ending::TIMEOUT, given_up(sk)),
         _ => (BY_LOCAL, ending::TIMEOUT, why::UNREACHABLE),
     };
-    connection.why = why;
+    connection.why = why | connection.why & why::LATE;
     let mut exchange = connection.exchange();
     if exchange.fin_by == 0 {
         exchange.fin_by = by;
@@ -197,8 +197,8 @@ pub(crate) fn destroyed(sk: *mut c_void, mut connection: Live<Connection>, accep
             record.delayed_ack_us = connection.exchange.delayed_ack_us;
             record.fin_by = last.fin_by;
             record.fin_how = last.fin_how;
-            record.why = connection.why;
-            let is_lost = connection.why == why::UNREAD || connection.why == why::LINGER;
+            record.why = connection.why & !why::LATE;
+            let is_lost = record.why == why::UNREAD || record.why == why::LINGER;
             let lost = if is_lost { connection.reading_since_ns } else { 0 };
             record.unread = lost as u32;
             record.unacked = (lost >> 32) as u32;
@@ -269,10 +269,10 @@ pub(crate) fn lingers(
     ts_ns: u64,
 ) {
     let last = connection.exchange();
-    if connection.late != 0 || last.writes == 0 && last.in_first_ns != 0 {
+    if connection.why & why::LATE != 0 || last.writes == 0 && last.in_first_ns != 0 {
         return;
     }
-    connection.late = 1;
+    connection.why |= why::LATE;
     let mut active_ns = connection.arrival_ns;
     if active_ns < last.out_last_ns {
         active_ns = last.out_last_ns;

@@ -36,19 +36,18 @@ fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
     (inbound | outbound) >> 32 | (counts >> 16) as u64
 }
 
-/// Not 0 if anything happened that a [`CompactExchange`] does not tell of.
+/// Not 0 if anything happened that a [`CompactExchange`] does not tell of. An ACK that was delayed
+/// before it has been told.
 #[inline(always)]
-fn unusual(exchange: &Exchange) -> u64 {
-    let counts = exchange.unread
-        | exchange.unsent
-        | exchange.unacked
-        | exchange.window_jiffies
-        | exchange.delayed_acks;
+fn unusual(exchange: &Exchange, base_ns: u64) -> u64 {
+    let counts = exchange.unread | exchange.unsent | exchange.unacked | exchange.window_jiffies;
+    let delayed_ack = (exchange.delayed_ack_ns >= base_ns) as u64;
     let [a, b, c, d, e] = exchange.held;
     let held =
         (a | b | c | d | e | exchange.pauses) as u32 | (exchange.holding ^ hold::NONE) as u32;
     let paused = exchange.pause_delay_us | exchange.pause_cpu_us | exchange.flags as u32;
-    exchange.starved_ns
+    delayed_ack
+        | exchange.starved_ns
         | exchange.blocked_ns
         | exchange.retransmit_ns
         | (counts | held | paused) as u64
@@ -65,17 +64,23 @@ fn compact_sched(thread: &SchedDelta, ts_ns: u64) -> CompactSched {
     }
 }
 
-/// Sends the exchange as a compact record. False if it does not fit, or if the ring is full.
+/// Returns the earliest time of the exchange, if a [`CompactExchange`] can tell all of it.
 #[inline(always)]
-pub(crate) fn emit(exchange: Live<Exchange>) -> bool {
-    // Kept for all that follows: the exchange is over, and what another processor still writes may
-    // be in the record or not.
+pub(crate) fn base_ns(exchange: Live<Exchange>) -> Option<u64> {
     let exchange = &*exchange;
     let (first, other) = (exchange.in_first_ns, exchange.out_first_ns);
     let base_ns = if first < other { first } else { other };
-    if base_ns == 0 || excess(exchange, base_ns) | unusual(exchange) != 0 {
-        return false;
+    if base_ns == 0 || excess(exchange, base_ns) | unusual(exchange, base_ns) != 0 {
+        return None;
     }
+    Some(base_ns)
+}
+
+/// Sends the exchange as a compact record. False if the ring is full.
+#[inline(always)]
+pub(crate) fn emit(exchange: Live<Exchange>, base_ns: u64, untold: u8) -> bool {
+    // The exchange is over, and what another processor still writes may be in the record or not.
+    let exchange = &*exchange;
     reserve(|mut record: Live<CompactExchange>| {
         let since = |ns: u64| ns.wrapping_sub(base_ns) as u32;
         record.kind = abi::COMPACT_EXCHANGE;
@@ -86,7 +91,7 @@ pub(crate) fn emit(exchange: Live<Exchange>) -> bool {
         record.role = exchange.role;
         record.progress = exchange.progress;
         record.preexisting = exchange.preexisting;
-        record._pad = 0;
+        record.untold = untold;
         record.min_rtt_us = exchange.min_rtt_us;
         record.times = [
             since(exchange.in_first_ns),

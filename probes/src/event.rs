@@ -184,7 +184,7 @@ pub(crate) fn state(sk: *mut c_void, old: u8, new: u8) {
     let over = new == TCP_CLOSE
         && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
         && read!(sk, sk_err as u32) == 0;
-    if over && connection.shut & TIMEWAIT_MADE == 0 {
+    if over && connection.shut_or_untold & TIMEWAIT_MADE == 0 {
         report(connection, event_kind::STATE, ts_ns, 0, [old, TCP_TIME_WAIT, shutdown], [0; 3]);
     }
     report(connection, event_kind::STATE, ts_ns, 0, [old, new, shutdown], [0, 1, 0]);
@@ -198,7 +198,7 @@ fn time_wait(ctx: FEntryContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
     let Some(mut connection) = connection_of(sk) else { return 0 };
     let small = [read!(sk, skc_state as u8), TCP_TIME_WAIT, read!(sk, sk_shutdown as u8)];
-    connection.shut |= TIMEWAIT_MADE;
+    connection.shut_or_untold |= TIMEWAIT_MADE;
     report(connection, event_kind::STATE, now(), 0, small, [ctx.arg(1), 1, 0]);
 
     0

@@ -14,7 +14,7 @@ use crate::{
     live::Live,
     maps::{EVENTS, count, ring_waiting},
     tcp::{BULK, sending, unread},
-    threads,
+    thinning, threads,
 };
 
 /// Records the thread of the first read or the first write of an exchange. `slot` must be a part of
@@ -92,11 +92,18 @@ pub(crate) fn refresh_from_socket(connection: Live<Connection>, tp: *const c_voi
     }
 }
 
-/// Hands the exchange to the agent as it stands. True if a [`abi::CompactExchange`] told all of it.
+/// Hands the exchange to the agent as it stands, or leaves it untold. True if it was such that a
+/// [`abi::CompactExchange`] tells all of it.
 #[inline(always)]
 fn emit(mut connection: Live<Connection>) -> bool {
-    count(counter::SEEN);
     let exchange = connection.exchange();
+    let base_ns = compact::base_ns(exchange);
+    if let Some(base_ns) = base_ns
+        && thinning::leaves_out(connection, base_ns)
+    {
+        return true;
+    }
+    count(counter::SEEN);
     let ring_bytes = config!(ring_bytes) as u64;
     let waiting = ring_waiting();
     let begin_ns =
@@ -110,7 +117,9 @@ fn emit(mut connection: Live<Connection>) -> bool {
         return false;
     }
 
-    if compact::emit(connection.exchange()) {
+    if let Some(base_ns) = base_ns
+        && compact::emit(exchange, base_ns, thinning::untold(connection))
+    {
         return true;
     }
     // SAFETY: the record is a part of the value, initialised in full.

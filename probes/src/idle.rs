@@ -60,11 +60,12 @@ pub(crate) fn expand(sk: *mut c_void) -> Option<Live<Connection>> {
     connection.busy_base = idle.busy_base;
     connection.tgid = idle.tgid;
     connection.inspected = idle.inspected;
-    connection.preexisting = idle.preexisting;
+    connection.preexisting = idle.preexisting & 1;
+    connection.shut_or_untold = idle.untold;
     // There is nothing to show yet.
     connection.shown_seq = idle.seq;
     exchange.seq = idle.seq;
-    exchange.preexisting = idle.begun;
+    exchange.preexisting = idle.preexisting >> 1;
     exchange.eagains = idle.eagains;
     connection.era = idle.era;
     exchange.delayed_acks = idle.delayed_acks;
@@ -172,19 +173,19 @@ fn keep(mut idle: Live<Idle>, connection: Live<Connection>, tp: *const c_void) -
     idle.delayed_acks = exchange.delayed_acks;
     idle.delayed_ack_us = exchange.delayed_ack_us;
     idle.inspected = connection.inspected;
-    idle.preexisting = connection.preexisting;
+    idle.untold = connection.shut_or_untold;
     idle.era = connection.era;
     if has_exchange {
         let sending = sending(tp);
         idle.window_base = sending.window;
         idle.busy_base = sending.busy;
         idle.eagains = 0;
-        idle.begun = 0;
+        idle.preexisting = connection.preexisting;
     } else {
         idle.window_base = connection.window_base;
         idle.busy_base = connection.busy_base;
         idle.eagains = exchange.eagains;
-        idle.begun = exchange.preexisting;
+        idle.preexisting = connection.preexisting | exchange.preexisting << 1;
     }
     has_exchange
 }

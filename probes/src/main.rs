@@ -60,6 +60,7 @@ mod suspend;
 mod syscall;
 mod target;
 mod tcp;
+mod thinning;
 mod threads;
 mod unstated;
 

@@ -120,8 +120,8 @@ fn segment_queued(ctx: BtfTracePointContext) -> i32 {
 fn window(mut connection: Live<Connection>, whose: u8, bytes: u32, ts_ns: u64) {
     let bit = 1 << whose;
     let is_shut = bytes == 0;
-    if is_shut != (connection.shut & bit != 0) {
-        connection.shut ^= bit;
+    if is_shut != (connection.shut_or_untold & bit != 0) {
+        connection.shut_or_untold ^= bit;
         report(connection, event_kind::WINDOW, ts_ns, 0, [whose, is_shut as u8, 0], [bytes, 0, 0]);
     }
 }

@@ -86,6 +86,7 @@ impl Crowd {
             min_rtt_us: Some(50),
             delayed_acks: None,
             end: None,
+            untold: None,
         }));
     }
 

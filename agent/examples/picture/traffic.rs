@@ -85,6 +85,7 @@ pub(crate) fn exchange(
         start_ns,
         total_us: parts.iter().map(|part| part.1).sum(),
         done: true,
+        stands_for: 1,
         slices,
         verdict: verdict(parts),
         request_bytes: 214,

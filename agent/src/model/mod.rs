@@ -262,6 +262,14 @@ impl Model {
         self.interest = interest;
     }
 
+    /// Tells whether nobody asks for each exchange, and no watched process calls others: the calls
+    /// within a request show what it waited for.
+    pub fn may_be_thinned(&self) -> bool {
+        !self.setup.detail_events
+            && self.interest.exchanges_from_us >= Interest::ORDINARY_US
+            && !self.connections.has_calls()
+    }
+
     /// Replaces the notices on the watch itself.
     pub fn set_notices(&mut self, notices: Vec<Untrusted>) {
         self.notices = notices;

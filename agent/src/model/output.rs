@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use backscope_abi::ORDINARY_ACKED_SHIFT;
+
 use super::event::{
     Accept, Connect, Exchange, Pause, Process, Role, SockId, SocketEvent, Stage, Syn,
     SynAckRetransmit, UnixListener,
@@ -25,6 +27,9 @@ pub struct Interest {
 }
 
 impl Interest {
+    /// Any exchange that may be left untold is shorter than this, µs.
+    pub const ORDINARY_US: u64 = (1 << ORDINARY_ACKED_SHIFT) / 1_000 + 1;
+
     /// In everything.
     pub const ALL: Self = Self { exchanges_from_us: 0, connections: true };
 
@@ -346,6 +351,8 @@ pub struct Summary {
     pub phases_us: Vec<(SliceKind, u64)>,
     /// Duration of exchanges, without a delayed ACK that held nobody, µs.
     pub exchange: WaitView,
+    /// Exchanges, of those in these sums, that were left untold: another one stood for each.
+    pub untold: u64,
     /// Totals over all UDP sockets; `None` where they were not watched (`--detail queues`).
     pub datagrams: Option<DatagramTotals>,
     /// Findings made, each time that one began.

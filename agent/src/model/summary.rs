@@ -100,6 +100,7 @@ impl Model {
             held: self.proxies.times(self.now_ns).0,
             phases_us: self.connections.times.kinds(),
             exchange: self.connections.totals.view(),
+            untold: self.connections.untold,
             datagrams: None,
             findings: self.findings.made(),
             standing_findings: self.findings.view(),

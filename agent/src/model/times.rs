@@ -8,11 +8,11 @@ use super::window::Window;
 pub(super) type KindTimes = [u64; SliceKind::ALL.len()];
 
 impl OwnerTimes {
-    /// Adds one exchange, without a trailing delayed ACK.
-    pub(super) fn add(&mut self, slices: &[Slice]) {
-        self.exchanges += 1;
+    /// Adds so many exchanges like one, without a trailing delayed ACK.
+    pub(super) fn add(&mut self, slices: &[Slice], count: u64) {
+        self.exchanges += count;
         for (kind, us) in exchange::counted(slices) {
-            self.add_time(kind, us);
+            self.add_time(kind, us.saturating_mul(count));
         }
     }
 
@@ -43,14 +43,24 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Adds an exchange that was reported.
+    /// Adds an exchange that was reported, as often as it stands for one.
     pub(super) fn add(&mut self, now_ns: u64, view: &ExchangeView) {
+        let count = view.stands_for;
         for slice in &view.slices {
             let sum = &mut self.by_kind[slice.kind as usize];
-            *sum = sum.saturating_add(slice.us);
+            *sum = sum.saturating_add(slice.us.saturating_mul(count));
         }
         let before = &mut self.before;
-        self.recent.now_forgetting(now_ns, |times| before.merge(&times)).add(&view.slices);
+        self.recent.now_forgetting(now_ns, |times| before.merge(&times)).add(&view.slices, count);
+    }
+
+    /// Adds exchanges that were left untold, and of whose time nothing is known.
+    pub(super) fn add_untimed(&mut self, now_ns: u64, count: u64) {
+        if count > 0 {
+            let before = &mut self.before;
+            let recent = self.recent.now_forgetting(now_ns, |times| before.merge(&times));
+            recent.exchanges += count;
+        }
     }
 
     /// A pause has ended that lasted so long.

@@ -172,7 +172,7 @@ older! {
         outbound: Option<Outbound> => optional,
         min_rtt_us: Option<u32>,
         delayed_acks: Option<DelayedAcks>,
-    } new { end: None, }
+    } new { end: None, untold: None, }
 }
 
 older! {

@@ -62,6 +62,7 @@ impl<C: Consumer> Live<C> {
     /// more than the records; and behind each look at connections, so that these are known. Many
     /// connections come in batches of their own.
     pub(crate) fn take_connections(&mut self, sample: &mut Sample) -> anyhow::Result<()> {
+        self.sensor.thin(self.run.may_be_thinned());
         if self.sensor.has_turned() {
             self.drain()?;
         }

@@ -130,6 +130,12 @@ impl<C: Consumer> Run<C> {
         self.model.recording_stopped()
     }
 
+    /// Tells whether ordinary exchanges may be left untold: if nobody asks for each, and none can be
+    /// part of another.
+    pub(crate) fn may_be_thinned(&self) -> bool {
+        self.recorder.is_none() && self.model.may_be_thinned()
+    }
+
     fn set_recording(&mut self, recording: Recording) {
         self.model.set_recording(Some(recording.clone()));
         self.recording = Some(recording);

@@ -41,6 +41,7 @@ pub(super) struct Maps {
     period: Array<MapData, u32>,
     census: Array<MapData, u32>,
     era: Array<MapData, u32>,
+    thinning: Array<MapData, u32>,
     resting: Array<MapData, u64>,
     /// Processes that found no room among the targets.
     left_out: BTreeSet<u32>,
@@ -108,6 +109,7 @@ impl Maps {
             period: take(ebpf, "PERIOD")?,
             census: take(ebpf, "CENSUS")?,
             era: take(ebpf, "ERA")?,
+            thinning: take(ebpf, "THINNING")?,
             resting: take(ebpf, "SUSPENSION")?,
             left_out: BTreeSet::new(),
         })
@@ -129,6 +131,12 @@ impl Maps {
     pub(super) fn set_era(&mut self, era: u32) {
         // An array slot always exists: this cannot fail.
         let _ = self.era.set(0, era, 0);
+    }
+
+    /// Of the ordinary exchanges one in so many is told, a power of two.
+    pub(super) fn set_thinning(&mut self, one_in: u32) {
+        // An array slot always exists: this cannot fail.
+        let _ = self.thinning.set(0, one_in, 0);
     }
 
     /// One of [`backscope_abi::suspension`].

@@ -32,6 +32,7 @@ mod records;
 mod refresh;
 mod sample;
 pub mod targets;
+mod thinning;
 mod user;
 mod workload;
 
@@ -51,6 +52,7 @@ use self::{
     places::Places,
     probe_log::ProbeLog,
     sample::{Closing, Connections, CostMeter, Datagrams, Networks, Quotas, Sampler, Threads},
+    thinning::Thinning,
     workload::WorkloadPlaces,
 };
 pub use self::{
@@ -100,6 +102,7 @@ pub struct Sensor {
     cost: CostMeter,
     /// What the watch may take, if there is a bound.
     budget: Option<Budget>,
+    thinning: Thinning,
     /// Number of the era: exchanges are watched in even ones.
     era: u32,
     /// It has changed, and the model has not been told.
@@ -201,6 +204,7 @@ impl Sensor {
             accept_hooks: AcceptHooks::new(can_suspend, &loaded.syscalls),
             cost: CostMeter::new(&loaded.programs),
             budget: None,
+            thinning: Thinning::default(),
             era: 0,
             has_turned: false,
             targets: options.targets.clone(),
@@ -325,6 +329,11 @@ impl Sensor {
     /// Why the hooks of accept have been suspended so far.
     pub fn suspensions(&self) -> Suspensions {
         self.accept_hooks.reasons()
+    }
+
+    /// True if ordinary exchanges were left untold at any time.
+    pub fn has_thinned(&self) -> bool {
+        self.maps.counter(counter::UNTOLD) > 0
     }
 
     /// Number of the processes that were named one by one and still run.

@@ -47,6 +47,14 @@ impl Sensor {
         self.closing.ask()
     }
 
+    /// Has ordinary exchanges told one in several while they come by thousands, if that
+    /// `is_allowed`.
+    pub fn thin(&mut self, is_allowed: bool) {
+        let records = self.maps.counter(counter::SEEN) + self.maps.counter(counter::UNTOLD);
+        let is_on = self.thinning.judge(Instant::now(), records, is_allowed);
+        self.maps.set_thinning(if is_on { backscope_abi::THINNED } else { 1 });
+    }
+
     pub(super) fn scan(&mut self) {
         self.sampler.scan(&self.loaded.scan, &self.targets, &self.maps);
     }

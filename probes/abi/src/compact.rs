@@ -41,8 +41,8 @@ pub struct CompactExchange {
     pub progress: u8,
     /// As in [`Exchange`](crate::Exchange).
     pub preexisting: u8,
-    /// Padding.
-    pub _pad: u8,
+    /// Exchanges of the connection that were left untold by then, the low bits of their number.
+    pub untold: u8,
     /// As in [`Exchange`](crate::Exchange).
     pub min_rtt_us: u32,
     /// `in_first`, `in_last`, `read_first`, `read_last`, `out_first`, `out_last`, `sent`, `acked`:

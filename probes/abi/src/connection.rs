@@ -42,6 +42,8 @@ pub mod why {
     pub const UNREACHABLE: u8 = 6;
     /// Somebody else had the kernel end it (`tcp_abort`).
     pub const ABORTED: u8 = 7;
+    /// With any of them: it was told that data came after this host had closed.
+    pub const LATE: u8 = 1 << 7;
 }
 
 /// All that is kept of one connection: the value of its socket's storage, or of the `CONNECTIONS`
@@ -84,9 +86,9 @@ pub struct Connection {
     pub tgid: u32,
     /// Not 0: it was open when it became known.
     pub preexisting: u8,
-    /// Windows that were told to be shut: bit 0 this host's, bit 1 the peer's. Only where each
-    /// event is asked for.
-    pub shut: u8,
+    /// Where each event is asked for: windows that were told to be shut, bit 0 this host's, bit 1
+    /// the peer's. Elsewhere: exchanges that were left untold, the low bits of their number.
+    pub shut_or_untold: u8,
     /// Calls whose first bytes were read, inbound and outbound; 255 once that is over.
     pub inspected: [u8; 2],
     /// A read waits for data inside its call; 0 if none does. Only where each event is asked for.
@@ -98,10 +100,10 @@ pub struct Connection {
     pub listener: u64,
     /// Sequence number behind the last byte that had come when the answer began.
     pub answered_seq: u32,
-    /// One of [`why`].
+    /// One of [`why`], perhaps with [`why::LATE`].
     pub why: u8,
-    /// Not 0: it was told that data came after this host had closed.
-    pub late: u8,
+    /// Some bits of the threads that read and wrote the exchange before.
+    pub users: u8,
     /// The era (`ERA`) that the exchange in hand is of, its low bits.
     pub era: u16,
 }
@@ -129,13 +131,13 @@ impl Connection {
         shown_seq: 0,
         tgid: 0,
         preexisting: 0,
-        shut: 0,
+        shut_or_untold: 0,
         inspected: [0; 2],
         reading_since_ns: 0,
         listener: 0,
         answered_seq: 0,
         why: why::NONE,
-        late: 0,
+        users: 0,
         era: 0,
     };
 }

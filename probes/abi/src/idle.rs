@@ -30,10 +30,11 @@ pub struct Idle {
     pub era: u16,
     /// As in [`Connection`](crate::Connection).
     pub inspected: [u8; 2],
-    /// As in [`Connection`](crate::Connection).
+    /// Bit 0: the connection was open when it became known. Bit 1: the exchange that comes next had
+    /// begun by then.
     pub preexisting: u8,
-    /// Not 0: the exchange that comes next had begun when the connection became known.
-    pub begun: u8,
+    /// As in [`Connection::shut_or_untold`](crate::Connection).
+    pub untold: u8,
 }
 
 const _: () = assert!(size_of::<Idle>() == 56);

@@ -90,6 +90,15 @@ pub const RING_BYTES_EVENTS: u32 = 1 << 24;
 /// An exchange shorter than this is the first to be left away under pressure, ns.
 pub const SHORT_NS: u64 = 1_000_000;
 
+/// Of the ordinary exchanges that come by thousands, one in so many is told: a power of two.
+pub const THINNED: u32 = 8;
+/// An exchange that takes longer is no ordinary one, 2 to the power of this, ns: some millisecond.
+/// Neither is one whose threads had done nothing for so long.
+pub const ORDINARY_SHIFT: u32 = 20;
+/// Nor one that is acknowledged later than this after it began, 2 to the power of this, ns: some
+/// 8 ms.
+pub const ORDINARY_ACKED_SHIFT: u32 = 23;
+
 /// Values of the `SUSPENSION` map: whether the hooks of accept are attached. Any other is a time, ns:
 /// that from which they have been again, or with [`suspension::RUSH`] that from which they have not.
 pub mod suspension {
@@ -161,8 +170,10 @@ pub mod counter {
     pub const EXPANDED: u32 = 19;
     /// Connects that watched processes asked for.
     pub const CONNECTS: u32 = 20;
+    /// Exchanges that were left untold ([`THINNED`](super::THINNED)).
+    pub const UNTOLD: u32 = 21;
     /// Size of the array.
-    pub const ALL: u32 = 21;
+    pub const ALL: u32 = 22;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",

@@ -120,8 +120,10 @@ pub struct ScanConnection {
     pub preexisting: u8,
     /// Of one that is not made yet: SYNs that were sent again, 255 at most.
     pub again: u8,
+    /// Exchanges of the connection that were left untold so far, the low bits of their number.
+    pub untold: u8,
     /// Padding.
-    pub _pad: [u8; 3],
+    pub _pad: [u8; 2],
     /// The newest byte came or went, or the state changed.
     pub active_ns: u64,
     /// Its state began: it was asked for, or the peer closed; 0 if that was not seen.

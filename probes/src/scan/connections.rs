@@ -21,6 +21,7 @@ use crate::{
     maps::CONNECTION,
     target::{is_served, is_target, is_wanted},
     tcp::tcp_of,
+    thinning,
 };
 
 /// Shows that a connection is there; false if there is no room for that. It need not be a watched
@@ -242,7 +243,8 @@ fn show(
         (*at).window_zero = (window <= 0) as u8;
         (*at).preexisting = connection.preexisting;
         (*at).again = if state == TCP_SYN_SENT { load!(tp, total_retrans as u32) as u8 } else { 0 };
-        (*at)._pad = [0; 3];
+        (*at).untold = thinning::untold(connection);
+        (*at)._pad = [0; 2];
         let next = is_next_unread(connection, tp);
         (*at).next_since_ns = if next { connection.unread_since_ns } else { 0 };
         (*at).next_newest_ns = if next { connection.arrival_ns } else { 0 };

@@ -55,6 +55,7 @@ mod server;
 mod socket_events;
 mod states;
 mod target;
+mod thinned;
 mod time_line;
 mod upstream;
 mod waiting;
@@ -104,6 +105,7 @@ pub fn all() -> Vec<Case> {
         upstream::CASES,
         robust::CASES,
         screen::CASES,
+        thinned::CASES,
         time_line::CASES,
         secure::CASES,
         command::CASES,

@@ -61,6 +61,10 @@ const RUSH: &str = "thousands of connections a second: the accept tracepoints ar
                     seconds in ten, because they would slow the server down; accepts meanwhile have \
                     no descriptor and no time blocked in accept, and calls of accept that fail are \
                     not counted";
+/// What the user is told once exchanges are thinned.
+const SAMPLED: &str = "tens of thousands of exchanges a second: of the ordinary ones one in eight is \
+                       told, and stands for those before it on its connection; each slow or \
+                       unusual one is told";
 
 /// One run of `watch` or `record`.
 ///
@@ -325,6 +329,9 @@ impl Session {
         }
         if suspensions.rush {
             notices.push(RUSH.into());
+        }
+        if self.live.sensor.has_thinned() {
+            notices.push(SAMPLED.into());
         }
         if self.announced.0 != target {
             self.announced.0.clone_from(&target);

@@ -119,6 +119,8 @@ pub(super) struct Connections {
     pub(super) times: Times,
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
+    /// Exchanges that were left untold, and that others stood for.
+    pub(super) untold: u64,
     /// Segments sent again, on connections that were accepted and on those that were made.
     pub(super) retransmits: [u64; 2],
     current: usize,
@@ -157,6 +159,7 @@ impl Connections {
             processors: Processors::default(),
             times: Times::default(),
             totals: WaitHistogram::new(Precision::Fine),
+            untold: 0,
             retransmits: [0; 2],
             current: 0,
             answered: Vec::new(),
@@ -324,6 +327,9 @@ impl Connections {
         }
         let resent_before = connection.retransmits();
         connection.close(closed, end, &mut self.origins);
+        let left = connection.left_waiting();
+        self.untold += left;
+        self.times.add_untimed(closed.ts_ns, left);
         let resent = connection.retransmits().saturating_sub(resent_before);
         self.retransmits[side(connection.origin.role)] += resent;
         if connection.origin.role == Role::Client {
@@ -373,6 +379,9 @@ impl Connections {
                 let current = current.clone();
                 self.settle(now_ns, &current, told);
             }
+            let left = self.table.get(sock).map_or(0, Connection::left_waiting);
+            self.untold += left;
+            self.times.add_untimed(now_ns, left);
             open.push(sock);
         }
         open
@@ -412,6 +421,11 @@ impl Connections {
             }
         }
         counts
+    }
+
+    /// True if a watched process has made a connection.
+    pub(super) fn has_calls(&self) -> bool {
+        self.nested_calls.has_calls()
     }
 
     /// Connections that were ever known.

@@ -38,6 +38,10 @@ pub(super) struct NestedCalls {
 }
 
 impl NestedCalls {
+    pub(super) fn has_calls(&self) -> bool {
+        self.calls
+    }
+
     /// Notes that a watched process has made a connection.
     pub(super) fn connected(&mut self) {
         self.calls = true;

@@ -35,6 +35,7 @@ impl Connections {
         let sock = exchange.sock;
         let mut connection = self.table.get_mut(sock);
         if let Some(connection) = &mut connection {
+            connection.note_untold(exchange);
             let is_farewell = exchange::is_farewell(exchange, connection.protocol());
             if is_farewell || connection.knows(exchange.seq) {
                 if !is_farewell {
@@ -51,6 +52,9 @@ impl Connections {
             None => exchange::view_in(exchange, Beginning::default(), buf),
         };
         view.done = true;
+        if let Some(connection) = &mut connection {
+            view.stands_for = connection.take_untold(exchange);
+        }
         if let Some(connection) = &connection
             && view.slices.iter().any(|slice| slice.kind == SliceKind::Streaming)
         {
@@ -83,7 +87,8 @@ impl Connections {
         }
         view.handshake = self.hellos.exchanged(exchange, &view);
         self.times.add(now_ns, &view);
-        self.totals.record(counted_us(&view));
+        self.totals.record_many(counted_us(&view), view.stands_for);
+        self.untold += view.stands_for - 1;
         told(exchange, connection.as_deref(), &mut view);
         if connection.is_some() {
             self.details.add(sock, &view);
@@ -104,6 +109,7 @@ impl Connections {
         connection.touch(exchange, &mut self.origins);
         note_ignored(&self.unheard, connection, exchange);
         if connection.knows(exchange.seq) {
+            connection.note_untold(exchange);
             connection.add_late(exchange);
             return;
         }
@@ -120,6 +126,7 @@ impl Connections {
             }
             self.current += 1;
         }
+        connection.note_untold(exchange);
         connection.set_current(exchange);
         if exchange::is_answered(exchange) && !was_answered {
             self.answered.push(exchange.sock);

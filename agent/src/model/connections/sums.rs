@@ -27,8 +27,11 @@ pub(super) enum Sum {
     Handshake,
     /// One more than it waited in the accept queue, or than its connect took, ns.
     Queued,
-    /// Exchanges before the newest that were never reported.
+    /// Exchanges before the newest that were not reported.
     Missed,
+    /// Exchanges that were left untold; those of them that no other stands for yet.
+    Untold,
+    Waiting,
     /// SYNs that were sent again.
     SynsAgain,
     /// Time that its requests waited for upstreams, µs.
@@ -38,8 +41,8 @@ pub(super) enum Sum {
     Ignored,
 }
 
-/// Keys of the sums of holds, behind those of the kinds of time and twelve more; by reason.
-const HOLDS: u8 = SliceKind::ALL.len() as u8 + 12;
+/// Keys of the sums of holds, behind those of the kinds of time and fourteen more; by reason.
+const HOLDS: u8 = SliceKind::ALL.len() as u8 + 14;
 const HELD: u8 = HOLDS + HoldReason::ALL.len() as u8;
 const _: () =
     assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has six bits");
@@ -61,6 +64,8 @@ impl Sum {
             Self::Ignored => OTHERS + 9,
             Self::Upstream => OTHERS + 10,
             Self::AllRetransmits => OTHERS + 11,
+            Self::Untold => OTHERS + 12,
+            Self::Waiting => OTHERS + 13,
             Self::Holds(reason) => HOLDS + reason as u8,
             Self::HeldUs(reason) => HELD + reason as u8,
         }
@@ -106,6 +111,13 @@ impl Sums {
     pub(super) fn raise(&mut self, sum: Sum, least: u64) {
         if least > 0 {
             self.change(sum, 0, |value| value.max(least));
+        }
+    }
+
+    /// Lowers it by this much, at most to 0.
+    pub(super) fn lower(&mut self, sum: Sum, by: u64) {
+        if by > 0 && self.get(sum) > 0 {
+            self.change(sum, 0, |value| value.saturating_sub(by));
         }
     }
 

@@ -43,6 +43,10 @@ pub struct Exchange {
     /// The end of its connection, as far as that has begun; `None` as well for an exchange from a
     /// compact record, which has its answer.
     pub end: Option<End>,
+    /// Exchanges of its connection that were left untold so far, the low bits of their number; `None`
+    /// where its record cannot say. In a recording none is left untold.
+    #[serde(skip)]
+    pub untold: Option<u8>,
 }
 
 impl Exchange {

@@ -25,7 +25,9 @@ pub(super) use first::{First, Ignoring};
 use first::{accepted, left_ns};
 use receive::{arrived_ns, is_taken, receive};
 pub(super) use slices::{counted, take_out, trailing_us, verdict};
-pub(super) use state::{is_answered, is_farewell, is_quiet, is_silent, next, without_next};
+pub(super) use state::{
+    is_answered, is_farewell, is_ordinary, is_quiet, is_silent, next, without_next,
+};
 use tile::Tile;
 
 /// A call that ended no longer than this before a stretch counts as ended at its beginning, ns.
@@ -120,6 +122,7 @@ pub(super) fn view_in(
         start_ns,
         total_us,
         done: exchange.progress != Progress::Open || is_answered(exchange),
+        stands_for: 1,
         verdict: None,
         slices,
         request_bytes,

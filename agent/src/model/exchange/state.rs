@@ -1,5 +1,7 @@
 //! States of an exchange: silent, answered, quiet; and the request that follows it.
 
+use backscope_abi::{ORDINARY_ACKED_SHIFT, ORDINARY_SHIFT};
+
 use crate::model::event::{Exchange, Inbound, Role};
 use crate::model::snapshot::Protocol;
 
@@ -32,6 +34,20 @@ pub(in crate::model) fn is_answered(exchange: &Exchange) -> bool {
     let Some(sent) = &exchange.outbound else { return false };
     let settled = sent.unsent_bytes == 0 && sent.unacked_bytes == 0 && sent.acked_ns.is_some();
     exchange.role == Role::Server && exchange.unread_bytes() == 0 && settled
+}
+
+/// It is such that it may stand for exchanges that were left untold: as short as these are.
+pub(in crate::model) fn is_ordinary(exchange: &Exchange) -> bool {
+    let (Some(inbound), Some(outbound)) = (&exchange.inbound, &exchange.outbound) else {
+        return false;
+    };
+    let begun_ns = inbound.first_ns.min(outbound.first_ns);
+    let (read_ns, sent_ns) = (inbound.read_last_ns.unwrap_or(0), outbound.sent_ns.unwrap_or(0));
+    let last_ns = inbound.last_ns.max(read_ns).max(outbound.last_ns).max(sent_ns);
+    let acked_ns = outbound.acked_ns.unwrap_or(0);
+    exchange.role == Role::Server
+        && last_ns.saturating_sub(begun_ns) >> ORDINARY_SHIFT == 0
+        && acked_ns.saturating_sub(begun_ns) >> ORDINARY_ACKED_SHIFT == 0
 }
 
 /// An answered exchange without the next request, which lies unread behind it.

@@ -1,6 +1,7 @@
 //! Evidence of a pattern: the threads that accepted each connection, read it and wrote it.
 
 use crate::model::event::{Accept, Closed, Exchange, Side};
+use crate::model::exchange::is_ordinary;
 use crate::model::threads;
 
 /// A thread: process and thread id.
@@ -41,6 +42,8 @@ pub(super) struct ServiceHistory {
     pub(super) begun_for_it: Option<bool>,
     /// The exchange counted last, and its reads and writes counted.
     counted: (u32, u32, u32),
+    /// Exchanges that were left untold so far, the low bits of their number.
+    untold: u8,
     /// Time from a request read to its answer: of the exchanges before that one, and of it, ns.
     answered_ns: u64,
     answer_ns: u64,
@@ -84,6 +87,7 @@ impl ServiceHistory {
             ended_ns: None,
             begun_for_it: None,
             counted: (0, 0, 0),
+            untold: 0,
             answered_ns: 0,
             answer_ns: 0,
         }
@@ -122,14 +126,35 @@ impl ServiceHistory {
         };
         self.counted = (exchange.seq, reads.max(before.0), writes.max(before.1));
         self.answer_ns = answer_ns(exchange).unwrap_or(self.answer_ns);
+        let others = self.untold_since(exchange);
+        if is_ordinary(exchange) {
+            let of_others_ns = self.answer_ns.saturating_mul(others);
+            self.answered_ns = self.answered_ns.saturating_add(of_others_ns);
+        }
+        let new = |count: u32, before: u32| {
+            u64::from(count.saturating_sub(before)) + u64::from(count) * others
+        };
         Added {
             reader,
-            reads: reads.saturating_sub(before.0).into(),
+            reads: new(reads, before.0),
             writer,
-            writes: writes.saturating_sub(before.1).into(),
+            writes: new(writes, before.1),
             handed_ns: if first_read && reader.is_some() { self.handed_ns(exchange) } else { None },
             serves: if unserved { self.server() } else { None },
         }
+    }
+
+    /// Returns how many exchanges have been left untold since the last that said so.
+    fn untold_since(&mut self, exchange: &Exchange) -> u64 {
+        let Some(untold) = exchange.untold else { return 0 };
+        let new = untold.wrapping_sub(self.untold);
+        // Of two records the newer one may come first.
+        if new > u8::MAX / 2 {
+            return 0;
+        }
+        self.untold = untold;
+        self.exchanges = self.exchanges.saturating_add(new.into());
+        new.into()
     }
 
     /// Time from when it could have been read to its first read, ns, if another thread than the
@@ -157,4 +182,27 @@ impl ServiceHistory {
 fn answer_ns(exchange: &Exchange) -> Option<u64> {
     let (inbound, outbound) = (exchange.inbound.as_ref()?, exchange.outbound.as_ref()?);
     outbound.first_ns.checked_sub(inbound.read_last_ns?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::facts::{Build, at, server};
+    use crate::model::tests::world::MS;
+
+    #[test]
+    fn what_was_left_untold_was_served_as_well() {
+        let mut history = ServiceHistory::found_open(at(0));
+        let told = |seq, untold: u8| Exchange { seq, untold: Some(untold), ..server() };
+        assert_eq!(history.note(&told(1, 0)).reads, 1);
+        let slow = server().writing(at(30 * MS));
+        history.note(&Exchange { seq: 5, untold: Some(3), ..slow });
+        let added = history.note(&told(9, 6));
+        assert_eq!((added.reads, added.writes), (4, 4), "three of the six came before");
+        history.note(&told(9, 5));
+        assert_eq!(history.exchanges, 9, "an older record that came later tells nothing new");
+        let (quick_ns, slow_ns) = (MS / 10 * 9, 30 * MS - MS / 20);
+        // Three stand for nobody: the slow one is not like them.
+        assert_eq!(history.answering_ns(), slow_ns + 5 * quick_ns);
+    }
 }

@@ -112,7 +112,7 @@ impl Proxies {
             _ => None,
         };
         let (Some(pid), Some(connection)) = (pid, connection) else {
-            self.totals.add(now_ns, &view.held());
+            self.totals.add(now_ns, &view.held().times(view.stands_for));
             return None;
         };
         let process = self.table.get_mut(&pid)?;

@@ -12,7 +12,7 @@ pub(super) struct HolderTotals {
 }
 
 impl HolderTotals {
-    /// Adds the time of an exchange.
+    /// Adds the time of one exchange, or of several.
     pub(super) fn add(&mut self, now_ns: u64, times: &HolderTimes) {
         let before = &mut self.before;
         self.recent.now_forgetting(now_ns, |times| before.merge(&times)).merge(times);

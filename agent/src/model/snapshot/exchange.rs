@@ -256,6 +256,8 @@ pub struct ExchangeView {
     pub total_us: u64,
     /// It is over.
     pub done: bool,
+    /// Exchanges of its connection that it stands for in sums, itself one of them.
+    pub stands_for: u64,
     /// Its time, in order.
     pub slices: Vec<Slice>,
     /// The kind that took most of it; `None` for an exchange without time.

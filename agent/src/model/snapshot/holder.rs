@@ -124,6 +124,17 @@ impl HolderTimes {
         }
     }
 
+    /// Returns so many times this.
+    #[must_use]
+    pub fn times(&self, count: u64) -> Self {
+        let mut times = *self;
+        times.exchanges = times.exchanges.saturating_mul(count);
+        for us in &mut times.us {
+            *us = us.saturating_mul(count);
+        }
+        times
+    }
+
     /// Returns the difference to an earlier state.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {

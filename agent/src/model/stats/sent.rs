@@ -52,9 +52,11 @@ impl SentStats {
             let apart_ns = outbound.last_ns.saturating_sub(outbound.first_ns)
                 / u64::from(outbound.writes.max(1));
             if apart_ns < STREAM_NS {
-                self.small_exchanges += 1;
-                self.small_writes += u64::from(outbound.writes);
-                self.small_bytes = self.small_bytes.saturating_add(outbound.bytes);
+                let count = view.stands_for;
+                self.small_exchanges += count;
+                self.small_writes += u64::from(outbound.writes) * count;
+                self.small_bytes =
+                    self.small_bytes.saturating_add(outbound.bytes.saturating_mul(count));
             }
         }
     }

@@ -80,11 +80,13 @@ impl ExchangeStats {
         &mut self.slow[kind as usize]
     }
 
-    /// Counts an exchange. `left_out` does not count as slow.
+    /// Counts an exchange. `left_out` does not count as slow. One that stands for others is quick, and
+    /// nothing happened to it.
     pub(super) fn add(&mut self, exchange: &Exchange, view: &ExchangeView, left_out: LeftOut) {
         let total_us = counted_us(view);
-        self.exchanges += 1;
-        self.time_us = self.time_us.saturating_add(total_us);
+        let count = view.stands_for;
+        self.exchanges += count;
+        self.time_us = self.time_us.saturating_add(total_us.saturating_mul(count));
         if exchange.seq == 1 {
             let handshake_us = time_of(view, SliceKind::Handshake);
             if handshake_us > 0 {

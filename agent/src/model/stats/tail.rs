@@ -62,7 +62,8 @@ impl Spread {
         }
         let us = total_us.saturating_sub(waited_us);
         let class = (u64::BITS - us.leading_zeros()) as usize;
-        self.classes[class.min(CLASSES - 1)] += 1;
+        let sum = &mut self.classes[class.min(CLASSES - 1)];
+        *sum = sum.saturating_add(u32::try_from(view.stands_for).unwrap_or(u32::MAX));
         if us < SLOW_US {
             return;
         }

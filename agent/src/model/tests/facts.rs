@@ -50,6 +50,7 @@ pub(crate) fn server() -> Exchange {
         min_rtt_us: Some(20),
         delayed_acks: None,
         end: None,
+        untold: None,
     }
 }
 

@@ -25,6 +25,7 @@ mod processors;
 pub(crate) mod proxy;
 mod streams;
 mod tails;
+mod thinned;
 mod unanswered;
 mod upstream;
 pub(crate) mod world;

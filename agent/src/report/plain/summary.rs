@@ -35,6 +35,14 @@ impl Plain {
                 out,
                 "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}"
             )?;
+            if summary.untold > 0 {
+                let told = count(summary.times.exchanges.saturating_sub(summary.untold));
+                writeln!(
+                    out,
+                    "  sampled      {told} of them were told, each slow or unusual one among them; \
+                     an ordinary one stands for those before it"
+                )?;
+            }
             writeln!(out, "  their time   {}", holders(&summary.held))?;
         }
         connects::summary(out, self.colour, summary)?;

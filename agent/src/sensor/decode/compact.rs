@@ -32,6 +32,7 @@ pub(super) fn fill(
         min_rtt_us,
         delayed_acks,
         end,
+        untold,
     } = exchange;
     (*ts_ns, *sock, *seq, *preexisting) = (raw.ts_ns, raw.sock, raw.seq, raw.preexisting != 0);
     (*role, *progress) = (role_of(raw.role), progress_of(raw.progress));
@@ -39,6 +40,7 @@ pub(super) fn fill(
     let no_delayed_acks = DelayedAcks::default();
     *delayed_acks = if capabilities.sees_delayed_acks { Some(no_delayed_acks) } else { None };
     *end = None;
+    *untold = Some(raw.untold);
     if in_first_ns == 0 {
         *inbound = None;
     } else {
@@ -106,7 +108,7 @@ mod tests {
             role: abi::role::SERVER,
             progress: abi::progress::FOLLOWED,
             preexisting: 1,
-            _pad: 0,
+            untold: 7,
             min_rtt_us: 11,
             times: [0, 10, 100, 200, 300, u32::MAX, 500, 600],
             bytes_in: 12,
@@ -157,6 +159,7 @@ mod tests {
                 (other.writes, other.in_first_ns) = (writes, writes.into());
                 let mut told = exchange(&other, capabilities);
                 fill(&mut told, &brief, capabilities);
+                assert_eq!(told.untold.take(), Some(7), "only a compact one says it");
                 assert_eq!(told, exchange(&full, capabilities));
             }
             let empty = abi::CompactExchange { writes: 0, base_ns: 0, times: [0; 8], ..brief };

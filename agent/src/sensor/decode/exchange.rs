@@ -32,6 +32,7 @@ pub(in crate::sensor) fn exchange(raw: &abi::Exchange, capabilities: Capabilitie
         min_rtt_us: round_trip_us(raw.min_rtt_us),
         delayed_acks,
         end: end(raw),
+        untold: None,
     }
 }
 

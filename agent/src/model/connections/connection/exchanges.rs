@@ -118,7 +118,7 @@ impl Connection {
         }
     }
 
-    /// Counts an exchange that is over.
+    /// Counts an exchange that is over, as often as it stands for one.
     pub(in crate::model::connections) fn add(
         &mut self,
         exchange: &Exchange,
@@ -135,13 +135,14 @@ impl Connection {
         if missed > 0 {
             self.sums.add(Sum::Missed, missed.into());
         }
+        let times = view.stands_for;
         self.reported = exchange.seq;
         self.reported_bytes = (bytes_in as u32, bytes_out as u32);
-        self.bytes_in.add(bytes_in);
-        self.bytes_out.add(bytes_out);
+        self.bytes_in.add(bytes_in.saturating_mul(times));
+        self.bytes_out.add(bytes_out.saturating_mul(times));
         self.worst_us = self.worst_us.max(saturated(counted_us(view)));
-        let times = exchange::counted(&view.slices).map(|(kind, us)| (Sum::Time(kind), us));
-        self.sums.add_all(times);
+        let counted = exchange::counted(&view.slices);
+        self.sums.add_all(counted.map(|(kind, us)| (Sum::Time(kind), us.saturating_mul(times))));
         if let Some(us) = exchange::trailing_us(&view.slices) {
             self.sums.add(Sum::Trailing, 1);
             self.sums.add(Sum::TrailingUs, us);
@@ -154,6 +155,40 @@ impl Connection {
             }
         }
         self.touch(exchange, origins);
+    }
+
+    /// Notes how many exchanges have been left untold. Of two records the newer one may come first.
+    pub(in crate::model::connections) fn note_untold(&mut self, exchange: &Exchange) {
+        // Where there are any, the next record tells of those that a 0 leaves out.
+        let untold @ 1.. = exchange.untold.unwrap_or(0) else { return };
+        let new = untold.wrapping_sub(self.sums.get(Sum::Untold) as u8);
+        if new > 0 && new <= u8::MAX / 2 {
+            self.sums.add(Sum::Untold, new.into());
+            self.sums.add(Sum::Waiting, new.into());
+        }
+    }
+
+    /// Returns the number of exchanges that this one stands for, itself one of them. Those that were
+    /// left untold before it wait for an ordinary one.
+    pub(in crate::model::connections) fn take_untold(&mut self, exchange: &Exchange) -> u64 {
+        if exchange.untold.unwrap_or(0) == 0 || !exchange::is_ordinary(exchange) {
+            return 1;
+        }
+        let waiting = self.sums.get(Sum::Waiting);
+        self.sums.lower(Sum::Waiting, waiting);
+        waiting + 1
+    }
+
+    /// Returns the number of exchanges that were left untold, and that none stands for by the end.
+    pub(in crate::model::connections) fn left_waiting(&self) -> u64 {
+        if self.sums.get(Sum::Untold) == 0 {
+            return 0;
+        }
+        match self.end() {
+            // The last record may not have told how many there were.
+            Some(end) => end.exchanges.saturating_sub(self.exchanges_reported()).into(),
+            None => self.sums.get(Sum::Waiting),
+        }
     }
 
     /// Notes the threads that read and wrote, and the ACKs that this host delayed.

@@ -174,9 +174,10 @@ impl Connection {
         }
     }
 
-    /// Exchanges that the probes reported.
+    /// Exchanges that the probes reported, and those that these stand for.
     fn exchanges_reported(&self) -> u32 {
-        self.reported - self.sums.get(Sum::Missed) as u32
+        let stood_for = self.sums.get(Sum::Untold) - self.sums.get(Sum::Waiting);
+        self.reported - self.sums.get(Sum::Missed).saturating_sub(stood_for) as u32
     }
 
     /// Segments that this host sent again.
@@ -361,9 +362,15 @@ impl Connection {
         rare.exchange = None;
         let (by, since_ns) = (closed.by.zip(closed.how), closed.since_ns.unwrap_or(0));
         rare.end = Some(End { closed_ns: closed.ts_ns, exchanges, by, since_ns, more });
-        // These have the exchanges that were dropped under pressure, too.
-        self.bytes_in.set(self.bytes_in.get().max(closed.bytes_in));
-        self.bytes_out.set(self.bytes_out.get().max(closed.bytes_out));
+        // These have the exchanges that were dropped under pressure, too, and of those that were left
+        // untold the bytes are reckoned.
+        if self.sums.get(Sum::Untold) > 0 && !closed.untold {
+            self.bytes_in.set(closed.bytes_in);
+            self.bytes_out.set(closed.bytes_out);
+        } else {
+            self.bytes_in.set(self.bytes_in.get().max(closed.bytes_in));
+            self.bytes_out.set(self.bytes_out.get().max(closed.bytes_out));
+        }
         self.sums.raise(Sum::Retransmits, closed.retransmits.into());
         if let Some(sent) = closed.delayed_acks {
             self.note_delayed_acks(sent, closed.delayed_ack_us, origins);

@@ -41,6 +41,7 @@ fn exchange(seq: u32, arrived_ms: u64, asked: u64, answered: u64) -> Exchange {
         min_rtt_us: Some(RTT_US),
         delayed_acks: None,
         end: None,
+        untold: None,
     }
 }
 

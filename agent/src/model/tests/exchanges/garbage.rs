@@ -104,6 +104,7 @@ impl Garbage {
             min_rtt_us: self.maybe(|garbage| garbage.next() as u32 >> (garbage.next() % 32)),
             delayed_acks: None,
             end: None,
+            untold: None,
         }
     }
 }

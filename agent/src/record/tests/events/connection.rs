@@ -74,6 +74,7 @@ pub(super) fn exchange() -> Exchange {
             newest_ns: Some(START + 40_000_000),
         }),
         end: Some(End { ts_ns: START, by: Side::Peer, how: Ending::Fin, gone: true }),
+        untold: None,
     }
 }
 

@@ -16,7 +16,7 @@ use backscope_abi as abi;
 use rustc_hash::FxHashSet;
 
 use crate::{
-    model::event::{ConnectionSample, Event, Opened, SockId},
+    model::event::{ConnectionSample, Event, Exchange, Opened, SockId},
     sensor::{
         clock::CpuTimer,
         decode::{self, Capabilities, address, exchange, known, record, role, tcp_state},
@@ -253,7 +253,10 @@ impl Connections {
         scanned.connections.push(ConnectionSample {
             sock: raw.sock,
             state: tcp_state(head.state),
-            exchange: if has_begun { Some(exchange(raw, self.capabilities)) } else { None },
+            exchange: has_begun.then(|| Exchange {
+                untold: Some(head.untold),
+                ..exchange(raw, self.capabilities)
+            }),
             active_ns: head.active_ns,
             peer_window_zero: head.peer_window_zero != 0,
             window_zero: head.window_zero != 0,

@@ -1,0 +1,238 @@
+//! While exchanges come by thousands, ordinary ones are told one in several. What is said of all of
+//! them is the same.
+
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use super::{exchange, native};
+use crate::harness::{Case, Demo, Process, Protocol, World, talk};
+use crate::servers::{PORT, Server};
+
+pub(super) const CASES: &[Case] = &[
+    exchange("thinned::all_are_counted_and_slow_ones_told", held_up),
+    native("thinned::of_nginx", |world| real(world, "nginx")),
+    native("thinned::of_redis", |world| real(world, "redis")),
+    native("thinned::of_node", |world| real(world, "node")),
+    native("thinned::of_go", |world| real(world, "go")),
+    native("thinned::json_has_each", json_has_each),
+    native("thinned::none_where_calls_are_made", where_calls_are_made),
+];
+
+/// Records a second from which on exchanges are thinned here.
+const MANY: (&str, &str) = ("BACKSCOPE_THIN", "100");
+const DEMO: Protocol = Protocol { greeting: b"", request: b"ask\n", end: b"\n" };
+const CLIENTS: usize = 3;
+/// Exchanges that are made once they are thinned, and more than that.
+const ENOUGH: usize = 2_000;
+/// Times that a server is held up, and for how long.
+const STOPS: usize = 4;
+const STOPPED: Duration = Duration::from_millis(60);
+/// From here on a client calls an answer slow: each of them has to be told. And one that is told as
+/// slow took a client as long as that.
+const SLOW: Duration = Duration::from_millis(50);
+const TOLD: Duration = Duration::from_millis(10);
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// A watch that prints lines.
+struct Lines {
+    process: Process,
+    deadline: Instant,
+    text: String,
+}
+
+impl Lines {
+    fn start(world: &World, pids: &[u32]) -> anyhow::Result<Self> {
+        let mut command = world.agent_command(&["watch", "--plain", "--interval", "200ms"]);
+        for pid in pids {
+            command.arg("--pid").arg(pid.to_string());
+        }
+        let process = Process::start({
+            command.env(MANY.0, MANY.1);
+            command
+        })?;
+        let deadline = Instant::now() + world.case_limit() / 2;
+        let mut lines = Self { process, deadline, text: String::new() };
+        lines.await_line("Watching")?;
+        Ok(lines)
+    }
+
+    fn next(&mut self) -> anyhow::Result<Option<String>> {
+        let line = self.process.next_line(self.deadline).with_context(|| self.text.clone())?;
+        for part in line.iter().map(String::as_str).chain(["\n"]) {
+            self.text += part;
+        }
+        Ok(line)
+    }
+
+    fn await_line(&mut self, word: &str) -> anyhow::Result<()> {
+        while let Some(line) = self.next()? {
+            if line.contains(word) {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("no {word:?}: {}; {}", self.text, self.process.finish());
+    }
+
+    /// Ends it. Returns all that it printed.
+    fn stop(mut self) -> anyhow::Result<String> {
+        self.process.signal(libc::SIGINT);
+        while self.next()?.is_some() {}
+        Ok(self.text)
+    }
+}
+
+/// The times that clients waited for their answers.
+struct Clients {
+    took: Mutex<Vec<Duration>>,
+    over: AtomicBool,
+    /// Most that each of them asks.
+    most: u64,
+}
+
+impl Clients {
+    fn new() -> Self {
+        Self { took: Mutex::new(Vec::new()), over: AtomicBool::new(false), most: u64::MAX }
+    }
+
+    /// Asks until they are to end.
+    fn ask(&self, addr: SocketAddr, protocol: Protocol) -> anyhow::Result<()> {
+        thread_local!(static ASKED: Cell<Option<Instant>> = const { Cell::new(None) });
+        talk(addr, protocol, CLIENTS, |asked| {
+            let now = Instant::now();
+            let before = ASKED.replace(Some(now));
+            if let (Some(before), true, Ok(mut took)) = (before, asked > 0, self.took.lock()) {
+                took.push(now - before);
+            }
+            asked < self.most && !self.over.load(Ordering::Relaxed)
+        })?;
+        Ok(())
+    }
+
+    fn answers(&self) -> usize {
+        self.took.lock().map_or(0, |took| took.len())
+    }
+
+    /// Answers that took at least so long.
+    fn slow(&self, least: Duration) -> usize {
+        self.took.lock().map_or(0, |took| took.iter().filter(|&&took| took >= least).count())
+    }
+
+    /// Has them ask while `work` runs.
+    fn during(
+        &self,
+        addr: SocketAddr,
+        protocol: Protocol,
+        work: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        thread::scope(|scope| {
+            let clients = scope.spawn(|| self.ask(addr, protocol));
+            let result = work();
+            self.over.store(true, Ordering::Relaxed);
+            let asked = clients.join().map_err(|_| anyhow::anyhow!("the clients panicked"))?;
+            result.and(asked)
+        })
+    }
+}
+
+/// The number behind a word of the summary.
+fn summed(text: &str, word: &str) -> anyhow::Result<Option<usize>> {
+    let (_, summary) = text.split_once("\nSummary after").context("no summary")?;
+    let Some(line) = summary.lines().find(|line| line.trim_start().starts_with(word)) else {
+        return Ok(None);
+    };
+    let number = line.split_whitespace().nth(1).context("no number")?.replace(',', "");
+    Ok(Some(number.parse().with_context(|| line.to_owned())?))
+}
+
+/// Checks what a watch printed of these clients' exchanges.
+fn check(text: &str, clients: &Clients) -> anyhow::Result<()> {
+    let exchanges = summed(text, "exchanges")?.context("no exchanges")?;
+    let answers = clients.answers();
+    ensure!(exchanges == answers, "{exchanges} of {answers} were counted: {text}");
+    let told = summed(text, "sampled")?.with_context(|| format!("all were told: {text}"))?;
+    ensure!(told < exchanges, "none was left untold: {text}");
+    let slow = text.lines().filter(|line| line.split_whitespace().nth(1) == Some("slow")).count();
+    let (least, most) = (clients.slow(SLOW), clients.slow(TOLD));
+    ensure!((least..=most).contains(&slow), "{least} to {most} were slow: {text}");
+    ensure!(!text.contains(" lost: "), "nothing is lost: {text}");
+    Ok(())
+}
+
+fn held_up(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["serve", "--epoll"])?;
+    let mut lines = Lines::start(world, &[demo.pid()])?;
+    let clients = Clients::new();
+    clients.during(demo.addr, DEMO, || {
+        lines.await_line("one in eight")?;
+        for _ in 0..STOPS {
+            demo.signal(libc::SIGSTOP);
+            thread::sleep(STOPPED);
+            demo.signal(libc::SIGCONT);
+            // No more than a few slow ones are printed in one interval.
+            thread::sleep(2 * INTERVAL);
+        }
+        Ok(())
+    })?;
+    ensure!(clients.slow(SLOW) >= STOPS, "it was held up {STOPS} times");
+    check(&lines.stop()?, &clients)
+}
+
+fn real(world: &World, name: &str) -> anyhow::Result<()> {
+    let server = Server::named(name)?;
+    let running = server.start(world)?;
+    let mut lines = Lines::start(world, &[running.process.pid()])?;
+    let clients = Clients::new();
+    let deadline = Instant::now() + world.patience();
+    clients.during((Ipv4Addr::LOCALHOST, PORT).into(), server.protocol, || {
+        lines.await_line("one in eight")?;
+        let enough = clients.answers() + ENOUGH;
+        while clients.answers() < enough {
+            ensure!(Instant::now() < deadline, "{} answers", clients.answers());
+            thread::sleep(INTERVAL);
+        }
+        Ok(())
+    })?;
+    check(&lines.stop()?, &clients)
+}
+
+/// Who reads JSON has asked for each exchange.
+fn json_has_each(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["serve", "--epoll"])?;
+    let mut agent = world.watch().pid(demo.pid()).interval("200ms").env(MANY.0, MANY.1).start()?;
+    let clients = Clients { most: ENOUGH as u64, ..Clients::new() };
+    let port = demo.addr.port();
+    clients.during(demo.addr, DEMO, || {
+        while clients.answers() < CLIENTS * ENOUGH {
+            agent.await_refresh(port)?;
+        }
+        Ok(())
+    })?;
+    let ended = agent.stop()?;
+    ended.check_clean()?;
+    let told = ended.of("exchange").count();
+    ensure!(told == clients.answers(), "{told} of {} are told", clients.answers());
+    Ok(())
+}
+
+/// A process that is watched asks one that is watched: a call shows what its request waited for.
+fn where_calls_are_made(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["serve", "--epoll"])?;
+    let target = demo.addr.to_string();
+    let count = (2 * ENOUGH).to_string();
+    let mut caller: Demo =
+        world.demo_waiting(&["client", "--target", &target, "--count", &count, "--wait"])?;
+    let lines = Lines::start(world, &[demo.pid(), caller.pid()])?;
+    caller.go()?;
+    caller.await_line(&format!("answered {count}"))?;
+    let text = lines.stop()?;
+    // On either side.
+    ensure!(summed(&text, "exchanges")? == Some(4 * ENOUGH), "{text}");
+    ensure!(summed(&text, "sampled")?.is_none(), "all of them are told: {text}");
+    Ok(())
+}
