@@ -333,7 +333,7 @@ impl Consumer for Frontend {
             Self::Text { sink, .. } => sink.interest(),
             Self::Screen(_) | Self::Silent { .. } => Plain::INTEREST,
             #[cfg(feature = "export")]
-            Self::Export(_) => Exporter::INTEREST,
+            Self::Export(exporter) => exporter.interest(),
         }
     }
 

@@ -250,11 +250,11 @@ impl Digest {
     }
 
     fn exchange(&mut self, output: &ExchangeOutput) {
-        let open = &mut self.open;
-        open.times.exchanges += 1;
+        let (open, count) = (&mut self.open, output.view.stands_for);
+        open.times.exchanges += count;
         for slice in &output.view.slices {
             let sum_us = open.times.of_mut(slice.kind.owner());
-            *sum_us = sum_us.saturating_add(slice.us);
+            *sum_us = sum_us.saturating_add(slice.us.saturating_mul(count));
         }
         open.longest_us = open.longest_us.max(output.view.total_us);
         self.worst.take(output);

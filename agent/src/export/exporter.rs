@@ -66,9 +66,6 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    /// Everything is counted.
-    pub(crate) const INTEREST: Interest = Interest { exchanges_from_us: 0, connections: false };
-
     pub(crate) fn new(exits: Exits, clock: WallClock) -> Self {
         Self {
             shared: Shared::default(),
@@ -79,6 +76,11 @@ impl Exporter {
             tasks: Vec::new(),
             announced: Vec::new(),
         }
+    }
+
+    /// Everything is counted; of traces each may be wanted.
+    pub(crate) fn interest(&self) -> Interest {
+        Interest { exchanges_from_us: 0, each: self.traces.is_some(), connections: false }
     }
 
     /// Begins to export.

@@ -58,11 +58,16 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts one duration.
     pub(crate) fn record(&mut self, us: u64) {
-        self.count += 1;
-        self.sum_us = self.sum_us.saturating_add(us);
+        self.record_many(us, 1);
+    }
+
+    /// Counts so many durations of one length.
+    pub(crate) fn record_many(&mut self, us: u64, count: u64) {
+        self.count += count;
+        self.sum_us = us.saturating_mul(count).saturating_add(self.sum_us);
         match bucket(us) {
-            Some(number) => self.buckets[(number - FIRST) as usize] += 1,
-            None => self.zero += 1,
+            Some(number) => self.buckets[(number - FIRST) as usize] += count,
+            None => self.zero += count,
         }
     }
 

@@ -265,9 +265,7 @@ impl Model {
     /// Tells whether nobody asks for each exchange, and no watched process calls others: the calls
     /// within a request show what it waited for.
     pub fn may_be_thinned(&self) -> bool {
-        !self.setup.detail_events
-            && self.interest.exchanges_from_us >= Interest::ORDINARY_US
-            && !self.connections.has_calls()
+        !self.setup.detail_events && !self.interest.wants_each() && !self.connections.has_calls()
     }
 
     /// Replaces the notices on the watch itself.

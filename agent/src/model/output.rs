@@ -22,16 +22,24 @@ use crate::text::Untrusted;
 pub struct Interest {
     /// Exchanges that spent at least so much on one thing, µs; with 0 all.
     pub exchanges_from_us: u64,
+    /// Where ordinary exchanges come by thousands, each of them; else one of several, which says how
+    /// many it stands for.
+    pub each: bool,
     /// Ends of connections.
     pub connections: bool,
 }
 
 impl Interest {
-    /// Any exchange that may be left untold is shorter than this, µs.
-    pub const ORDINARY_US: u64 = (1 << ORDINARY_ACKED_SHIFT) / 1_000 + 1;
-
     /// In everything.
-    pub const ALL: Self = Self { exchanges_from_us: 0, connections: true };
+    pub const ALL: Self = Self { exchanges_from_us: 0, each: true, connections: true };
+
+    /// Any exchange that may be left untold is shorter than this, µs.
+    const ORDINARY_US: u64 = (1 << ORDINARY_ACKED_SHIFT) / 1_000 + 1;
+
+    /// Tells whether some that are wanted one by one might be left untold.
+    pub(crate) fn wants_each(self) -> bool {
+        self.each && self.exchanges_from_us < Self::ORDINARY_US
+    }
 
     pub(super) fn wants(self, view: &ExchangeView) -> bool {
         if self.exchanges_from_us == 0 {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use super::{exchange, native};
+use crate::harness::exporter::{Exporter, await_it, sum_of};
 use crate::harness::{Case, Demo, Process, Protocol, World, talk};
 use crate::servers::{PORT, Server};
 
@@ -20,6 +21,7 @@ pub(super) const CASES: &[Case] = &[
     native("thinned::of_redis", |world| real(world, "redis")),
     native("thinned::of_node", |world| real(world, "node")),
     native("thinned::of_go", |world| real(world, "go")),
+    native("thinned::exported_figures_are_of_all", exported),
     native("thinned::json_has_each", json_has_each),
     native("thinned::none_where_calls_are_made", where_calls_are_made),
 ];
@@ -199,6 +201,33 @@ fn real(world: &World, name: &str) -> anyhow::Result<()> {
         Ok(())
     })?;
     check(&lines.stop()?, &clients)
+}
+
+fn exported(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["serve", "--epoll"])?;
+    let pid = demo.pid_arg();
+    let args = ["--pid", &pid, "--budget", "100%"];
+    let exporter = Exporter::start_with(world, args, &[MANY])?;
+    let clients = Clients { most: 5 * ENOUGH as u64, ..Clients::new() };
+    clients.ask(demo.addr, DEMO)?;
+    let answers = clients.answers() as f64;
+    let (label, mut page) = (format!("server_port=\"{}\"", demo.addr.port()), String::new());
+    let figure = |page: &str, metric| sum_of(page, metric, &[&label, "role=\"server\""]);
+    await_it(world.patience(), "the end of the connections", || {
+        page = exporter.page()?;
+        let requests =
+            sum_of(&page, "backscope_exchange_io_bytes_total", &["direction=\"request\""]);
+        Ok(requests.is_some_and(|bytes| bytes >= 0.98 * answers * DEMO.request.len() as f64))
+    })?;
+    let counted = figure(&page, "backscope_exchange_duration_seconds_count").unwrap_or(0.0);
+    // What was left untold at the very end of a connection may stand for nobody.
+    ensure!(counted <= answers && counted >= 0.98 * answers, "{counted} of {answers}: {page}");
+    let by_kind = figure(&page, "backscope_exchange_time_seconds_total").unwrap_or(0.0);
+    let sum = figure(&page, "backscope_exchange_duration_seconds_sum").unwrap_or(0.0);
+    ensure!((by_kind - sum).abs() < 1e-6, "{by_kind} s by kind are not {sum} s");
+    let (_, said) = exporter.stop()?;
+    ensure!(said.contains("one in eight"), "all were told: {said}");
+    Ok(())
 }
 
 /// Who reads JSON has asked for each exchange.

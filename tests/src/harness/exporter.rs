@@ -27,9 +27,19 @@ impl Exporter {
         world: &World,
         args: impl IntoIterator<Item = S>,
     ) -> anyhow::Result<Self> {
+        Self::start_with(world, args, &[])
+    }
+
+    /// Starts it with these variables in its environment.
+    pub fn start_with<S: AsRef<OsStr>>(
+        world: &World,
+        args: impl IntoIterator<Item = S>,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let addr = SocketAddr::from(([127, 0, 0, 1], net::free_port()?));
         let mut command = world.agent_command(&["export", "--interval", "200ms"]);
         command.args(["--prometheus", &addr.to_string()]).args(args);
+        command.envs(variables.iter().copied());
         let mut exporter = Self { process: Process::start(command)?, addr };
         await_it(world.patience(), "a page of metrics", || {
             if let Some(status) = exporter.process.ended()? {

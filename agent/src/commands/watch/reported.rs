@@ -52,9 +52,10 @@ impl Reported {
 impl Consumer for Reported {
     /// A report needs everything; a front-end takes more than it has a use for.
     fn interest(&self) -> Interest {
+        let interest = self.frontend.interest();
         match self.report {
-            Some(_) => Interest::ALL,
-            None => self.frontend.interest(),
+            Some(_) => Interest { each: interest.wants_each(), ..Interest::ALL },
+            None => interest,
         }
     }
 

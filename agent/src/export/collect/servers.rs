@@ -252,15 +252,17 @@ impl Servers {
     /// Counts an exchange.
     pub(super) fn exchanged(&mut self, place: Place, view: &ExchangeView) {
         let exchanges = self.all[place].exchanges.get_or_insert_default();
-        let mut sum_us: u64 = 0;
+        let (mut sum_us, count) = (0_u64, view.stands_for);
+        let add = |sum: &mut u64, more: u64| {
+            *sum = more.saturating_mul(count).saturating_add(*sum);
+        };
         for (kind, us) in view.counted() {
-            let sum = &mut exchanges.kinds_us[kind as usize];
-            *sum = sum.saturating_add(us);
+            add(&mut exchanges.kinds_us[kind as usize], us);
             sum_us = sum_us.saturating_add(us);
         }
-        exchanges.time.record(sum_us);
-        exchanges.request_bytes = exchanges.request_bytes.saturating_add(view.request_bytes);
-        exchanges.response_bytes = exchanges.response_bytes.saturating_add(view.response_bytes);
+        exchanges.time.record_many(sum_us, count);
+        add(&mut exchanges.request_bytes, view.request_bytes);
+        add(&mut exchanges.response_bytes, view.response_bytes);
         exchanges.unanswered += u64::from(view.unanswered);
     }
 

@@ -87,7 +87,7 @@ struct Deaf;
 
 impl Consumer for Deaf {
     fn interest(&self) -> Interest {
-        Interest { exchanges_from_us: u64::MAX, connections: false }
+        Interest { exchanges_from_us: u64::MAX, each: true, connections: false }
     }
 
     fn notices(&mut self, _: &[Untrusted]) {}

@@ -169,7 +169,7 @@ fn an_open_connection_tells_of_the_acks_that_it_delayed() {
 #[test]
 fn what_nobody_wants_to_hear_of_counts_all_the_same() {
     let (mut all, mut some) = (world(), world());
-    some.model.set_interest(Interest { exchanges_from_us: 10_000, connections: false });
+    some.model.set_interest(Interest { exchanges_from_us: 10_000, each: true, connections: false });
     for world in [&mut all, &mut some] {
         let quick = Exchange { sock: SERVER, seq: 1, ..server() };
         let slow = Exchange { seq: 2, ..quick.clone().later(10 * MS).writing(at(60 * MS)) };

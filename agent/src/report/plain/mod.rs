@@ -104,7 +104,7 @@ impl Budget {
 impl Plain {
     /// Interest of lines: slow exchanges only, and no connection's end.
     pub const INTEREST: Interest =
-        Interest { exchanges_from_us: exchanges::SLOW_US, connections: false };
+        Interest { exchanges_from_us: exchanges::SLOW_US, each: true, connections: false };
 
     /// Makes a writer. Times are shown in seconds since the attach.
     pub fn new(colour: Colour) -> Self {
