@@ -89,6 +89,24 @@ fn it_has_what_the_model_reported() {
 }
 
 #[test]
+fn an_exchange_counts_as_often_as_it_stands_for_one() {
+    let mut digest = digest_of(&recording(&entries()), 10);
+    let sum = |digest: &Digest| {
+        let times = digest.flow.points().iter().map(|point| point.times);
+        times.fold((0, 0), |sum, times| (sum.0 + times.exchanges, sum.1 + times.sum_us()))
+    };
+    let (exchanges, us) = sum(&digest);
+    let mut again = reported();
+    for output in &mut again {
+        if let Output::Exchange(exchange) = output {
+            exchange.view.stands_for = 5;
+        }
+    }
+    digest.take_all(&again);
+    assert_eq!(sum(&digest), (6 * exchanges, 6 * us));
+}
+
+#[test]
 fn a_finding_that_comes_and_goes_is_one_story() {
     let mut world = World::with_limit(4);
     for _ in 0..3 {

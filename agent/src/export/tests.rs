@@ -190,6 +190,31 @@ fn exchanges_are_counted_where_their_listener_is_and_their_time_by_who_held_it()
     assert!(page.contains("owner=\"app\",kind=\"accept_queue\""), "{page}");
 }
 
+#[test]
+fn an_exchange_counts_as_often_as_it_stands_for_one() {
+    let mut world = World::with_limit(10);
+    let mut collector = collector();
+    world.sample_after(SECOND);
+    show(&mut world, &mut collector);
+    world.accept(0, 7, 0, 0);
+    for (seq, untold) in [(1, 0), (6, 4)] {
+        let mut exchange = server().later(SECOND + seq * SECOND / 10);
+        (exchange.sock, exchange.seq, exchange.untold) =
+            (world.accepted(), seq as u32, Some(untold));
+        world.apply(Event::Exchange(exchange));
+    }
+    world.sample_after(3 * SECOND);
+    let page = show(&mut world, &mut collector);
+    let figure = |metric: &str, more: &str| -> f64 {
+        let series = format!("backscope_exchange_{metric}{{{HERE},role=\"server\"{more}}}");
+        value(&page, &series).unwrap_or_else(|| panic!("{series} in {page}")).parse().unwrap()
+    };
+    assert_eq!(figure("duration_seconds_count", ""), 6.0);
+    assert_eq!(figure("io_bytes_total", ",direction=\"response\""), 6.0 * 200.0);
+    let app = figure("time_seconds_total", ",owner=\"app\",kind=\"app\"");
+    assert!((app - 6.0 * 900e-6).abs() < 1e-9, "{app}");
+}
+
 fn finding(kind: &'static str, subject: &str) -> Finding {
     Finding {
         kind,

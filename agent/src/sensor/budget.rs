@@ -14,6 +14,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Time in the probes for each of the agent's own, where the kernel does not tell the former: as it
 /// is for an exchange on a connection that stays open (`docs/benchmarks.md`).
 const PROBES_TO_AGENT: f64 = 3.0;
+/// The same while the agent is told of one ordinary exchange in several.
+const PROBES_TO_AGENT_THINNED: f64 = 8.0;
 /// Times watched and paused by turns, ms, whatever the cost: for tests.
 const TURNS_FOR_TESTS: &str = "BACKSCOPE_PAUSES";
 
@@ -24,6 +26,8 @@ pub(super) struct Spent {
     pub(super) agent_ns: u64,
     /// In the probes, a second of the present era; `None` where the kernel does not tell.
     pub(super) probes_ns_a_second: Option<f64>,
+    /// Exchanges are thinned.
+    pub(super) is_thinned: bool,
 }
 
 /// Decides when exchanges are watched.
@@ -139,6 +143,7 @@ impl Budget {
         let agent = agent_ns / lasted.as_nanos().max(1) as f64;
         let probes = match spent.probes_ns_a_second {
             Some(ns) => ns / 1e9,
+            None if spent.is_thinned => PROBES_TO_AGENT_THINNED * agent,
             None => PROBES_TO_AGENT * agent,
         };
         agent + probes
@@ -170,7 +175,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn spent(agent_ms: u64, probes: f64) -> Spent {
-        Spent { agent_ns: agent_ms * 1_000_000, probes_ns_a_second: Some(probes * 1e9) }
+        Spent {
+            agent_ns: agent_ms * 1_000_000,
+            probes_ns_a_second: Some(probes * 1e9),
+            is_thinned: false,
+        }
     }
 
     fn thread_sample(tid: u32, cpu_ns: u64) -> ThreadSample {
@@ -234,8 +243,18 @@ mod tests {
     fn without_statistics_the_probes_are_reckoned_from_the_agent() {
         let begin = Instant::now();
         let mut budget = Budget::new(0.01, begin, 0);
-        let agent = |ms: u64| Spent { agent_ns: ms * 1_000_000, probes_ns_a_second: None };
-        assert!(!budget.is_due(begin + 5 * SECOND, agent(12)));
-        assert!(budget.is_due(begin + 10 * SECOND, agent(12 + 13)));
+        let agent = |ms: u64, is_thinned| Spent {
+            agent_ns: ms * 1_000_000,
+            probes_ns_a_second: None,
+            is_thinned,
+        };
+        assert!(!budget.is_due(begin + 5 * SECOND, agent(12, false)));
+        assert!(budget.is_due(begin + 10 * SECOND, agent(12 + 13, false)));
+        let mut budget = Budget::new(0.01, begin, 0);
+        assert!(!budget.is_due(begin + 5 * SECOND, agent(5, true)));
+        assert!(
+            budget.is_due(begin + 10 * SECOND, agent(5 + 6, true)),
+            "less of it is the agent's"
+        );
     }
 }

@@ -156,6 +156,7 @@ impl Sensor {
         let spent = Spent {
             agent_ns: clock::own_cpu_ns(),
             probes_ns_a_second: self.cost.probes_ns_a_second(),
+            is_thinned: self.thinning.is_on(),
         };
         let now = Instant::now();
         if !budget.is_due(now, spent) {

@@ -28,6 +28,10 @@ impl Default for Thinning {
 }
 
 impl Thinning {
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     /// Takes the number of records so far, those that were left untold with them. Returns whether
     /// exchanges are to be thinned from now on.
     pub(super) fn judge(&mut self, now: Instant, records: u64, is_allowed: bool) -> bool {
