@@ -55,12 +55,13 @@ fn is_ordinary(exchange: &Exchange, base_ns: u64) -> bool {
         | since(exchange.read_last_ns)
         | since(exchange.out_first_ns)
         | since(exchange.out_last_ns)
-        | since(exchange.sent_ns)
-        | exchange.read_first_ns.wrapping_sub(exchange.reader.since_ns)
+        | since(exchange.sent_ns);
+    let rest = exchange.read_first_ns.wrapping_sub(exchange.reader.since_ns)
         | exchange.out_last_ns.wrapping_sub(exchange.writer.since_ns);
-    let is_short = longest >> abi::ORDINARY_SHIFT == 0
-        && since(exchange.acked_ns) >> abi::ORDINARY_ACKED_SHIFT == 0;
-    is_short && exchange.role == role::SERVER && exchange.seq > 1 && exchange.preexisting == 0
+    let excess = longest >> abi::ORDINARY_SHIFT
+        | rest >> abi::ORDINARY_REST_SHIFT
+        | since(exchange.acked_ns) >> abi::ORDINARY_ACKED_SHIFT;
+    excess == 0 && exchange.role == role::SERVER && exchange.seq > 1 && exchange.preexisting == 0
 }
 
 /// Draws one in so many by lot.

@@ -92,9 +92,12 @@ pub const SHORT_NS: u64 = 1_000_000;
 
 /// Of the ordinary exchanges that come by thousands, one in so many is told: a power of two.
 pub const THINNED: u32 = 8;
-/// An exchange that takes longer is no ordinary one, 2 to the power of this, ns: some millisecond.
-/// Neither is one whose threads had done nothing for so long.
-pub const ORDINARY_SHIFT: u32 = 20;
+/// An exchange that takes longer is no ordinary one, 2 to the power of this, ns: some 4 ms, as a
+/// request may wait for its turn at a busy server.
+pub const ORDINARY_SHIFT: u32 = 22;
+/// Neither is one whose threads had done nothing for this long, 2 to the power of this, ns: some
+/// millisecond.
+pub const ORDINARY_REST_SHIFT: u32 = 20;
 /// Nor one that is acknowledged later than this after it began, 2 to the power of this, ns: some
 /// 8 ms.
 pub const ORDINARY_ACKED_SHIFT: u32 = 23;
