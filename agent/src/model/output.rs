@@ -359,7 +359,8 @@ pub struct Summary {
     pub phases_us: Vec<(SliceKind, u64)>,
     /// Duration of exchanges, without a delayed ACK that held nobody, µs.
     pub exchange: WaitView,
-    /// Exchanges, of those in these sums, that were left untold: another one stood for each.
+    /// Exchanges, of those in these sums, that were left untold. Others stood for them, but for the
+    /// last few of some connections, of whose time nothing is known.
     pub untold: u64,
     /// Totals over all UDP sockets; `None` where they were not watched (`--detail queues`).
     pub datagrams: Option<DatagramTotals>,

@@ -119,7 +119,7 @@ pub(super) struct Connections {
     pub(super) times: Times,
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
-    /// Exchanges that were left untold, and that others stood for.
+    /// Exchanges that were left untold, with those that no other stood for by the end.
     pub(super) untold: u64,
     /// Segments sent again, on connections that were accepted and on those that were made.
     pub(super) retransmits: [u64; 2],

@@ -109,7 +109,6 @@ impl Connections {
         connection.touch(exchange, &mut self.origins);
         note_ignored(&self.unheard, connection, exchange);
         if connection.knows(exchange.seq) {
-            connection.note_untold(exchange);
             connection.add_late(exchange);
             return;
         }

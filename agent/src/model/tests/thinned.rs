@@ -110,6 +110,20 @@ fn one_that_a_scan_shows_stands_for_them_once() {
 }
 
 #[test]
+fn what_was_shown_before_a_record_and_comes_after_it_tells_nothing_new() {
+    let mut world = world();
+    world.apply(told(1, 0, server()));
+    world.apply(told(250, 200, server().later(10 * MS)));
+    // Far less than half of a byte's range is between the two, by the low bits alone.
+    let shown = Exchange { progress: Progress::Open, ..server().later(5 * MS) };
+    let Event::Exchange(shown) = told(40, 30, shown) else { panic!("no exchange") };
+    world.connections = vec![sampled(SOCK, Some(shown))];
+    world.sample_after(SECOND);
+    world.apply(told(251, 200, server().later(11 * MS)));
+    assert_eq!(world.finish().untold, 200);
+}
+
+#[test]
 fn a_record_that_was_lost_is_missed_all_the_same() {
     let mut world = world();
     world.apply(told(1, 0, server()));

@@ -157,12 +157,14 @@ impl Connection {
         self.touch(exchange, origins);
     }
 
-    /// Notes how many exchanges have been left untold. Of two records the newer one may come first.
+    /// Notes how many exchanges have been left untold, by one that is newer than all that are known.
+    /// A scan that comes behind newer records tells nothing new.
     pub(in crate::model::connections) fn note_untold(&mut self, exchange: &Exchange) {
-        // Where there are any, the next record tells of those that a 0 leaves out.
+        // Where there are any, the next one tells of those that a 0 leaves out.
         let untold @ 1.. = exchange.untold.unwrap_or(0) else { return };
-        let new = untold.wrapping_sub(self.sums.get(Sum::Untold) as u8);
-        if new > 0 && new <= u8::MAX / 2 {
+        let newest = self.current().map_or(0, |current| current.seq).max(self.reported);
+        if exchange.seq > newest {
+            let new = untold.wrapping_sub(self.sums.get(Sum::Untold) as u8);
             self.sums.add(Sum::Untold, new.into());
             self.sums.add(Sum::Waiting, new.into());
         }
