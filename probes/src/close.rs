@@ -15,6 +15,7 @@ use backscope_abi::tcp_state::{
 use backscope_abi::{Connection, Exchange, Queued, counter, ending, progress, role, why};
 
 use crate::{
+    accept::{is_kept, tell_kept},
     connect::{self, SHUT},
     connection::{connection_at_end, connection_of, forget},
     era::{self, is_pause},
@@ -89,6 +90,7 @@ fn ends_quietly(sk: *mut c_void, old: u8) -> bool {
 #[inline(always)]
 pub(crate) fn closes(sk: *mut c_void, mut connection: Live<Connection>, old: u8) {
     let error = load!(sk as *const c_void, sk_err as u32);
+    tell_kept(connection, sk);
     let (by, how, why) = match error {
         // `ends_quietly` has sent all other states away.
         0 => {
@@ -181,6 +183,13 @@ pub(crate) fn destroyed(sk: *mut c_void, mut connection: Live<Connection>, accep
         let idle = idle_jiffies(tp, ts_ns - connection.exchange.fin_ns);
         let unseen = connection.unread_since_ns != 0 && connection.exchange.reads == 0;
         finish(connection, tp, ts_ns, progress::CLOSED);
+        if is_kept(connection) {
+            if connection.exchange.progress == progress::CLOSED {
+                // It was left untold.
+                return forget(sk, connection);
+            }
+            tell_kept(connection, sk);
+        }
         let last = connection.exchange();
         let begun = last.progress == progress::CLOSED;
         emit_with(|mut record: Live<abi::Ended>| {
@@ -197,7 +206,7 @@ pub(crate) fn destroyed(sk: *mut c_void, mut connection: Live<Connection>, accep
             record.delayed_ack_us = connection.exchange.delayed_ack_us;
             record.fin_by = last.fin_by;
             record.fin_how = last.fin_how;
-            record.why = connection.why & !why::LATE;
+            record.why = connection.why & !(why::LATE | why::KEPT);
             let is_lost = record.why == why::UNREAD || record.why == why::LINGER;
             let lost = if is_lost { connection.reading_since_ns } else { 0 };
             record.unread = lost as u32;

@@ -7,7 +7,7 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, Exchange, SchedDelta, counter, flag, hold, progress};
 
 use crate::{
-    accept::first_used,
+    accept::{self, first_used, is_kept},
     compact,
     hold::settle_hold,
     kernel::{config, load},
@@ -137,6 +137,18 @@ fn emit(mut connection: Live<Connection>) -> bool {
     false
 }
 
+/// Something is to be told of a connection whose accept is kept: tells that. True if the whole
+/// connection is left untold: it is over, and is like most.
+#[inline(always)]
+fn settle_kept(connection: Live<Connection>, tp: *const c_void) -> bool {
+    let is_ordinary = thinning::is_ordinary_connection(connection, tp);
+    if is_ordinary && thinning::leaves_out_connection(connection) {
+        return true;
+    }
+    accept::tell(connection, tp, is_ordinary);
+    false
+}
+
 /// The exchange is over: sends it, and begins the next. A function of its own for the room on the
 /// stack: before 6.13 a program and what it calls share 512 bytes.
 #[inline(never)]
@@ -148,6 +160,9 @@ pub(crate) fn finish(mut connection: Live<Connection>, tp: *const c_void, ts_ns:
     }
     refresh_from_socket(connection, tp, ts_ns);
     exchange.progress = how;
+    if is_kept(connection) && settle_kept(connection, tp) {
+        return;
+    }
     connection.bytes_in += exchange.bytes_in;
     connection.bytes_out += exchange.bytes_out;
     let is_compact = emit(connection);

@@ -20,6 +20,7 @@ use backscope_abi::{
 };
 
 use crate::{
+    accept::tell_kept,
     kernel::{config, load},
     live::{Find, Live},
     maps::{EVENTS, PERIOD, count},
@@ -169,6 +170,7 @@ pub(crate) fn capture(
     if protocol != TLS && (before == 0 || protocol == HTTP2) && !allowed() {
         return count(counter::UNINSPECTED);
     }
+    tell_kept(connection, tp);
     let begin: [u8; 8] = user(buffer.address);
     let number = before & !(TLS | HTTP2);
     let protocol = if protocol != 0 { protocol } else { protocol_of(begin) };

@@ -63,7 +63,7 @@ fn named(ctx: &SockAddrContext) -> i32 {
         call = Call::default();
     }
     let _ = QUEUED.remove(child as u64);
-    accepted_as(child, queued, thread, call, -1, now(), false);
+    accepted_as(child, queued, thread, call, -1, now(), false, None);
     ALLOWED
 }
 
@@ -81,7 +81,7 @@ fn taken(child: *const c_void) {
     let Some(call) = accept_call() else { return };
     let thread = current();
     let mut queued = Queued { queued_ns: established_ns(child), ..Queued::default() };
-    let known = if config!(exchanges) != 0 { find_by_number(child) } else { None };
+    let mut known = if config!(exchanges) != 0 { find_by_number(child) } else { None };
     if let Some(connection) = known {
         queued.sock = connection.exchange.sock;
         queued.listener = connection.listener;
@@ -102,9 +102,9 @@ fn taken(child: *const c_void) {
         connection.tgid = (thread >> 32) as u32;
     } else {
         queued.sock = id_of(child);
-        taken_unseen(child, queued.sock, thread);
+        known = taken_unseen(child, queued.sock, thread);
     }
-    accepted_as(child, queued, thread, Call::default(), -1, now(), false);
+    accepted_as(child, queued, thread, Call::default(), -1, now(), false, known);
 }
 
 /// proto: 5.10..7.3 net/ipv4/af_inet.c: int inet_getname(struct socket *sock,

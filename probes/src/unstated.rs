@@ -24,14 +24,18 @@ use crate::{
 
 /// Accept takes a connection that is not known: it is watched from now on.
 #[inline(always)]
-pub(crate) fn taken_unseen(child: *const c_void, sock: u64, thread: u64) {
-    if config!(exchanges) != 0
-        && !is_pause()
-        && let Some(mut connection) = born_by_address(child, sock)
-    {
-        connection.tgid = (thread >> 32) as u32;
-        note_early(child, connection);
+pub(crate) fn taken_unseen(
+    child: *const c_void,
+    sock: u64,
+    thread: u64,
+) -> Option<Live<Connection>> {
+    if config!(exchanges) == 0 || is_pause() {
+        return None;
     }
+    let mut connection = born_by_address(child, sock)?;
+    connection.tgid = (thread >> 32) as u32;
+    note_early(child, connection);
+    Some(connection)
 }
 
 /// Notes what came before accept. Nobody has sent anything yet, so that the socket last read its

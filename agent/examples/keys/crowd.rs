@@ -123,6 +123,7 @@ impl Crowd {
             late: false,
             entered_ns: Some(self.now_ns - 10_000),
             depth: 0,
+            stands_for: 1,
         }
     }
 
@@ -162,6 +163,7 @@ impl Crowd {
             unnamed_holders: 0,
             calls_missed: false,
             netns_cookie: None,
+            untold: 0,
         }
     }
 }

@@ -263,10 +263,12 @@ impl Digest {
     fn connection(&mut self, output: &ConnectionOutput) {
         let view = &output.view;
         let of_protocol = self.protocols.entry(view.protocol).or_default();
-        of_protocol.connections += 1;
-        of_protocol.exchanges = of_protocol.exchanges.saturating_add(view.exchanges);
-        of_protocol.bytes_in = of_protocol.bytes_in.saturating_add(view.bytes_in);
-        of_protocol.bytes_out = of_protocol.bytes_out.saturating_add(view.bytes_out);
+        let count = output.stands_for;
+        let add = |sum: &mut u64, more: u64| *sum = more.saturating_mul(count).saturating_add(*sum);
+        add(&mut of_protocol.connections, 1);
+        add(&mut of_protocol.exchanges, view.exchanges);
+        add(&mut of_protocol.bytes_in, view.bytes_in);
+        add(&mut of_protocol.bytes_out, view.bytes_out);
         self.worst.connection(output);
     }
 

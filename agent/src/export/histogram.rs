@@ -56,13 +56,8 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts one duration.
-    pub(crate) fn record(&mut self, us: u64) {
-        self.record_many(us, 1);
-    }
-
     /// Counts so many durations of one length.
-    pub(crate) fn record_many(&mut self, us: u64, count: u64) {
+    pub(crate) fn record(&mut self, us: u64, count: u64) {
         self.count += count;
         self.sum_us = us.saturating_mul(count).saturating_add(self.sum_us);
         match bucket(us) {
@@ -151,7 +146,7 @@ mod tests {
     fn nothing_is_lost_at_either_end() {
         let mut histogram = Histogram::default();
         for us in [0, 1, 250_000, 1_000_000, 4_000_000_000, u64::MAX] {
-            histogram.record(us);
+            histogram.record(us, 1);
         }
         let filled = histogram.filled();
         assert_eq!((histogram.count(), histogram.zero()), (6, 1));
@@ -167,7 +162,7 @@ mod tests {
         let mut histogram = Histogram::default();
         let all = [0, 100, 244, 245, 3_000, 62_500, 62_501, 1_000_000, 40_000_000];
         for us in all {
-            histogram.record(us);
+            histogram.record(us, 1);
         }
         let mut seen = 0;
         for (bound, count) in histogram.classic() {

@@ -408,7 +408,7 @@ fn an_empty_page_is_empty() {
 #[test]
 fn an_exemplar_is_in_the_bucket_of_its_time() {
     let mut histogram = super::histogram::Histogram::default();
-    histogram.record(300_000);
+    histogram.record(300_000, 1);
     let exemplar = super::histogram::Exemplar {
         us: 300_000,
         at: UNIX_EPOCH,

@@ -42,15 +42,15 @@ impl Acceptors {
         Self { threads: BTreeMap::new(), period_ns, begun_ns: period_ns }
     }
 
-    /// Counts an accept.
+    /// Counts an accept, as often as it stands for one.
     pub(super) fn accepted(&mut self, accept: &Accept) {
         let period_ns = self.period_ns;
         let thread = self.thread(accept.pid, accept.tid, accept.ts_ns);
         if thread.view.comm != accept.comm {
             thread.view.comm.clone_from(&accept.comm);
         }
-        thread.view.accepts += 1;
-        thread.accepts += 1;
+        thread.view.accepts += accept.stands_for;
+        thread.accepts += accept.stands_for;
         thread.last_ns = thread.last_ns.max(accept.ts_ns);
         match accept.entered_ns {
             Some(entered) => {

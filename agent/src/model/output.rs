@@ -210,6 +210,8 @@ pub struct ConnectionOutput {
     pub delayed_acks_sent: Option<(u64, u64)>,
     /// Threads that read and that wrote last.
     pub tids: (Option<u32>, Option<u32>),
+    /// Connections that it stands for in sums, itself one of them.
+    pub stands_for: u64,
 }
 
 /// A QUIC connection.

@@ -87,20 +87,24 @@ impl Model {
         self.connections.totals.refresh();
         let (lost, not_kept) = self.losses();
         let (listeners, totals, wait) = self.listeners.totals();
+        // Each had one exchange.
+        let left = self.listeners.left_untold();
+        let mut times = self.connections.times.all();
+        times.exchanges += left;
         let mut summary = Summary {
             ts_ns: self.now_ns,
             duration_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
             listeners,
             totals,
             wait,
-            connections: self.connections.known(),
+            connections: self.connections.known() + left,
             connects: None,
             resets: None,
-            times: self.connections.times.all(),
+            times,
             held: self.proxies.times(self.now_ns).0,
             phases_us: self.connections.times.kinds(),
             exchange: self.connections.totals.view(),
-            untold: self.connections.untold,
+            untold: self.connections.untold + left,
             datagrams: None,
             findings: self.findings.made(),
             standing_findings: self.findings.view(),

@@ -51,7 +51,7 @@ pub(super) struct Threads {
 impl Threads {
     pub(super) fn accepted(&mut self, accept: &Accept) {
         if self.accepts.len() < MAX_THREADS || self.accepts.contains_key(&accept.tid) {
-            *self.accepts.entry(accept.tid).or_default() += 1;
+            *self.accepts.entry(accept.tid).or_default() += accept.stands_for;
         }
     }
 

@@ -118,7 +118,7 @@ older! {
         late: bool,
         entered_ns: Option<u64>,
         depth: u32,
-    } new {}
+    } new { stands_for: 1, }
 }
 
 older! {
@@ -341,6 +341,7 @@ older! {
         unnamed_holders: 0,
         calls_missed: false,
         netns_cookie: None,
+        untold: 0,
     }
 }
 

@@ -52,7 +52,7 @@ use self::{
     places::Places,
     probe_log::ProbeLog,
     sample::{Closing, Connections, CostMeter, Datagrams, Networks, Quotas, Sampler, Threads},
-    thinning::Thinning,
+    thinning::{Thinning, Untold},
     workload::WorkloadPlaces,
 };
 pub use self::{
@@ -103,6 +103,7 @@ pub struct Sensor {
     /// What the watch may take, if there is a bound.
     budget: Option<Budget>,
     thinning: Thinning,
+    untold: Untold,
     /// Number of the era: exchanges are watched in even ones.
     era: u32,
     /// It has changed, and the model has not been told.
@@ -205,6 +206,7 @@ impl Sensor {
             cost: CostMeter::new(&loaded.programs),
             budget: None,
             thinning: Thinning::default(),
+            untold: Untold::default(),
             era: 0,
             has_turned: false,
             targets: options.targets.clone(),
@@ -331,9 +333,9 @@ impl Sensor {
         self.accept_hooks.reasons()
     }
 
-    /// True if ordinary exchanges were left untold at any time.
+    /// True if ordinary exchanges or connections were left untold at any time.
     pub fn has_thinned(&self) -> bool {
-        self.maps.counter(counter::UNTOLD) > 0
+        self.maps.counter(counter::UNTOLD) + self.maps.counter(counter::UNTOLD_CONNECTIONS) > 0
     }
 
     /// Number of the processes that were named one by one and still run.

@@ -89,8 +89,12 @@ impl Sensor {
     /// Takes note of the newest event, and completes it, before it is shown.
     fn note_event<E>(&mut self, take: &mut impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
         let mut met = None;
+        let untold = self.newest.untold;
         match self.newest.event_mut() {
             Event::Accept(accept) => {
+                if let Some(untold) = untold {
+                    accept.stands_for = self.untold.stands_for(accept.listener, untold);
+                }
                 self.threads.accepted(accept);
                 met = self.workloads.met(accept.pid);
             }

@@ -47,10 +47,14 @@ impl Sensor {
         self.closing.ask()
     }
 
-    /// Has ordinary exchanges told one in several while they come by thousands, if that
-    /// `is_allowed`.
+    /// Has ordinary exchanges and connections told one in several while they come by thousands, if
+    /// that `is_allowed`.
     pub fn thin(&mut self, is_allowed: bool) {
-        let records = self.maps.counter(counter::SEEN) + self.maps.counter(counter::UNTOLD);
+        /// Of a connection with one exchange: accept, exchange, end.
+        const RECORDS: u64 = 3;
+        let records = self.maps.counter(counter::SEEN)
+            + self.maps.counter(counter::UNTOLD)
+            + self.maps.counter(counter::UNTOLD_CONNECTIONS) * RECORDS;
         let is_on = self.thinning.judge(Instant::now(), records, is_allowed);
         self.maps.set_thinning(if is_on { backscope_abi::THINNED } else { 1 });
     }

@@ -1,7 +1,11 @@
-//! Decides when ordinary exchanges are told one in several: while they come by thousands, and
-//! nobody asks for each.
+//! Decides when ordinary exchanges and connections are told one in several: while they come by
+//! thousands, and nobody asks for each. Says how many connections each of these stands for.
 
 use std::time::{Duration, Instant};
+
+use backscope_abi::MAX_LISTENERS;
+
+use crate::{bounded::Bounded, model::event::SockId};
 
 /// Records a second from which on it is worth it: some 2 % of a processor.
 const MANY: f64 = 50_000.0;
@@ -53,6 +57,34 @@ impl Thinning {
     }
 }
 
+/// Connections that were left untold, by listener.
+#[derive(Debug)]
+pub(super) struct Untold {
+    /// Their number at the newest one that stands for others, its low bits.
+    before: Bounded<SockId, u16>,
+}
+
+impl Default for Untold {
+    fn default() -> Self {
+        Self { before: Bounded::new(MAX_LISTENERS as usize) }
+    }
+}
+
+impl Untold {
+    /// Returns for how many connections one stands, itself one of them: for those that were left
+    /// untold since the last that stood for others. `untold` is their number so far, its low bits.
+    pub(super) fn stands_for(&mut self, listener: SockId, untold: u16) -> u64 {
+        let before = self.before.get(listener).copied().unwrap_or(0);
+        // Of two on two processors the older may come last.
+        let new = untold.wrapping_sub(before);
+        if new > u16::MAX / 2 {
+            return 1;
+        }
+        self.before.insert(listener, untold);
+        u64::from(new) + 1
+    }
+}
+
 fn many_for_tests() -> Option<f64> {
     std::env::var(MANY_FOR_TESTS).ok()?.parse().ok()
 }
@@ -79,6 +111,19 @@ mod tests {
         assert!(!after(6, 60_000, false), "somebody asks for each");
         assert!(!after(7, 60_000, false));
         assert!(after(8, 60_000, true));
+    }
+
+    #[test]
+    fn each_untold_connection_is_stood_for_once() {
+        let mut untold = Untold::default();
+        assert_eq!(untold.stands_for(1, 6), 7);
+        assert_eq!(untold.stands_for(2, 3), 4, "another listener");
+        assert_eq!(untold.stands_for(1, 8), 3);
+        assert_eq!(untold.stands_for(1, 7), 1, "it was told before the other, and came later");
+        assert_eq!(untold.stands_for(1, 8), 1);
+        assert_eq!(untold.stands_for(1, 32_000), 31_993);
+        assert_eq!(untold.stands_for(1, 64_000), 32_001);
+        assert_eq!(untold.stands_for(1, 4), 1_541, "only the low bits are told");
     }
 
     #[test]

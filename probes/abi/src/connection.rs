@@ -44,6 +44,8 @@ pub mod why {
     pub const ABORTED: u8 = 7;
     /// With any of them: it was told that data came after this host had closed.
     pub const LATE: u8 = 1 << 7;
+    /// With [`NONE`] or [`LATE`]: its accept is kept, and has not been told yet.
+    pub const KEPT: u8 = 1 << 6;
 }
 
 /// All that is kept of one connection: the value of its socket's storage, or of the `CONNECTIONS`
@@ -61,9 +63,11 @@ pub struct Connection {
     pub arrival_ns: u64,
     /// The exchange that it is in, or that was its last.
     pub exchange: Exchange,
-    /// Bytes that were read in exchanges that are over.
+    /// Bytes that were read in exchanges that are over. While the accept is kept
+    /// ([`why::KEPT`]): when the connection was queued.
     pub bytes_in: u64,
-    /// Bytes that were written in them.
+    /// Bytes that were written in them. While the accept is kept: its thread, the depth of the queue
+    /// and the round trip.
     pub bytes_out: u64,
     /// All was read; 0 while there is something to read.
     pub empty_since_ns: u64,
@@ -92,11 +96,11 @@ pub struct Connection {
     /// Calls whose first bytes were read, inbound and outbound; 255 once that is over.
     pub inspected: [u8; 2],
     /// A read waits for data inside its call; 0 if none does. Only where each event is asked for.
-    /// Once this host has reset the connection: bytes unread then, and above them bytes
-    /// unacknowledged.
+    /// While the accept is kept: its time. Once this host has reset the connection: bytes unread
+    /// then, and above them bytes unacknowledged.
     pub reading_since_ns: u64,
     /// The listener in whose queue it is or was, if it came in a rush: nothing else is kept of it
-    /// there. Else 0.
+    /// there. Or if its accept is kept. Else 0.
     pub listener: u64,
     /// Sequence number behind the last byte that had come when the answer began.
     pub answered_seq: u32,

@@ -175,8 +175,10 @@ pub mod counter {
     pub const CONNECTS: u32 = 20;
     /// Exchanges that were left untold ([`THINNED`](super::THINNED)).
     pub const UNTOLD: u32 = 21;
+    /// Connections that were left untold as a whole.
+    pub const UNTOLD_CONNECTIONS: u32 = 22;
     /// Size of the array.
-    pub const ALL: u32 = 22;
+    pub const ALL: u32 = 23;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",

@@ -131,7 +131,9 @@ pub struct Listener {
     /// TCP_DEFER_ACCEPT of the listener, in timeouts of a SYN-ACK; 0 without. As above.
     pub defer_accept: u8,
     /// Padding.
-    pub _pad: [u8; 35],
+    pub _pad: [u8; 27],
+    /// Connections that were accepted and left untold.
+    pub untold: u64,
     /// Command name of that process.
     pub comm: [u8; 16],
 }
@@ -184,7 +186,8 @@ impl Listener {
         syn_linear_timeouts: 0,
         abort_on_overflow: 0,
         defer_accept: 0,
-        _pad: [0; 35],
+        _pad: [0; 27],
+        untold: 0,
         comm: [0; 16],
     };
 }
@@ -262,7 +265,11 @@ pub struct Accept {
     pub age_jiffies: u32,
     /// Not 0: the kernel skipped the probe at accept's return, and `ts_ns` is the time of the first
     /// read or write.
-    pub late: u32,
+    pub late: u8,
+    /// Not 0: the connection is over, and stands for those that were left untold before it.
+    pub drawn: u8,
+    /// Then: connections of the listener that were left untold, the low bits of their number.
+    pub untold: u16,
     /// The listener's id.
     pub listener: u64,
     /// The new socket's id.
@@ -280,7 +287,7 @@ pub struct Accept {
     pub srtt_us: u32,
     /// Depth of the accept queue behind it.
     pub depth: u32,
-    /// Command name of the thread.
+    /// Command name of the thread; blank if the accept is told by another.
     pub comm: [u8; 16],
 }
 

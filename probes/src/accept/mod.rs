@@ -3,6 +3,7 @@
 
 mod call;
 mod functions;
+mod kept;
 mod syscalls;
 mod uring;
 
@@ -10,9 +11,13 @@ use core::ffi::c_void;
 
 use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use backscope_abi as abi;
-use backscope_abi::{Call, Queued, counter};
+use backscope_abi::{Call, Connection, Queued, counter};
 
-pub(crate) use self::{call::call_of, syscalls::syscall_arg};
+pub(crate) use self::{
+    call::call_of,
+    kept::{is_kept, queued_ns, tell, tell_kept},
+    syscalls::syscall_arg,
+};
 use crate::{
     connection::find_by_number,
     id::id_of,
@@ -46,11 +51,11 @@ fn accepted(
 ) -> bool {
     let queued = queued(child);
     let _ = QUEUED.remove(child as u64);
-    accepted_as(child, queued, thread, call, fd, ts_ns, late)
+    accepted_as(child, queued, thread, call, fd, ts_ns, late, None)
 }
 
 /// Reports an accepted connection, with what is known of its time in the queue. The caller forgets
-/// that it was there.
+/// that it was there. The report of a `connection` may be kept.
 #[inline(always)]
 pub(crate) fn accepted_as(
     child: *const c_void,
@@ -60,6 +65,7 @@ pub(crate) fn accepted_as(
     fd: i32,
     ts_ns: u64,
     late: bool,
+    connection: Option<Live<Connection>>,
 ) -> bool {
     let id = if call.listener != 0 { call.listener } else { queued.listener };
     if id == 0 {
@@ -69,7 +75,7 @@ pub(crate) fn accepted_as(
     if !seen_queued && was_stateless(established_ns(child)) && find_by_number(child).is_none() {
         // No state change was seen when it was queued.
         queued.sock = id_of(child);
-        taken_unseen(child, queued.sock, thread);
+        let _ = taken_unseen(child, queued.sock, thread);
     }
     let mut depth = 0;
     if let Some(mut listener) = LISTENERS.find(id) {
@@ -86,13 +92,57 @@ pub(crate) fn accepted_as(
             age_jiffies = age(child);
         }
     }
-    let srtt = read!(child, srtt_us as u32);
+    let facts = Facts {
+        listener: id,
+        sock: queued.sock,
+        fd,
+        late,
+        ts_ns,
+        entered_ns: call.entered_ns,
+        queued_ns: queued.queued_ns,
+        age_jiffies,
+        thread,
+        srtt_us: read!(child, srtt_us as u32),
+        depth,
+        port: 0,
+        drawn: false,
+        untold: 0,
+    };
+    if let Some(connection) = connection
+        && kept::keep(connection, &facts)
+    {
+        return seen_queued;
+    }
+    report(child, &facts, comm());
+    seen_queued
+}
+
+/// What accept shows of a connection, beyond its ends.
+struct Facts {
+    listener: u64,
+    sock: u64,
+    fd: i32,
+    late: bool,
+    ts_ns: u64,
+    entered_ns: u64,
+    queued_ns: u64,
+    age_jiffies: u32,
+    thread: u64,
+    srtt_us: u32,
+    depth: u32,
+    /// The local port; 0 if the socket has it.
+    port: u16,
+    drawn: bool,
+    untold: u16,
+}
+
+#[inline(always)]
+fn report(child: *const c_void, facts: &Facts, comm: [u8; 16]) {
     count(counter::SEEN);
     // No closure: the compiler leaves one of this size out of line, where its captures take the
     // caller's stack.
     let Some(mut entry) = EVENTS.reserve_untyped::<abi::Accept>(0) else {
-        count(counter::RING_FULL);
-        return seen_queued;
+        return count(counter::RING_FULL);
     };
     // SAFETY: memory of the ring for one record, every field of which is written here.
     let mut record: Live<abi::Accept> = unsafe { Live::from_ptr(entry.as_mut_ptr()) };
@@ -101,21 +151,25 @@ pub(crate) fn accepted_as(
     // short.
     unsafe { write_ends(child, head, &raw mut record.local, &raw mut record.peer) };
     record.kind = abi::ACCEPT;
-    record.fd = fd;
-    record.ts_ns = ts_ns;
-    record.entered_ns = call.entered_ns;
-    record.queued_ns = queued.queued_ns;
-    record.age_jiffies = age_jiffies;
-    record.late = late as u32;
-    record.listener = id;
-    record.sock = queued.sock;
-    record.tgid = (thread >> 32) as u32;
-    record.tid = thread as u32;
-    record.srtt_us = srtt;
-    record.depth = depth;
-    record.comm = comm();
+    record.fd = facts.fd;
+    record.ts_ns = facts.ts_ns;
+    record.entered_ns = facts.entered_ns;
+    record.queued_ns = facts.queued_ns;
+    record.age_jiffies = facts.age_jiffies;
+    if facts.port != 0 {
+        record.local.port = facts.port;
+    }
+    record.late = facts.late as u8;
+    record.drawn = facts.drawn as u8;
+    record.untold = facts.untold;
+    record.listener = facts.listener;
+    record.sock = facts.sock;
+    record.tgid = (facts.thread >> 32) as u32;
+    record.tid = facts.thread as u32;
+    record.srtt_us = facts.srtt_us;
+    record.depth = facts.depth;
+    record.comm = comm;
     entry.submit(BPF_RB_NO_WAKEUP.into());
-    seen_queued
 }
 
 /// The application reads or writes for the first time. If the connection is still taken for queued,

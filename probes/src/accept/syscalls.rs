@@ -49,7 +49,9 @@ fn returned(result: i64) {
         known = queued(child);
     }
     let _ = QUEUED.remove(child as u64);
-    if !child.is_null() && accepted_as(child, known, thread, call, result as i32, ts_ns, false) {
+    if !child.is_null()
+        && accepted_as(child, known, thread, call, result as i32, ts_ns, false, None)
+    {
         decided!("sys_exit_accept", child, "accepted");
         count(counter::RETURNED);
     }

@@ -9,6 +9,7 @@ use backscope_abi::{Connection, role};
 
 use super::{typed, write};
 use crate::{
+    accept::tell_kept,
     ack::{left_late, settle_delayed_ack},
     close::is_next_unread,
     connection::{by_address, find_active, find_by_number, open, open_by_number},
@@ -211,6 +212,7 @@ fn show(
     tp: *const c_void,
     tgid: u32,
 ) -> bool {
+    tell_kept(connection, sk);
     let exchange = connection.exchange();
     let mut active_ns = connection.arrival_ns;
     if exchange.out_last_ns > active_ns {

@@ -2,17 +2,19 @@
 //! them is the same.
 
 use std::cell::Cell;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use backscope_abi::suspension;
 
 use super::{exchange, native};
 use crate::harness::exporter::{Exporter, await_it, sum_of};
-use crate::harness::{Case, Demo, Process, Protocol, World, talk};
+use crate::harness::{Case, Demo, Process, Protocol, World, bpf, talk};
 use crate::servers::{PORT, Server};
 
 pub(super) const CASES: &[Case] = &[
@@ -24,6 +26,9 @@ pub(super) const CASES: &[Case] = &[
     native("thinned::exported_figures_are_of_all", exported),
     native("thinned::json_has_each", json_has_each),
     native("thinned::none_where_calls_are_made", where_calls_are_made),
+    native("thinned::short_connections", short_connections).alone(),
+    native("thinned::short_connections_of_nginx", |world| visits(world, "nginx", HTTP)).alone(),
+    native("thinned::short_connections_of_redis", |world| visits(world, "redis", REDIS)).alone(),
 ];
 
 /// Records a second from which on exchanges are thinned here.
@@ -41,6 +46,18 @@ const SLOW: Duration = Duration::from_millis(50);
 const TOLD: Duration = Duration::from_millis(10);
 const INTERVAL: Duration = Duration::from_millis(200);
 
+/// Connections a second that are a rush here: then whole connections are left untold.
+const RUSH: (&str, &str) = ("BACKSCOPE_RUSH", "20");
+/// Requests that a connection has one of. The server ends the first, the client the second.
+const HTTP: Protocol = Protocol {
+    greeting: b"",
+    request: b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    end: b"",
+};
+const REDIS: Protocol = Protocol { greeting: b"", request: b"PING\r\n", end: b"\r\n" };
+/// Time between two connections of a client: there is not a port for many more.
+const PACE: Duration = Duration::from_millis(1);
+
 /// A watch that prints lines.
 struct Lines {
     process: Process,
@@ -55,7 +72,7 @@ impl Lines {
             command.arg("--pid").arg(pid.to_string());
         }
         let process = Process::start({
-            command.env(MANY.0, MANY.1);
+            command.envs([MANY, RUSH]);
             command
         })?;
         let deadline = Instant::now() + world.case_limit() / 2;
@@ -116,6 +133,19 @@ impl Clients {
         Ok(())
     }
 
+    /// Asks once on each of many connections, until they are to end.
+    fn visit(&self, addr: SocketAddr, protocol: Protocol) -> anyhow::Result<()> {
+        while !self.over.load(Ordering::Relaxed) {
+            let begun = Instant::now();
+            visit(addr, protocol)?;
+            if let Ok(mut took) = self.took.lock() {
+                took.push(begun.elapsed());
+            }
+            thread::sleep(PACE);
+        }
+        Ok(())
+    }
+
     fn answers(&self) -> usize {
         self.took.lock().map_or(0, |took| took.len())
     }
@@ -132,14 +162,54 @@ impl Clients {
         protocol: Protocol,
         work: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        self.while_running(|| self.ask(addr, protocol), 1, work)
+    }
+
+    /// Has them visit while `work` runs.
+    fn visiting(
+        &self,
+        addr: SocketAddr,
+        protocol: Protocol,
+        work: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.while_running(|| self.visit(addr, protocol), CLIENTS, work)
+    }
+
+    fn while_running(
+        &self,
+        client: impl Fn() -> anyhow::Result<()> + Sync,
+        threads: usize,
+        work: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         thread::scope(|scope| {
-            let clients = scope.spawn(|| self.ask(addr, protocol));
-            let result = work();
+            let clients: Vec<_> = (0..threads).map(|_| scope.spawn(&client)).collect();
+            let mut result = work();
             self.over.store(true, Ordering::Relaxed);
-            let asked = clients.join().map_err(|_| anyhow::anyhow!("the clients panicked"))?;
-            result.and(asked)
+            for client in clients {
+                let asked = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
+                result = result.and(asked);
+            }
+            result
         })
     }
+}
+
+/// Connects, asks, and closes once it has the answer; without a known end of that, once the server
+/// has closed.
+fn visit(addr: SocketAddr, protocol: Protocol) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.write_all(protocol.request)?;
+    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+    while protocol.end.is_empty() || !answer.ends_with(protocol.end) {
+        let got = stream.read(&mut buffer)?;
+        if got == 0 {
+            break;
+        }
+        answer.extend_from_slice(&buffer[..got]);
+    }
+    ensure!(answer.len() > protocol.end.len(), "{:?}", String::from_utf8_lossy(&answer));
+    Ok(())
 }
 
 /// The number behind a word of the summary.
@@ -201,6 +271,58 @@ fn real(world: &World, name: &str) -> anyhow::Result<()> {
         Ok(())
     })?;
     check(&lines.stop()?, &clients)
+}
+
+/// Waits until it is a rush, and so many more visits were made in it.
+fn await_visits(lines: &Lines, clients: &Clients, world: &World) -> anyhow::Result<()> {
+    let (deadline, mut enough) = (Instant::now() + world.patience(), usize::MAX);
+    while clients.answers() < enough {
+        ensure!(Instant::now() < deadline, "{} answers: {}", clients.answers(), lines.text);
+        if enough == usize::MAX && bpf::suspension(lines.process.pid())? & suspension::RUSH != 0 {
+            enough = clients.answers() + ENOUGH;
+        }
+        thread::sleep(INTERVAL);
+    }
+    Ok(())
+}
+
+/// Checks what a watch printed of clients that had a connection for each exchange.
+fn check_visits(text: &str, clients: &Clients) -> anyhow::Result<()> {
+    check(text, clients)?;
+    let (connections, visits) = (summed(text, "connections")?, clients.answers());
+    ensure!(connections == Some(visits), "{connections:?} of {visits} were counted: {text}");
+    let told = summed(text, "sampled")?.context("all were told")?;
+    ensure!(told < visits - ENOUGH / 2, "{told} of {visits} were told: {text}");
+    Ok(())
+}
+
+fn short_connections(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["serve", "--epoll"])?;
+    let lines = Lines::start(world, &[demo.pid()])?;
+    let clients = Clients::new();
+    clients.visiting(demo.addr, DEMO, || {
+        await_visits(&lines, &clients, world)?;
+        for _ in 0..STOPS {
+            demo.signal(libc::SIGSTOP);
+            thread::sleep(STOPPED);
+            demo.signal(libc::SIGCONT);
+            // No more than a few slow ones are printed in one interval.
+            thread::sleep(2 * INTERVAL);
+        }
+        Ok(())
+    })?;
+    ensure!(clients.slow(SLOW) >= STOPS, "it was held up {STOPS} times");
+    check_visits(&lines.stop()?, &clients)
+}
+
+fn visits(world: &World, name: &str, protocol: Protocol) -> anyhow::Result<()> {
+    let running = Server::named(name)?.start(world)?;
+    let lines = Lines::start(world, &[running.process.pid()])?;
+    let clients = Clients::new();
+    clients.visiting((Ipv4Addr::LOCALHOST, PORT).into(), protocol, || {
+        await_visits(&lines, &clients, world)
+    })?;
+    check_visits(&lines.stop()?, &clients)
 }
 
 fn exported(world: &World) -> anyhow::Result<()> {

@@ -62,9 +62,9 @@ const RUSH: &str = "thousands of connections a second: the accept tracepoints ar
                     no descriptor and no time blocked in accept, and calls of accept that fail are \
                     not counted";
 /// What the user is told once exchanges are thinned.
-const SAMPLED: &str = "sampled: one in eight ordinary exchanges is told, and stands for those before \
-                       it on its connection, since tens of thousands come a second; each slow or \
-                       unusual one is told";
+const SAMPLED: &str = "sampled: one in eight ordinary exchanges (and short connections) is told, and \
+                       stands for those before it, since tens of thousands come a second; each slow \
+                       or unusual one is told";
 
 /// One run of `watch` or `record`.
 ///

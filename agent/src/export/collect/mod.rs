@@ -53,8 +53,8 @@ pub(crate) struct Collector {
     /// Of processes that were met since the last refresh.
     homes: FxHashMap<u32, Arc<Home>>,
     listeners: FxHashMap<SockId, Known>,
-    /// Waits, µs, at listeners that no sample has shown yet.
-    early: Vec<(SockId, u64)>,
+    /// Waits, µs, at listeners that no sample has shown yet, and how many like them there were.
+    early: Vec<(SockId, u64, u64)>,
     /// Time of the newest listeners' figures.
     sampled_ns: u64,
     figures: Figures,
@@ -156,9 +156,10 @@ impl Collector {
 
     fn accept(&mut self, accept: &Accept) {
         let Some(us) = accept.queued_us() else { return };
+        let count = accept.stands_for;
         match self.listeners.get(&accept.listener) {
-            Some(Known { place: Some(place), .. }) => self.servers.waited(*place, us),
-            _ => self.early.push((accept.listener, us)),
+            Some(Known { place: Some(place), .. }) => self.servers.waited(*place, us, count),
+            _ => self.early.push((accept.listener, us, count)),
         }
         if self.early.len() > MAX_EARLY {
             self.settle_early(accept.ts_ns);
@@ -167,13 +168,13 @@ impl Collector {
 
     /// Counts waits at listeners that no sample had shown yet.
     fn settle_early(&mut self, now_ns: u64) {
-        for (sock, us) in std::mem::take(&mut self.early) {
+        for (sock, us, count) in std::mem::take(&mut self.early) {
             let server = match self.listeners.get(&sock) {
                 Some(known) => known.server.clone(),
                 None => Server::other(Role::Server),
             };
             let place = self.servers.place(server, now_ns);
-            self.servers.waited(place, us);
+            self.servers.waited(place, us, count);
         }
     }
 

@@ -244,9 +244,9 @@ impl Servers {
         }
     }
 
-    /// Counts a wait in an accept queue.
-    pub(super) fn waited(&mut self, place: Place, us: u64) {
-        self.all[place].listening.get_or_insert_default().wait.record(us);
+    /// Counts so many waits of one length in an accept queue.
+    pub(super) fn waited(&mut self, place: Place, us: u64, count: u64) {
+        self.all[place].listening.get_or_insert_default().wait.record(us, count);
     }
 
     /// Counts an exchange.
@@ -260,7 +260,7 @@ impl Servers {
             add(&mut exchanges.kinds_us[kind as usize], us);
             sum_us = sum_us.saturating_add(us);
         }
-        exchanges.time.record_many(sum_us, count);
+        exchanges.time.record(sum_us, count);
         add(&mut exchanges.request_bytes, view.request_bytes);
         add(&mut exchanges.response_bytes, view.response_bytes);
         exchanges.unanswered += u64::from(view.unanswered);

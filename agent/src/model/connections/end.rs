@@ -121,6 +121,8 @@ struct Left {
     sealed: bool,
     /// Late data were reported.
     reported: bool,
+    /// Connections that it stands for, itself one of them.
+    stands_for: u64,
 }
 
 impl Left {
@@ -139,6 +141,8 @@ pub(in crate::model) struct Arrival {
     pub(in crate::model) idle_us: u64,
     /// Its application read on: no RST went back.
     pub(in crate::model) lingers: bool,
+    /// Connections that it stands for, itself one of them.
+    pub(in crate::model) stands_for: u64,
 }
 
 /// Ends of connections that data may still follow, and reports that wait for such data.
@@ -202,6 +206,7 @@ impl Ended {
             unanswered: closed.unanswered,
             sealed: connection.protocol() == Some(Protocol::Tls) || connection.is_multiplexed(),
             reported: lingered,
+            stands_for: connection.stands_for(),
         });
     }
 
@@ -228,15 +233,16 @@ impl Ended {
         left.reported = true;
         let was_idle = left.idle_ns >= IDLE_NS && !left.unanswered;
         let cause = if was_idle { Cause::LateRequest } else { Cause::DataAfterClose };
-        self.totals.sent += 1;
-        self.totals.late_requests += u64::from(was_idle);
+        let stands_for = left.stands_for;
+        self.totals.sent += stands_for;
+        self.totals.late_requests += if was_idle { stands_for } else { 0 };
         let (sock, origin, idle_us) = (left.sock, Arc::clone(&left.origin), left.idle_ns / 1_000);
         for (_, held) in &mut self.held {
             if held.view.sock == sock {
                 mark(&mut held.view.end, cause);
             }
         }
-        Some(Arrival { sock, origin, cause, idle_us, lingers: false })
+        Some(Arrival { sock, origin, cause, idle_us, lingers: false, stands_for })
     }
 
     /// Takes data that came to a connection which was closed, and whose application reads on. Few
@@ -254,8 +260,8 @@ impl Ended {
         }
         self.lingering.insert(sock, ());
         self.totals.late_requests += 1;
-        let (origin, idle_us) = (Arc::clone(origin), idle_ns / 1_000);
-        Some(Arrival { sock, origin, cause: Cause::LateRequest, idle_us, lingers: true })
+        let (origin, idle_us, cause) = (Arc::clone(origin), idle_ns / 1_000, Cause::LateRequest);
+        Some(Arrival { sock, origin, cause, idle_us, lingers: true, stands_for: 1 })
     }
 
     /// Whether to wait with the report of this end.

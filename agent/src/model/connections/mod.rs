@@ -226,9 +226,10 @@ impl Connections {
         if self.table.len() >= MAX_CONNECTIONS && !self.table.contains(sock) {
             self.make_room();
         }
+        let stands_for = connection.stands_for();
         match self.table.insert(sock, connection) {
             Some(old) => self.current -= usize::from(old.current().is_some()),
-            None => self.known += 1,
+            None => self.known += stands_for,
         }
     }
 
@@ -428,7 +429,7 @@ impl Connections {
         self.nested_calls.has_calls()
     }
 
-    /// Connections that were ever known.
+    /// Connections that were ever known, with those that others stand for.
     pub(super) fn known(&self) -> u64 {
         self.known
     }

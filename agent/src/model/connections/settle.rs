@@ -79,6 +79,9 @@ impl Connections {
             confirm(&self.loopback_pairs, connection, &mut view);
             judge_answer(&mut view, exchange, connection, &self.hellos, &self.requests);
             connection.add(exchange, &view, &mut self.origins);
+            if exchange.seq == 1 {
+                view.stands_for += connection.stands_for() - 1;
+            }
             if let Some(outbound) = &exchange.outbound {
                 self.retransmits[side(connection.origin.role)] += u64::from(outbound.retransmits);
             }

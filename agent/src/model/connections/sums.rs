@@ -32,6 +32,8 @@ pub(super) enum Sum {
     /// Exchanges that were left untold; those of them that no other stands for yet.
     Untold,
     Waiting,
+    /// Connections, beside itself, that it stands for: they were left untold.
+    Others,
     /// SYNs that were sent again.
     SynsAgain,
     /// Time that its requests waited for upstreams, µs.
@@ -41,8 +43,8 @@ pub(super) enum Sum {
     Ignored,
 }
 
-/// Keys of the sums of holds, behind those of the kinds of time and fourteen more; by reason.
-const HOLDS: u8 = SliceKind::ALL.len() as u8 + 14;
+/// Keys of the sums of holds, behind those of the kinds of time and fifteen more; by reason.
+const HOLDS: u8 = SliceKind::ALL.len() as u8 + 15;
 const HELD: u8 = HOLDS + HoldReason::ALL.len() as u8;
 const _: () =
     assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has six bits");
@@ -66,6 +68,7 @@ impl Sum {
             Self::AllRetransmits => OTHERS + 11,
             Self::Untold => OTHERS + 12,
             Self::Waiting => OTHERS + 13,
+            Self::Others => OTHERS + 14,
             Self::Holds(reason) => HOLDS + reason as u8,
             Self::HeldUs(reason) => HELD + reason as u8,
         }

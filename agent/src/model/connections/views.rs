@@ -66,5 +66,6 @@ pub(super) fn connection_output(
         phases_us: connection.phases_us(),
         delayed_acks_sent: connection.delayed_acks_sent(),
         tids: connection.tids(),
+        stands_for: connection.stands_for(),
     })
 }

@@ -84,6 +84,10 @@ pub struct ListenerSample {
     /// Cookie of its network namespace, which no later one has, while inodes come back; `None`
     /// where the kernel has none (before 5.12).
     pub netns_cookie: Option<u64>,
+    /// Connections that were accepted, served and closed, and left untold. In a recording there are
+    /// none.
+    #[serde(skip)]
+    pub untold: u64,
 }
 
 /// The place where a listener listens: its address, and its network namespace by inode and cookie.

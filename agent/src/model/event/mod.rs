@@ -173,6 +173,15 @@ pub struct Accept {
     pub entered_ns: Option<u64>,
     /// Depth of the accept queue behind it.
     pub depth: u32,
+    /// Connections of its listener that it stands for in sums, itself one of them: like ones were
+    /// left untold. In a recording each stands for itself.
+    #[serde(skip, default = "itself")]
+    pub stands_for: u64,
+}
+
+/// Each stands for itself.
+const fn itself() -> u64 {
+    1
 }
 
 impl Accept {

@@ -66,6 +66,8 @@ pub(super) struct Listener {
     stalled_since_ns: Option<u64>,
     long_since_ns: Option<u64>,
     sharing: Sharing<(u32, u32)>,
+    /// Connections that were left untold, and that others stood for.
+    stood_for: u64,
     found_queued: u64,
     found_queued_before: u64,
     failing: Option<Failing>,
@@ -123,6 +125,7 @@ impl Listener {
             stalled_since_ns: None,
             long_since_ns: None,
             sharing: Sharing::new(period_ns),
+            stood_for: 0,
             found_queued: 0,
             found_queued_before: 0,
             failing: None,
@@ -145,19 +148,30 @@ impl Listener {
         }
     }
 
-    /// Counts an accept. `precision` is for the histogram, should this be its first wait.
+    /// Counts an accept, as often as it stands for one. `precision` is for the histogram, should this
+    /// be its first wait.
     pub(super) fn accepted(&mut self, accept: &Accept, precision: Precision) {
         self.acceptors.accepted(accept);
         self.attendance.accepted(accept);
         self.clients.saw(accept.peer.ip(), Some(accept.local.ip()));
+        let count = accept.stands_for;
+        self.stood_for += count - 1;
         self.found_queued += u64::from(accept.blocked_us() == Some(0));
         if let Some(wait_us) = accept.queued_us() {
-            self.wait.get_or_insert_with(|| WaitHistogram::new(precision)).record(wait_us);
-            self.period.waits += 1;
-            self.period.wait_sum_us = self.period.wait_sum_us.saturating_add(wait_us);
-            self.period.wait_max_us = self.period.wait_max_us.max(wait_us);
-            self.period.long_waits += u64::from(wait_us >= LONG_WAIT_US);
+            let waits = self.wait.get_or_insert_with(|| WaitHistogram::new(precision));
+            waits.record_many(wait_us, count);
+            let period = &mut self.period;
+            period.waits += count;
+            period.wait_sum_us = wait_us.saturating_mul(count).saturating_add(period.wait_sum_us);
+            period.wait_max_us = period.wait_max_us.max(wait_us);
+            period.long_waits += if wait_us >= LONG_WAIT_US { count } else { 0 };
         }
+    }
+
+    /// Connections that were left untold, and that none stands for yet.
+    pub(super) fn left_untold(&self) -> u64 {
+        let untold = self.sample.as_ref().map_or(0, |sample| sample.untold);
+        untold.saturating_sub(self.stood_for)
     }
 
     /// Counts a refusal whose victim is known.

@@ -55,6 +55,7 @@ pub(in crate::model) struct Listeners {
     refused: u64,
     forgotten: Totals,
     forgotten_wait: WaitHistogram,
+    forgotten_untold: u64,
 }
 
 impl Listeners {
@@ -74,6 +75,7 @@ impl Listeners {
             refused: 0,
             forgotten: Totals::default(),
             forgotten_wait: WaitHistogram::new(Precision::Fine),
+            forgotten_untold: 0,
         }
     }
 

@@ -152,6 +152,7 @@ impl Listeners {
         {
             let Some(old) = self.table.remove(&sock) else { continue };
             self.forgotten = views::add(&self.forgotten, &old.totals());
+            self.forgotten_untold += old.left_untold();
             if let Some(wait) = old.wait {
                 self.histograms -= 1;
                 self.forgotten_wait.merge(&wait);

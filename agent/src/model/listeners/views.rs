@@ -47,6 +47,11 @@ impl Listeners {
         (self.known, totals, wait.view())
     }
 
+    /// Connections that were left untold, and that none stands for yet.
+    pub(in crate::model) fn left_untold(&self) -> u64 {
+        self.forgotten_untold + self.table.values().map(Listener::left_untold).sum::<u64>()
+    }
+
     /// Counts the other open listeners of its SO_REUSEPORT group.
     pub(in crate::model) fn siblings(&self, of: &Listener) -> u64 {
         let Some(sample) = &of.sample else { return 0 };

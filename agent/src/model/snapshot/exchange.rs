@@ -256,7 +256,8 @@ pub struct ExchangeView {
     pub total_us: u64,
     /// It is over.
     pub done: bool,
-    /// Exchanges of its connection that it stands for in sums, itself one of them.
+    /// Exchanges that it stands for in sums, itself one of them: of its connection, or each of one
+    /// that its connection stands for.
     pub stands_for: u64,
     /// Its time, in order.
     pub slices: Vec<Slice>,

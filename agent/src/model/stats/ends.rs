@@ -38,19 +38,22 @@ pub(in crate::model) struct EndStats {
 }
 
 impl EndStats {
-    /// Counts an accepted connection that closed.
+    /// Counts an accepted connection that closed, as often as it stands for one.
     pub(super) fn add_close(&mut self, connection: &Connection) {
         // Exchanges on the other paths were not seen.
         if connection.origin.multipath {
             return;
         }
-        self.closed += 1;
+        let count = connection.stands_for();
+        self.closed += count;
         if connection.exchanges() <= 1 {
-            self.short += 1;
-            self.short_closed_here += u64::from(connection.ended_by() == Some(Side::Local));
+            self.short += count;
+            if connection.ended_by() == Some(Side::Local) {
+                self.short_closed_here += count;
+            }
             let peer = connection.peer().ip();
             if self.peers.len() < MAX_PEERS || self.peers.contains_key(&peer) {
-                *self.peers.entry(peer).or_default() += 1;
+                *self.peers.entry(peer).or_default() += count;
             }
         }
     }

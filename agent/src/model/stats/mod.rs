@@ -339,7 +339,7 @@ impl StatsByScope {
         if is_late_request {
             ends.add_late_request(arrival);
         } else if !is_unserved {
-            ends.after_close += 1;
+            ends.after_close += arrival.stands_for;
         }
     }
 

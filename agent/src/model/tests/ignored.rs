@@ -49,6 +49,7 @@ fn accept(handshake_us: Option<u64>, waited_ns: u64, depth: u32) -> Accept {
         late: false,
         entered_ns: None,
         depth,
+        stands_for: 1,
     }
 }
 

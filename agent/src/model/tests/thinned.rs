@@ -204,6 +204,82 @@ fn the_same_is_found_wrong() {
     assert_eq!(found(true), found(false));
 }
 
+/// Number of connections, the last few of which nobody stands for.
+const CONNECTIONS: u32 = 4_005;
+
+/// So many connections with an exchange each; it takes 0.1 to 0.9 ms by no rule, and each
+/// fiftieth is slow. With `thinned` ordinary ones are left untold as the probes do it.
+fn short(thinned: bool) -> World {
+    let mut world = World::with_limit(128);
+    world.sample_after(SECOND);
+    let (mut lot, mut untold) = (0x9e37_79b9_u64, 0);
+    for number in 0..CONNECTIONS {
+        lot ^= lot << 13;
+        lot ^= lot >> 7;
+        lot ^= lot << 17;
+        world.now += 500 * US;
+        let is_slow = number % 50 == 0;
+        if thinned && !is_slow && (lot >> 32) % 8 != 0 {
+            let listener = &mut world.listeners[0];
+            (listener.queued, listener.accepted) = (listener.queued + 1, listener.accepted + 1);
+            listener.untold += 1;
+            untold += 1;
+        } else {
+            let stands_for = if is_slow { 1 } else { 1 + std::mem::take(&mut untold) };
+            world.accept_for(1 + (lot % 2) as u32, lot % (3 * MS), stands_for);
+            let exchange = if is_slow { slow(0) } else { quick(at(100 * US + lot % (800 * US))) };
+            let (sock, seq, progress) = (world.accepted(), 1, Progress::Closed);
+            let later_ns = world.now - START;
+            let exchange = Exchange { sock, seq, progress, ..exchange }.later(later_ns);
+            world.apply(Event::Exchange(exchange));
+            let Event::Closed(end) = closed(sock, world.now) else { panic!("not closed") };
+            world.apply(Event::Closed(Closed { exchanges: 1, ..end }));
+        }
+        if number % 400 == 0 || number + 1 == CONNECTIONS {
+            world.sample_after(0);
+        }
+    }
+    world
+}
+
+#[test]
+fn connections_stand_for_others_in_all_sums() {
+    let (mut all, mut thinned) = (short(false), short(true));
+    let near = |one: u64, other: u64| one.abs_diff(other) * 10 <= other;
+    let accepts = |world: &World| {
+        let snapshot = world.model.snapshot();
+        snapshot.listeners[0].acceptors.iter().map(|one| one.accepts).collect::<Vec<u64>>()
+    };
+    for (one, other) in accepts(&thinned).into_iter().zip(accepts(&all)) {
+        assert!(near(one, other), "{one} of {other} accepts");
+    }
+    let churn = |world: &World| {
+        let finding = world.finding("connection-churn").expect("churn");
+        finding.evidence.iter().find(|one| one.0 == "connections").expect("their number").1
+    };
+    assert!(near(churn(&thinned) as u64, churn(&all) as u64), "{}", churn(&thinned));
+    let (all, thinned) = (all.finish(), thinned.finish());
+    let many = u64::from(CONNECTIONS);
+    assert_eq!((all.connections, all.times.exchanges, all.untold), (many, many, 0));
+    assert_eq!((thinned.connections, thinned.times.exchanges), (many, many));
+    assert!((3_200..3_600).contains(&thinned.untold), "{}", thinned.untold);
+    let left = many - thinned.wait.count;
+    assert!((1..50).contains(&left), "{left} that no other stands for");
+    assert_eq!(thinned.exchange.count, thinned.wait.count);
+    for owner in [Owner::Kernel, Owner::App] {
+        let (one, other) = (thinned.times.of(owner), all.times.of(owner));
+        assert!(near(one, other), "{owner:?}: {one} of {other}");
+    }
+    assert!(near(thinned.exchange.p50, all.exchange.p50));
+    assert!(near(thinned.wait.p50, all.wait.p50));
+    assert_eq!(thinned.exchange.max, all.exchange.max, "the slow ones are all told");
+    let found = |summary: &Summary| {
+        let all = summary.past_findings.iter().chain(&summary.standing_findings);
+        all.map(|one| one.kind).collect::<Vec<&str>>()
+    };
+    assert_eq!(found(&thinned), found(&all));
+}
+
 #[test]
 fn nothing_may_be_left_untold_that_somebody_asks_for() {
     let mut world = world();

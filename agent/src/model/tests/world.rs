@@ -68,6 +68,7 @@ pub(crate) fn listener(sock: SockId, limit: u32) -> ListenerSample {
         unnamed_holders: 0,
         calls_missed: false,
         netns_cookie: Some(70),
+        untold: 0,
     }
 }
 
@@ -118,6 +119,8 @@ pub(crate) struct World {
     /// What will happen at these times.
     pub(crate) later: Vec<(u64, Event)>,
     next_sock: SockId,
+    /// For how many connections the next one stands.
+    stands_for: u64,
 }
 
 impl World {
@@ -138,6 +141,7 @@ impl World {
             given: Vec::new(),
             later: Vec::new(),
             next_sock: 1_000_000,
+            stands_for: 1,
         }
     }
 
@@ -177,6 +181,14 @@ impl World {
         self.accept_of(peer, 0, 1, 0, 0);
     }
 
+    /// A connection to the first listener is accepted that stands for so many: others like it were
+    /// accepted before, and left untold.
+    pub(crate) fn accept_for(&mut self, tid: u32, waited_ns: u64, stands_for: u64) {
+        self.stands_for = stands_for;
+        self.accept_of("10.0.0.9:40000", 0, tid, waited_ns, 0);
+        self.stands_for = 1;
+    }
+
     fn accept_of(&mut self, peer: &str, at: usize, tid: u32, waited_ns: u64, call_ns: u64) {
         self.next_sock += 1;
         let listener = &mut self.listeners[at];
@@ -198,6 +210,7 @@ impl World {
             late: false,
             entered_ns: Some(self.now - call_ns),
             depth: listener.depth,
+            stands_for: self.stands_for,
         };
         self.apply(Event::Accept(accept));
     }

@@ -25,7 +25,14 @@ pub(super) fn accept(raw: abi::Accept, tick_ns: u64) -> Accept {
         late,
         entered_ns: known(raw.entered_ns),
         depth: raw.depth,
+        stands_for: 1,
     }
+}
+
+/// Connections of its listener that were left untold, the low bits of their number, if an accept
+/// stands for them.
+pub(super) fn untold(raw: &abi::Accept) -> Option<u16> {
+    if raw.drawn != 0 { Some(raw.untold) } else { None }
 }
 
 /// The round trip of SYN-ACK and final ACK, which is the only sample before any data was sent.

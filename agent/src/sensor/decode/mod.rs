@@ -45,12 +45,15 @@ pub(super) struct Newest {
     exchange: Event,
     other: Event,
     is_exchange: bool,
+    /// Of an accept that stands for others: connections of its listener that were left untold so
+    /// far, the low bits of their number.
+    pub(super) untold: Option<u16>,
 }
 
 impl Newest {
     pub(super) fn new() -> Self {
         let none = || Event::Sample(Sample::default());
-        Self { exchange: none(), other: none(), is_exchange: false }
+        Self { exchange: none(), other: none(), is_exchange: false, untold: None }
     }
 
     pub(super) fn event(&self) -> &Event {
@@ -74,7 +77,11 @@ pub(super) fn decode(bytes: &[u8], context: DecodeContext, newest: &mut Newest) 
         return Some(Decoded::Event);
     }
     *newest.event_mut() = match kind {
-        abi::ACCEPT => Event::Accept(listener::accept(record(bytes)?, capabilities.tick_ns)),
+        abi::ACCEPT => {
+            let raw = record(bytes)?;
+            newest.untold = listener::untold(&raw);
+            Event::Accept(listener::accept(raw, capabilities.tick_ns))
+        }
         abi::OVERFLOW => Event::Overflow(listener::overflow(record(bytes)?)?),
         abi::SYN => Event::Syn(listener::syn(record(bytes)?)),
         abi::RETRANSMIT => Event::SynAckRetransmit(listener::retransmit(record(bytes)?)),

@@ -9,6 +9,7 @@ use super::{epolls::Epolls, proc_syscall::WaitingCall, scan::Descriptors};
 use crate::{
     model::event::{Accept, Exchange, ThreadSample, ThreadUse, Waiting},
     sensor::{clock::slept_ns, procfs},
+    text::Untrusted,
 };
 
 /// Most threads that are sampled. Further ones are not seen.
@@ -22,6 +23,8 @@ struct ThreadCalls {
     pid: u32,
     reads: u64,
     writes: u64,
+    /// Its name, if that was read since the last sample.
+    comm: Option<Untrusted>,
 }
 
 /// Facts of a thread that stay the same.
@@ -47,9 +50,14 @@ pub(in crate::sensor) struct Threads {
 }
 
 impl Threads {
-    /// Notes the thread that accepted.
-    pub(in crate::sensor) fn accepted(&mut self, accept: &Accept) {
-        self.of(accept.pid, accept.tid);
+    /// Notes the thread that accepted, and names it where another told of that.
+    pub(in crate::sensor) fn accepted(&mut self, accept: &mut Accept) {
+        let (pid, tid) = (accept.pid, accept.tid);
+        let calls = self.of(pid, tid);
+        if accept.comm.is_empty() {
+            let name = || procfs::thread_comm(pid, tid).unwrap_or_default();
+            accept.comm = calls.comm.get_or_insert_with(name).clone();
+        }
     }
 
     /// Counts the calls of an exchange that is over.
@@ -105,7 +113,10 @@ impl Threads {
             }
         }
         let present: BTreeSet<u32> = samples.iter().map(|sample| sample.tid).collect();
-        self.calls.retain(|tid, _| present.contains(tid));
+        self.calls.retain(|tid, calls| {
+            calls.comm = None;
+            present.contains(tid)
+        });
         self.origins.retain(|tid, _| present.contains(tid));
         let waiting = self.find_waiters(&mut samples, listeners);
         (samples, waiting)

@@ -181,6 +181,11 @@ impl Connection {
         waiting + 1
     }
 
+    /// Number of connections that it stands for, itself one of them.
+    pub(in crate::model) fn stands_for(&self) -> u64 {
+        self.sums.get(Sum::Others) + 1
+    }
+
     /// Returns the number of exchanges that were left untold, and that none stands for by the end.
     pub(in crate::model::connections) fn left_waiting(&self) -> u64 {
         if self.sums.get(Sum::Untold) == 0 {

@@ -90,6 +90,7 @@ impl Connection {
             state: TcpState::Established,
         });
         let mut connection = Self::new(origin, accept.peer, accept.ts_ns, accept.handshake_us);
+        connection.sums.add(Sum::Others, accept.stands_for - 1);
         // Without the time of queueing nothing is known of the wait.
         if let Some(queued_ns) = accept.queued_ns {
             let queued_for_ns = accept.ts_ns.saturating_sub(queued_ns);

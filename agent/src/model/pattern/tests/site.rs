@@ -57,6 +57,7 @@ impl Site {
             late: false,
             entered_ns: Some(now),
             depth: 0,
+            stands_for: 1,
         }));
         self.sock
     }

@@ -121,6 +121,7 @@ impl Pool {
             late: false,
             entered_ns: Some(now),
             depth: self.queue.len() as u32,
+            stands_for: 1,
         }));
         let user = Some(ThreadUse { pid, tid: pid, ..ThreadUse::default() });
         let mut exchange = Exchange { sock, ..server() };

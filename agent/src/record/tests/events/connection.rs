@@ -24,6 +24,7 @@ pub(super) fn accept() -> Accept {
         late: false,
         entered_ns: Some(0),
         depth: u32::MAX,
+        stands_for: 1,
     }
 }
 

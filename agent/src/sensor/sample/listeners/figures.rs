@@ -84,6 +84,7 @@ impl Sampler {
             unnamed_holders,
             calls_missed: false,
             netns_cookie: known(raw.netns_cookie),
+            untold: raw.untold,
         }
     }
 
