@@ -65,6 +65,8 @@ pub(crate) struct Run<C> {
     recording: Option<Recording>,
     /// What a recording that a key asks for begins with.
     on_demand: Option<OnDemand>,
+    /// It begins with the next sample.
+    pub(crate) records_next: bool,
     /// Reported in this batch, or left by the consumer.
     pub(crate) outputs: Vec<Output>,
 }
@@ -79,6 +81,7 @@ impl<C: Consumer> Run<C> {
             outlives_recording: false,
             recording: None,
             on_demand: None,
+            records_next: false,
             outputs: Vec::new(),
         }
     }
@@ -133,7 +136,7 @@ impl<C: Consumer> Run<C> {
     /// Tells whether ordinary exchanges may be left untold: if nobody asks for each, and none can be
     /// part of another.
     pub(crate) fn may_be_thinned(&self) -> bool {
-        self.recorder.is_none() && self.model.may_be_thinned()
+        self.recorder.is_none() && !self.records_next && self.model.may_be_thinned()
     }
 
     fn set_recording(&mut self, recording: Recording) {

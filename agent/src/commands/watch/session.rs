@@ -90,8 +90,6 @@ pub(super) struct Session {
     asked: bool,
     /// What keys of the screen ask for, where there is one.
     pub(super) keeper: Option<Keeper>,
-    /// A recording begins with the next sample.
-    pub(super) records_next: bool,
     /// The target's description and the notices that the model has.
     announced: (Untrusted, Vec<Untrusted>),
 }
@@ -152,7 +150,6 @@ impl Session {
             told: Vec::new(),
             asked,
             keeper,
-            records_next: false,
         })
     }
 
@@ -305,7 +302,8 @@ impl Session {
         self.announce()?;
         let event = Event::Sample(sample);
         self.live.end_batch(&event)?;
-        if let (true, Event::Sample(sample)) = (mem::take(&mut self.records_next), &event) {
+        if let (true, Event::Sample(sample)) = (mem::take(&mut self.live.run.records_next), &event)
+        {
             self.begin_recording(sample)?;
         }
         self.tell_news()?;

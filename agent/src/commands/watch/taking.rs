@@ -61,8 +61,8 @@ impl Session {
         if let Some(reason) = keeper.why_not() {
             return Ok(reason.clone());
         }
-        self.records_next = !self.records_next;
-        Ok(match self.records_next {
+        self.live.run.records_next = !self.live.run.records_next;
+        Ok(match self.live.run.records_next {
             true => "a recording begins with the next refresh".into(),
             false => "no recording begins".into(),
         })
