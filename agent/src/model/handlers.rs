@@ -9,6 +9,7 @@ use super::output::{ExchangeOutput, Interest, Output, OverflowOutput, SocketEven
 use super::proxy::Proxies;
 use super::snapshot::{ExchangeView, SliceKind};
 use super::stats::StatsByScope;
+use super::threads::Threads;
 use super::{Model, exchange};
 
 /// Newest outputs that are looked through for a delayed ACK that a record proves.
@@ -37,8 +38,13 @@ impl Model {
     pub(super) fn close_untold(&mut self, most: usize, out: &mut Vec<Output>) {
         for _ in 0..most {
             let Some(sock) = self.connections.next_untold() else { return };
-            let mut report =
-                reporter(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
+            let mut report = reporter(
+                self.now_ns,
+                self.interest,
+                (&mut self.stats, &mut self.threads),
+                &mut self.proxies,
+                out,
+            );
             self.connections.settle_untold(self.now_ns, sock, &mut report);
             drop(report);
             self.closed(&Closed::untold(self.now_ns, sock), out);
@@ -115,8 +121,13 @@ impl Model {
         }
         self.patterns.exchanged(exchange);
         self.confirm(exchange, out);
-        let mut report =
-            reporter(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
+        let mut report = reporter(
+            self.now_ns,
+            self.interest,
+            (&mut self.stats, &mut self.threads),
+            &mut self.proxies,
+            out,
+        );
         self.connections.exchanged(self.now_ns, exchange, &mut report);
     }
 
@@ -158,7 +169,13 @@ impl Model {
                 self.proxies.goes_on(exchange, connection);
             }
         }
-        let mut report = reporter(ts_ns, self.interest, &mut self.stats, &mut self.proxies, out);
+        let mut report = reporter(
+            ts_ns,
+            self.interest,
+            (&mut self.stats, &mut self.threads),
+            &mut self.proxies,
+            out,
+        );
         self.connections.scanned(ts_ns, scanned, &mut report);
         drop(report);
         self.stats.scanned(ts_ns, scanned, &self.connections, |pid| self.proxies.calls(pid));
@@ -195,11 +212,12 @@ impl Model {
 pub(super) fn reporter(
     now_ns: u64,
     interest: Interest,
-    stats: &mut StatsByScope,
+    (stats, threads): (&mut StatsByScope, &mut Threads),
     proxies: &mut Proxies,
     out: &mut Vec<Output>,
 ) -> impl Told {
     move |facts: &Exchange, connection: Option<&Connection>, view: &mut ExchangeView| {
+        threads.stood_for(facts, view);
         stats.reported(now_ns, facts, connection, view, |connection| {
             proxies.calls(connection.origin.pid)
         });

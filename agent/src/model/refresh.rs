@@ -58,8 +58,13 @@ impl Model {
     /// Brings everything that exchanges tell of up to date.
     fn take_exchanges(&mut self, sample: &Sample, out: &mut Vec<Output>) {
         self.scan(sample.ts_ns, &sample.connections, out);
-        let mut report =
-            reporter(sample.ts_ns, self.interest, &mut self.stats, &mut self.proxies, out);
+        let mut report = reporter(
+            sample.ts_ns,
+            self.interest,
+            (&mut self.stats, &mut self.threads),
+            &mut self.proxies,
+            out,
+        );
         self.connections.sampled(sample, &mut report);
         drop(report);
         self.proxies.settle(sample.ts_ns, false, &mut self.connections, out);

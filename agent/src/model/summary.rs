@@ -42,8 +42,13 @@ impl Model {
             (view.peak, view.syn_peak) = (view.depth, view.syn_depth);
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
-        let mut report =
-            reporter(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
+        let mut report = reporter(
+            self.now_ns,
+            self.interest,
+            (&mut self.stats, &mut self.threads),
+            &mut self.proxies,
+            out,
+        );
         let mut open = self.connections.finish(self.now_ns, &mut report);
         drop(report);
         self.proxies.settle(self.now_ns, true, &mut self.connections, out);

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::event::{Accept, Exchange, Sample, ThreadSample, ThreadUse};
 use super::lately::Lately;
-use super::snapshot::ThreadView;
+use super::snapshot::{ExchangeView, ThreadView};
 
 /// Threads followed; further ones are not shown.
 pub const MAX_THREADS: usize = 4_096;
@@ -24,6 +24,23 @@ pub(super) fn writer(exchange: &Exchange) -> Option<&ThreadUse> {
     exchange.outbound.as_ref()?.writer.as_ref()
 }
 
+/// Calls of a thread that its samples do not count.
+#[derive(Clone, Copy, Debug, Default)]
+struct More {
+    accepts: u64,
+    /// Of exchanges that were left untold, and that others stand for.
+    reads: u64,
+    writes: u64,
+}
+
+impl More {
+    fn add(&mut self, other: Self) {
+        self.accepts = self.accepts.saturating_add(other.accepts);
+        self.reads = self.reads.saturating_add(other.reads);
+        self.writes = self.writes.saturating_add(other.writes);
+    }
+}
+
 #[derive(Clone, Debug)]
 struct ThreadUsage {
     /// The newest sample.
@@ -31,7 +48,7 @@ struct ThreadUsage {
     view: ThreadView,
     /// Totals of accepts, reads, writes, and time on a CPU and ready without one, ns.
     lately: Lately<5>,
-    accepts: u64,
+    more: More,
     /// Share of the last period on a CPU.
     busy: Option<f64>,
     /// Time that it was ready without a CPU in the last period, ns.
@@ -42,40 +59,62 @@ struct ThreadUsage {
 pub(super) struct Threads {
     /// By thread id, which the kernel gives out once at a time.
     table: HashMap<u32, ThreadUsage>,
-    /// Accepts in the present period, by thread id.
-    accepts: FxHashMap<u32, u64>,
+    /// Of the present period, by thread id.
+    more: FxHashMap<u32, More>,
     sampled_ns: u64,
     refused: u64,
 }
 
 impl Threads {
     pub(super) fn accepted(&mut self, accept: &Accept) {
-        if self.accepts.len() < MAX_THREADS || self.accepts.contains_key(&accept.tid) {
-            *self.accepts.entry(accept.tid).or_default() += accept.stands_for;
+        self.add(accept.tid, More { accepts: accept.stands_for, ..More::default() });
+    }
+
+    /// Counts the calls of exchanges that were left untold, and that this one stands for.
+    pub(super) fn stood_for(&mut self, exchange: &Exchange, view: &ExchangeView) {
+        let others = view.stands_for - 1;
+        if others == 0 {
+            return;
+        }
+        if let (Some(inbound), Some(reader)) = (&exchange.inbound, reader(exchange)) {
+            let reads = u64::from(inbound.reads).saturating_mul(others);
+            self.add(reader.tid, More { reads, ..More::default() });
+        }
+        if let (Some(outbound), Some(writer)) = (&exchange.outbound, writer(exchange)) {
+            let writes = u64::from(outbound.writes).saturating_mul(others);
+            self.add(writer.tid, More { writes, ..More::default() });
+        }
+    }
+
+    fn add(&mut self, tid: u32, more: More) {
+        if self.more.len() < MAX_THREADS || self.more.contains_key(&tid) {
+            self.more.entry(tid).or_default().add(more);
         }
     }
 
     pub(super) fn sampled(&mut self, sample: &Sample) {
         let elapsed_ns = sample.ts_ns.saturating_sub(self.sampled_ns);
-        let accepts = std::mem::take(&mut self.accepts);
+        let period = std::mem::take(&mut self.more);
         let mut before = std::mem::take(&mut self.table);
         for thread in sample.threads.iter().take(MAX_THREADS) {
             // A thread id may come again in another process.
             let old = before.remove(&thread.tid).filter(|old| old.sample.pid == thread.pid);
             let (mut busy, mut delay_ns) = (None, None);
-            let (mut lately, mut total) = (Lately::default(), 0);
+            let (mut lately, mut more) = (Lately::default(), More::default());
             if let Some(old) = old {
                 let cpu_ns = thread.cpu_ns.saturating_sub(old.sample.cpu_ns);
                 busy = share(cpu_ns, elapsed_ns);
                 delay_ns = Some(thread.run_delay_ns.saturating_sub(old.sample.run_delay_ns));
-                (lately, total) = (old.lately, old.accepts);
+                (lately, more) = (old.lately, old.more);
             }
-            total += accepts.get(&thread.tid).copied().unwrap_or(0);
-            let totals = [total, thread.reads, thread.writes, thread.cpu_ns, thread.run_delay_ns];
+            more.add(period.get(&thread.tid).copied().unwrap_or_default());
+            let reads = thread.reads.saturating_add(more.reads);
+            let writes = thread.writes.saturating_add(more.writes);
+            let totals = [more.accepts, reads, writes, thread.cpu_ns, thread.run_delay_ns];
             lately.push(sample.ts_ns, totals);
             let view = view(thread, lately.growth(sample.ts_ns));
             let sample = thread.clone();
-            let usage = ThreadUsage { sample, view, lately, accepts: total, busy, delay_ns };
+            let usage = ThreadUsage { sample, view, lately, more, busy, delay_ns };
             self.table.insert(thread.tid, usage);
         }
         self.refused = self.refused.max(sample.threads.len().saturating_sub(MAX_THREADS) as u64);

@@ -75,8 +75,9 @@ impl ListenerHistory {
         self.connections.len() >= MAX_CONNECTIONS
     }
 
-    pub(super) fn accepted(&mut self, id: Id, now_ns: u64) {
-        self.thread(id, now_ns).accepts += 1;
+    /// Counts an accept, as often as it stands for one.
+    pub(super) fn accepted(&mut self, id: Id, now_ns: u64, stands_for: u64) {
+        self.thread(id, now_ns).accepts += stands_for;
         self.last_ns = now_ns;
     }
 
@@ -101,10 +102,10 @@ impl ListenerHistory {
                 self.thread(writer, now_ns).writes.saturating_add(writes);
         }
         if let Some(server) = added.serves {
-            self.thread(server, now_ns).connections += 1;
+            self.thread(server, now_ns).connections += added.connections;
         }
         if let Some(ns) = added.handed_ns {
-            self.handoff.record(ns / 1_000);
+            self.handoff.record_many(ns / 1_000, added.connections);
         }
         self.last_ns = now_ns;
     }

@@ -92,7 +92,7 @@ impl Patterns {
             return;
         }
         let Some(listener) = self.listener(accept.listener, accept.ts_ns) else { return };
-        listener.accepted((accept.pid, accept.tid), accept.ts_ns);
+        listener.accepted((accept.pid, accept.tid), accept.ts_ns, accept.stands_for);
         let gone = listener.push(accept.sock);
         self.histories.insert(accept.sock, ServiceHistory::accepted(accept));
         self.forget(gone);
@@ -185,6 +185,10 @@ impl Patterns {
         let group = self.groups.get(&listener.place?)?;
         let histories =
             listener.connections.iter().filter_map(|connection| self.histories.get(connection));
+        // Who takes turns with connections that were left untold is not known.
+        if histories.clone().any(|history| history.stands_for > 1) {
+            return None;
+        }
         let is_alive = |id: Id| self.thread_starts.is_alive(id);
         let since_ns = match listener.connections.front().and_then(|of| self.histories.get(of)) {
             Some(oldest) if listener.is_full() => oldest.accepted_ns,

@@ -44,6 +44,8 @@ pub(super) struct ServiceHistory {
     counted: (u32, u32, u32),
     /// Exchanges that were left untold so far, the low bits of their number.
     untold: u8,
+    /// Connections that it stands for, itself one of them.
+    pub(super) stands_for: u64,
     /// Time from a request read to its answer: of the exchanges before that one, and of it, ns.
     answered_ns: u64,
     answer_ns: u64,
@@ -61,6 +63,8 @@ pub(super) struct Added {
     pub(super) handed_ns: Option<u64>,
     /// The thread that serves the connection, if it has just become known.
     pub(super) serves: Option<Id>,
+    /// Connections that this one stands for, itself one of them.
+    pub(super) connections: u64,
 }
 
 impl ServiceHistory {
@@ -70,6 +74,7 @@ impl ServiceHistory {
             acceptor: Some((accept.pid, accept.tid)),
             queued_ns: accept.queued_ns,
             blocked: accept.blocked_us().map(|us| us > 0),
+            stands_for: accept.stands_for,
             ..Self::found_open(accept.ts_ns)
         }
     }
@@ -88,6 +93,7 @@ impl ServiceHistory {
             begun_for_it: None,
             counted: (0, 0, 0),
             untold: 0,
+            stands_for: 1,
             answered_ns: 0,
             answer_ns: 0,
         }
@@ -131,8 +137,10 @@ impl ServiceHistory {
             let of_others_ns = self.answer_ns.saturating_mul(others);
             self.answered_ns = self.answered_ns.saturating_add(of_others_ns);
         }
+        // Whichever it stands for had one exchange each.
+        let times = if exchange.seq == 1 { self.stands_for } else { 1 };
         let new = |count: u32, before: u32| {
-            u64::from(count.saturating_sub(before)) + u64::from(count) * others
+            u64::from(count.saturating_sub(before)) * times + u64::from(count) * others
         };
         Added {
             reader,
@@ -141,6 +149,7 @@ impl ServiceHistory {
             writes: new(writes, before.1),
             handed_ns: if first_read && reader.is_some() { self.handed_ns(exchange) } else { None },
             serves: if unserved { self.server() } else { None },
+            connections: self.stands_for,
         }
     }
 

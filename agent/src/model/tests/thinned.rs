@@ -3,7 +3,7 @@
 use super::connections::{closed, opened, sampled};
 use super::facts::{Build, at, client, server};
 use super::world::{LISTENER, MS, SECOND, START, World};
-use crate::model::event::{Closed, Event, Exchange, Opened, Progress, Role, SockId};
+use crate::model::event::{Closed, Event, Exchange, Opened, Progress, Role, SockId, ThreadSample};
 use crate::model::output::{Interest, Output, Summary};
 use crate::model::snapshot::{Holder, Owner};
 
@@ -211,6 +211,7 @@ const CONNECTIONS: u32 = 4_005;
 /// fiftieth is slow. With `thinned` ordinary ones are left untold as the probes do it.
 fn short(thinned: bool) -> World {
     let mut world = World::with_limit(128);
+    world.threads = vec![ThreadSample { pid: 4242, tid: 11, ..ThreadSample::default() }];
     world.sample_after(SECOND);
     let (mut lot, mut untold) = (0x9e37_79b9_u64, 0);
     for number in 0..CONNECTIONS {
@@ -232,6 +233,9 @@ fn short(thinned: bool) -> World {
             let later_ns = world.now - START;
             let exchange = Exchange { sock, seq, progress, ..exchange }.later(later_ns);
             world.apply(Event::Exchange(exchange));
+            // As the sensor counts them.
+            (world.threads[0].reads, world.threads[0].writes) =
+                (world.threads[0].reads + 1, world.threads[0].writes + 1);
             let Event::Closed(end) = closed(sock, world.now) else { panic!("not closed") };
             world.apply(Event::Closed(Closed { exchanges: 1, ..end }));
         }
@@ -253,6 +257,20 @@ fn connections_stand_for_others_in_all_sums() {
     for (one, other) in accepts(&thinned).into_iter().zip(accepts(&all)) {
         assert!(near(one, other), "{one} of {other} accepts");
     }
+    // Accepts, reads, writes and connections of all threads, by their pattern.
+    let calls = |world: &World| {
+        let mut sums = [0; 4];
+        for thread in &world.model.snapshot().patterns[0].threads {
+            let calls = [thread.accepts, thread.reads, thread.writes, thread.connections];
+            sums.iter_mut().zip(calls).for_each(|(sum, calls)| *sum += calls);
+        }
+        sums
+    };
+    for (one, other) in calls(&thinned).into_iter().zip(calls(&all)) {
+        assert!(other > 0 && near(one, other), "{one} of {other} calls");
+    }
+    let reads = |world: &World| world.model.snapshot().threads[0].reads as u64;
+    assert!(reads(&all) > 0 && near(reads(&thinned), reads(&all)), "{} a second", reads(&thinned));
     let churn = |world: &World| {
         let finding = world.finding("connection-churn").expect("churn");
         finding.evidence.iter().find(|one| one.0 == "connections").expect("their number").1
