@@ -28,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
     native("thinned::of_redis", |world| real(world, "redis")),
     native("thinned::of_node", |world| real(world, "node")),
     native("thinned::of_go", |world| real(world, "go")),
+    native("thinned::what_other_threads_serve_is_told", by_other_threads),
     native("thinned::exported_figures_are_of_all", exported),
     native("thinned::json_has_each", json_has_each),
     native("thinned::a_recording_has_each", recording_has_each),
@@ -329,6 +330,30 @@ fn visits(world: &World, name: &str, protocol: Protocol) -> anyhow::Result<()> {
         await_visits(&lines, &clients, world)
     })?;
     check_visits(&lines.stop()?, &clients)
+}
+
+/// Where threads take turns at each connection, that is seen all the time: patterns are named by it.
+fn by_other_threads(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["message-load-balancing", "--workers=4"])?;
+    let mut lines = Lines::start(world, &[demo.pid()])?;
+    let clients = Clients::new();
+    let (deadline, mut before) = (Instant::now() + world.patience(), 0);
+    clients.during(demo.addr, DEMO, || {
+        lines.await_line("one in eight")?;
+        before = clients.answers();
+        while clients.answers() < before + 2 * ENOUGH {
+            ensure!(Instant::now() < deadline, "{} answers", clients.answers());
+            thread::sleep(INTERVAL);
+        }
+        Ok(())
+    })?;
+    let text = lines.stop()?;
+    check(&text, &clients)?;
+    let told = summed(&text, "sampled")?.context("all were told")?;
+    let since = clients.answers() - before;
+    ensure!(told > before + since / 2, "{told} were told, {since} since the notice: {text}");
+    ensure!(text.contains("message load balancing"), "{text}");
+    Ok(())
 }
 
 fn exported(world: &World) -> anyhow::Result<()> {
